@@ -1,0 +1,3 @@
+"""Transfer learning and unsupervised domain adaptation of image classifiers."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,73 @@
+"""Accuracy of each domain whose labels are allowed to be seen."""
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
+
+
+class Accuracies(Callback):
+    """Logs `source/val_accuracy`, `source/test_accuracy` and `target/test_accuracy`.
+
+    The target's validation images come with labels only under the oracle; their accuracy then has its name:
+    `target/val_oracle_accuracy`.
+
+    Attributes:
+        confusion: Counts by domain from the last evaluation, shape (K, K), true classes in rows.
+    """
+
+    def __init__(self) -> None:
+        self.confusion: dict[Domain, Tensor] = {}
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.confusion = {}
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Prediction,  # type: ignore[override]
+        batch: Labelled | Unlabelled,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._count(trainer, "val", dataloader_idx, outputs, batch)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Prediction,  # type: ignore[override]
+        batch: Labelled | Unlabelled,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._count(trainer, "test", dataloader_idx, outputs, batch)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for domain, confusion in self.confusion.items():
+            name = "source/val_accuracy" if domain == "source" else "target/val_oracle_accuracy"
+            pl_module.log(name, _accuracy(trainer, confusion), prog_bar=True)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for domain, confusion in self.confusion.items():
+            pl_module.log(f"{domain}/test_accuracy", _accuracy(trainer, confusion))
+
+    def _count(
+        self, trainer: pl.Trainer, part: Part, loader: int, prediction: Prediction, batch: Labelled | Unlabelled
+    ) -> None:
+        if isinstance(batch, Labelled):
+            domain: Domain = trainer.datamodule.evaluated_domains(part)[loader]  # type: ignore[attr-defined]
+            counts = multiclass_confusion_matrix(prediction.logits, batch.labels, num_classes=prediction.logits.shape[1])
+            self.confusion[domain] = self.confusion.get(domain, torch.zeros_like(counts)) + counts
+
+
+def _accuracy(trainer: pl.Trainer, confusion: Tensor) -> Tensor:
+    everywhere = trainer.strategy.reduce(confusion.float(), reduce_op="sum")
+    assert isinstance(everywhere, Tensor)
+    return everywhere.trace() / everywhere.sum()

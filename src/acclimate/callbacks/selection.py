@@ -1,0 +1,60 @@
+"""Selects the checkpoint: one value per validation."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from acclimate.metrics.target_score import TargetScore
+from acclimate.types import Labelled, Prediction, Unlabelled
+
+
+class Selection(Callback):
+    """Logs `selection/value`, which checkpoints, early stopping and sweeps maximise.
+
+    Args:
+        score: What to judge by; None prefers the last validation.
+    """
+
+    def __init__(self, score: TargetScore | None) -> None:
+        self.score = score
+
+    @property
+    def name(self) -> str:
+        """What judges, for reports; for a score that depends on the data it is known after a validation."""
+        return "last" if self.score is None else self.score.name
+
+    @property
+    def needs_target(self) -> bool:
+        return self.score is not None and self.score.needs_target
+
+    @property
+    def is_oracle(self) -> bool:
+        return self.score is not None and self.score.is_oracle
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        # Lightning validates at fixed intervals; asked to stop it validates once more, so the last step is judged too.
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.score is not None:
+            self.score.to(pl_module.device).reset()
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Prediction,  # type: ignore[override]
+        batch: Labelled | Unlabelled,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self.score is not None:
+            domain = trainer.datamodule.evaluated_domains("val")[dataloader_idx]  # type: ignore[attr-defined]
+            self.score.update(domain, outputs, batch.labels if isinstance(batch, Labelled) else None)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        value = torch.tensor(float(trainer.global_step)) if self.score is None else self.score.compute()
+        pl_module.log("selection/value", value, prog_bar=True)

@@ -1,0 +1,206 @@
+"""The command `acclimate` and its verbs; `--help` answers without importing torch, Lightning or Hydra."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from acclimate.config import did_you_mean, group_options
+from acclimate.errors import ConfigError, Interrupted, UserError
+
+USAGE = """\
+acclimate: transfer learning and domain adaptation of image classifiers
+
+usage: acclimate VERB [KEY=VALUE ...]
+
+verbs:
+  train      trains, selects a checkpoint without target labels, tests it
+  evaluate   tests the selected checkpoint of a run again, also on other data
+  predict    labels and confidences for a folder of images
+  compare    tables over many runs
+
+acclimate VERB --help says more. Start with: acclimate train
+"""
+
+TRAIN_USAGE = """\
+usage: acclimate train [GROUP=NAME ...] [KEY=VALUE ...] [-m] [--config-dir DIR] [--cfg job]
+
+Trains, selects a checkpoint and tests it. Everything is written to outputs/DATE/TIME-METHOD/.
+
+  acclimate train                                        rendered digits to handwriting, with DANN
+  acclimate train data=image_folder data.source=DIR data.target=DIR model=efficientnet_lite0
+  acclimate train -m method=source_only,dann seed=0,1    a sweep: one run for each combination
+  acclimate train resume=DIR                             continues a run that was stopped
+  acclimate train --cfg job                              shows the whole configuration, trains nothing
+
+groups:
+{groups}
+
+Keys of a group are set as GROUP.KEY=VALUE, for example trainer.max_epochs=20 optimizer.lr=0.01
+"""
+
+EVALUATE_USAGE = """\
+usage: acclimate evaluate run=DIR [out=FILE.json] [GROUP=NAME ...] [KEY=VALUE ...]
+
+Tests the selected checkpoint of a run. Overrides change what it is tested on or with:
+
+  acclimate evaluate run=outputs/DATE/TIME-dann
+  acclimate evaluate run=DIR data.target=OTHER
+  acclimate evaluate run=DIR data=arrays data.source=A.npz data.target=B.npz trainer=cpu
+"""
+
+PREDICT_USAGE = """\
+usage: acclimate predict run=DIR images=DIR out=FILE.csv
+
+Writes one line per image: its path below the folder, the predicted class and the confidence in [0, 1].
+"""
+
+COMPARE_USAGE = """\
+usage: acclimate compare DIR [DIR ...]
+
+Prints one row for each method, and for whatever else differs, over all finished runs below the folders:
+mean and standard deviation over the seeds of the accuracy on the target's test images.
+"""
+
+GROUPS = ("data", "model", "method", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
+
+
+class Verb(NamedTuple):
+    """What a verb does and what its --help says."""
+
+    action: Callable[[Sequence[str]], None]
+    usage: str
+
+
+def main() -> None:
+    """Runs a verb; exits with 2 for what the user can mend and with 130 after an interruption."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return
+    try:
+        run_verb(arguments[0], arguments[1:])
+    except UserError as error:
+        sys.exit(_complain(str(error), code=2))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(_complain(f"{error.filename}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
+    except Interrupted as interruption:
+        sys.exit(_complain(str(interruption), code=130))
+    except KeyboardInterrupt:
+        sys.exit(_complain("Stopped; nothing was saved since the last checkpoint.", code=130))
+
+
+def run_verb(name: str, arguments: Sequence[str]) -> None:
+    """Finds the verb, and prints its usage or calls it.
+
+    Raises:
+        ConfigError: If there is no such verb.
+    """
+    verbs = {
+        "train": Verb(train, TRAIN_USAGE),
+        "evaluate": Verb(evaluate, EVALUATE_USAGE),
+        "predict": Verb(predict, PREDICT_USAGE),
+        "compare": Verb(compare, COMPARE_USAGE),
+    }
+    if name not in verbs:
+        raise ConfigError(f"acclimate has no verb {name}.{did_you_mean(name, list(verbs))} It has {', '.join(verbs)}: acclimate --help.")
+    if "-h" in arguments or "--help" in arguments:
+        groups = "\n".join(f"  {group:<11}{', '.join(group_options(group))}" for group in GROUPS)
+        print(verbs[name].usage.replace("{groups}", groups), end="")
+        return
+    verbs[name].action(arguments)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """`acclimate train`: one run or a sweep; `resume=DIR` replays what the run in DIR was started with."""
+    from acclimate.composition import run_with_hydra, saved_overrides
+
+    resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
+    if resumed and resumed[-1].lower() not in ("true", "false"):
+        folder = Path(resumed[-1])
+        others = [text for text in arguments if not text.startswith("resume=")]
+        arguments = [*saved_overrides(folder), *others, f"hydra.run.dir='{folder}'", "resume=true"]
+    else:
+        _refuse_to_overwrite(arguments)
+    run_with_hydra(arguments, _train_job)
+
+
+def _train_job(config: dict[str, Any]) -> float:
+    from acclimate import run
+    from acclimate.tables import print_metrics
+
+    metrics = run.train(config)
+    print_metrics(metrics, folder=Path(config["folder"]))
+    return float(metrics["selection/value"])
+
+
+def _refuse_to_overwrite(arguments: Sequence[str]) -> None:
+    """Looks before Hydra does, which would write the new configuration over the old one."""
+    for text in arguments:
+        folder = Path(text.removeprefix("hydra.run.dir=").strip("'\""))
+        if text.startswith("hydra.run.dir=") and "resume=true" not in arguments and (folder / "checkpoints").exists():
+            raise ConfigError(f"{folder} holds a run already. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """`acclimate evaluate`: accuracies of a run's selected checkpoint."""
+    keys, overrides = _split_keys(arguments, required=("run",), optional=("out",))
+    from acclimate import run
+    from acclimate.composition import override
+    from acclimate.tables import print_metrics
+
+    checkpoint = run.read_checkpoint(run.best_checkpoint(Path(keys["run"])))
+    metrics = run.evaluate(override(checkpoint["config"], overrides), checkpoint)
+    print_metrics(metrics, folder=Path(keys["run"]))
+    if "out" in keys:
+        run.write_json(Path(keys["out"]), metrics)
+
+
+def predict(arguments: Sequence[str]) -> None:
+    """`acclimate predict`: a table of predictions for a folder of images."""
+    keys, others = _split_keys(arguments, required=("run", "images", "out"))
+    if others:
+        raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
+    from acclimate import run
+
+    rows = run.predict(run.read_checkpoint(run.best_checkpoint(Path(keys["run"]))), Path(keys["images"]))
+    with open(keys["out"], "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "confidence"])
+        writer.writerows((row.image, row.label, f"{row.confidence:.6f}") for row in rows)
+    print(f"Wrote the predictions for {len(rows)} images to {keys['out']}.")
+
+
+def compare(arguments: Sequence[str]) -> None:
+    """`acclimate compare`: a table over finished runs."""
+    if not arguments:
+        raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")
+    from acclimate.comparison import compare_runs
+    from acclimate.tables import print_comparison
+
+    print_comparison(compare_runs([Path(folder) for folder in arguments]))
+
+
+def _split_keys(
+    arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[dict[str, str], list[str]]:
+    """The verb's own keys, and the overrides that remain.
+
+    Raises:
+        ConfigError: If a required key is missing.
+    """
+    pairs = [text.partition("=") for text in arguments]
+    keys = {key: value for key, _, value in pairs if key in (*required, *optional)}
+    missing = [key for key in required if not keys.get(key)]
+    if missing:
+        raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=...' for key in required)}.")
+    return keys, [text for text in arguments if text.partition("=")[0] not in keys]
+
+
+def _complain(message: str, *, code: int) -> int:
+    print(f"acclimate: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,70 @@
+"""Finished runs, grouped by what they have in common."""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from acclimate.errors import DataError
+
+
+class Comparison(NamedTuple):
+    """Runs that differ in nothing but the seed.
+
+    Attributes:
+        name: The method, and what else the runs were started with.
+        metrics: What `metrics.json` holds, for each run.
+    """
+
+    name: str
+    metrics: list[dict[str, Any]]
+
+    def values(self, key: str) -> list[float]:
+        """A metric of the runs that have it."""
+        return [run[key] for run in self.metrics if key in run]
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation; the deviation of fewer than two values is nan.
+
+    >>> mean_and_deviation([1.0, 3.0])
+    (2.0, 1.4142135623730951)
+    """
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else float("nan")
+
+
+def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
+    """All finished runs below the folders, worst first.
+
+    Raises:
+        DataError: If a folder does not exist, or there is no finished run.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder. Type acclimate compare DIR, where DIR holds runs, such as outputs.")
+    runs = sorted({file.parent for folder in folders for file in folder.rglob("metrics.json") if (file.parent / ".hydra").is_dir()})
+    if not runs:
+        raise DataError(f"No finished run below {', '.join(map(str, folders))}: none has a metrics.json. Start with acclimate train.")
+    groups = defaultdict(list)
+    for run in runs:
+        groups[describe(run)].append(json.loads((run / "metrics.json").read_text()))
+    comparisons = [Comparison(name, metrics) for name, metrics in groups.items()]
+    return sorted(comparisons, key=lambda comparison: statistics.fmean(comparison.values(main_metric(comparison))))
+
+
+def main_metric(comparison: Comparison) -> str:
+    """The accuracy that the user cares about: on the target, or on the source where the target has no labels."""
+    names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
+    return next(name for name in names if all(name in run for run in comparison.metrics))
+
+
+def describe(run: Path) -> str:
+    """The method of a run and the overrides that it was started with, without its seed."""
+    hydra = yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text())["hydra"]
+    overrides = [text.lstrip("+") for text in yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text())]
+    others = [text for text in overrides if text.split("=")[0] not in ("method", "seed", "resume")]
+    return " ".join([str(hydra["runtime"]["choices"]["method"]), *sorted(others)])

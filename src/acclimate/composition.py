@@ -1,0 +1,142 @@
+"""From the command line to a plain dictionary: the last Hydra and OmegaConf in sight, but for building the parts."""
+
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from acclimate.config import conf_dir, did_you_mean, group_options
+from acclimate.errors import ConfigError, UserError
+
+# A key that is neither a group (data=...), nor Hydra's own (hydra.run.dir=...), nor carries a sign (+terms=..., ~logger).
+PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
+
+
+def run_with_hydra(arguments: Sequence[str], job: Callable[[dict[str, Any]], float]) -> None:
+    """Composes `train.yaml` with overrides and calls the job, once or, with -m, for every combination.
+
+    Args:
+        arguments: Overrides and flags of Hydra.
+        job: Takes a plain, resolved configuration and returns what a sweep maximises.
+
+    Raises:
+        UserError: If the configuration cannot be composed, or the first that a job raised, once all have run.
+    """
+    # Hydra prints errors itself and exits with 1, unless it is asked for the full exception.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["acclimate train", *_accept_any_key(arguments)]
+
+    failures: list[UserError] = []
+
+    def resolved_job(config: DictConfig) -> float:
+        # One wrong job of a sweep does not keep the others from running.
+        try:
+            return job(resolve(config))
+        except UserError as error:
+            failures.append(error)
+            return math.nan
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(resolved_job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from error
+    if failures:
+        raise failures[0]
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers without interpolations.
+
+    Raises:
+        ConfigError: If a key that must be set is not, or an interpolation leads nowhere.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=VALUE' for key in missing)}.")
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error)) from error
+    assert isinstance(plain, dict)
+    plain.pop("experiment", None)
+    return {str(key): value for key, value in plain.items()}
+
+
+def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A saved configuration with changes.
+
+    Args:
+        saved: Plain and fully resolved.
+        overrides: `GROUP=NAME` takes the group anew, with the `GROUP.KEY=VALUE` that follow; other keys change what is saved.
+
+    Raises:
+        ConfigError: If an override cannot be understood.
+    """
+    groups = {text.split("=")[0] for text in overrides if (conf_dir() / text.split("=")[0]).is_dir()}
+    config = OmegaConf.create(saved)
+    try:
+        if groups:
+            for group in groups:
+                mine = [text for text in overrides if text.split("=")[0].split(".")[0] == group]
+                with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                    fresh = hydra.compose("train", _accept_any_key(mine))
+                fresh.folder, fresh.seed = config.folder, config.seed
+                OmegaConf.update(config, group, OmegaConf.to_container(_resolved_node(fresh, group)), merge=False)
+        others = [text for text in overrides if text.split("=")[0].split(".")[0] not in groups]
+        if any("=" not in text for text in others):
+            raise ConfigError(f"{next(text for text in others if '=' not in text)} is not of the form KEY=VALUE.")
+        config.merge_with_dotlist(others)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from error
+    return resolve(config)
+
+
+def _resolved_node(config: DictConfig, key: str) -> DictConfig:
+    missing = sorted(name for name in OmegaConf.missing_keys(config) if name.startswith(f"{key}."))
+    if missing:
+        raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{name}=VALUE' for name in missing)}.")
+    node = config[key]
+    OmegaConf.resolve(node)
+    assert isinstance(node, DictConfig)
+    return node
+
+
+def saved_overrides(folder: Path) -> list[str]:
+    """What a run was started with, to start it again.
+
+    Raises:
+        ConfigError: If the folder is not that of a run.
+    """
+    file = folder / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        raise ConfigError(f"{folder} is not the folder of a run: it has no .hydra/overrides.yaml. Type resume=outputs/DATE/TIME-METHOD.")
+    return [str(text) for text in OmegaConf.load(file)]
+
+
+def _accept_any_key(arguments: Sequence[str]) -> list[str]:
+    """Lets Hydra take keys that no YAML lists, since `check_config` knows which ones there are and names similar ones."""
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    accepted = []
+    for argument in arguments:
+        key = argument.split("=")[0]
+        accepted.append(f"++{argument}" if PLAIN_OVERRIDE.match(argument) and key not in groups else argument)
+    return accepted
+
+
+def _explain(error: Exception) -> str:
+    """Hydra's message, with the most similar option if one was misspelt."""
+    message = str(error)
+    option = re.search(r"Could not find '(\w+)/([\w-]+)'", message)
+    if option:
+        group, name = option.groups()
+        options = group_options(group)
+        return f"{group}={name}: there is no such option.{did_you_mean(name, options)} Choose one of {', '.join(options)}."
+    return message.strip()

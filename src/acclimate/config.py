@@ -1,0 +1,201 @@
+"""Where the configs are, and everything that is wrong with one, in one message."""
+
+import difflib
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from acclimate.errors import ConfigError
+
+# What `run` hands to a component besides its configuration.
+PROVIDED = {
+    "model": {"num_classes"},
+    "method": {"classifier", "optimizer", "schedule"},
+}
+ROOT_KEYS = ("data", "model", "method", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "seed", "resume", "folder")
+RESERVED_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
+
+
+def conf_dir() -> Path:
+    """The folder of configs: in the installed package, or beside `src` in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+def group_options(group: str) -> list[str]:
+    """Names of the configs of a group."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def did_you_mean(word: str, words: Sequence[str]) -> str:
+    """A question that names the most similar word, or nothing.
+
+    >>> did_you_mean("batch_nrom", ["batch_norm", "terms"])
+    ' Did you mean batch_norm?'
+    """
+    similar = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f" Did you mean {similar[0]}?" if similar else ""
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Compares every component with the signature of what it configures.
+
+    Args:
+        config: Plain and fully resolved.
+
+    Raises:
+        ConfigError: Lists all unknown keys, missing keys, wrong types and values, and targets that cannot be imported.
+    """
+    problems = [f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS)}" for key in config if key not in ROOT_KEYS]
+    problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config]
+    for key in ("data", "model", "method", "optimizer", "scheduler", "selection", "logger", "trainer"):
+        node = config.get(key)
+        if key in config and not (isinstance(node, Mapping) and "_target_" in node):
+            problems.append(f"{key}={node} names nothing to build. It needs a _target_, which {key}=NAME sets: {', '.join(group_options(key))}.")
+    if not isinstance(config.get("seed", 0), int) or isinstance(config.get("seed"), bool):
+        problems.append(f"seed={config['seed']} must be a whole number.")
+    problems += _check_node(config, "")
+    if problems:
+        heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
+        raise ConfigError("\n".join([heading, *(f"  - {problem}" for problem in problems)]))
+
+
+def _check_node(node: Any, path: str) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield from _check_target(node, path)
+        for key, value in node.items():
+            yield from _check_node(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            yield from _check_node(value, f"{path}[{place}]")
+
+
+def _check_target(node: Mapping[str, Any], path: str) -> Iterator[str]:
+    try:
+        target = locate(str(node["_target_"]))
+    except (ImportError, AttributeError) as error:
+        yield f"{path}._target_={node['_target_']} cannot be imported: {error}."
+        return
+    accepted = parameters(target)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+    named = {name: p for name, p in accepted.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    hints = type_hints(target)
+    name = getattr(target, "__name__", str(target))
+    for key, value in node.items():
+        if key in RESERVED_KEYS:
+            continue
+        if key not in named:
+            if not takes_any:
+                settable = [name for name in named if name not in PROVIDED.get(path, set())]
+                yield f"{path}.{key}: {name} has no such key.{did_you_mean(key, settable)} It takes {', '.join(settable) or 'none'}."
+        elif not (isinstance(value, Mapping) and "_target_" in value) and not matches(value, hints.get(key, Any)):
+            yield _describe_mismatch(f"{path}.{key}", value, hints[key])
+    if not node.get("_partial_"):
+        for key, parameter in named.items():
+            if parameter.default is parameter.empty and key not in node and key not in PROVIDED.get(path, set()):
+                yield f"{path}.{key} is missing: {name} needs it."
+
+
+def _describe_mismatch(path: str, value: Any, hint: Any) -> str:
+    choices = [choice for choice in _choices(hint) if choice is not None]
+    if choices:
+        suggestion = did_you_mean(str(value), [str(choice) for choice in choices])
+        return f"{path}={value} is not allowed.{suggestion} Choose one of {', '.join(map(str, choices))}."
+    return f"{path}={value!r} has the type {type(value).__name__}, but must be {_describe(hint)}."
+
+
+def _choices(hint: Any) -> list[Any]:
+    """All values of the literals in a hint."""
+    if typing.get_origin(hint) is Literal:
+        return list(typing.get_args(hint))
+    return [choice for argument in typing.get_args(hint) for choice in _choices(argument)]
+
+
+def _describe(hint: Any) -> str:
+    if hint is type(None):
+        return "null"
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_describe(argument) for argument in typing.get_args(hint)))
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names.get(hint) or str(getattr(hint, "__name__", hint))
+
+
+def locate(name: str) -> Callable[..., Any]:
+    """The class or function that a `_target_` names.
+
+    Raises:
+        ImportError: If its module does not exist.
+        AttributeError: If the module has no such thing.
+    """
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        raise ImportError(f"{name} has no module in front of it")
+    target: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return target
+
+
+def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """What a class or function accepts; `**keywords` stand for what the base class accepts, if that is one of ours."""
+    if not inspect.isclass(target):
+        return dict(inspect.signature(target).parameters)
+    found: dict[str, inspect.Parameter] = {}
+    for ancestor in target.__mro__:
+        if "__init__" not in vars(ancestor) or ancestor is object:
+            continue
+        is_ours = ancestor.__module__.startswith(f"{__package__}.")
+        keywords = [name for name, parameter in found.items() if parameter.kind is parameter.VAR_KEYWORD]
+        if found and not (keywords and is_ours):
+            break
+        own = dict(list(inspect.signature(ancestor.__init__).parameters.items())[1:])  # type: ignore[misc]
+        found = own | {name: parameter for name, parameter in found.items() if name not in keywords}
+    return found
+
+
+def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of what `parameters` finds, as far as they can be resolved."""
+    hints: dict[str, Any] = {}
+    for owner in reversed(target.__mro__) if inspect.isclass(target) else [target]:
+        try:
+            hints |= typing.get_type_hints(owner.__init__ if inspect.isclass(owner) else owner)
+        except (NameError, TypeError, AttributeError):
+            continue
+    return hints
+
+
+def matches(value: Any, hint: Any) -> bool:
+    """Whether a plain value from a configuration can be meant by a type annotation; in doubt, it can.
+
+    >>> matches(3, float), matches(True, int), matches("3", int)
+    (True, False, False)
+    >>> matches(None, int | None), matches([1, 2], list[int]), matches("joint", Literal["joint", "frozen"])
+    (True, True, True)
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return any(matches(value, argument) for argument in arguments)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str, type(None)):
+        return isinstance(value, hint)
+    if hint is Path:
+        return isinstance(value, str)
+    container = origin or hint
+    if inspect.isclass(container) and container is not object:
+        if issubclass(container, Mapping):
+            return isinstance(value, Mapping)
+        if issubclass(container, Sequence):
+            is_uniform = len(arguments) == 1 or (len(arguments) == 2 and arguments[1] is Ellipsis)
+            return isinstance(value, list) and (not is_uniform or all(matches(item, arguments[0]) for item in value))
+        if isinstance(value, bool | int | float | str):
+            return isinstance(value, container)
+    return True

@@ -1,0 +1,110 @@
+"""Images in NumPy archives."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acclimate.data.datamodule import AdaptationData, class_names
+from acclimate.data.image_set import ArrayImages, Domains, Parts
+from acclimate.data.splitting import split
+from acclimate.errors import ConfigError, DataError
+
+
+class Arrays(AdaptationData):
+    """Two .npz files with the arrays x_train, y_train, x_test and y_test.
+
+    Images are uint8, shape (N, H, W) or (N, H, W, C) with one or three channels; labels are whole numbers from 0 on,
+    shape (N,). A target may come without labels. The training images are divided into those that train and those that
+    select the checkpoint, the source's class by class, the target's without a look at its labels.
+
+    Args:
+        source: Path of the labelled archive.
+        target: Path of the target's archive, or None for plain transfer learning.
+        val_fraction: Share of the training images that selects the checkpoint, above 0 and below 1.
+        split_seed: Governs the division, apart from the run's seed.
+        **loading: What `AdaptationData` takes.
+
+    Raises:
+        ConfigError: If a number is out of its range.
+    """
+
+    def __init__(self, *, source: str, target: str | None = None, val_fraction: float = 0.1, split_seed: int = 0, **loading: Any) -> None:
+        super().__init__(**loading)
+        if not 0 < val_fraction < 1:
+            raise ConfigError(f"data.val_fraction must be above 0 and below 1, but is {val_fraction}.")
+        self.source = Path(source)
+        self.target = None if target is None else Path(target)
+        self.val_fraction = val_fraction
+        self.split_seed = split_seed
+
+    def read(self) -> Domains:
+        source = read_archive(self.source, needs_labels=True)
+        train_labels = source["train"].labels
+        assert train_labels is not None
+        classes = class_names(train_labels)
+        if len(classes) < 2:
+            raise DataError(f"{self.source} has only the class {classes[0]} in y_train. A classifier needs at least two.")
+        target = None if self.target is None else read_archive(self.target, needs_labels=False)
+        for path, images in ((self.source, source["test"]), (self.target, target["test"] if target else None)):
+            if images is not None and images.labels is not None and len(images) and int(images.labels.max()) >= len(classes):
+                raise DataError(f"{path} has the label {int(images.labels.max())} in y_test, but the source has classes 0 to {len(classes) - 1} in y_train.")
+        return Domains(
+            classes,
+            self._divide(self.source, source, train_labels.tolist()),
+            None if target is None or self.target is None else self._divide(self.target, target, [0] * len(target["train"])),
+        )
+
+    def _divide(self, path: Path, archive: dict[str, ArrayImages], groups: list[int]) -> Parts:
+        images = archive["train"]
+        names = [str(number) for number in range(len(images))]
+        train, val = split(names, groups, fractions=[self.val_fraction], seed=self.split_seed, what=f"x_train of {path}")
+        return Parts(images.take(train), images.take(val), archive["test"])
+
+
+def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ArrayImages]:
+    """The parts `train` and `test` of an archive.
+
+    Raises:
+        DataError: If the file or an array is missing, or has another shape or type.
+    """
+    if not path.is_file():
+        raise DataError(f"There is no file {path.resolve()}. With data=arrays, data.source and data.target are .npz files.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as a .npz archive: {error}. Write it with numpy.savez(FILE, x_train=..., y_train=..., ...).") from error
+    parts = {}
+    for part in ("train", "test"):
+        if f"x_{part}" not in arrays:
+            raise DataError(f"{path} has the arrays {', '.join(sorted(arrays)) or '(none)'}, but no x_{part}. It needs x_train and x_test.")
+        images = _to_images(arrays[f"x_{part}"], f"x_{part} of {path}")
+        labels = arrays.get(f"y_{part}")
+        if labels is None and needs_labels:
+            raise DataError(f"{path} has no y_{part}, but the source needs labels.")
+        parts[part] = ArrayImages(images, None if labels is None else _to_labels(labels, len(images), f"y_{part} of {path}"))
+    return parts
+
+
+def _to_images(array: np.ndarray[Any, Any], what: str) -> Tensor:
+    channels = 1 if array.ndim == 3 else array.shape[-1]
+    if array.ndim not in (3, 4) or channels not in (1, 3) or array.dtype != np.uint8 or len(array) == 0:
+        raise DataError(
+            f"{what} has the shape {array.shape} and the type {array.dtype}. "
+            "Images must be uint8 from 0 to 255, at least one, shape (N, H, W), (N, H, W, 1) or (N, H, W, 3)."
+        )
+    images = torch.from_numpy(array)
+    return (images[:, None] if array.ndim == 3 else images.permute(0, 3, 1, 2)).contiguous()
+
+
+def _to_labels(array: np.ndarray[Any, Any], num_images: int, what: str) -> Tensor:
+    if array.shape != (num_images,) or array.dtype.kind not in "iu" or (num_images and array.min() < 0):
+        raise DataError(
+            f"{what} has the shape {array.shape} and the type {array.dtype}. "
+            f"Labels must be whole numbers from 0 on, one for each of the {num_images} images."
+        )
+    return torch.from_numpy(array.astype(np.int64))

@@ -1,0 +1,184 @@
+"""The data of a run: which images exist, and the loaders over them."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from acclimate.data.image_set import Domains, ImageSet, Parts
+from acclimate.data.loader import EvaluationBatches, Feed, TrainingBatches, TrainingLoader, batch_loader
+from acclimate.data.views import View, ViewName
+from acclimate.errors import ConfigError, DataError
+from acclimate.seeds import seed_for
+from acclimate.types import Domain, Labelled, Part, Unlabelled
+
+log = logging.getLogger(__name__)
+
+
+class AdaptationData(pl.LightningDataModule, ABC):
+    """Batches of a labelled source and, if there is one, an unlabelled target.
+
+    The labels of the target's training part never leave the image set, and those of its validation part only if
+    `reveal_target_labels` is set, which `selection=oracle` alone does.
+
+    Args:
+        batch_size: Source images in a training batch.
+        target_batch_size: Target images in a training batch; None takes as many as of the source.
+        eval_batch_size: Images in a batch of evaluation.
+        num_workers: Processes that prepare batches; 0 prepares them in the training process. They change no batch.
+        epoch: How many batches an epoch has: as many as go once through the longer or the shorter domain, the source
+            or the target. Each domain is an endless stream of permutations, so whatever the epoch, no image is left out.
+        source_view: How source images are seen in training, see `View`.
+        target_views: How target images are seen in training; methods that compare views need several.
+        crop: The share of the shorter side that evaluation keeps, see `View`.
+        image_size: Height and width in pixels; None takes what the model was made for.
+        seed: Governs order and augmentation.
+
+    Raises:
+        ConfigError: If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int = 64,
+        target_batch_size: int | None = None,
+        eval_batch_size: int = 256,
+        num_workers: int = 0,
+        epoch: Literal["longest", "shortest", "source", "target"] = "longest",
+        source_view: ViewName = "plain",
+        target_views: Sequence[ViewName] = ("plain",),
+        crop: float = 1.0,
+        image_size: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        counts = {"batch_size": batch_size, "target_batch_size": target_batch_size, "eval_batch_size": eval_batch_size, "image_size": image_size}
+        for name, value in counts.items():
+            if value is not None and value < 1:
+                raise ConfigError(f"data.{name} must be at least 1, but is {value}.")
+        if num_workers < 0:
+            raise ConfigError(f"data.num_workers must be at least 0, but is {num_workers}.")
+        if not 0 < crop <= 1:
+            raise ConfigError(f"data.crop must be above 0 and at most 1, but is {crop}.")
+        if not target_views:
+            raise ConfigError("data.target_views must name at least one view, such as [plain].")
+        self.batch_size = batch_size
+        self.target_batch_size = target_batch_size or batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.epoch = epoch
+        self.source_view: ViewName = source_view
+        self.target_views = list(target_views)
+        self.crop = crop
+        self.image_size = image_size
+        self.seed = seed
+        self.feeds_target = False
+        self.reveal_target_labels = False
+
+    @abstractmethod
+    def read(self) -> Domains:
+        """Finds the images and divides them into parts; called once.
+
+        Raises:
+            DataError: If the user's files are not what they must be.
+        """
+
+    @cached_property
+    def domains(self) -> Domains:
+        domains = self.read()
+        for name, domain in (("source", domains.source), ("target", domains.target)):
+            if domain is not None:
+                sizes = ", ".join(f"{part} {0 if images is None else len(images)}" for part, images in domain._asdict().items())
+                log.info("%s images: %s", name, sizes)
+        return domains
+
+    def prepare_for(self, *, image_size: int, needs_target: bool, reveal_target_labels: bool) -> None:
+        """Takes what the model and the method need.
+
+        Args:
+            image_size: What the model was made for; an `image_size` of the user's own has precedence.
+            needs_target: Whether training batches hold target images.
+            reveal_target_labels: Whether validation batches of the target carry labels: the oracle's privilege.
+
+        Raises:
+            ConfigError: If the method needs a target, or the oracle its labels, and there are none.
+        """
+        self.image_size = self.image_size or image_size
+        if needs_target and self.domains.target is None:
+            raise ConfigError(
+                "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "
+                "or choose a method for the source alone: method=fine_tune or method=linear_probe."
+            )
+        if reveal_target_labels and (self.domains.target is None or self.domains.target.val.labels is None):
+            raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=information.")
+        self.feeds_target = needs_target
+        self.reveal_target_labels = reveal_target_labels
+
+    def train_dataloader(self) -> TrainingLoader:
+        source, target = self.domains.source.train, self.domains.target.train if self.domains.target and self.feeds_target else None
+        seeds = {domain: seed_for(self.seed, domain) for domain in ("source", "target")}
+        source_feed = Feed(source, self.batch_size, [self._view(self.source_view)], seeds["source"])
+        lengths = {"source": -(-len(source) // self.batch_size)}
+        target_feed = None
+        if target is not None:
+            target_feed = Feed(target, self.target_batch_size, [self._view(name) for name in self.target_views], seeds["target"])
+            lengths["target"] = -(-len(target) // self.target_batch_size)
+        lengths["longest"], lengths["shortest"] = max(lengths.values()), min(lengths.values())
+        world_size = self.trainer.world_size if self.trainer else 1
+        return TrainingLoader(
+            TrainingBatches(source_feed, target_feed),
+            batches_per_epoch=max(lengths.get(self.epoch, lengths["source"]) // world_size, 1),
+            num_workers=self.num_workers,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=world_size,
+        )
+
+    def val_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
+        return self._evaluation_loaders("val")
+
+    def test_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
+        return self._evaluation_loaders("test")
+
+    def samples(self, num_images: int) -> torch.Tensor:
+        """The first training images of the source, then those of the target, uint8, shape (N, 3, image_size, image_size)."""
+        view = self._view("plain")
+        parts = [parts for parts in (self.domains.source, self.domains.target) if parts is not None]
+        return torch.cat([view.look(parts.train.load(range(min(num_images, len(parts.train)))), []) for parts in parts])
+
+    def evaluated_domains(self, part: Part) -> list[Domain]:
+        """The domain of each loader of a part, in the loaders' order."""
+        return [domain for domain, _ in self._evaluated(part)]
+
+    def _evaluated(self, part: Part) -> list[tuple[Domain, ImageSet]]:
+        parts: list[tuple[Domain, Parts | None]] = [("source", self.domains.source), ("target", self.domains.target)]
+        found = [(domain, getattr(images, part)) for domain, images in parts if images is not None]
+        return [(domain, images) for domain, images in found if images is not None]
+
+    def _evaluation_loaders(self, part: Part) -> list[DataLoader[Labelled | Unlabelled]]:
+        loaders = []
+        for domain, images in self._evaluated(part):
+            allowed = domain == "source" or part == "test" or self.reveal_target_labels
+            batches = EvaluationBatches(
+                images,
+                self._view("plain"),
+                batch_size=self.eval_batch_size,
+                labelled=allowed and images.labels is not None,
+            )
+            loaders.append(batch_loader(batches, num_workers=self.num_workers))
+        return loaders
+
+    def _view(self, name: ViewName) -> View:
+        if self.image_size is None:
+            raise DataError("The size of the images is not known: call prepare_for() first, or set data.image_size.")
+        return View(name, image_size=self.image_size, crop=self.crop)
+
+
+def class_names(labels: torch.Tensor) -> list[str]:
+    """Names for classes that have only numbers: "0" up to the largest label."""
+    return [str(number) for number in range(int(labels.max()) + 1)]

@@ -1,0 +1,77 @@
+"""The default data: from rendered digits to handwritten ones, without a download."""
+
+from typing import Any
+
+import torch
+from sklearn.datasets import load_digits
+from torch.nn import functional as F
+
+from acclimate.data.datamodule import AdaptationData, class_names
+from acclimate.data.digit_fonts import render_digits
+from acclimate.data.image_set import ArrayImages, Domains, Parts
+from acclimate.data.splitting import split
+from acclimate.errors import ConfigError
+
+IMAGE_SIZE = 32
+
+
+class FontsToHandwriting(AdaptationData):
+    """Simulation to reality: the source is rendered from fonts, the target are the 1,797 real digits of scikit-learn.
+
+    Args:
+        num_source: Rendered images for training, at least 10.
+        num_source_eval: Rendered images for validation, and as many again for testing, at least 10.
+        target_val_fraction: Share of the target for selecting checkpoints, above 0.
+        target_test_fraction: Share of the target for the final report, above 0.
+        split_seed: Governs the division of the target and the rendering, apart from the run's seed.
+        **loading: What `AdaptationData` takes.
+
+    Raises:
+        ConfigError: If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_source: int = 16_000,
+        num_source_eval: int = 1_000,
+        target_val_fraction: float = 0.2,
+        target_test_fraction: float = 0.3,
+        split_seed: int = 0,
+        **loading: Any,
+    ) -> None:
+        super().__init__(**loading)
+        if min(num_source, num_source_eval) < 10:
+            raise ConfigError("data.num_source and data.num_source_eval must be at least 10, one image for each digit.")
+        if min(target_val_fraction, target_test_fraction) <= 0 or target_val_fraction + target_test_fraction >= 1:
+            raise ConfigError("data.target_val_fraction and data.target_test_fraction must be above 0 with a sum below 1.")
+        self.num_source = num_source
+        self.num_source_eval = num_source_eval
+        self.target_fractions = (target_val_fraction, target_test_fraction)
+        self.split_seed = split_seed
+
+    def read(self) -> Domains:
+        rendered = ArrayImages(*render_digits(self.num_source + 2 * self.num_source_eval, IMAGE_SIZE, self.split_seed))
+        val_start, test_start = self.num_source, self.num_source + self.num_source_eval
+        source = Parts(
+            train=rendered.take(range(val_start)),
+            val=rendered.take(range(val_start, test_start)),
+            test=rendered.take(range(test_start, len(rendered))),
+        )
+        handwritten = read_handwritten_digits()
+        assert handwritten.labels is not None
+        names = [f"digit {number}" for number in range(len(handwritten))]
+        parts = split(
+            names, handwritten.labels.tolist(), fractions=self.target_fractions, seed=self.split_seed, what="The handwritten digits"
+        )
+        target = Parts(*(handwritten.take(indices) for indices in parts))
+        return Domains(class_names(handwritten.labels), source, target)
+
+
+def read_handwritten_digits() -> ArrayImages:
+    """The test set of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, 1998), enlarged from 8 × 8."""
+    digits = load_digits()
+    # scikit-learn gives counts of dark pixels from 0 to 16.
+    small = torch.from_numpy(digits.images).float()[:, None] * (255 / 16)
+    images = F.interpolate(small, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)
+    return ArrayImages(images.round().to(torch.uint8), torch.from_numpy(digits.target).long())

@@ -1,0 +1,111 @@
+"""Images in files: finding, checking and decoding them."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from acclimate.data.image_set import ImageSet
+from acclimate.errors import DataError
+
+log = logging.getLogger(__name__)
+
+OnBadImage = Literal["error", "skip"]
+# What file managers leave behind.
+LITTER = ("Thumbs.db", "desktop.ini")
+
+
+class ImageFiles(ImageSet):
+    """Images that are decoded when they are needed.
+
+    Args:
+        paths: One file per image.
+        labels: int64, shape (N,), or None.
+    """
+
+    def __init__(self, paths: Sequence[Path], labels: Tensor | None) -> None:
+        self.paths = list(paths)
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, indices: Sequence[int]) -> list[Tensor]:
+        return [decode(self.paths[index]) for index in indices]
+
+    def take(self, indices: Sequence[int]) -> Self:
+        labels = None if self.labels is None else self.labels[torch.as_tensor(indices, dtype=torch.int64)]
+        return type(self)([self.paths[index] for index in indices], labels)
+
+
+def decode(path: Path) -> Tensor:
+    """A file's image, uint8, shape (3, H, W), upright; greyscale, CMYK, palette and 16-bit images become RGB.
+
+    Raises:
+        DataError: If the file is not a whole image.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of palettes with transparency and of odd metadata, neither of which matters here.
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode.startswith("I") or upright.mode == "F":
+                    upright = _to_eight_bits(upright)
+                pixels = np.array(upright.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path} is not a whole image: {error}. Repair or remove it, or leave such files out with data.on_bad_image=skip."
+        ) from error
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen bits and more per pixel, which Pillow's own conversion would clip to white."""
+    values = np.asarray(image, dtype=np.float32)
+    # PNG and TIFF keep 16-bit greys as they are, floating point ones usually in [0, 1].
+    largest = 1.0 if image.mode == "F" and values.max() <= 1 else 65535.0 if values.max() > 255 or image.mode.startswith("I;16") else 255.0
+    return Image.fromarray((values.clip(0, largest) * (255 / largest)).round().astype(np.uint8))
+
+
+def find_files(root: Path) -> list[Path]:
+    """All files below a folder that are not hidden, sorted by their relative path."""
+    found = [path for path in root.rglob("*") if path.is_file() and path.name not in LITTER]
+    visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+    return sorted(visible, key=lambda path: path.relative_to(root).as_posix())
+
+
+def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage) -> list[Path]:
+    """The files that can be decoded. All are read once, so that a bad one is found before the training starts, not in it.
+
+    Args:
+        paths: What to check.
+        on_bad_image: `error` refuses the first bad file, `skip` leaves bad files out and logs their names.
+
+    Raises:
+        DataError: If a file is bad and `on_bad_image` is `error`.
+    """
+    with ThreadPoolExecutor() as threads:
+        problems = list(threads.map(_find_problem, paths))
+    bad = [problem for problem in problems if problem is not None]
+    if bad and on_bad_image == "error":
+        more = f" ({len(bad) - 1} more files are bad.)" if len(bad) > 1 else ""
+        raise DataError(f"{bad[0]}{more}")
+    for problem in bad:
+        log.warning("Left out: %s", problem)
+    return [path for path, problem in zip(paths, problems, strict=True) if problem is None]
+
+
+def _find_problem(path: Path) -> DataError | None:
+    try:
+        decode(path)
+    except DataError as error:
+        return error
+    return None

@@ -1,0 +1,154 @@
+"""Somebody's own images in folders."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from acclimate.data.datamodule import AdaptationData
+from acclimate.data.image_files import ImageFiles, OnBadImage, find_files, keep_whole_images
+from acclimate.data.image_set import Domains, Parts
+from acclimate.data.splitting import split
+from acclimate.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+PART_FOLDERS = ("train", "val", "test")
+
+
+class Found(NamedTuple):
+    """Files of one folder, and the class folder that each is in, if there are class folders."""
+
+    root: Path
+    files: list[Path]
+    classes: list[str] | None
+
+
+class ImageFolder(AdaptationData):
+    """A folder for the source and one for the target, each with a folder per class.
+
+    A folder may instead hold train/, val/ and perhaps test/ with the class folders in them. What is not divided is
+    divided here, by a hash of the relative paths. A target whose images are in no class folders is unlabelled.
+    Without test/, a source has no test part; of a target, half of val/ is kept for testing.
+
+    Args:
+        source: The folder of labelled images.
+        target: The folder of the target, or None for plain transfer learning.
+        classes: Keep only these class folders of both domains; None takes all, which then must be the same.
+        on_bad_image: What to do about a file that is not a whole image: `error` names it, `skip` leaves it out.
+        val_fraction: Share that selects the checkpoint, where the folder does not say.
+        test_fraction: Share for the final report, where the folder does not say.
+        split_seed: Governs the division, apart from the run's seed.
+        **loading: What `AdaptationData` takes.
+
+    Raises:
+        ConfigError: If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        target: str | None = None,
+        classes: Sequence[str] | None = None,
+        on_bad_image: OnBadImage = "error",
+        val_fraction: float = 0.2,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+        **loading: Any,
+    ) -> None:
+        super().__init__(**loading)
+        if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
+            raise ConfigError("data.val_fraction and data.test_fraction must be above 0 with a sum below 1.")
+        self.source = Path(source)
+        self.target = None if target is None else Path(target)
+        self.classes = None if classes is None else [str(name) for name in classes]
+        self.on_bad_image: OnBadImage = on_bad_image
+        self.fractions = {"val": val_fraction, "test": test_fraction}
+        self.split_seed = split_seed
+
+    def read(self) -> Domains:
+        source = self._find(self.source, "source")
+        classes = self.classes or sorted({name for found in source.values() for name in found.classes or []})
+        if len(classes) < 2:
+            held = f"only the class folder {classes[0]}" if classes else "images, but no class folders"
+            raise DataError(f"data.source={self.source} has {held}. A classifier needs at least two: {self.source}/CLASS/IMAGE.jpg.")
+        target = None if self.target is None else self._find(self.target, "target")
+        for domain in (source, target or {}):
+            for found in domain.values():
+                self._check_classes(found, classes)
+        return Domains(
+            classes,
+            self._divide(source, classes, is_target=False),
+            None if target is None else self._divide(target, classes, is_target=True),
+        )
+
+    def _find(self, root: Path, domain: str) -> dict[str, Found]:
+        """The files of each part, or of all parts together under the key `all`."""
+        if not root.is_dir():
+            raise DataError(f"data.{domain}={root} is not a folder. It should hold one folder of images for each class; type data.{domain}=DIR.")
+        has_parts = (root / "train").is_dir()
+        roots = {part: root / part for part in PART_FOLDERS if (root / part).is_dir()} if has_parts else {"all": root}
+        return {part: self._find_images(folder) for part, folder in roots.items()}
+
+    def _find_images(self, root: Path) -> Found:
+        files = find_files(root)
+        if not files:
+            raise DataError(f"{root} holds no images. Put them into one folder for each class: {root}/CLASS/IMAGE.jpg.")
+        names = [path.relative_to(root).parts for path in files]
+        labelled = all(len(name) > 1 for name in names)
+        if not labelled and any(len(name) > 1 for name in names):
+            loose = next(path for path, name in zip(files, names, strict=True) if len(name) == 1)
+            raise DataError(f"{root} has class folders, but {loose.name} is beside them. Move it into one, or remove it.")
+        if labelled and self.classes is not None:
+            files = [path for path, name in zip(files, names, strict=True) if name[0] in self.classes]
+        whole = keep_whole_images(files, self.on_bad_image)
+        if not whole:
+            raise DataError(f"{root} holds {len(files)} files, but no image to use. Look at data.classes and at the messages above.")
+        return Found(root, whole, [path.relative_to(root).parts[0] for path in whole] if labelled else None)
+
+    def _check_classes(self, found: Found, classes: list[str]) -> None:
+        names = sorted(set(found.classes or classes))
+        if names == sorted(classes):
+            return
+        if self.classes is not None:
+            raise DataError(f"{found.root} has no images of {', '.join(sorted(set(classes) - set(names)))}, which data.classes names.")
+        missing, extra = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
+        difference = " and ".join(
+            [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} besides"] * bool(extra)
+        )
+        shared = ",".join(sorted(set(classes) & set(names)))
+        raise DataError(
+            f"{found.root} has the classes {', '.join(names)}, but the source has {', '.join(classes)}: it {difference}. "
+            "All parts of both domains need the same folders. "
+            + (f"Set 'data.classes=[{shared}]' to keep only shared ones, or, " if shared else "")
+            + "if these folders are not classes, put their images into one folder without any."
+        )
+
+    def _divide(self, parts: dict[str, Found], classes: list[str], *, is_target: bool) -> Parts:
+        if "all" in parts:
+            return Parts(*self._split(parts["all"], classes, [self.fractions["val"], self.fractions["test"]]))
+        divided: dict[str, ImageFiles] = {name: self._split(found, classes, [])[0] for name, found in parts.items()}
+        if "val" not in parts:
+            divided["train"], divided["val"] = self._split(parts["train"], classes, [self.fractions["val"]])
+        if "test" not in parts and is_target:
+            # Selection sees no label of val/, but an estimate on the images that were selected on would still be too good.
+            if "val" in parts:
+                divided["val"], divided["test"] = self._split(parts["val"], classes, [0.5])
+            else:
+                divided["train"], divided["val"], divided["test"] = self._split(parts["train"], classes, list(self.fractions.values()))
+            log.warning("%s has no test/: a part of %s is kept for testing.", parts["train"].root.parent, "val/" if "val" in parts else "train/")
+        elif "test" not in parts:
+            log.warning("%s has no test/: source/val_accuracy is of the images that select the checkpoint, and there is no source/test_accuracy.", parts["train"].root.parent)
+        return Parts(divided["train"], divided["val"], divided.get("test"))
+
+    def _split(self, found: Found, classes: list[str], fractions: list[float]) -> list[ImageFiles]:
+        labels = None if found.classes is None else torch.tensor([classes.index(name) for name in found.classes])
+        images = ImageFiles(found.files, labels)
+        if not fractions:
+            return [images]
+        names = [path.relative_to(found.root).as_posix() for path in found.files]
+        parts = split(names, found.classes or [""] * len(names), fractions=fractions, seed=self.split_seed, what=str(found.root))
+        return [images.take(part) for part in parts]

@@ -1,0 +1,68 @@
+"""Images with or without labels, wherever they are stored, and how a domain is divided into three parts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+
+class ImageSet(ABC):
+    """N images of one domain.
+
+    Attributes:
+        labels: int64, shape (N,), or None for images without labels.
+    """
+
+    labels: Tensor | None
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def load(self, indices: Sequence[int]) -> Tensor | list[Tensor]:
+        """Images, uint8: one tensor of shape (N, 3, H, W) if all have one size, else a list of (3, H, W)."""
+
+    @abstractmethod
+    def take(self, indices: Sequence[int]) -> Self:
+        """The set of only these images, in this order."""
+
+
+class ArrayImages(ImageSet):
+    """Images in memory.
+
+    Args:
+        images: uint8, shape (N, 1, H, W) or (N, 3, H, W).
+        labels: int64, shape (N,), or None.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor | None) -> None:
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def load(self, indices: Sequence[int]) -> Tensor:
+        return self.images[torch.as_tensor(indices)].expand(-1, 3, -1, -1)
+
+    def take(self, indices: Sequence[int]) -> Self:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return type(self)(self.images[chosen], None if self.labels is None else self.labels[chosen])
+
+
+class Parts(NamedTuple):
+    """The disjoint parts of a domain; a source that brings its own folders may have no test part."""
+
+    train: ImageSet
+    val: ImageSet
+    test: ImageSet | None
+
+
+class Domains(NamedTuple):
+    """All data of a run; the target is None for plain transfer learning."""
+
+    classes: list[str]
+    source: Parts
+    target: Parts | None

@@ -1,0 +1,161 @@
+"""Loaders of finished batches: a training loader that resumes where it stopped, and one for evaluation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from acclimate.data.image_set import ImageSet
+from acclimate.data.streams import Draw, SampleStream
+from acclimate.data.views import View
+from acclimate.seeds import seed_for
+from acclimate.types import DomainBatch, Labelled, Unlabelled
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def batch_loader(batches: Dataset[Any], *, num_workers: int, sampler: Any = None) -> DataLoader[Any]:
+    """A loader of a data set whose items are whole batches."""
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=_unchanged,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+        # Without one of its own, every iterator draws from the global generator and so changes what comes after.
+        generator=torch.Generator(),
+    )
+
+
+class Feed:
+    """The batches that training sees of one domain.
+
+    Args:
+        images: Where they come from.
+        batch_size: Images in each.
+        views: How each image is seen, at least one view.
+        seed: Governs order and augmentation.
+    """
+
+    def __init__(self, images: ImageSet, batch_size: int, views: list[View], seed: int) -> None:
+        self.images = images
+        self.views = views
+        self.seed = seed
+        self.stream = SampleStream(len(images), batch_size, seed)
+
+    def labelled(self, number: int) -> Labelled:
+        """Batch `number` in its first view, with labels."""
+        draws = self.stream.batch(number)
+        assert self.images.labels is not None
+        labels = self.images.labels[torch.tensor([draw.index for draw in draws])]
+        return Labelled(self._views(draws)[0], labels)
+
+    def unlabelled(self, number: int) -> Unlabelled:
+        """Batch `number` in all views; no label is read."""
+        return Unlabelled(self._views(self.stream.batch(number)))
+
+    def _views(self, draws: list[Draw]) -> list[Tensor]:
+        images = self.images.load([draw.index for draw in draws])
+        return [
+            view.look(images, [seed_for(self.seed, draw.epoch, draw.index, place) for draw in draws] if view.random else [])
+            for place, view in enumerate(self.views)
+        ]
+
+
+class TrainingBatches(Dataset[DomainBatch]):
+    """Item i is training batch i, for every i from 0 on."""
+
+    def __init__(self, source: Feed, target: Feed | None) -> None:
+        self.source = source
+        self.target = target
+
+    def __getitem__(self, number: int) -> DomainBatch:
+        target = None if self.target is None else self.target.unlabelled(number)
+        return DomainBatch(self.source.labelled(number), target)
+
+
+class TrainingLoader:
+    """Yields the training batches in order, an epoch at a time, and goes on after the last one that it yielded.
+
+    Args:
+        batches: Batch i must be a function of i.
+        batches_per_epoch: Where an epoch ends; the streams behind it take no notice.
+        num_workers: Processes that prepare batches; 0 prepares them in this one. They do not change the batches.
+        rank: This process's number among those that train together.
+        world_size: How many processes train together; each takes every world_size-th batch.
+    """
+
+    def __init__(self, batches: TrainingBatches, *, batches_per_epoch: int, num_workers: int, rank: int = 0, world_size: int = 1) -> None:
+        self.batches_per_epoch = batches_per_epoch
+        self.batches_done = 0
+        self.rank = rank
+        self.world_size = world_size
+        self._loader = batch_loader(batches, num_workers=num_workers, sampler=_Remaining(self))
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    def __iter__(self) -> Iterator[DomainBatch]:
+        for batch in self._loader:
+            self.batches_done += 1
+            yield batch
+
+    def remaining(self) -> Iterator[int]:
+        """Numbers of the batches that are left in this epoch, or of the next epoch's if none are."""
+        end = (self.batches_done // self.batches_per_epoch + 1) * self.batches_per_epoch
+        return (number * self.world_size + self.rank for number in range(self.batches_done, end))
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batches_done": self.batches_done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.batches_done = state["batches_done"]
+
+
+class _Remaining:
+    """The sampler of a `TrainingLoader`: asked anew for every epoch."""
+
+    def __init__(self, loader: TrainingLoader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[int]:
+        return self.loader.remaining()
+
+    def __len__(self) -> int:
+        return self.loader.batches_per_epoch
+
+
+class EvaluationBatches(Dataset[Labelled | Unlabelled]):
+    """All images of a set in order, each once, in batches.
+
+    Args:
+        images: What is evaluated.
+        view: How each image is seen; a random view is seeded by the sample.
+        batch_size: Images in each batch but the last.
+        labelled: Whether batches carry labels.
+    """
+
+    def __init__(self, images: ImageSet, view: View, *, batch_size: int, labelled: bool) -> None:
+        self.images = images
+        self.view = view
+        self.batch_size = batch_size
+        self.labelled = labelled
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.batch_size)
+
+    def __getitem__(self, number: int) -> Labelled | Unlabelled:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        indices = range(number * self.batch_size, min((number + 1) * self.batch_size, len(self.images)))
+        view = self.view.look(self.images.load(indices), indices)
+        if not self.labelled:
+            return Unlabelled([view])
+        assert self.images.labels is not None
+        return Labelled(view, self.images.labels[indices.start : indices.stop])

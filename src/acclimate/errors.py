@@ -1,0 +1,23 @@
+"""A user's mistakes. The command line prints their messages without a traceback and exits with 2.
+
+A message names the thing, what was found, what is allowed and what to type.
+"""
+
+
+class UserError(Exception):
+    """Something that the user can mend."""
+
+
+class ConfigError(UserError):
+    """A key or a value of the configuration is wrong."""
+
+
+class DataError(UserError):
+    """The user's files are not what a data set needs."""
+
+
+class Interrupted(BaseException):
+    """The user stopped a training run; what it had reached is saved.
+
+    Not an Exception: a sweep goes on after a job that failed, but not after one that was stopped.
+    """

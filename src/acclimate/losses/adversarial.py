@@ -1,0 +1,46 @@
+"""Losses of a discriminator that tells the source from the target."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def domain_confusion(logits: Tensor, *, num_source: int) -> Tensor:
+    """Binary cross-entropy of a domain discriminator, each domain with the same weight.
+
+    The domain loss of Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, Eq. 14 to 18: with
+    gradient reversal in front of the discriminator, minimising it trains the discriminator and confuses it about the
+    features. The mean is taken per domain and then over the two, so unequal batches do not favour either.
+
+    Args:
+        logits: What the discriminator says, shape (N, 1) or (N,); positive means source. Not probabilities.
+        num_source: How many of the first rows are source samples, from 1 to N - 1.
+
+    Returns:
+        A scalar; log 2 ≈ 0.6931 for a discriminator that knows nothing.
+
+    Raises:
+        ValueError: If a domain has no row, or there is more than one logit per sample.
+
+    >>> float(domain_confusion(torch.zeros(4, 1), num_source=1)).__round__(4)
+    0.6931
+    """
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        logits = logits[:, 0]
+    if logits.ndim != 1:
+        raise ValueError(f"Expected one logit per sample, shape (N, 1) or (N,), but got {tuple(logits.shape)}.")
+    if not 0 < num_source < len(logits):
+        raise ValueError(f"num_source must be from 1 to {len(logits) - 1}, so that both domains have a row, but is {num_source}.")
+    source, target = logits[:num_source], logits[num_source:]
+    return 0.5 * (F.softplus(-source).mean() + F.softplus(target).mean())
+
+
+def domain_accuracy(logits: Tensor, *, num_source: int) -> Tensor:
+    """How often a discriminator is right, each domain with the same weight; 0.5 is what guessing gets.
+
+    Args:
+        logits: Shape (N, 1) or (N,); positive means source.
+        num_source: How many of the first rows are source samples.
+    """
+    says_source = (logits.detach().flatten() > 0).float()
+    return 0.5 * (says_source[:num_source].mean() + 1.0 - says_source[num_source:].mean())

@@ -1,0 +1,77 @@
+"""Losses that ask something of the predictions on unlabelled target images."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def entropy(log_probabilities: Tensor) -> Tensor:
+    """Shannon entropy in nats along the last dimension, finite also where a probability underflows to zero.
+
+    >>> float(entropy(torch.log(torch.tensor([0.5, 0.5])))).__round__(4)
+    0.6931
+    """
+    finite = log_probabilities.clamp_min(torch.finfo(log_probabilities.dtype).min)
+    return -(finite.exp() * finite).sum(dim=-1)
+
+
+def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5) -> Tensor:
+    """How much the classes are confused with each other on a batch.
+
+    Jin et al., "Minimum Class Confusion for Versatile Domain Adaptation", ECCV 2020, Eq. 2 to 6: probabilities are
+    softened by the temperature, samples are weighted by their certainty 1 + exp(-entropy), and the rows of the class
+    correlation matrix are normalised. Off-diagonal mass is the confusion. As in the paper the weights are constants for
+    the gradient. Rows of classes without any mass count as not confused.
+
+    Args:
+        logits: Target logits, shape (N, K), N at least 1, K at least 2. Computed in float32 at least.
+        temperature: Above 0; the paper recommends 2.5.
+
+    Returns:
+        A scalar in [0, 1]; 0 when every sample belongs to one class for certain, (K - 1) / K for uniform predictions.
+
+    Raises:
+        ValueError: If the temperature is not positive or the logits are not a matrix.
+
+    >>> float(minimum_class_confusion(torch.zeros(8, 4)))
+    0.75
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature must be above 0, but is {temperature}.")
+    if logits.ndim != 2:
+        raise ValueError(f"Expected logits of shape (N, K), but got {tuple(logits.shape)}.")
+    # Rows of confusion are quotients of sums of products: in half precision their rounding errors are as large as they are.
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    log_probabilities = torch.log_softmax(logits / temperature, dim=1)
+    probabilities = log_probabilities.exp()
+    certainty = 1.0 + torch.exp(-entropy(log_probabilities))
+    weights = (len(logits) * certainty / certainty.sum()).detach()
+    correlation = (weights[:, None] * probabilities).T @ probabilities
+    confusion = correlation / correlation.sum(dim=1, keepdim=True).clamp_min(torch.finfo(logits.dtype).tiny)
+    return (confusion.sum() - confusion.trace()) / logits.shape[1]
+
+
+def information(logits: Tensor) -> Tensor:
+    """Mutual information between the samples of a batch and their predicted classes, in nats.
+
+    Entropy of the mean prediction minus mean entropy of the predictions (Krause et al., "Discriminative Clustering by
+    Regularized Information Maximization", NeurIPS 2010, Eq. 5). High when predictions are certain and use all classes.
+
+    Args:
+        logits: Shape (N, K), N at least 1.
+
+    Returns:
+        A scalar in [0, log K].
+    """
+    log_probabilities = torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+    mean_log_probability = torch.logsumexp(log_probabilities, dim=0) - math.log(len(logits))
+    return entropy(mean_log_probability) - entropy(log_probabilities).mean()
+
+
+def information_maximisation(logits: Tensor) -> Tensor:
+    """The negative of `information`: a loss in [-log K, 0] whose minimum is certain and diverse predictions.
+
+    The target term of Liang et al., "Do We Really Need to Access the Source Data?", ICML 2020, Eq. 3.
+    """
+    return -information(logits)

@@ -1,0 +1,60 @@
+"""Domain-adversarial training of neural networks (DANN)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.adversarial import domain_accuracy, domain_confusion
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.discriminator import DomainDiscriminator
+from acclimate.nn.gradient_reversal import reverse_gradient
+from acclimate.schedules import sigmoid_ramp
+from acclimate.types import DomainBatch, Prediction
+
+
+class Dann(Method):
+    """The features are trained so that a discriminator cannot tell the domains apart.
+
+    Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, Eq. 14 to 18. λ scales the gradient that
+    the features receive, not the loss, so the discriminator learns at full speed from the first step.
+
+    Args:
+        classifier: What is trained.
+        max_reversal: What λ grows to, at least 0.
+        steepness: How fast it grows, see `sigmoid_ramp`.
+        discriminator_width: Units in each hidden layer of the discriminator.
+        **common: What `Method` takes.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        max_reversal: float = 1.0,
+        steepness: float = 10.0,
+        discriminator_width: int = 256,
+        **common: Any,
+    ) -> None:
+        super().__init__(classifier, **common)
+        if max_reversal < 0:
+            raise ConfigError(f"method.max_reversal must be at least 0, but is {max_reversal}.")
+        self.max_reversal = max_reversal
+        self.steepness = steepness
+        self.discriminator = DomainDiscriminator(classifier.num_features, width=discriminator_width)
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        strength = self.max_reversal * sigmoid_ramp(self.progress, steepness=self.steepness)
+        features = torch.cat([source.features, target.features])
+        domain_logits = self.discriminator(reverse_gradient(features, strength))
+        num_source = len(source.features)
+        self.log("adaptation/reversal", strength)
+        self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "domain": domain_confusion(domain_logits, num_source=num_source),
+        }

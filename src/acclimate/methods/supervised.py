@@ -1,0 +1,22 @@
+"""Training on labelled images alone: source only, fine-tuning and linear probing."""
+
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.methods.base import Method
+from acclimate.types import DomainBatch, Prediction
+
+
+class Supervised(Method):
+    """Cross-entropy on the source; the target is not looked at.
+
+    `backbone_rate` is the ladder of transfer learning: 1 trains all layers alike (`source_only`), 0.1 spares what was
+    learned before (`fine_tune`), and 0 freezes it (`linear_probe`).
+    """
+
+    needs_target: ClassVar[bool] = False
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        return {"classification": F.cross_entropy(source.logits, batch.source.labels)}

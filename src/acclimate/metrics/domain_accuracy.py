@@ -1,0 +1,41 @@
+"""Accuracy on the validation images of one domain."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from acclimate.metrics.target_score import TargetScore
+from acclimate.types import Domain, Prediction
+
+
+class SourceAccuracy(TargetScore):
+    """The share of source images that are classified correctly, in [0, 1]. Blind to the target."""
+
+    name = "source_accuracy"
+    needs_target: ClassVar[bool] = False
+    domain: ClassVar[Domain] = "source"
+    correct: Tensor
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        if domain == self.domain and labels is not None:
+            self.correct += (prediction.logits.argmax(dim=1) == labels).sum()
+            self.total += len(labels)
+
+    def compute(self) -> Tensor:
+        return self.correct / self.total
+
+
+class OracleAccuracy(SourceAccuracy):
+    """The share of target images that are classified correctly: what nobody knows who has no target labels."""
+
+    name = "oracle"
+    needs_target: ClassVar[bool] = True
+    is_oracle: ClassVar[bool] = True
+    domain: ClassVar[Domain] = "target"

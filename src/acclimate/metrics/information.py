@@ -1,0 +1,40 @@
+"""Information maximisation as a score."""
+
+import torch
+from torch import Tensor
+
+from acclimate.losses.target_predictions import entropy
+from acclimate.metrics.target_score import TargetScore
+from acclimate.types import Domain, Prediction
+
+
+class Information(TargetScore):
+    """Mutual information between target images and their predicted classes, in nats, in [0, log K].
+
+    Entropy of the mean prediction minus mean entropy, over all target images. High when predictions are certain and use
+    all classes, so a model that has collapsed to one class gets 0. See `information` for the paper.
+    """
+
+    name = "information"
+    probabilities: Tensor
+    entropies: Tensor
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        # float64: a sum over batches may not depend on how the images were batched.
+        self.add_state("probabilities", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("entropies", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        if domain == "target":
+            log_probabilities = torch.log_softmax(prediction.logits.double(), dim=1)
+            self.probabilities = self.probabilities + log_probabilities.exp().sum(dim=0)
+            self.entropies += entropy(log_probabilities).sum()
+            self.total += len(log_probabilities)
+
+    def compute(self) -> Tensor:
+        mean = self.probabilities / self.total
+        return (entropy(mean.log()) - self.entropies / self.total).float()
+

@@ -1,0 +1,35 @@
+"""What selects a checkpoint: one number per validation, higher is better."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+from torchmetrics import Metric
+
+from acclimate.types import Domain, Prediction
+
+
+class TargetScore(Metric, ABC):
+    """A score of a classifier on validation images. A higher value is always better.
+
+    Attributes:
+        name: What reports call it.
+        needs_target: Whether it needs target images.
+        is_oracle: Whether it is given the labels of the target.
+    """
+
+    name: str
+    needs_target: ClassVar[bool] = True
+    is_oracle: ClassVar[bool] = False
+    higher_is_better = True
+    full_state_update = False
+
+    @abstractmethod
+    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        """Takes in a batch.
+
+        Args:
+            domain: Where the images are from.
+            prediction: What the classifier says of them.
+            labels: int64, shape (N,); None for the target, unless the score is the oracle.
+        """

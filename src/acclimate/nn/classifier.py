@@ -1,0 +1,87 @@
+"""The model: backbone, bottleneck and head."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from acclimate.nn.backbones import Backbone
+from acclimate.nn.weights import is_file, load_weights
+from acclimate.types import Prediction
+
+
+class Classifier(nn.Module):
+    """Images to features and logits, the same in training and in evaluation.
+
+    Args:
+        backbone: Makes the backbone when it is called with `weights=`.
+        num_classes: K, at least 2.
+        weights: A file with the weights of the backbone, or what the backbone itself understands; None is random.
+        bottleneck: Width of a layer between backbone and head, whose output is what methods align; None leaves it out.
+        dropout: Share of the features that training sets to zero in front of the head.
+        freeze: `backbone` keeps its weights and its batch-norm statistics as they are.
+
+    Raises:
+        ConfigError: If the weights cannot be had or belong to another architecture.
+    """
+
+    def __init__(
+        self,
+        backbone: Callable[..., Backbone],
+        *,
+        num_classes: int,
+        weights: str | bool | None = None,
+        bottleneck: int | None = None,
+        dropout: float = 0.0,
+        freeze: Literal["none", "backbone"] = "none",
+    ) -> None:
+        super().__init__()
+        from_file = is_file(weights)
+        self.backbone = backbone(weights=None if from_file else weights)
+        if from_file:
+            load_weights(self.backbone.body, Path(str(weights)))
+        self.num_features = bottleneck or self.backbone.num_features
+        # Batch norm keeps features of all methods on one scale, as in the bottlenecks of DANN's and CDAN's published code.
+        self.bottleneck = (
+            nn.Sequential(nn.Linear(self.backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
+            if bottleneck
+            else nn.Identity()
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.num_features, num_classes)
+        self.frozen = False
+        if freeze == "backbone":
+            self.freeze_backbone()
+        # Convolutions on CPUs and on tensor cores are faster when channels lie next to each other.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Features (N, D) and logits (N, K) of images, uint8 or float in [0, 1], shape (N, 3, H, W)."""
+        features = self.dropout(self.bottleneck(self.backbone(images)))
+        return Prediction(features, self.head(features))
+
+    def freeze_backbone(self) -> None:
+        """Keeps the backbone's weights, and its batch-norm statistics also in training."""
+        self.frozen = True
+        self.backbone.requires_grad_(False)
+        self.backbone.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def parameter_groups(self, *, backbone_rate: float) -> list[dict[str, Any]]:
+        """What trains, for an optimizer: the backbone at `backbone_rate` times the rate of the rest.
+
+        Each group has a `name` and a `rate`.
+        """
+        new = [*self.bottleneck.parameters(), *self.head.parameters()]
+        groups = [
+            {"name": "backbone", "rate": backbone_rate, "params": [p for p in self.backbone.parameters() if p.requires_grad]},
+            {"name": "head", "rate": 1.0, "params": [p for p in new if p.requires_grad]},
+        ]
+        return [group for group in groups if group["params"]]

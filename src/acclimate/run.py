@@ -1,0 +1,285 @@
+"""Building, training and evaluating a run: the only place that instantiates."""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from acclimate.callbacks.accuracies import Accuracies
+from acclimate.callbacks.interruption import Interruption
+from acclimate.callbacks.provenance import Provenance, describe_environment
+from acclimate.callbacks.selection import Selection
+from acclimate.callbacks.step_seed import StepSeed
+from acclimate.callbacks.throughput import Throughput
+from acclimate.callbacks.validation_log import ValidationLog
+from acclimate.config import check_config
+from acclimate.data.datamodule import AdaptationData
+from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
+from acclimate.data.loader import EvaluationBatches
+from acclimate.data.views import View
+from acclimate.errors import ConfigError, DataError, UserError
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.types import Prediction, Unlabelled
+
+log = logging.getLogger(__name__)
+
+Config = dict[str, Any]
+
+NO_LOGGER = {"_target_": "pytorch_lightning.loggers.logger.DummyLogger"}
+
+
+class Run(NamedTuple):
+    """The parts of a run, each built once."""
+
+    data: AdaptationData
+    method: Method
+    selection: Selection
+    throughput: Throughput
+    trainer: pl.Trainer
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The selected checkpoint of a run's folder."""
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """The checkpoint that a stopped run continues from."""
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def build(config: Config) -> Run:
+    """Instantiates a configuration.
+
+    Args:
+        config: Plain and fully resolved.
+
+    Raises:
+        ConfigError: With all that is wrong with the configuration.
+        DataError: If the images are not what they must be.
+    """
+    check_config(config)
+    pl.seed_everything(config["seed"], verbose=False)
+    selection: Selection = _instantiate(config["selection"])
+    data: AdaptationData = _instantiate(config["data"])
+    classes = data.domains.classes
+    classifier = _instantiate(config["model"], num_classes=len(classes))
+    method: Method = _instantiate(
+        config["method"],
+        classifier=classifier,
+        optimizer=_instantiate(config["optimizer"]),
+        schedule=_instantiate(config["scheduler"]),
+    )
+    if selection.needs_target and data.domains.target is None:
+        raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
+    data.prepare_for(
+        image_size=classifier.backbone.image_size,
+        needs_target=method.needs_target,
+        reveal_target_labels=selection.is_oracle,
+    )
+    throughput = Throughput()
+    callbacks: list[Callback] = [
+        selection,
+        Accuracies(),
+        throughput,
+        StepSeed(config["seed"]),
+        Provenance(config, classes=classes, image_size=data.image_size or 0),
+        *(_instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
+        ValidationLog(),
+        Interruption(str(last_checkpoint(Path(config["folder"])))),
+    ]
+    settings = dict(config["trainer"])
+    if settings.get("max_steps", -1) > 0:
+        settings["max_epochs"] = -1
+    trainer: pl.Trainer = _instantiate(settings, callbacks=callbacks, logger=_instantiate(config["logger"]))
+    return Run(data, method, selection, throughput, trainer)
+
+
+def _instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
+    """Builds a node with Hydra, which gets plain containers and gives them on as such.
+
+    Raises:
+        ConfigError: If what is built refuses a value.
+    """
+    try:
+        return instantiate(dict(node), _convert_="all", **provided)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError | TypeError | MisconfigurationException):
+            raise ConfigError(f"{node['_target_']} cannot be built: {cause}") from error
+        raise
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Trains, selects a checkpoint and tests it.
+
+    Args:
+        config: Plain and fully resolved.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        UserError: For whatever the user can mend.
+        Interrupted: When the user stopped the run.
+    """
+    folder = Path(config["folder"])
+    finished = folder / "metrics.json"
+    if finished.exists() and config["resume"]:
+        log.info("%s is finished already.", folder)
+        return read_metrics(folder)
+    last = last_checkpoint(folder)
+    if not config["resume"] and (finished.exists() or last.exists()):
+        state = "a finished run" if finished.exists() else "a run that was stopped"
+        raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
+    _silence_known_warnings()
+    run = build(config)
+    write_json(folder / "environment.json", describe_environment(run.trainer))
+    run.trainer.fit(run.method, run.data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    best = best_checkpoint(folder)
+    if not best.exists():
+        run.trainer.save_checkpoint(best)
+    steps = run.trainer.global_step
+    checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+    metrics = {
+        **_evaluate(run, checkpoint),
+        "selection/step": checkpoint["global_step"],
+        "train/steps": steps,
+        "train/seconds": run.throughput.seconds,
+        "train/samples_per_second": run.throughput.samples / max(run.throughput.seconds, 1e-9),
+        "seed": config["seed"],
+    }
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def evaluate(config: Config, checkpoint: Config) -> dict[str, Any]:
+    """Tests a checkpoint.
+
+    Args:
+        config: The configuration from the checkpoint, perhaps with other data or another trainer.
+        checkpoint: As `read_checkpoint` gives it.
+
+    Returns:
+        Accuracies and the selection's value.
+
+    Raises:
+        UserError: For whatever the user can mend, such as other classes than the model knows.
+    """
+    _silence_known_warnings()
+    run = build(config | {"model": config["model"] | {"weights": None}, "callbacks": {}, "logger": NO_LOGGER})
+    if run.data.domains.classes != checkpoint["classes"]:
+        raise ConfigError(
+            f"The data has the classes {', '.join(run.data.domains.classes)}, but the model knows {', '.join(checkpoint['classes'])}."
+        )
+    return _evaluate(run, checkpoint)
+
+
+def _evaluate(run: Run, checkpoint: Config) -> dict[str, Any]:
+    """Accuracies and the selection's value of a checkpoint, on the validation and test parts of both domains."""
+    run.method.load_state_dict(checkpoint["state_dict"])
+    metrics: dict[str, Any] = {}
+    metrics.update(run.trainer.validate(run.method, run.data, verbose=False)[0])
+    metrics["selection/name"] = run.selection.name
+    if run.data.evaluated_domains("test"):
+        for results in run.trainer.test(run.method, run.data, verbose=False):
+            metrics.update(results)
+    return metrics
+
+
+class ImagePrediction(NamedTuple):
+    """What the model says of one image; the confidence is the probability of the label, in [0, 1]."""
+
+    image: str
+    label: str
+    confidence: float
+
+
+def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
+    """Labels for all images below a folder, in the order of their relative paths.
+
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        folder: Where the images are.
+
+    Raises:
+        DataError: If there are no images, or a file is not a whole image.
+    """
+    paths = find_files(folder)
+    if not paths:
+        raise DataError(f"There are no images in {folder}. Type images=DIR.")
+    config = checkpoint["config"]
+    images = ImageFiles(keep_whole_images(paths, config["data"].get("on_bad_image", "error")), None)
+    view = View("plain", image_size=checkpoint["image_size"], crop=config["data"]["crop"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    classifier = rebuild_classifier(checkpoint).to(device)
+    rows = []
+    batches = EvaluationBatches(images, view, batch_size=config["data"]["eval_batch_size"], labelled=False)
+    for number in range(len(batches)):
+        batch = batches[number]
+        assert isinstance(batch, Unlabelled)
+        with torch.inference_mode():
+            prediction: Prediction = classifier(batch.views[0].to(device))
+        confidences, labels = prediction.logits.softmax(dim=1).max(dim=1)
+        rows += zip(confidences.tolist(), labels.tolist(), strict=True)
+    return [
+        ImagePrediction(path.relative_to(folder).as_posix(), checkpoint["classes"][label], confidence)
+        for path, (confidence, label) in zip(images.paths, rows, strict=True)
+    ]
+
+
+def rebuild_classifier(checkpoint: Config) -> Classifier:
+    """The trained classifier of a checkpoint, in evaluation mode; nothing but the checkpoint is needed."""
+    node = checkpoint["config"]["model"] | {"weights": None}
+    classifier: Classifier = _instantiate(node, num_classes=len(checkpoint["classes"]))
+    prefix = "classifier."
+    tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}
+    classifier.load_state_dict(tensors)
+    return classifier.eval()
+
+
+def read_checkpoint(path: Path) -> Config:
+    """A checkpoint that a run has written.
+
+    Raises:
+        ConfigError: If there is none, or the file is something else.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no {path}. Give the folder of a finished run: run=outputs/DATE/TIME-METHOD.")
+    checkpoint: Config = torch.load(path, map_location="cpu", weights_only=True)
+    if "config" not in checkpoint:
+        raise ConfigError(f"{path} was not written by acclimate train: it holds no configuration.")
+    return checkpoint
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What a finished run's `metrics.json` holds."""
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return metrics
+
+
+def write_json(path: Path, contents: Mapping[str, Any]) -> None:
+    """Writes a file that is either whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(contents, indent=2) + "\n")
+    os.replace(unfinished, path)
+
+
+def _silence_known_warnings() -> None:
+    """Hides advice of Lightning that does not apply to our loaders, and nothing else."""
+    for message in ("The '.*_dataloader' does not have many workers", "Checkpoint directory .* exists", "`isinstance.treespec"):
+        warnings.filterwarnings("ignore", message=message)

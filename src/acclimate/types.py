@@ -1,0 +1,41 @@
+"""What passes between the data, the model and the method.
+
+NamedTuples, because collation, memory pinning and Lightning's transfer to a device handle them as they are.
+"""
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+Domain = Literal["source", "target"]
+Part = Literal["train", "val", "test"]
+
+
+class Labelled(NamedTuple):
+    """Images and their labels; uint8 or float in [0, 1], shape (N, 3, H, W), and int64, shape (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class Unlabelled(NamedTuple):
+    """Images without labels, each in one or more views: a list of tensors of shape (N, 3, H, W).
+
+    There is no field for labels, so what is handed to a method cannot leak one.
+    """
+
+    views: list[Tensor]
+
+
+class DomainBatch(NamedTuple):
+    """One training batch; the target is None where there is none or the method does not look at it."""
+
+    source: Labelled
+    target: Unlabelled | None
+
+
+class Prediction(NamedTuple):
+    """What a classifier says of N images: features, shape (N, D), and logits, shape (N, K)."""
+
+    features: Tensor
+    logits: Tensor
