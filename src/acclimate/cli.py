@@ -1,7 +1,6 @@
 """The command `acclimate` and its verbs; `--help` answers without importing torch, Lightning or Hydra."""
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -143,7 +142,9 @@ def _refuse_to_overwrite(arguments: Sequence[str]) -> None:
     for text in arguments:
         folder = Path(text.removeprefix("hydra.run.dir=").strip("'\""))
         if text.startswith("hydra.run.dir=") and "resume=true" not in arguments and (folder / "checkpoints").exists():
-            raise ConfigError(f"{folder} holds a run already. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
+            raise ConfigError(
+                f"{folder} holds a run already. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR."
+            )
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -185,9 +186,7 @@ def compare(arguments: Sequence[str]) -> None:
     print_comparison(compare_runs([Path(folder) for folder in arguments]))
 
 
-def _split_keys(
-    arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()
-) -> tuple[dict[str, str], list[str]]:
+def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
     """The verb's own keys, and the overrides that remain.
 
     Raises:

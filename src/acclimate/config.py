@@ -56,7 +56,9 @@ def check_config(config: Mapping[str, Any]) -> None:
     for key in ("data", "model", "method", "optimizer", "scheduler", "selection", "logger", "trainer"):
         node = config.get(key)
         if key in config and not (isinstance(node, Mapping) and "_target_" in node):
-            problems.append(f"{key}={node} names nothing to build. It needs a _target_, which {key}=NAME sets: {', '.join(group_options(key))}.")
+            problems.append(
+                f"{key}={node} names nothing to build. It needs a _target_, which {key}=NAME sets: {', '.join(group_options(key))}."
+            )
     if not isinstance(config.get("seed", 0), int) or isinstance(config.get("seed"), bool):
         problems.append(f"seed={config['seed']} must be a whole number.")
     problems += _check_node(config, "")

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,8 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.interruption import Interruption
@@ -145,7 +144,7 @@ def train(config: Config) -> dict[str, Any]:
     if not config["resume"] and (finished.exists() or last.exists()):
         state = "a finished run" if finished.exists() else "a run that was stopped"
         raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
-    _silence_known_warnings()
+    _silence_known_advice()
     run = build(config)
     write_json(folder / "environment.json", describe_environment(run.trainer))
     run.trainer.fit(run.method, run.data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
@@ -179,7 +178,7 @@ def evaluate(config: Config, checkpoint: Config) -> dict[str, Any]:
     Raises:
         UserError: For whatever the user can mend, such as other classes than the model knows.
     """
-    _silence_known_warnings()
+    _silence_known_advice()
     run = build(config | {"model": config["model"] | {"weights": None}, "callbacks": {}, "logger": NO_LOGGER})
     if run.data.domains.classes != checkpoint["classes"]:
         raise ConfigError(
@@ -226,7 +225,7 @@ def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
     view = View("plain", image_size=checkpoint["image_size"], crop=config["data"]["crop"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = rebuild_classifier(checkpoint).to(device)
-    rows = []
+    rows: list[tuple[float, int]] = []
     batches = EvaluationBatches(images, view, batch_size=config["data"]["eval_batch_size"], labelled=False)
     for number in range(len(batches)):
         batch = batches[number]
@@ -276,10 +275,11 @@ def write_json(path: Path, contents: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(contents, indent=2) + "\n")
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
-def _silence_known_warnings() -> None:
-    """Hides advice of Lightning that does not apply to our loaders, and nothing else."""
+def _silence_known_advice() -> None:
+    """Hides what Lightning says in every run, and its advice that does not apply to our loaders."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in ("The '.*_dataloader' does not have many workers", "Checkpoint directory .* exists", "`isinstance.treespec"):
         warnings.filterwarnings("ignore", message=message)

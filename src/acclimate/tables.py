@@ -35,7 +35,7 @@ def print_comparison(comparisons: Sequence[Comparison]) -> None:
         table.add_row(
             comparison.name,
             str(len(comparison.metrics)),
-            f"{mean:.4f}" + (f" ± {deviation:.4f}" if deviation == deviation else ""),
+            f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(comparison.metrics) > 1 else ""),
             metric.split("/")[0],
             f"{honest} ({', '.join(selections)})",
             f"{mean_and_deviation(comparison.values('train/seconds'))[0]:.0f}",

@@ -58,9 +58,7 @@ class Accuracies(Callback):
         for domain, confusion in self.confusion.items():
             pl_module.log(f"{domain}/test_accuracy", _accuracy(trainer, confusion))
 
-    def _count(
-        self, trainer: pl.Trainer, part: Part, loader: int, prediction: Prediction, batch: Labelled | Unlabelled
-    ) -> None:
+    def _count(self, trainer: pl.Trainer, part: Part, loader: int, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
         if isinstance(batch, Labelled):
             domain: Domain = trainer.datamodule.evaluated_domains(part)[loader]  # type: ignore[attr-defined]
             counts = multiclass_confusion_matrix(prediction.logits, batch.labels, num_classes=prediction.logits.shape[1])

@@ -75,6 +75,7 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
     if num_classes <= 20:
         for row, column in confusion.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, int(confusion[row, column]), ha="center", va="center", color=colour, fontsize=8)
-    canvas.draw()
-    return torch.from_numpy(np.array(canvas.buffer_rgba()))[..., :3].permute(2, 0, 1).contiguous()
+            axes.text(column, row, str(int(confusion[row, column])), ha="center", va="center", color=colour, fontsize=8)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return torch.from_numpy(pixels)[..., :3].permute(2, 0, 1).contiguous()

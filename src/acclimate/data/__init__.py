@@ -1,0 +1,1 @@
+"""Images, how they are divided and seen, and the loaders over them."""

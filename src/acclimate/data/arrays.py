@@ -51,7 +51,10 @@ class Arrays(AdaptationData):
         target = None if self.target is None else read_archive(self.target, needs_labels=False)
         for path, images in ((self.source, source["test"]), (self.target, target["test"] if target else None)):
             if images is not None and images.labels is not None and len(images) and int(images.labels.max()) >= len(classes):
-                raise DataError(f"{path} has the label {int(images.labels.max())} in y_test, but the source has classes 0 to {len(classes) - 1} in y_train.")
+                raise DataError(
+                    f"{path} has the label {int(images.labels.max())} in y_test, "
+                    f"but the source has classes 0 to {len(classes) - 1} in y_train."
+                )
         return Domains(
             classes,
             self._divide(self.source, source, train_labels.tolist()),
@@ -77,7 +80,9 @@ def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ArrayImages]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as a .npz archive: {error}. Write it with numpy.savez(FILE, x_train=..., y_train=..., ...).") from error
+        raise DataError(
+            f"{path} cannot be read as a .npz archive: {error}. Write it with numpy.savez(FILE, x_train=..., y_train=..., ...)."
+        ) from error
     parts = {}
     for part in ("train", "test"):
         if f"x_{part}" not in arrays:

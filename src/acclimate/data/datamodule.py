@@ -58,7 +58,12 @@ class AdaptationData(pl.LightningDataModule, ABC):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        counts = {"batch_size": batch_size, "target_batch_size": target_batch_size, "eval_batch_size": eval_batch_size, "image_size": image_size}
+        counts = {
+            "batch_size": batch_size,
+            "target_batch_size": target_batch_size,
+            "eval_batch_size": eval_batch_size,
+            "image_size": image_size,
+        }
         for name, value in counts.items():
             if value is not None and value < 1:
                 raise ConfigError(f"data.{name} must be at least 1, but is {value}.")
@@ -116,7 +121,9 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 "or choose a method for the source alone: method=fine_tune or method=linear_probe."
             )
         if reveal_target_labels and (self.domains.target is None or self.domains.target.val.labels is None):
-            raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=information.")
+            raise ConfigError(
+                "selection=oracle needs labels in the target's validation part, and there are none. Use selection=information."
+            )
         self.feeds_target = needs_target
         self.reveal_target_labels = reveal_target_labels
 

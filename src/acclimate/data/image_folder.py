@@ -88,7 +88,9 @@ class ImageFolder(AdaptationData):
     def _find(self, root: Path, domain: str) -> dict[str, Found]:
         """The files of each part, or of all parts together under the key `all`."""
         if not root.is_dir():
-            raise DataError(f"data.{domain}={root} is not a folder. It should hold one folder of images for each class; type data.{domain}=DIR.")
+            raise DataError(
+                f"data.{domain}={root} is not a folder. It should hold one folder of images for each class; type data.{domain}=DIR."
+            )
         has_parts = (root / "train").is_dir()
         roots = {part: root / part for part in PART_FOLDERS if (root / part).is_dir()} if has_parts else {"all": root}
         return {part: self._find_images(folder) for part, folder in roots.items()}
@@ -116,9 +118,7 @@ class ImageFolder(AdaptationData):
         if self.classes is not None:
             raise DataError(f"{found.root} has no images of {', '.join(sorted(set(classes) - set(names)))}, which data.classes names.")
         missing, extra = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
-        difference = " and ".join(
-            [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} besides"] * bool(extra)
-        )
+        difference = " and ".join([f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} besides"] * bool(extra))
         shared = ",".join(sorted(set(classes) & set(names)))
         raise DataError(
             f"{found.root} has the classes {', '.join(names)}, but the source has {', '.join(classes)}: it {difference}. "
@@ -139,9 +139,14 @@ class ImageFolder(AdaptationData):
                 divided["val"], divided["test"] = self._split(parts["val"], classes, [0.5])
             else:
                 divided["train"], divided["val"], divided["test"] = self._split(parts["train"], classes, list(self.fractions.values()))
-            log.warning("%s has no test/: a part of %s is kept for testing.", parts["train"].root.parent, "val/" if "val" in parts else "train/")
+            log.warning(
+                "%s has no test/: a part of %s is kept for testing.", parts["train"].root.parent, "val/" if "val" in parts else "train/"
+            )
         elif "test" not in parts:
-            log.warning("%s has no test/: source/val_accuracy is of the images that select the checkpoint, and there is no source/test_accuracy.", parts["train"].root.parent)
+            log.warning(
+                "%s has no test/: source/val_accuracy is of the images that select the checkpoint, and there is no source/test_accuracy.",
+                parts["train"].root.parent,
+            )
         return Parts(divided["train"], divided["val"], divided.get("test"))
 
     def _split(self, found: Found, classes: list[str], fractions: list[float]) -> list[ImageFiles]:

@@ -53,7 +53,7 @@ class Feed:
         """Batch `number` in its first view, with labels."""
         draws = self.stream.batch(number)
         assert self.images.labels is not None
-        labels = self.images.labels[torch.tensor([draw.index for draw in draws])]
+        labels = self.images.labels[torch.tensor([draw.sample for draw in draws])]
         return Labelled(self._views(draws)[0], labels)
 
     def unlabelled(self, number: int) -> Unlabelled:
@@ -61,9 +61,9 @@ class Feed:
         return Unlabelled(self._views(self.stream.batch(number)))
 
     def _views(self, draws: list[Draw]) -> list[Tensor]:
-        images = self.images.load([draw.index for draw in draws])
+        images = self.images.load([draw.sample for draw in draws])
         return [
-            view.look(images, [seed_for(self.seed, draw.epoch, draw.index, place) for draw in draws] if view.random else [])
+            view.look(images, [seed_for(self.seed, draw.epoch, draw.sample, place) for draw in draws] if view.random else [])
             for place, view in enumerate(self.views)
         ]
 
@@ -122,13 +122,13 @@ class _Remaining:
     """The sampler of a `TrainingLoader`: asked anew for every epoch."""
 
     def __init__(self, loader: TrainingLoader) -> None:
-        self.loader = loader
+        self.loader: TrainingLoader = loader
 
     def __iter__(self) -> Iterator[int]:
         return self.loader.remaining()
 
     def __len__(self) -> int:
-        return self.loader.batches_per_epoch
+        return len(self.loader)
 
 
 class EvaluationBatches(Dataset[Labelled | Unlabelled]):

@@ -30,9 +30,9 @@ def split(names: Sequence[str], groups: Sequence[Hashable], *, fractions: Sequen
     parts: list[list[int]] = [[] for _ in range(1 + len(fractions))]
     for indices in members.values():
         ranked = sorted(indices, key=lambda index: seed_for(seed, names[index]))
-        for part, fraction in zip(parts[1:], fractions, strict=True):
+        for place, fraction in enumerate(fractions, start=1):
             wanted = max(round(fraction * len(indices)), int(len(indices) >= len(parts)))
-            part += ranked[:wanted]
+            parts[place] += ranked[:wanted]
             ranked = ranked[wanted:]
         parts[0] += ranked
     if not all(parts):

@@ -10,7 +10,7 @@ from acclimate.seeds import seed_for
 class Draw(NamedTuple):
     """One sample of a batch, and how often the stream had gone through all samples before."""
 
-    index: int
+    sample: int
     epoch: int
 
 

@@ -1,6 +1,6 @@
 """How an image becomes what a model sees: sizes, and random changes for training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 ViewName = Literal["plain", "shift", "crop_flip", "strong"]
 
 
-class View(nn.Module):
+class View:
     """A transform of uint8 images to the size of the model.
 
     Args:
@@ -22,7 +22,6 @@ class View(nn.Module):
     """
 
     def __init__(self, name: ViewName, *, image_size: int, crop: float = 1.0) -> None:
-        super().__init__()
         centre = [v2.Resize(round(image_size / crop), antialias=True), v2.CenterCrop(image_size)]
         shift = [*centre, v2.Pad(image_size // 8, padding_mode="edge"), v2.RandomCrop(image_size)]
         steps: dict[str, list[nn.Module]] = {
@@ -32,21 +31,17 @@ class View(nn.Module):
             "strong": [*shift, v2.RandAugment(num_ops=2, magnitude=10)],
         }
         self.random = name != "plain"
-        self.transform = v2.Compose(steps[name])
-
-    def forward(self, image: Tensor) -> Tensor:
-        transformed: Tensor = self.transform(image)
-        return transformed
+        self._transform: Callable[[Tensor], Tensor] = v2.Compose(steps[name])
 
     def look(self, images: Tensor | list[Tensor], seeds: Sequence[int]) -> Tensor:
         """The view of each image, shape (N, 3, image_size, image_size); what is random depends on the image's seed alone."""
         if isinstance(images, Tensor) and not self.random:
-            return self(images)
+            return self._transform(images)
         if not self.random:
-            return torch.stack([self(image) for image in images])
+            return torch.stack([self._transform(image) for image in images])
         with torch.random.fork_rng(devices=[]):
             views = []
             for image, seed in zip(images, seeds, strict=True):
-                torch.manual_seed(seed)
-                views.append(self(image))
+                torch.default_generator.manual_seed(seed)
+                views.append(self._transform(image))
             return torch.stack(views)

@@ -1,6 +1,5 @@
 """Losses of a discriminator that tells the source from the target."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 

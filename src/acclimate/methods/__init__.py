@@ -1,0 +1,1 @@
+"""One way to train in each file."""

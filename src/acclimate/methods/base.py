@@ -106,8 +106,8 @@ class Method(pl.LightningModule, ABC):
         prediction: Prediction = self.classifier(batch.images if isinstance(batch, Labelled) else batch.views[0])
         return prediction
 
-    validation_step = predict_step
-    test_step = predict_step
+    validation_step = predict_step  # type: ignore[assignment]
+    test_step = predict_step  # type: ignore[assignment]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The classifier's groups and one for what the method adds to it, such as a discriminator."""

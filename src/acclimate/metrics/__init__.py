@@ -1,0 +1,1 @@
+"""What judges a model on validation images."""

@@ -37,4 +37,3 @@ class Information(TargetScore):
     def compute(self) -> Tensor:
         mean = self.probabilities / self.total
         return (entropy(mean.log()) - self.entropies / self.total).float()
-

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -64,10 +65,12 @@ def small_cnn(weights: None = None, *, width: int = 32) -> Backbone:
         ConfigError: If named weights are asked for.
     """
     if weights is not None:
-        raise ConfigError(f"model.weights={weights} is neither null nor a file, and small_cnn has no weights to download. Use model.weights=null.")
+        raise ConfigError(
+            f"model.weights={weights} is neither null nor a file, and small_cnn has no weights to download. Use model.weights=null."
+        )
     channels = [3, width, 2 * width, 4 * width]
     layers: list[nn.Module] = []
-    for num_in, num_out in zip(channels[:-1], channels[1:], strict=True):
+    for num_in, num_out in pairwise(channels):
         layers += [nn.Conv2d(num_in, num_out, 3, padding=1, bias=False), nn.BatchNorm2d(num_out), nn.ReLU(), nn.MaxPool2d(2)]
     # Adaptive, so that images of other sizes also give a 4 × 4 map.
     body = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(4), nn.Flatten())
@@ -104,7 +107,7 @@ def torchvision_backbone(weights: str | None, *, name: str) -> Backbone:
         body = models.get_model(name, weights=chosen)
     if not isinstance(getattr(body, "fc", None), nn.Linear):
         raise ConfigError(f"{name} does not end in a layer called fc. Use model=timm model.backbone.name={name}.")
-    num_features = body.fc.in_features
+    num_features = int(body.fc.in_features)
     body.fc = nn.Identity()
     return Backbone(body, num_features=num_features, image_size=image_size, mean=mean, std=std)
 
@@ -120,20 +123,19 @@ def timm_backbone(weights: bool | None, *, name: str) -> Backbone:
         ConfigError: If there is no such model, or its weights cannot be fetched.
     """
     import timm
+    from timm.data.config import resolve_model_data_config
 
     if weights is not None and not isinstance(weights, bool):
         raise ConfigError(f"model.weights={weights} is not a file. With model=timm it is true, null or a file.")
-    if not timm.is_model(name.split(".")[0]):
-        similar = timm.list_models(f"*{name.split('_')[0]}*")[:8]
+    if not timm.is_model(name.split(".", maxsplit=1)[0]):
+        similar = timm.list_models(f"{name[:6]}*")[:8]
         raise ConfigError(f"timm has no model {name}." + (f" Did you mean one of {', '.join(similar)}?" if similar else ""))
     if weights:
         skip_retries_when_unreachable()
     with explain_missing_download(f"the weights of {name}"):
-        body = timm.create_model(name, pretrained=bool(weights), num_classes=0)
-    preset: dict[str, Any] = timm.data.resolve_model_data_config(body)
-    return Backbone(
-        body, num_features=body.num_features, image_size=preset["input_size"][1], mean=preset["mean"], std=preset["std"]
-    )
+        body: Any = timm.create_model(name, pretrained=bool(weights), num_classes=0)
+    preset: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
+    return Backbone(body, num_features=body.num_features, image_size=preset["input_size"][1], mean=preset["mean"], std=preset["std"])
 
 
 def efficientnet_lite0(weights: bool | None) -> Backbone:

@@ -55,7 +55,7 @@ class Classifier(nn.Module):
         if freeze == "backbone":
             self.freeze_backbone()
         # Convolutions on CPUs and on tensor cores are faster when channels lie next to each other.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Prediction:
         """Features (N, D) and logits (N, K) of images, uint8 or float in [0, 1], shape (N, 3, H, W)."""

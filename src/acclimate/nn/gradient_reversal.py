@@ -13,7 +13,7 @@ class _ReverseGradient(torch.autograd.Function):
         return features.view_as(features)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.strength * gradient, None
 
 
@@ -23,5 +23,5 @@ def reverse_gradient(features: Tensor, strength: float) -> Tensor:
     Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, Eq. 16 and 17. What stands behind it
     learns at full speed whatever the strength; only what stands in front of it is slowed down.
     """
-    reversed_features: Tensor = _ReverseGradient.apply(features, strength)  # type: ignore[no-untyped-call]
+    reversed_features: Tensor = _ReverseGradient.apply(features, strength)
     return reversed_features

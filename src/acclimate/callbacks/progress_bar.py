@@ -1,0 +1,27 @@
+"""A progress bar for people: one line for the training, none in files."""
+
+import sys
+from typing import Any
+
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+
+class ProgressBar(TQDMProgressBar):
+    """Shows the training with the numbers that matter, if a terminal is there to show it on.
+
+    Args:
+        refresh_rate: Batches between two updates.
+    """
+
+    def __init__(self, refresh_rate: int = 10) -> None:
+        super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0)
+
+    def init_validation_tqdm(self) -> Tqdm:
+        return Tqdm(disable=True)
+
+    def init_test_tqdm(self) -> Tqdm:
+        return Tqdm(disable=True)
+
+    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
+        return {name: value for name, value in super().get_metrics(*arguments).items() if name != "v_num"}
