@@ -1,0 +1,72 @@
+# make alone lists the targets. Each installs first what it needs, once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow train sweep dashboard benchmark lint format types clean
+
+help: ## Lists the targets
+	@echo "make TARGET, where TARGET is one of"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## Creates .venv with the versions of requirements.txt, if it is not up to date
+
+$(STAMP): pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "acclimate needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Type make $(or $(MAKECMDGOALS),install) PYTHON=python3.12, or where yours is." >&2; \
+		exit 2; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV): some minutes the first time."
+	@$(PIP) install --quiet --requirement requirements.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## Adapts from rendered digits to handwriting with three methods and compares them
+	@folder="outputs/demo/$$(date +%Y-%m-%d_%H-%M-%S)"; \
+	echo "Trains on digits rendered from fonts, tests on real handwriting: three methods, some minutes in all."; \
+	$(BIN)/acclimate train -m method=source_only,dann,dann_mcc hydra.sweep.dir="$$folder" && \
+	echo && \
+	$(BIN)/acclimate compare "$$folder" && \
+	echo && \
+	echo "The runs are in $$folder. What to try next:" && \
+	echo "  $(BIN)/acclimate train data=image_folder data.source=DIR data.target=DIR model=efficientnet_lite0" && \
+	echo "  $(BIN)/acclimate train -m method=source_only,dann,dann_mcc seed=0,1,2" && \
+	echo "  make dashboard"
+
+test: $(STAMP) ## Runs the tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP) ## Runs the tests that take minutes as well
+	@$(BIN)/python -m pytest
+
+train: $(STAMP) ## Trains: make train ARGS="method=dann_mcc seed=1"
+	@$(BIN)/acclimate train $(ARGS)
+
+sweep: $(STAMP) ## Trains every combination: make sweep ARGS="method=source_only,dann seed=0,1"
+	@$(BIN)/acclimate train -m $(ARGS)
+
+dashboard: $(STAMP) ## Shows the curves and pictures of outputs/ in TensorBoard
+	@$(BIN)/tensorboard --logdir outputs
+
+benchmark: $(STAMP) ## Compares the speed of dann with the same algorithm as a bare torch loop
+	@$(BIN)/python benchmarks/overhead.py $(ARGS)
+
+lint: $(STAMP) ## Checks style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(STAMP) ## Mends style and format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(STAMP) ## Checks the types
+	@$(BIN)/mypy
+
+clean: ## Removes .venv and caches; outputs/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache dist
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
