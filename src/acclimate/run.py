@@ -111,10 +111,12 @@ def _instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
     Raises:
         ConfigError: If what is built refuses a value.
     """
+    # Provided objects go past Hydra, which would look into them for configuration.
     try:
-        return instantiate(dict(node), _convert_="all", **provided)
-    except InstantiationException as error:
-        cause = error.__cause__
+        build_it = instantiate({**node, "_partial_": True}, _convert_="all")
+        return build_it if node.get("_partial_") else build_it(**provided)
+    except (InstantiationException, ValueError, TypeError, MisconfigurationException) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if isinstance(cause, UserError):
             raise cause from None
         if isinstance(cause, ValueError | TypeError | MisconfigurationException):

@@ -54,24 +54,28 @@ class Backbone(nn.Module):
         return features
 
 
-def small_cnn(weights: None = None, *, width: int = 32) -> Backbone:
+def small_cnn(weights: None = None, *, width: int = 32, kernel_size: int = 3) -> Backbone:
     """Three convolutions for images of 32 × 32 pixels; 16 · 4 · width features, trained from scratch.
 
     Args:
         weights: There are none to download; a file goes through `Classifier`.
         width: Channels of the first convolution; the second has twice and the third four times as many.
+        kernel_size: Height and width of every filter, odd.
 
     Raises:
-        ConfigError: If named weights are asked for.
+        ConfigError: If the kernel size is even, or named weights are asked for.
     """
     if weights is not None:
         raise ConfigError(
             f"model.weights={weights} is neither null nor a file, and small_cnn has no weights to download. Use model.weights=null."
         )
+    if kernel_size % 2 == 0:
+        raise ConfigError(f"model.backbone.kernel_size must be odd, such as 3 or 5, but is {kernel_size}.")
     channels = [3, width, 2 * width, 4 * width]
     layers: list[nn.Module] = []
     for num_in, num_out in pairwise(channels):
-        layers += [nn.Conv2d(num_in, num_out, 3, padding=1, bias=False), nn.BatchNorm2d(num_out), nn.ReLU(), nn.MaxPool2d(2)]
+        convolution = nn.Conv2d(num_in, num_out, kernel_size, padding=kernel_size // 2, bias=False)
+        layers += [convolution, nn.BatchNorm2d(num_out), nn.ReLU(), nn.MaxPool2d(2)]
     # Adaptive, so that images of other sizes also give a 4 × 4 map.
     body = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(4), nn.Flatten())
     return Backbone(body, num_features=16 * channels[-1], image_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
