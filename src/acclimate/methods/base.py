@@ -1,5 +1,6 @@
 """What every method shares: the forward pass over both domains, the sum of its losses, progress, and the optimizer."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
@@ -122,12 +123,17 @@ class Method(pl.LightningModule, ABC):
         optimizer = self.make_optimizer(groups)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] *= rate
-        total_steps = max(int(self.trainer.estimated_stepping_batches), 1)
-        scheduler = LambdaLR(optimizer, lambda step: self.schedule(min(step / total_steps, 1.0)))
+        scheduler = LambdaLR(optimizer, lambda _: self.schedule(self.progress))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "learning_rate"}}
 
-    def on_fit_start(self) -> None:
-        self.total_batches = int(self.trainer.estimated_stepping_batches) * self.trainer.accumulate_grad_batches
+    def on_train_start(self) -> None:
+        # Not trainer.estimated_stepping_batches: before this point it makes Lightning build the loader, whose state is then not restored.
+        trainer = self.trainer
+        by_epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs * trainer.num_training_batches
+        by_steps = math.inf if trainer.max_steps == -1 else trainer.max_steps * trainer.accumulate_grad_batches
+        if math.isinf(min(by_epochs, by_steps)):
+            raise ConfigError("The training has no end that schedules could run to. Set trainer.max_epochs or trainer.max_steps.")
+        self.total_batches = max(int(min(by_epochs, by_steps)), 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["batches_done"] = self.batches_done
