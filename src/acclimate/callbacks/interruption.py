@@ -15,7 +15,7 @@ class Interruption(Callback):
     """Saves `last.ckpt` after the step in which a signal arrives and then stops; a second signal stops at once.
 
     Args:
-        checkpoint: Where to save.
+        checkpoint: Where to save: checkpoints/last.ckpt in the run's folder.
 
     Raises:
         Interrupted: When it has saved.
@@ -46,7 +46,8 @@ class Interruption(Callback):
 
     def _save_and_stop(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.checkpoint)
-        raise Interrupted(f"Stopped after step {trainer.global_step}.")
+        folder = self.checkpoint.parent.parent
+        raise Interrupted(f"Stopped after step {trainer.global_step}. Continue with: acclimate train resume={folder}")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._restore()
