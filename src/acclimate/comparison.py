@@ -16,7 +16,7 @@ class Comparison(NamedTuple):
     """Runs that differ in nothing but the seed.
 
     Attributes:
-        name: The method, and what else the runs were started with.
+        name: The method, and the settings that not all compared runs have in common.
         metrics: What `metrics.json` holds, for each run.
     """
 
@@ -49,9 +49,12 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
     runs = sorted({file.parent for folder in folders for file in folder.rglob("metrics.json") if (file.parent / ".hydra").is_dir()})
     if not runs:
         raise DataError(f"No finished run below {', '.join(map(str, folders))}: none has a metrics.json. Start with acclimate train.")
+    settings = {run: read_settings(run) for run in runs}
+    shared = set.intersection(*settings.values())
     groups = defaultdict(list)
     for run in runs:
-        groups[describe(run)].append(json.loads((run / "metrics.json").read_text()))
+        name = " ".join([read_method(run), *sorted(settings[run] - shared)])
+        groups[name].append(json.loads((run / "metrics.json").read_text()))
     comparisons = [Comparison(name, metrics) for name, metrics in groups.items()]
     return sorted(comparisons, key=lambda comparison: statistics.fmean(comparison.values(main_metric(comparison))))
 
@@ -62,9 +65,13 @@ def main_metric(comparison: Comparison) -> str:
     return next(name for name in names if all(name in run for run in comparison.metrics))
 
 
-def describe(run: Path) -> str:
-    """The method of a run and the overrides that it was started with, without its seed."""
+def read_method(run: Path) -> str:
+    """The name of the method that a run was started with."""
     hydra = yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text())["hydra"]
+    return str(hydra["runtime"]["choices"]["method"])
+
+
+def read_settings(run: Path) -> set[str]:
+    """The overrides that a run was started with, but for the method and the seed."""
     overrides = [text.lstrip("+") for text in yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text())]
-    others = [text for text in overrides if text.split("=")[0] not in ("method", "seed", "resume")]
-    return " ".join([str(hydra["runtime"]["choices"]["method"]), *sorted(others)])
+    return {text for text in overrides if text.split("=")[0] not in ("method", "seed", "resume")}

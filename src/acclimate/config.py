@@ -15,8 +15,11 @@ from acclimate.errors import ConfigError
 PROVIDED = {
     "model": {"num_classes"},
     "method": {"classifier", "optimizer", "schedule"},
+    "trainer": {"callbacks", "logger"},
 }
 ROOT_KEYS = ("data", "model", "method", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "seed", "resume", "folder")
+# What the random generators of NumPy can be seeded with.
+MAX_SEED = 2**32 - 1
 RESERVED_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 
@@ -57,10 +60,20 @@ def check_config(config: Mapping[str, Any]) -> None:
         node = config.get(key)
         if key in config and not (isinstance(node, Mapping) and "_target_" in node):
             problems.append(
-                f"{key}={node} names nothing to build. It needs a _target_, which {key}=NAME sets: {', '.join(group_options(key))}."
+                f"{key}={_show(node)} names nothing to build. It needs a _target_, which {key}=NAME sets: {', '.join(group_options(key))}."
             )
-    if not isinstance(config.get("seed", 0), int) or isinstance(config.get("seed"), bool):
-        problems.append(f"seed={config['seed']} must be a whole number.")
+    callbacks = config.get("callbacks", {})
+    if isinstance(callbacks, Mapping):
+        for name, node in callbacks.items():
+            if node is not None and not (isinstance(node, Mapping) and "_target_" in node):
+                problems.append(f"callbacks.{name}={_show(node)} names nothing to build. It needs a _target_, or is null to leave it out.")
+    else:
+        problems.append(f"callbacks={_show(callbacks)} must be callbacks by name. Choose one of {', '.join(group_options('callbacks'))}.")
+    seed = config.get("seed", 0)
+    if not matches(seed, int) or not 0 <= seed <= MAX_SEED:
+        problems.append(f"seed={_show(seed)} must be a whole number from 0 to {MAX_SEED}.")
+    if not isinstance(config.get("resume", False), bool):
+        problems.append(f"resume={_show(config['resume'])} must be true, false or the folder of a run.")
     problems += _check_node(config, "")
     if problems:
         heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
@@ -89,27 +102,52 @@ def _check_target(node: Mapping[str, Any], path: str) -> Iterator[str]:
     named = {name: p for name, p in accepted.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     hints = type_hints(target)
     name = getattr(target, "__name__", str(target))
+    provided = PROVIDED.get(path, set())
     for key, value in node.items():
         if key in RESERVED_KEYS:
             continue
-        if key not in named:
+        if key in provided:
+            yield f"{path}.{key} is not to be set: the other parts of the configuration provide it."
+        elif key not in named:
             if not takes_any:
-                settable = [name for name in named if name not in PROVIDED.get(path, set())]
-                yield f"{path}.{key}: {name} has no such key.{did_you_mean(key, settable)} It takes {', '.join(settable) or 'none'}."
+                settable = [name for name in named if name not in provided]
+                hint = did_you_mean(key, settable) or f" It takes {', '.join(settable) or 'none'}."
+                yield f"{path}.{key}: {name} has no such key.{hint}"
         elif not (isinstance(value, Mapping) and "_target_" in value) and not matches(value, hints.get(key, Any)):
             yield _describe_mismatch(f"{path}.{key}", value, hints[key])
     if not node.get("_partial_"):
         for key, parameter in named.items():
-            if parameter.default is parameter.empty and key not in node and key not in PROVIDED.get(path, set()):
+            if parameter.default is parameter.empty and key not in node and key not in provided:
                 yield f"{path}.{key} is missing: {name} needs it."
 
 
 def _describe_mismatch(path: str, value: Any, hint: Any) -> str:
+    items = [typing.get_args(sequence)[0] for sequence in _alternatives(hint) if _is_sequence(sequence) and typing.get_args(sequence)]
+    if len(items) == 1 and isinstance(value, list):
+        wrong = [place for place, item in enumerate(value) if not matches(item, items[0])]
+        if wrong:
+            return _describe_mismatch(f"{path}[{wrong[0]}]", value[wrong[0]], items[0])
+    if all(_is_sequence(alternative) or alternative is type(None) for alternative in _alternatives(hint)):
+        return f"{path}={_show(value)} is not a list. Type '{path}=[{_show(value)}]'."
     choices = [choice for choice in _choices(hint) if choice is not None]
     if choices:
         suggestion = did_you_mean(str(value), [str(choice) for choice in choices])
-        return f"{path}={value} is not allowed.{suggestion} Choose one of {', '.join(map(str, choices))}."
-    return f"{path}={value!r} has the type {type(value).__name__}, but must be {_describe(hint)}."
+        return f"{path}={_show(value)} is not allowed.{suggestion} Choose one of {', '.join(map(_show, choices))}."
+    return f"{path}={_show(value)} is {_describe(type(value))}, but must be {_describe(hint)}."
+
+
+def _show(value: Any) -> str:
+    """A value as one would type it."""
+    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    return list(typing.get_args(hint)) if typing.get_origin(hint) in (typing.Union, types.UnionType) else [hint]
+
+
+def _is_sequence(hint: Any) -> bool:
+    container = typing.get_origin(hint) or hint
+    return inspect.isclass(container) and issubclass(container, Sequence) and not issubclass(container, str | bytes)
 
 
 def _choices(hint: Any) -> list[Any]:
@@ -122,8 +160,12 @@ def _choices(hint: Any) -> list[Any]:
 def _describe(hint: Any) -> str:
     if hint is type(None):
         return "null"
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_describe(argument) for argument in typing.get_args(hint)))
+    if len(_alternatives(hint)) > 1:
+        return " or ".join(dict.fromkeys(_describe(argument) for argument in _alternatives(hint)))
+    if _is_sequence(hint):
+        return "a list"
+    if inspect.isclass(typing.get_origin(hint) or hint) and issubclass(typing.get_origin(hint) or hint, Mapping):
+        return "keys with values"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     return names.get(hint) or str(getattr(hint, "__name__", hint))
 

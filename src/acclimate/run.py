@@ -13,6 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.interruption import Interruption
@@ -163,6 +164,10 @@ def train(config: Config) -> dict[str, Any]:
         "train/samples_per_second": run.throughput.samples / max(run.throughput.seconds, 1e-9),
         "seed": config["seed"],
     }
+    if isinstance(run.trainer.logger, TensorBoardLogger):
+        numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
+        run.trainer.logger.log_hyperparams(config, numbers)
+        run.trainer.logger.save()
     write_json(folder / "metrics.json", metrics)
     return metrics
 
@@ -181,7 +186,13 @@ def evaluate(config: Config, checkpoint: Config) -> dict[str, Any]:
         UserError: For whatever the user can mend, such as other classes than the model knows.
     """
     _silence_known_advice()
-    run = build(config | {"model": config["model"] | {"weights": None}, "callbacks": {}, "logger": NO_LOGGER})
+    changes = {
+        "model": config["model"] | {"weights": None},
+        "callbacks": {"progress_bar": {"_target_": "acclimate.callbacks.progress_bar.ProgressBar"}},
+        "logger": NO_LOGGER,
+        "trainer": config["trainer"] | {"enable_checkpointing": False},
+    }
+    run = build(config | changes)
     if run.data.domains.classes != checkpoint["classes"]:
         raise ConfigError(
             f"The data has the classes {', '.join(run.data.domains.classes)}, but the model knows {', '.join(checkpoint['classes'])}."

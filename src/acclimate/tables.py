@@ -14,19 +14,25 @@ ORACLE = "oracle"
 
 def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
     """One row for each number of a run."""
-    table = Table(title=str(folder), title_justify="left")
+    table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
-    Console().print(table)
+    console = _console()
+    console.print(table)
+    console.print(f"Everything is in {folder}", soft_wrap=True)
 
 
 def print_comparison(comparisons: Sequence[Comparison]) -> None:
     """One row for each method, worst first."""
     table = Table()
-    for heading in ("method", "runs", "test accuracy", "of", "chosen without target labels?", "seconds"):
-        table.add_column(heading, justify="left" if heading in ("method", "of") else "right")
+    table.add_column("method", overflow="fold", min_width=24)
+    table.add_column("runs", justify="right")
+    table.add_column("accuracy", justify="right", no_wrap=True)
+    table.add_column("on")
+    table.add_column("chosen without target labels?", overflow="fold")
+    table.add_column("seconds", justify="right")
     for comparison in comparisons:
         metric = main_metric(comparison)
         mean, deviation = mean_and_deviation(comparison.values(metric))
@@ -36,8 +42,14 @@ def print_comparison(comparisons: Sequence[Comparison]) -> None:
             comparison.name,
             str(len(comparison.metrics)),
             f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(comparison.metrics) > 1 else ""),
-            metric.split("/")[0],
+            metric.removesuffix("_accuracy").replace("/", " "),
             f"{honest} ({', '.join(selections)})",
             f"{mean_and_deviation(comparison.values('train/seconds'))[0]:.0f}",
         )
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """As wide as the terminal; files, which have no width, get room for long rows."""
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
