@@ -1,5 +1,6 @@
 """From the command line to a plain dictionary: the last Hydra and OmegaConf in sight, but for building the parts."""
 
+import logging
 import math
 import os
 import re
@@ -9,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config import conf_dir, did_you_mean, group_options
 from acclimate.errors import ConfigError, UserError
 
+log = logging.getLogger(__name__)
+
 # A key that is neither a group (data=...), nor Hydra's own (hydra.run.dir=...), nor carries a sign (+terms=..., ~logger).
 PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
+# What Hydra takes for null, a number, a boolean or nothing, of which none can name a config.
+NO_NAME = re.compile(r"null|true|false|[\d.]*", re.IGNORECASE)
 
 
 def run_with_hydra(arguments: Sequence[str], job: Callable[[dict[str, Any]], float]) -> None:
@@ -32,16 +39,21 @@ def run_with_hydra(arguments: Sequence[str], job: Callable[[dict[str, Any]], flo
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for the full exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    script = sys.argv[0]
     sys.argv = ["acclimate train", *_accept_any_key(arguments)]
 
     failures: list[UserError] = []
 
     def resolved_job(config: DictConfig) -> float:
+        # With several devices Lightning starts this very command again for each.
+        sys.argv = [script, "train", *arguments]
         # One wrong job of a sweep does not keep the others from running.
         try:
             return job(resolve(config))
         except UserError as error:
             failures.append(error)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                log.error("This job failed: %s", error)
             return math.nan
 
     try:
@@ -80,7 +92,12 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: If an override cannot be understood.
     """
-    groups = {text.split("=")[0] for text in overrides if (conf_dir() / text.split("=")[0]).is_dir()}
+    malformed = next((text for text in overrides if "=" not in text), None)
+    if malformed is not None:
+        raise ConfigError(f"{malformed} is not of the form KEY=VALUE.")
+    groups = {text.split("=")[0] for text in overrides}.intersection(config_groups())
+    if "experiment" in groups:
+        raise ConfigError("An experiment is a recipe for training. Give the keys that should change: GROUP=NAME or GROUP.KEY=VALUE.")
     config = OmegaConf.create(saved)
     try:
         if groups:
@@ -91,8 +108,6 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
                 fresh.folder, fresh.seed = config.folder, config.seed
                 OmegaConf.update(config, group, OmegaConf.to_container(_resolved_node(fresh, group)), merge=False)
         others = [text for text in overrides if text.split("=")[0].split(".")[0] not in groups]
-        if any("=" not in text for text in others):
-            raise ConfigError(f"{next(text for text in others if '=' not in text)} is not of the form KEY=VALUE.")
         config.merge_with_dotlist(others)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from error
@@ -121,22 +136,42 @@ def saved_overrides(folder: Path) -> list[str]:
     return [str(text) for text in OmegaConf.load(file)]
 
 
+def config_groups() -> set[str]:
+    """The names of which `GROUP=NAME` chooses a whole config."""
+    return {path.name for path in conf_dir().iterdir() if path.is_dir()}
+
+
 def _accept_any_key(arguments: Sequence[str]) -> list[str]:
     """Lets Hydra take keys that no YAML lists, since `check_config` knows which ones there are and names similar ones."""
-    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    groups = config_groups()
     accepted = []
     for argument in arguments:
-        key = argument.split("=")[0]
+        key, _, value = argument.partition("=")
+        if not key:
+            raise ConfigError(f"{argument} is not of the form KEY=VALUE.")
+        if key in groups and "=" in argument and NO_NAME.fullmatch(value):
+            raise ConfigError(_no_such_option(key, value))
         accepted.append(f"++{argument}" if PLAIN_OVERRIDE.match(argument) and key not in groups else argument)
     return accepted
 
 
 def _explain(error: Exception) -> str:
     """Hydra's message, with the most similar option if one was misspelt."""
-    message = str(error)
-    option = re.search(r"Could not find '(\w+)/([\w-]+)'", message)
+    message = str(error).strip()
+    option = re.search(r"Could not (?:find|load) '(\w+)/([^']*)'", message)
     if option:
-        group, name = option.groups()
-        options = group_options(group)
-        return f"{group}={name}: there is no such option.{did_you_mean(name, options)} Choose one of {', '.join(options)}."
-    return message.strip()
+        return _no_such_option(*option.groups())
+    text = getattr(error, "override", None)
+    if isinstance(text, str):
+        text = text.removeprefix("++")
+        key, equals, value = text.partition("=")
+        if not equals:
+            return f"{text} is not of the form KEY=VALUE."
+        quoted = f"""'{key}="{value}"'"""
+        return f"{text} cannot be read: {message.splitlines()[0]}. If the value has spaces, brackets or signs in it, type {quoted}."
+    return message
+
+
+def _no_such_option(group: str, name: str) -> str:
+    options = group_options(group)
+    return f"{group}={name}: there is no such option.{did_you_mean(name, options)} Choose one of {', '.join(options)}."

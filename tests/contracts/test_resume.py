@@ -1,7 +1,7 @@
 """A run that is stopped and continued is the run that was never stopped, bit for bit."""
 
 import pytest
-from small_runs import compose, differences, train_and_stop, trained_state
+from small_runs import METHODS, compose, differences, train_and_stop, trained_state
 
 from acclimate import run
 from acclimate.errors import Interrupted
@@ -46,3 +46,61 @@ STOPS = [
 @pytest.mark.parametrize(("hook", "batches"), STOPS)
 def test_stopped_run_continues_as_if_never_stopped(archives, tmp_path, hook, batches):
     assert_stop_changes_nothing(tmp_path, (*archives, "method=dann", *RANDOM, *THREE_EPOCHS), (hook, batches))
+
+
+def test_two_stops_change_nothing_with_two_workers(archives, tmp_path):
+    stops = [("on_train_batch_end", 3), ("on_train_batch_end", 10)]
+    assert_stop_changes_nothing(tmp_path, (*archives, "method=dann", *RANDOM, *THREE_EPOCHS, "data.num_workers=2"), *stops)
+
+
+# Validations after 4, 8 and 12 batches, epochs of 5, and an end in the middle of one.
+BY_STEPS = ("trainer.max_steps=13", "trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=4")
+
+
+@pytest.mark.parametrize(
+    ("hook", "batches"),
+    [
+        pytest.param("on_train_batch_end", 6, id="between two validations"),
+        pytest.param("on_train_batch_end", 8, id="before a validation"),
+        pytest.param("on_validation_start", 8, id="during a validation"),
+        pytest.param("on_validation_end", 8, id="after a validation"),
+        pytest.param("on_train_batch_end", 10, id="at the end of an epoch without a validation"),
+        pytest.param("on_train_batch_end", 13, id="at the last step"),
+    ],
+)
+def test_stop_of_a_run_that_counts_steps_changes_nothing(archives, tmp_path, hook, batches):
+    assert_stop_changes_nothing(tmp_path, (*archives, "method=dann", *RANDOM, *BY_STEPS), (hook, batches))
+
+
+@pytest.mark.parametrize("batches", [2, 4, 5])
+def test_stop_amid_accumulated_gradients_changes_nothing(archives, tmp_path, batches):
+    overrides = (*archives, "method=dann", *THREE_EPOCHS, "trainer.accumulate_grad_batches=3")
+    assert_stop_changes_nothing(tmp_path, overrides, ("on_train_batch_end", batches))
+
+
+def test_stop_of_shortened_epochs_changes_nothing(archives, tmp_path):
+    overrides = (*archives, "method=dann", "trainer.max_epochs=4", "trainer.limit_train_batches=3", *RANDOM)
+    assert_stop_changes_nothing(tmp_path, overrides, ("on_train_batch_end", 3), ("on_train_batch_end", 8))
+
+
+def test_early_stopping_counts_on_after_a_stop(archives, tmp_path):
+    patient = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100")
+    overrides = (*archives, "method=dann", *patient, "trainer.max_epochs=5")
+    assert_stop_changes_nothing(tmp_path, overrides, ("on_train_batch_end", 5), ("on_train_batch_end", 10))
+
+
+def test_run_that_was_killed_continues_from_its_last_validation(archives, tmp_path):
+    overrides = (*archives, "method=dann", *RANDOM, *THREE_EPOCHS)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run.train(compose(whole, *overrides))
+    config = compose(killed, *overrides)
+    with pytest.raises(RuntimeError, match="power"):
+        run.train({**config, "callbacks": {**config["callbacks"], "failure": {"_target_": "small_runs.PowerFailure", "batches": 8}}})
+    run.train({**config, "resume": True})
+    assert differences(trained_state(whole), trained_state(killed)) == []
+    assert differences(trained_state(whole, "best.ckpt"), trained_state(killed, "best.ckpt")) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_continues_as_if_never_stopped(archives, tmp_path, method):
+    assert_stop_changes_nothing(tmp_path, (*archives, f"method={method}", *RANDOM, "trainer.max_epochs=2"), ("on_train_batch_end", 4))

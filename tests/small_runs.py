@@ -1,0 +1,167 @@
+"""Runs that take a fraction of a second: generated images, a tiny network and configurations composed as users do."""
+
+import copy
+import functools
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from acclimate import run
+from acclimate.composition import resolve
+from acclimate.config import conf_dir, group_options
+
+METHODS = group_options("method")
+NUM_CLASSES = 3
+IMAGE_SIZE = 16
+Arrays = dict[str, np.ndarray]
+
+
+def rotating_blobs(num_images: int, *, degrees: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of a bright spot on a circle, one place for each class, and their labels.
+
+    Args:
+        num_images: Classes are as equally frequent as they can be.
+        degrees: Turns all places on the circle; 120 turns every class into the next one.
+        seed: Governs the noise.
+
+    Returns:
+        uint8, shape (N, 16, 16), and int64, shape (N,).
+    """
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(num_images) % NUM_CLASSES)
+    angles = np.deg2rad(degrees + 360 / NUM_CLASSES * labels + random.normal(0, 8, num_images))
+    radius = 5 + random.normal(0, 0.3, num_images)
+    middle = (IMAGE_SIZE - 1) / 2
+    rows, columns = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE]
+    x, y = middle + radius * np.cos(angles), middle + radius * np.sin(angles)
+    distance = (columns - x[:, None, None]) ** 2 + (rows - y[:, None, None]) ** 2
+    images = 200 * np.exp(-distance / (2 * 2.0**2)) + random.normal(20, 8, distance.shape)
+    return images.clip(0, 255).astype(np.uint8), labels.astype(np.int64)
+
+
+def shifted_domains(*, num_source: int, num_target: int, num_test: int, degrees: float) -> tuple[Arrays, Arrays]:
+    """The arrays of a source and of a target that is turned against it."""
+    archives = []
+    for number, (num_train, turned) in enumerate([(num_source, 0.0), (num_target, degrees)]):
+        x_train, y_train = rotating_blobs(num_train, degrees=turned, seed=2 * number)
+        x_test, y_test = rotating_blobs(num_test, degrees=turned, seed=2 * number + 1)
+        archives.append({"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test})
+    return archives[0], archives[1]
+
+
+def write_archives(folder: Path, *, num_source: int = 23, num_target: int = 17, num_test: int = 12, degrees: float = 45.0) -> list[str]:
+    """Writes both domains and returns the options that name them: 5 batches of 4 source and 3 target images go through the source once."""
+    source, target = shifted_domains(num_source=num_source, num_target=num_target, num_test=num_test, degrees=degrees)
+    np.savez(folder / "source.npz", **source)
+    np.savez(folder / "target.npz", **target)
+    return ["data=arrays", f"data.source={folder / 'source.npz'}", f"data.target={folder / 'target.npz'}"]
+
+
+SMALL = (
+    f"data.image_size={IMAGE_SIZE}",
+    "data.batch_size=4",
+    "data.target_batch_size=3",
+    "data.epoch=source",
+    "data.eval_batch_size=8",
+    "model.backbone.width=4",
+    "model.bottleneck=8",
+    "logger=none",
+    "callbacks.pictures=null",
+    "callbacks.progress_bar=null",
+    "trainer=cpu",
+    "+trainer.enable_progress_bar=false",
+)
+
+
+def compose(folder: Path, *overrides: str) -> dict[str, Any]:
+    """A plain configuration of a small run that writes to a folder; later overrides win."""
+    config = copy.deepcopy(_composed(overrides, str(folder)))
+    return config
+
+
+@functools.lru_cache(maxsize=64)
+def _composed(overrides: tuple[str, ...], folder: str) -> dict[str, Any]:
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        groups = [text for text in overrides if (conf_dir() / text.split("=")[0]).is_dir()]
+        keys = [text for text in overrides if text not in groups]
+        return resolve(hydra.compose("train", [*groups, *SMALL, *(f"++{text.lstrip('+')}" for text in keys), f"folder={folder}"]))
+
+
+def build_method(config: dict[str, Any]) -> tuple[run.Run, Any]:
+    """A built run without training, and its first training batch, with the method half way through."""
+    parts = run.build(config)
+    parts.data.trainer = None
+    method = parts.method.train()
+    method.total_batches, method.batches_done = 10, 5
+    method.log = method.log_dict = lambda *arguments, **keywords: None
+    batch = next(iter(parts.data.train_dataloader()))
+    return parts, batch
+
+
+class StopAt(Callback):
+    """Sends the signal of Ctrl-C at the named hook once so many batches are trained.
+
+    Args:
+        hook: on_train_batch_start, on_train_batch_end, on_validation_start or on_validation_end.
+        batches: How many batches must have been trained.
+    """
+
+    def __init__(self, hook: str, *, batches: int) -> None:
+        self.batches = batches
+        setattr(self, hook, self._stop)
+
+    def _stop(self, trainer: pl.Trainer, method: Any, *rest: Any) -> None:
+        if trainer.state.fn == "fit" and method.batches_done == self.batches:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+class PowerFailure(Callback):
+    """Ends everything at once, without a chance to save.
+
+    Args:
+        batches: How many batches must have been trained.
+    """
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_train_batch_start(self, trainer: pl.Trainer, method: Any, batch: Any, number: int) -> None:
+        if method.batches_done == self.batches:
+            raise RuntimeError("The power went out.")
+
+
+def train_and_stop(config: dict[str, Any], *, hook: str, batches: int) -> None:
+    """Trains until Ctrl-C arrives."""
+    stop = {"_target_": "small_runs.StopAt", "hook": hook, "batches": batches}
+    run.train({**config, "callbacks": {"stop": stop, **config["callbacks"]}})
+
+
+def differences(first: Any, second: Any, path: str = "") -> list[str]:
+    """Where two nested containers of tensors and numbers are not exactly equal."""
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return [] if first.dtype == second.dtype and torch.equal(first, second) else [path]
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = [*first, *(key for key in second if key not in first)]
+        return [found for key in keys for found in differences(first.get(key), second.get(key), f"{path}.{key}")]
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple) and len(first) == len(second):
+        return [found for place, pair in enumerate(zip(first, second, strict=True)) for found in differences(*pair, f"{path}[{place}]")]
+    if isinstance(first, float) and isinstance(second, float) and math.isnan(first) and math.isnan(second):
+        return []
+    return [] if type(first) is type(second) and first == second else [f"{path}: {first} != {second}"]
+
+
+TRAINED = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "batches_done")
+
+
+def trained_state(folder: Path, checkpoint: str = "last.ckpt") -> dict[str, Any]:
+    """What a checkpoint holds of the training's result."""
+    contents = torch.load(folder / "checkpoints" / checkpoint, weights_only=True)
+    return {key: contents[key] for key in TRAINED}
