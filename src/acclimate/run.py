@@ -294,5 +294,10 @@ def write_json(path: Path, contents: Mapping[str, Any]) -> None:
 def _silence_known_advice() -> None:
     """Hides what Lightning says in every run, and its advice that does not apply to our loaders."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in ("The '.*_dataloader' does not have many workers", "Checkpoint directory .* exists", "`isinstance.treespec", "The number of training batches"):
+    for message in (
+        "The '.*_dataloader' does not have many workers",
+        "The number of training batches",
+        "Checkpoint directory .* exists",
+        "`isinstance.treespec",
+    ):
         warnings.filterwarnings("ignore", message=message)
