@@ -138,6 +138,22 @@ class PowerFailure(Callback):
             raise RuntimeError("The power went out.")
 
 
+class ValidationHistory(Callback):
+    """Writes the step and the selection's value of every validation to a file.
+
+    Args:
+        file: A resumed run adds to it.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+
+    def on_validation_end(self, trainer: pl.Trainer, method: Any) -> None:
+        if trainer.state.fn == "fit":
+            with self.file.open("a") as file:
+                file.write(f"{trainer.global_step} {float(trainer.callback_metrics['selection/value'])!r}\n")
+
+
 def train_and_stop(config: dict[str, Any], *, hook: str, batches: int) -> None:
     """Trains until Ctrl-C arrives."""
     stop = {"_target_": "small_runs.StopAt", "hook": hook, "batches": batches}

@@ -14,8 +14,8 @@ TIMES = ("train/seconds", "train/samples_per_second")
 
 def assert_stop_changes_nothing(tmp_path, overrides, *stops):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    expected = run.train(compose(whole, *overrides))
-    config = compose(stopped, *overrides)
+    expected = run.train(with_history(compose(whole, *overrides)))
+    config = with_history(compose(stopped, *overrides))
     for hook, batches in stops:
         with pytest.raises(Interrupted):
             train_and_stop(config, hook=hook, batches=batches)
@@ -25,6 +25,12 @@ def assert_stop_changes_nothing(tmp_path, overrides, *stops):
     assert differences(trained_state(whole), trained_state(stopped)) == []
     assert differences(trained_state(whole, "best.ckpt"), trained_state(stopped, "best.ckpt")) == []
     assert differences(without_times(expected), without_times(metrics)) == []
+    assert (whole / "history").read_text() == (stopped / "history").read_text()
+
+
+def with_history(config):
+    history = {"_target_": "small_runs.ValidationHistory", "file": f"{config['folder']}/history"}
+    return {**config, "callbacks": {**config["callbacks"], "history": history}}
 
 
 def without_times(metrics):

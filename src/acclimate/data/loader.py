@@ -81,19 +81,29 @@ class TrainingBatches(Dataset[DomainBatch]):
 
 
 class TrainingLoader:
-    """Yields the training batches in order, an epoch at a time, and goes on after the last one that it yielded.
+    """Yields the training batches in order, as many as an epoch has, and then goes on after the last one that it yielded.
 
     Args:
         batches: Batch i must be a function of i.
         batches_per_epoch: Where an epoch ends; the streams behind it take no notice.
         num_workers: Processes that prepare batches; 0 prepares them in this one. They do not change the batches.
+        batches_done: How many batches a run that is resumed has had.
         rank: This process's number among those that train together.
         world_size: How many processes train together; each takes every world_size-th batch.
     """
 
-    def __init__(self, batches: TrainingBatches, *, batches_per_epoch: int, num_workers: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        batches: TrainingBatches,
+        *,
+        batches_per_epoch: int,
+        num_workers: int,
+        batches_done: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         self.batches_per_epoch = batches_per_epoch
-        self.batches_done = 0
+        self.batches_done = batches_done
         self.rank = rank
         self.world_size = world_size
         self._loader = batch_loader(batches, num_workers=num_workers, sampler=_Remaining(self))
@@ -107,9 +117,12 @@ class TrainingLoader:
             yield batch
 
     def remaining(self) -> Iterator[int]:
-        """Numbers of the batches that are left in this epoch, or of the next epoch's if none are."""
-        end = (self.batches_done // self.batches_per_epoch + 1) * self.batches_per_epoch
-        return (number * self.world_size + self.rank for number in range(self.batches_done, end))
+        """Numbers of the next batches, as many as an epoch has.
+
+        Whoever resumes or shortens an epoch (trainer.limit_train_batches) takes fewer.
+        """
+        numbers = range(self.batches_done, self.batches_done + self.batches_per_epoch)
+        return (number * self.world_size + self.rank for number in numbers)
 
     def state_dict(self) -> dict[str, int]:
         return {"batches_done": self.batches_done}
