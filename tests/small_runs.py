@@ -83,8 +83,7 @@ SMALL = (
 
 def compose(folder: Path, *overrides: str) -> dict[str, Any]:
     """A plain configuration of a small run that writes to a folder; later overrides win."""
-    config = copy.deepcopy(_composed(overrides, str(folder)))
-    return config
+    return copy.deepcopy(_composed(overrides, str(folder)))
 
 
 @functools.lru_cache(maxsize=64)

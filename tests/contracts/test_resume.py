@@ -12,20 +12,37 @@ THREE_EPOCHS = ("trainer.max_epochs=3",)
 TIMES = ("train/seconds", "train/samples_per_second")
 
 
-def assert_stop_changes_nothing(tmp_path, overrides, *stops):
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    expected = run.train(with_history(compose(whole, *overrides)))
-    config = with_history(compose(stopped, *overrides))
-    for hook, batches in stops:
-        with pytest.raises(Interrupted):
-            train_and_stop(config, hook=hook, batches=batches)
-        assert not (stopped / "metrics.json").exists()
-        config["resume"] = True
-    metrics = run.train(config)
-    assert differences(trained_state(whole), trained_state(stopped)) == []
-    assert differences(trained_state(whole, "best.ckpt"), trained_state(stopped, "best.ckpt")) == []
-    assert differences(without_times(expected), without_times(metrics)) == []
-    assert (whole / "history").read_text() == (stopped / "history").read_text()
+@pytest.fixture(scope="module")
+def whole_run(archives, tmp_path_factory):
+    """Folder and metrics of the run that is not stopped, trained once for the same options."""
+    finished = {}
+
+    def train(*overrides):
+        if overrides not in finished:
+            folder = tmp_path_factory.mktemp("whole")
+            finished[overrides] = folder, run.train(with_history(compose(folder, *archives, *overrides)))
+        return finished[overrides]
+
+    return train
+
+
+@pytest.fixture
+def assert_stop_changes_nothing(whole_run, archives, tmp_path):
+    def train_and_compare(overrides, *stops):
+        whole, expected = whole_run(*overrides)
+        config = with_history(compose(tmp_path, *archives, *overrides))
+        for hook, batches in stops:
+            with pytest.raises(Interrupted):
+                train_and_stop(config, hook=hook, batches=batches)
+            assert not (tmp_path / "metrics.json").exists()
+            config["resume"] = True
+        metrics = run.train(config)
+        assert differences(trained_state(whole), trained_state(tmp_path)) == []
+        assert differences(trained_state(whole, "best.ckpt"), trained_state(tmp_path, "best.ckpt")) == []
+        assert differences(without_times(expected), without_times(metrics)) == []
+        assert (whole / "history").read_text() == (tmp_path / "history").read_text()
+
+    return train_and_compare
 
 
 def with_history(config):
@@ -50,13 +67,13 @@ STOPS = [
 
 
 @pytest.mark.parametrize(("hook", "batches"), STOPS)
-def test_stopped_run_continues_as_if_never_stopped(archives, tmp_path, hook, batches):
-    assert_stop_changes_nothing(tmp_path, (*archives, "method=dann", *RANDOM, *THREE_EPOCHS), (hook, batches))
+def test_stopped_run_continues_as_if_never_stopped(assert_stop_changes_nothing, hook, batches):
+    assert_stop_changes_nothing(("method=dann", *RANDOM, *THREE_EPOCHS), (hook, batches))
 
 
-def test_two_stops_change_nothing_with_two_workers(archives, tmp_path):
+def test_two_stops_change_nothing_with_two_workers(assert_stop_changes_nothing):
     stops = [("on_train_batch_end", 3), ("on_train_batch_end", 10)]
-    assert_stop_changes_nothing(tmp_path, (*archives, "method=dann", *RANDOM, *THREE_EPOCHS, "data.num_workers=2"), *stops)
+    assert_stop_changes_nothing(("method=dann", *RANDOM, *THREE_EPOCHS, "data.num_workers=2"), *stops)
 
 
 # Validations after 4, 8 and 12 batches, epochs of 5, and an end in the middle of one.
@@ -74,39 +91,39 @@ BY_STEPS = ("trainer.max_steps=13", "trainer.check_val_every_n_epoch=null", "tra
         pytest.param("on_train_batch_end", 13, id="at the last step"),
     ],
 )
-def test_stop_of_a_run_that_counts_steps_changes_nothing(archives, tmp_path, hook, batches):
-    assert_stop_changes_nothing(tmp_path, (*archives, "method=dann", *RANDOM, *BY_STEPS), (hook, batches))
+def test_stop_of_a_run_that_counts_steps_changes_nothing(assert_stop_changes_nothing, hook, batches):
+    assert_stop_changes_nothing(("method=dann", *RANDOM, *BY_STEPS), (hook, batches))
 
 
 @pytest.mark.parametrize("batches", [2, 4, 5])
-def test_stop_amid_accumulated_gradients_changes_nothing(archives, tmp_path, batches):
-    overrides = (*archives, "method=dann", *THREE_EPOCHS, "trainer.accumulate_grad_batches=3")
-    assert_stop_changes_nothing(tmp_path, overrides, ("on_train_batch_end", batches))
+def test_stop_amid_accumulated_gradients_changes_nothing(assert_stop_changes_nothing, batches):
+    overrides = ("method=dann", *THREE_EPOCHS, "trainer.accumulate_grad_batches=3")
+    assert_stop_changes_nothing(overrides, ("on_train_batch_end", batches))
 
 
-def test_stop_of_shortened_epochs_changes_nothing(archives, tmp_path):
-    overrides = (*archives, "method=dann", "trainer.max_epochs=4", "trainer.limit_train_batches=3", *RANDOM)
-    assert_stop_changes_nothing(tmp_path, overrides, ("on_train_batch_end", 3), ("on_train_batch_end", 8))
+def test_stop_of_shortened_epochs_changes_nothing(assert_stop_changes_nothing):
+    overrides = ("method=dann", "trainer.max_epochs=4", "trainer.limit_train_batches=3", *RANDOM)
+    assert_stop_changes_nothing(overrides, ("on_train_batch_end", 3), ("on_train_batch_end", 8))
 
 
-def test_early_stopping_counts_on_after_a_stop(archives, tmp_path):
+def test_early_stopping_counts_on_after_a_stop(assert_stop_changes_nothing):
     patient = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100")
-    overrides = (*archives, "method=dann", *patient, "trainer.max_epochs=5")
-    assert_stop_changes_nothing(tmp_path, overrides, ("on_train_batch_end", 5), ("on_train_batch_end", 10))
+    overrides = ("method=dann", *patient, "trainer.max_epochs=5")
+    assert_stop_changes_nothing(overrides, ("on_train_batch_end", 5), ("on_train_batch_end", 10))
 
 
-def test_run_that_was_killed_continues_from_its_last_validation(archives, tmp_path):
-    overrides = (*archives, "method=dann", *RANDOM, *THREE_EPOCHS)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run.train(compose(whole, *overrides))
-    config = compose(killed, *overrides)
+def test_run_that_was_killed_continues_from_its_last_validation(whole_run, archives, tmp_path):
+    overrides = ("method=dann", *RANDOM, *THREE_EPOCHS)
+    whole, _ = whole_run(*overrides)
+    config = compose(tmp_path, *archives, *overrides)
+    failure = {"_target_": "small_runs.PowerFailure", "batches": 8}
     with pytest.raises(RuntimeError, match="power"):
-        run.train({**config, "callbacks": {**config["callbacks"], "failure": {"_target_": "small_runs.PowerFailure", "batches": 8}}})
+        run.train({**config, "callbacks": {**config["callbacks"], "failure": failure}})
     run.train({**config, "resume": True})
-    assert differences(trained_state(whole), trained_state(killed)) == []
-    assert differences(trained_state(whole, "best.ckpt"), trained_state(killed, "best.ckpt")) == []
+    assert differences(trained_state(whole), trained_state(tmp_path)) == []
+    assert differences(trained_state(whole, "best.ckpt"), trained_state(tmp_path, "best.ckpt")) == []
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_continues_as_if_never_stopped(archives, tmp_path, method):
-    assert_stop_changes_nothing(tmp_path, (*archives, f"method={method}", *RANDOM, "trainer.max_epochs=2"), ("on_train_batch_end", 4))
+def test_every_method_continues_as_if_never_stopped(assert_stop_changes_nothing, method):
+    assert_stop_changes_nothing((f"method={method}", *RANDOM, "trainer.max_epochs=2"), ("on_train_batch_end", 4))

@@ -143,7 +143,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             batches_per_epoch=max(lengths.get(self.epoch, lengths["source"]) // world_size, 1),
             num_workers=self.num_workers,
             # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
-            batches_done=self.trainer.lightning_module.batches_done if self.trainer else 0,
+            batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=world_size,
         )

@@ -116,6 +116,15 @@ class TrainingLoader:
             self.batches_done += 1
             yield batch
 
+    @property
+    def _iterator(self) -> Any:
+        """What Lightning asks every loader for when training ends, to stop its workers and to set it to None."""
+        return self._loader._iterator
+
+    @_iterator.setter
+    def _iterator(self, iterator: None) -> None:
+        self._loader._iterator = iterator
+
     def remaining(self) -> Iterator[int]:
         """Numbers of the next batches, as many as an epoch has.
 
