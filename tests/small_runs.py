@@ -6,7 +6,7 @@ import math
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import hydra
 import numpy as np
@@ -17,11 +17,15 @@ from pytorch_lightning.callbacks import Callback
 from acclimate import run
 from acclimate.composition import resolve
 from acclimate.config import conf_dir, group_options
+from acclimate.data.arrays import Arrays
+from acclimate.data.image_set import Domains, ImageSet, Parts
+from acclimate.methods.base import Method
+from acclimate.types import DomainBatch
 
 METHODS = group_options("method")
 NUM_CLASSES = 3
 IMAGE_SIZE = 16
-Arrays = dict[str, np.ndarray]
+Archive = dict[str, np.ndarray]
 
 
 def rotating_blobs(num_images: int, *, degrees: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +51,7 @@ def rotating_blobs(num_images: int, *, degrees: float, seed: int) -> tuple[np.nd
     return images.clip(0, 255).astype(np.uint8), labels.astype(np.int64)
 
 
-def shifted_domains(*, num_source: int, num_target: int, num_test: int, degrees: float) -> tuple[Arrays, Arrays]:
+def shifted_domains(*, num_source: int, num_target: int, num_test: int, degrees: float) -> tuple[Archive, Archive]:
     """The arrays of a source and of a target that is turned against it."""
     archives = []
     for number, (num_train, turned) in enumerate([(num_source, 0.0), (num_target, degrees)]):
@@ -180,3 +184,42 @@ def trained_state(folder: Path, checkpoint: str = "last.ckpt") -> dict[str, Any]
     """What a checkpoint holds of the training's result."""
     contents = torch.load(folder / "checkpoints" / checkpoint, weights_only=True)
     return {key: contents[key] for key in TRAINED}
+
+
+class Tampered(Arrays):
+    """Arrays whose labels of the target's training and validation parts are changed once the data is divided.
+
+    Args:
+        tamper: What happens to the labels.
+        **loading: What `Arrays` takes.
+    """
+
+    def __init__(self, *, tamper: Literal["nothing", "permute", "replace", "remove"], **loading: Any) -> None:
+        super().__init__(**loading)
+        self.tamper = tamper
+
+    def read(self) -> Domains:
+        domains = super().read()
+        assert domains.target is not None
+        train, val, test = domains.target
+        return domains._replace(target=Parts(self._tampered(train), self._tampered(val), test))
+
+    def _tampered(self, images: ImageSet) -> ImageSet:
+        changed = copy.copy(images)
+        assert images.labels is not None
+        changes: dict[str, torch.Tensor | None] = {
+            "nothing": images.labels,
+            "permute": images.labels.roll(1),
+            "replace": torch.full_like(images.labels, 10**9),
+            "remove": None,
+        }
+        changed.labels = changes[self.tamper]
+        return changed
+
+
+def losses_by_name(method: Method, batch: DomainBatch) -> dict[str, torch.Tensor]:
+    """What training minimises the sum of."""
+    source, target = method.predict_domains(batch)
+    losses = method.losses(batch, source, target)
+    assert target is not None or not method.terms
+    return losses | {name: method.term_weights.get(name, 1.0) * term(target.logits) for name, term in method.terms.items() if target}

@@ -1,0 +1,81 @@
+"""Every parameter of every method learns, and what aligns the domains reaches the backbone."""
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback
+from small_runs import METHODS, build_method, compose, losses_by_name
+
+from acclimate import run
+
+# Parameters that no gradient reaches, each for a reason.
+CANCELLED_BY_BATCH_NORM = {"classifier.bottleneck.0.bias"}
+FROZEN: dict[str, set[str]] = {}
+# Losses that train what a method adds and must not touch the backbone, by method.
+NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {}
+
+
+class Step(Callback):
+    """Compares the parameters before and after the first batch that is trained here."""
+
+    def on_train_start(self, trainer, method):
+        self.before = {name: parameter.detach().clone() for name, parameter in method.named_parameters() if parameter.requires_grad}
+        self.reached = set()
+
+    def on_train_batch_start(self, trainer, method, batch, number):
+        self.progress = method.progress
+
+    def on_before_optimizer_step(self, trainer, method, optimizer):
+        self.reached |= {name for name, parameter in method.named_parameters() if parameter.grad is not None and parameter.grad.any()}
+
+    def on_train_batch_end(self, trainer, method, *rest):
+        after = dict(method.named_parameters())
+        self.moved = {name for name, parameter in self.before.items() if not torch.equal(parameter, after[name])}
+        trainer.should_stop = True
+
+
+# Plain SGD moves nothing that has no gradient, which weight decay or momentum would.
+PLAIN = ("optimizer=sgd", "optimizer.weight_decay=0", "optimizer.momentum=0", "optimizer.nesterov=false", "scheduler=constant")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_trainable_parameter_gets_a_gradient_and_moves(archives, tmp_path, method):
+    parts = run.build(compose(tmp_path, *archives, f"method={method}", *PLAIN, "optimizer.lr=0.1", "trainer.max_steps=10", "callbacks={}"))
+    step = Step()
+    parts.trainer.callbacks.insert(0, step)
+    # Half way, where no ramp is zero.
+    parts.method.batches_done = 5
+    parts.trainer.fit(parts.method, parts.data)
+    assert step.progress == 0.5
+    learns = set(step.before) - CANCELLED_BY_BATCH_NORM - FROZEN.get(method, set())
+    assert learns <= step.reached
+    assert learns <= step.moved
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_loss_but_the_task_s_aligns_the_backbone(archives, tmp_path, method):
+    parts, batch = build_method(compose(tmp_path, *archives, f"method={method}"))
+    losses = losses_by_name(parts.method, batch)
+    aligning = set(losses) - {"classification"}
+    assert bool(aligning) == parts.method.needs_target
+    backbone = [parameter for parameter in parts.method.classifier.backbone.parameters() if parameter.requires_grad]
+    for name in aligning - NOT_FOR_THE_BACKBONE.get(method, set()):
+        gradients = torch.autograd.grad(losses[name], backbone, retain_graph=True, allow_unused=True)
+        assert any(gradient is not None and gradient.any() for gradient in gradients), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_loss_is_a_finite_scalar(archives, tmp_path, method):
+    parts, batch = build_method(compose(tmp_path, *archives, f"method={method}"))
+    for name, loss in losses_by_name(parts.method, batch).items():
+        assert loss.shape == (), name
+        assert loss.isfinite(), name
+
+
+def test_linear_probe_leaves_the_backbone_and_its_statistics_alone(archives, tmp_path):
+    parts = run.build(compose(tmp_path, *archives, "method=linear_probe", "trainer.max_steps=3", "callbacks={}"))
+    before = {name: value.clone() for name, value in parts.method.classifier.backbone.state_dict().items()}
+    head = parts.method.classifier.head.weight.detach().clone()
+    parts.trainer.fit(parts.method, parts.data)
+    after = parts.method.classifier.backbone.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not torch.equal(head, parts.method.classifier.head.weight)
