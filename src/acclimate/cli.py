@@ -31,6 +31,7 @@ Trains, selects a checkpoint and tests it. Everything is written to outputs/DATE
   acclimate train                                        rendered digits to handwriting, with DANN
   acclimate train data=image_folder data.source=DIR data.target=DIR model=efficientnet_lite0
   acclimate train -m method=source_only,dann seed=0,1    a sweep: one run for each combination
+  acclimate train method=dann +terms=mcc                 a method with further losses on the target's predictions
   acclimate train resume=DIR                             continues a run that was stopped
   acclimate train --cfg job                              shows the whole configuration, trains nothing
 
@@ -38,6 +39,7 @@ groups:
 {groups}
 
 Keys of a group are set as GROUP.KEY=VALUE, for example trainer.max_epochs=20 optimizer.lr=0.01
+Terms are added to a method: +terms=mcc or +terms=[mcc,bnm], with method.term_weights.mcc=0.5 to weight them.
 """
 
 EVALUATE_USAGE = """\
@@ -63,7 +65,7 @@ Prints one row for each method, and for whatever else differs, over all finished
 mean and standard deviation over the seeds of the accuracy on the target's test images.
 """
 
-GROUPS = ("data", "model", "method", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
+GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
 
 class Verb(NamedTuple):

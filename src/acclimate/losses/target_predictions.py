@@ -52,6 +52,50 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5) -> Tens
     return (confusion.sum() - confusion.trace()) / logits.shape[1]
 
 
+def entropy_minimisation(logits: Tensor) -> Tensor:
+    """Mean entropy of the predictions, in nats: low when each of them is certain.
+
+    Grandvalet and Bengio, "Semi-Supervised Learning by Entropy Minimization", NeurIPS 2004, Eq. 6. Predicting one class
+    for all samples minimises it too, which `information_maximisation` prevents.
+
+    Args:
+        logits: Target logits, shape (N, K), N at least 1. Computed in float32 at least.
+
+    Returns:
+        A scalar in [0, log K].
+
+    >>> float(entropy_minimisation(torch.zeros(3, 2))).__round__(4)
+    0.6931
+    """
+    return entropy(torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)).mean()
+
+
+def batch_nuclear_norm(logits: Tensor) -> Tensor:
+    """The negative nuclear norm of the predictions of a batch, divided by the number of samples.
+
+    Cui et al., "Towards Discriminability and Diversity: Batch Nuclear-norm Maximization under Label Insufficient
+    Situations", CVPR 2020, Eq. 9. The sum of the singular values of the matrix of probabilities is large when
+    predictions are certain and use many classes.
+
+    Args:
+        logits: Target logits, shape (N, K), N at least 1. Computed in float32 at least.
+
+    Returns:
+        A scalar in [-sqrt(min(N, K) / N), 0): the lower end when each class has equally many certain predictions.
+
+    Raises:
+        ValueError: If the logits are not a matrix.
+
+    >>> float(batch_nuclear_norm(torch.zeros(4, 4))).__round__(4)
+    -0.25
+    """
+    if logits.ndim != 2:
+        raise ValueError(f"Expected logits of shape (N, K), but got {tuple(logits.shape)}.")
+    # Singular values exist in float32 and float64 only.
+    probabilities = torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+    return -torch.linalg.matrix_norm(probabilities, ord="nuc") / len(logits)
+
+
 def information(logits: Tensor) -> Tensor:
     """Mutual information between the samples of a batch and their predicted classes, in nats.
 

@@ -1,0 +1,31 @@
+"""Losses on the target's predictions alone: MCC, entropy minimisation, information maximisation, BNM."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.types import DomainBatch, Prediction
+
+
+class TargetTerms(Method):
+    """Cross-entropy on the source and, on the target, the terms that the configuration names; nothing aligns features.
+
+    Args:
+        classifier: What is trained.
+        **common: What `Method` takes, with at least one of its `terms`.
+
+    Raises:
+        ConfigError: If there are no terms, since the method would then be source only.
+    """
+
+    def __init__(self, classifier: Classifier, **common: Any) -> None:
+        super().__init__(classifier, **common)
+        if not self.terms:
+            raise ConfigError("This method consists of its terms, but method.terms is empty. Add one, such as +terms=mcc.")
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        return {"classification": F.cross_entropy(source.logits, batch.source.labels)}
