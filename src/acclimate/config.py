@@ -132,7 +132,7 @@ def _describe_mismatch(path: str, value: Any, hint: Any) -> str:
     choices = [choice for choice in _choices(hint) if choice is not None]
     if choices:
         suggestion = did_you_mean(str(value), [str(choice) for choice in choices])
-        return f"{path}={_show(value)} is not allowed.{suggestion} Choose one of {', '.join(map(_show, choices))}."
+        return f"{path}={_show(value)} is not allowed.{suggestion} Choose one of {', '.join(dict.fromkeys(map(_show, choices)))}."
     return f"{path}={_show(value)} is {_describe(type(value))}, but must be {_describe(hint)}."
 
 
@@ -236,7 +236,11 @@ def matches(value: Any, hint: Any) -> bool:
     container = origin or hint
     if inspect.isclass(container) and container is not object:
         if issubclass(container, Mapping):
-            return isinstance(value, Mapping)
+            # Nodes are checked by themselves, against the signature of what they name.
+            return isinstance(value, Mapping) and (
+                len(arguments) != 2
+                or all(matches(item, arguments[1]) for item in value.values() if not (isinstance(item, Mapping) and "_target_" in item))
+            )
         if issubclass(container, Sequence):
             is_uniform = len(arguments) == 1 or (len(arguments) == 2 and arguments[1] is Ellipsis)
             return isinstance(value, list) and (not is_uniform or all(matches(item, arguments[0]) for item in value))

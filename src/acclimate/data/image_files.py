@@ -1,6 +1,7 @@
 """Images in files: finding, checking and decoding them."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -76,10 +77,15 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def find_files(root: Path) -> list[Path]:
-    """All files below a folder that are not hidden, sorted by their relative path."""
-    found = [path for path in root.rglob("*") if path.is_file() and path.name not in LITTER]
-    visible = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
-    return sorted(visible, key=lambda path: path.relative_to(root).as_posix())
+    """All files below a folder that are not hidden, sorted by their relative path; links to folders are followed."""
+    found: list[Path] = []
+    # Path.rglob passes over linked folders, as which data sets are often put together.
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        here = Path(folder)
+        ancestors = {root.resolve(), *(parent.resolve() for parent in (here, *here.parents) if parent.is_relative_to(root))}
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and (here / name).resolve() not in ancestors]
+        found += [here / name for name in files if not name.startswith(".") and name not in LITTER and (here / name).is_file()]
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
 
 
 def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage) -> list[Path]:

@@ -52,7 +52,7 @@ class ImageFolder(AdaptationData):
         *,
         source: str,
         target: str | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str | int] | None = None,
         on_bad_image: OnBadImage = "error",
         val_fraction: float = 0.2,
         test_fraction: float = 0.2,
@@ -65,16 +65,26 @@ class ImageFolder(AdaptationData):
         self.source = Path(source)
         self.target = None if target is None else Path(target)
         self.classes = None if classes is None else [str(name) for name in classes]
+        if self.classes is not None and len(set(self.classes)) < max(len(self.classes), 2):
+            raise ConfigError(f"data.classes=[{','.join(self.classes)}] must name at least two classes, each once.")
         self.on_bad_image: OnBadImage = on_bad_image
         self.fractions = {"val": val_fraction, "test": test_fraction}
         self.split_seed = split_seed
 
     def read(self) -> Domains:
         source = self._find(self.source, "source")
+        for found in source.values():
+            if found.classes is None:
+                raise DataError(
+                    f"{found.root} has images, but no class folders, and the source needs labels. "
+                    f"Put them into one folder for each class: {found.root}/CLASS/IMAGE.jpg."
+                )
         classes = self.classes or sorted({name for found in source.values() for name in found.classes or []})
         if len(classes) < 2:
-            held = f"only the class folder {classes[0]}" if classes else "images, but no class folders"
-            raise DataError(f"data.source={self.source} has {held}. A classifier needs at least two: {self.source}/CLASS/IMAGE.jpg.")
+            raise DataError(
+                f"data.source={self.source} has only the class folder {classes[0]}. "
+                f"A classifier needs at least two: {self.source}/CLASS/IMAGE.jpg."
+            )
         target = None if self.target is None else self._find(self.target, "target")
         for domain in (source, target or {}):
             for found in domain.values():
@@ -91,8 +101,7 @@ class ImageFolder(AdaptationData):
             raise DataError(
                 f"data.{domain}={root} is not a folder. It should hold one folder of images for each class; type data.{domain}=DIR."
             )
-        has_parts = (root / "train").is_dir()
-        roots = {part: root / part for part in PART_FOLDERS if (root / part).is_dir()} if has_parts else {"all": root}
+        roots = {part: root / part for part in PART_FOLDERS if (root / part).is_dir()} if _has_parts(root) else {"all": root}
         return {part: self._find_images(folder) for part, folder in roots.items()}
 
     def _find_images(self, root: Path) -> Found:
@@ -105,10 +114,15 @@ class ImageFolder(AdaptationData):
             loose = next(path for path, name in zip(files, names, strict=True) if len(name) == 1)
             raise DataError(f"{root} has class folders, but {loose.name} is beside them. Move it into one, or remove it.")
         if labelled and self.classes is not None:
+            present = sorted({name[0] for name in names})
             files = [path for path, name in zip(files, names, strict=True) if name[0] in self.classes]
+            if not files:
+                raise DataError(f"{root} has the classes {', '.join(present)}, but none of data.classes=[{','.join(self.classes)}].")
         whole = keep_whole_images(files, self.on_bad_image)
         if not whole:
-            raise DataError(f"{root} holds {len(files)} files, but no image to use. Look at data.classes and at the messages above.")
+            raise DataError(
+                f"{root} holds {len(files)} files, but not one is a whole image. The messages above say what is wrong with each."
+            )
         return Found(root, whole, [path.relative_to(root).parts[0] for path in whole] if labelled else None)
 
     def _check_classes(self, found: Found, classes: list[str]) -> None:
@@ -157,3 +171,16 @@ class ImageFolder(AdaptationData):
         names = [path.relative_to(found.root).as_posix() for path in found.files]
         parts = split(names, found.classes or [""] * len(names), fractions=fractions, seed=self.split_seed, what=str(found.root))
         return [images.take(part) for part in parts]
+
+
+def _has_parts(root: Path) -> bool:
+    """Whether a folder is divided into train/, val/ and test/, and is not one of classes of which one is called train."""
+    folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    others = sorted(folders.difference(PART_FOLDERS))
+    if "train" not in folders:
+        return False
+    if others and "val" not in folders and not any(path.is_dir() for path in (root / "train").iterdir()):
+        return False
+    if others:
+        log.warning("%s has train/, so only its folders %s are used, not %s.", root, ", ".join(PART_FOLDERS), ", ".join(others))
+    return True

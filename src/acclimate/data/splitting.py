@@ -31,7 +31,9 @@ def split(names: Sequence[str], groups: Sequence[Hashable], *, fractions: Sequen
     for indices in members.values():
         ranked = sorted(indices, key=lambda index: seed_for(seed, names[index]))
         for place, fraction in enumerate(fractions, start=1):
-            wanted = max(round(fraction * len(indices)), int(len(indices) >= len(parts)))
+            # What remains must do for the parts to come and the first; a group too small for all goes to the first.
+            reserved = len(parts) - place if len(indices) >= len(parts) else 1
+            wanted = min(max(round(fraction * len(indices)), int(len(indices) >= len(parts))), len(ranked) - reserved)
             parts[place] += ranked[:wanted]
             ranked = ranked[wanted:]
         parts[0] += ranked
