@@ -1,0 +1,283 @@
+"""What the command says to mistakes, and the odd images that are none."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+from acclimate import cli
+from acclimate.data.image_files import decode
+
+DIGITS = ["trainer=smoke", "data.num_source=40", "data.num_source_eval=20", "model.backbone.width=4", "callbacks.pictures=null"]
+FOLDERS = [
+    "trainer=smoke",
+    "data=image_folder",
+    "data.num_workers=0",
+    "data.batch_size=4",
+    "model.backbone.width=4",
+    "callbacks.pictures=null",
+]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    GlobalHydra.instance().clear()
+
+
+@pytest.fixture
+def acclimate(monkeypatch, capsys):
+    """Runs the command; returns its exit code and what it wrote to stderr."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def refused(acclimate):
+    """Runs a command that must be refused; returns the message."""
+
+    def run(*arguments: str) -> str:
+        code, message = acclimate(*arguments)
+        assert code == 2, message
+        assert message.startswith("acclimate: ")
+        assert "Traceback" not in message
+        assert not list(Path().rglob("metrics.json")), "a refused run looks finished"
+        return message
+
+    return run
+
+
+def write_images(folder: str, *, classes=("ant", "bee"), number: int = 6, mode: str = "RGB") -> Path:
+    random = np.random.default_rng(0)
+    for name in classes:
+        (Path(folder) / name).mkdir(parents=True)
+        for place in range(number):
+            pixels = random.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).convert(mode).save(Path(folder) / name / f"{place}.{'jpg' if mode == 'CMYK' else 'png'}")
+    return Path(folder)
+
+
+def test_a_missing_folder_is_named(refused):
+    message = refused("train", *FOLDERS, "data.source=nowhere")
+    assert "data.source=nowhere is not a folder" in message
+    assert "data.source=DIR" in message
+
+
+def test_a_source_that_is_not_named_is_asked_for(refused):
+    assert "data.source=VALUE" in refused("train", *FOLDERS)
+
+
+def test_an_empty_folder_is_named_with_the_layout_that_it_needs(refused):
+    Path("empty").mkdir()
+    assert "empty/CLASS/IMAGE.jpg" in refused("train", *FOLDERS, "data.source=empty")
+
+
+def test_different_classes_are_listed_for_both_domains(refused):
+    write_images("home", classes=("ant", "bee", "wasp"))
+    write_images("away", classes=("ant", "bee", "fly"))
+    message = refused("train", *FOLDERS, "data.source=home", "data.target=away")
+    assert "ant, bee, fly" in message
+    assert "ant, bee, wasp" in message
+    assert "data.classes=[ant,bee]" in message
+
+
+def test_shared_classes_can_be_kept(acclimate):
+    write_images("home", classes=("ant", "bee", "wasp"))
+    write_images("away", classes=("ant", "bee", "fly"))
+    code, message = acclimate("train", *FOLDERS, "data.source=home", "data.target=away", "data.classes=[ant,bee]")
+    assert code == 0, message
+
+
+def test_one_class_is_not_enough(refused):
+    write_images("home", classes=("ant",))
+    assert "only the class folder ant" in refused("train", *FOLDERS, "data.source=home", "data.target=null")
+
+
+@pytest.mark.parametrize("content", [b"this is text", b""])
+def test_a_file_that_is_no_image_is_named_or_left_out(content, refused, acclimate):
+    write_images("home")
+    (Path("home") / "ant" / "notes.jpg").write_bytes(content)
+    fine_tune = ["train", *FOLDERS, "data.source=home", "method=fine_tune"]
+    message = refused(*fine_tune)
+    assert "notes.jpg" in message
+    assert "data.on_bad_image=skip" in message
+    code, message = acclimate(*fine_tune, "data.on_bad_image=skip", "hydra.run.dir=skipped")
+    assert code == 0, message
+    assert "notes.jpg" in (Path("skipped") / "train.log").read_text()
+
+
+def test_a_truncated_image_is_named(refused):
+    folder = write_images("home")
+    whole = (folder / "bee" / "3.png").read_bytes()
+    (folder / "bee" / "3.png").write_bytes(whole[: len(whole) // 2])
+    assert "3.png" in refused("train", *FOLDERS, "data.source=home", "method=fine_tune")
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "LA", "RGBA", "1", "I;16"])
+def test_unusual_images_train_like_others(mode, acclimate):
+    write_images("home", mode=mode) if mode != "I;16" else write_deep_images("home")
+    code, message = acclimate("train", *FOLDERS, "data.source=home", "method=fine_tune")
+    assert code == 0, message
+
+
+def write_deep_images(folder: str) -> None:
+    for name in ("ant", "bee"):
+        (Path(folder) / name).mkdir(parents=True)
+        for place in range(6):
+            Image.fromarray(np.full((20, 24), 40_000 + place, dtype=np.uint16)).save(Path(folder) / name / f"{place}.png")
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    write_deep_images("home")
+    assert abs(int(decode(Path("home/ant/0.png")).max()) - round(40_000 / 257)) <= 1
+
+
+def test_a_target_that_is_too_small_to_divide_is_refused(refused):
+    write_images("home")
+    write_images("away", number=1)
+    assert "too few to divide" in refused("train", *FOLDERS, "data.source=home", "data.target=away")
+
+
+def test_all_mistakes_in_a_configuration_are_listed_at_once(refused):
+    message = refused("train", *DIGITS, "sed=1", "method.max_reversl=2", "method.batch_norm=jont", "trainer.max_epochs=five")
+    assert "4 problems" in message
+    for hint in ("Did you mean seed?", "Did you mean max_reversal?", "Did you mean joint?", "trainer.max_epochs=five"):
+        assert hint in message
+
+
+def test_a_typo_in_an_experiment_is_found(refused):
+    Path("mine/experiment").mkdir(parents=True)
+    Path("mine/experiment/trial.yaml").write_text("# @package _global_\noptimizer:\n  learning_rate: 0.1\ntrainr:\n  max_epochs: 3\n")
+    message = refused("train", "--config-dir", "mine", "experiment=trial")
+    assert "optimizer.learning_rate" in message
+    assert "Did you mean trainer?" in message
+
+
+def test_an_unknown_option_of_a_group_is_answered_with_those_that_exist(refused):
+    message = refused("train", "method=dannn")
+    assert "Did you mean dann?" in message
+    assert "source_only" in message
+
+
+def test_an_unknown_verb_is_answered_with_a_similar_one(refused):
+    assert "Did you mean train?" in refused("trian")
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("data.batch_size=0", "data.batch_size must be at least 1"),
+        ("data.crop=2", "data.crop must be above 0"),
+        ("method.max_reversal=-1", "method.max_reversal must be at least 0"),
+        ("model.backbone.kernel_size=4", "kernel_size must be odd"),
+        ("trainer.accelerator=abacus", "abacus"),
+    ],
+)
+def test_a_value_out_of_its_range_is_named(override, hint, refused):
+    assert hint in refused("train", *DIGITS, override)
+
+
+def test_outputs_that_cannot_be_written_are_named(refused):
+    Path("outputs").write_text("a file in the way")
+    message = refused("train", *DIGITS)
+    assert "outputs" in message
+    assert "hydra.run.dir=DIR" in message
+
+
+def test_a_run_is_not_overwritten(acclimate):
+    assert acclimate("train", *DIGITS, "hydra.run.dir=first")[0] == 0
+    before = (Path("first") / "metrics.json").read_bytes(), (Path("first") / ".hydra" / "overrides.yaml").read_bytes()
+    code, message = acclimate("train", *DIGITS, "seed=1", "hydra.run.dir=first")
+    assert code == 2
+    assert "resume=first" in message
+    assert before == ((Path("first") / "metrics.json").read_bytes(), (Path("first") / ".hydra" / "overrides.yaml").read_bytes())
+
+
+def test_a_failing_job_of_a_sweep_does_not_stop_the_others(acclimate):
+    code, message = acclimate("train", "-m", *DIGITS, "method=fine_tune", "method.backbone_rate=-1,1", "hydra.sweep.dir=sweep")
+    assert code == 2
+    assert "backbone_rate" in message
+    assert len(list(Path("sweep").rglob("metrics.json"))) == 1
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(refused):
+    torch.save(torch.nn.Linear(3, 4).state_dict(), "other.pth")
+    message = refused("train", *DIGITS, "model.weights=other.pth")
+    assert "another architecture" in message
+    assert "body.0.weight" in message or "0.weight" in message
+
+
+@pytest.mark.parametrize("name", ["missing.pth", "garbage.pth"])
+def test_weights_that_cannot_be_read_are_named(name, refused):
+    Path("garbage.pth").write_bytes(b"no weights in here")
+    assert name in refused("train", *DIGITS, f"model.weights={name}")
+
+
+@pytest.mark.parametrize("model", [["model=resnet18"], ["model=timm", "model.backbone.name=resnet18"]])
+def test_weights_that_cannot_be_downloaded_are_explained(model, refused, monkeypatch):
+    def unreachable(*arguments, **keywords):
+        raise OSError("Network is unreachable")
+
+    from huggingface_hub import constants
+
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+    monkeypatch.setattr("torch.hub.urlopen", unreachable)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "no_cache")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "no_hub")
+    message = refused("train", *[text for text in DIGITS if "width" not in text], *model)
+    for way_out in ("model.weights=FILE.pth", "model=efficientnet_lite0", "model.weights=null"):
+        assert way_out in message
+
+
+def test_unknown_names_of_weights_are_answered_with_those_that_exist(refused):
+    message = refused("train", *[text for text in DIGITS if "width" not in text], "model=resnet18", "model.weights=IMAGENET")
+    assert "IMAGENET1K_V1" in message
+
+
+def test_adaptation_without_a_target_is_refused(refused):
+    write_images("home")
+    message = refused("train", *FOLDERS, "data.source=home", "data.target=null", "method=dann")
+    assert "data.target=DIR" in message
+    assert "method=fine_tune" in message
+
+
+def test_the_oracle_needs_labels(refused):
+    write_images("home")
+    for place, file in enumerate(write_images("mixed").rglob("*.png")):
+        file.rename(Path("mixed") / f"{place}.png")
+    for name in ("ant", "bee"):
+        (Path("mixed") / name).rmdir()
+    message = refused("train", *FOLDERS, "data.source=home", "data.target=mixed", "selection=oracle")
+    assert "selection=information" in message
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named(refused):
+    assert "gpu" in refused("train", *DIGITS[1:], "trainer=gpu").lower()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["evaluate", "run=nowhere"], ["predict", "run=nowhere", "images=x", "out=y"], ["compare", "nowhere"], ["train", "resume=nowhere"]],
+)
+def test_a_folder_without_a_run_is_named(command, refused):
+    assert "nowhere" in refused(*command)
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["predict", "run=x"], ["compare"]])
+def test_what_a_verb_needs_is_asked_for(command, refused):
+    assert "acclimate" in refused(*command)
