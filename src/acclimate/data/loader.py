@@ -102,18 +102,20 @@ class TrainingLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.batches_per_epoch = batches_per_epoch
-        self.batches_done = batches_done
-        self.rank = rank
-        self.world_size = world_size
-        self._loader = batch_loader(batches, num_workers=num_workers, sampler=_Remaining(self))
+        self._next = _NextBatches(batches_per_epoch, batches_done, rank, world_size)
+        self._loader = batch_loader(batches, num_workers=num_workers, sampler=self._next)
 
     def __len__(self) -> int:
-        return self.batches_per_epoch
+        return len(self._next)
+
+    @property
+    def batches_done(self) -> int:
+        """How many batches were yielded, also before a run was resumed."""
+        return self._next.batches_done
 
     def __iter__(self) -> Iterator[DomainBatch]:
         for batch in self._loader:
-            self.batches_done += 1
+            self._next.batches_done += 1
             yield batch
 
     @property
@@ -125,32 +127,32 @@ class TrainingLoader:
     def _iterator(self, iterator: None) -> None:
         self._loader._iterator = iterator
 
-    def remaining(self) -> Iterator[int]:
-        """Numbers of the next batches, as many as an epoch has.
-
-        Whoever resumes or shortens an epoch (trainer.limit_train_batches) takes fewer.
-        """
-        numbers = range(self.batches_done, self.batches_done + self.batches_per_epoch)
-        return (number * self.world_size + self.rank for number in numbers)
-
     def state_dict(self) -> dict[str, int]:
         return {"batches_done": self.batches_done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.batches_done = state["batches_done"]
+        self._next.batches_done = state["batches_done"]
 
 
-class _Remaining:
-    """The sampler of a `TrainingLoader`: asked anew for every epoch."""
+class _NextBatches:
+    """Numbers of the next batches, as many as an epoch has, asked anew for every epoch.
 
-    def __init__(self, loader: TrainingLoader) -> None:
-        self.loader: TrainingLoader = loader
+    Whoever resumes or shortens an epoch (trainer.limit_train_batches) takes fewer. It knows nothing of the loader that
+    uses it: the garbage collector, which alone can end a circle, waits 5 seconds for each of the loader's workers.
+    """
+
+    def __init__(self, batches_per_epoch: int, batches_done: int, rank: int, world_size: int) -> None:
+        self.batches_per_epoch = batches_per_epoch
+        self.batches_done = batches_done
+        self.rank = rank
+        self.world_size = world_size
 
     def __iter__(self) -> Iterator[int]:
-        return self.loader.remaining()
+        numbers = range(self.batches_done, self.batches_done + self.batches_per_epoch)
+        return (number * self.world_size + self.rank for number in numbers)
 
     def __len__(self) -> int:
-        return len(self.loader)
+        return self.batches_per_epoch
 
 
 class EvaluationBatches(Dataset[Labelled | Unlabelled]):
