@@ -1,6 +1,7 @@
 """Images in NumPy archives."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,12 @@ def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ArrayImages]:
     if not path.is_file():
         raise DataError(f"There is no file {path.resolve()}. With data=arrays, data.source and data.target are .npz files.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array")
+        with archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read as a .npz archive: {error}. Write it with numpy.savez(FILE, x_train=..., y_train=..., ...)."
         ) from error
@@ -96,7 +100,7 @@ def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ArrayImages]:
 
 
 def _to_images(array: np.ndarray[Any, Any], what: str) -> Tensor:
-    channels = 1 if array.ndim == 3 else array.shape[-1]
+    channels = array.shape[-1] if array.ndim == 4 else 1
     if array.ndim not in (3, 4) or channels not in (1, 3) or array.dtype != np.uint8 or len(array) == 0:
         raise DataError(
             f"{what} has the shape {array.shape} and the type {array.dtype}. "
@@ -108,8 +112,9 @@ def _to_images(array: np.ndarray[Any, Any], what: str) -> Tensor:
 
 def _to_labels(array: np.ndarray[Any, Any], num_images: int, what: str) -> Tensor:
     if array.shape != (num_images,) or array.dtype.kind not in "iu" or (num_images and array.min() < 0):
+        smallest = f" and the smallest value {array.min()}" if array.dtype.kind == "i" and array.size else ""
         raise DataError(
-            f"{what} has the shape {array.shape} and the type {array.dtype}. "
+            f"{what} has the shape {array.shape} and the type {array.dtype}{smallest}. "
             f"Labels must be whole numbers from 0 on, one for each of the {num_images} images."
         )
     return torch.from_numpy(array.astype(np.int64))

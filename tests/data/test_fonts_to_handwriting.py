@@ -1,0 +1,82 @@
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from acclimate.data.digit_fonts import render_digits
+from acclimate.data.fonts_to_handwriting import FontsToHandwriting, read_handwritten_digits
+from acclimate.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def domains():
+    return FontsToHandwriting(num_source=60, num_source_eval=20).read()
+
+
+def rows(images):
+    return {bytes(image.numpy().tobytes()) for image in images.images}
+
+
+def test_the_target_is_all_1797_handwritten_digits_in_disjoint_stratified_parts(domains):
+    assert sum(len(part) for part in domains.target) == 1797
+    assert [round(len(part) / 1797, 2) for part in domains.target] == [0.5, 0.2, 0.3]
+    all_digits = torch.from_numpy(load_digits().target).bincount()
+    assert torch.equal(sum(part.labels.bincount() for part in domains.target), all_digits)
+    for part, share in zip(domains.target, (0.5, 0.2, 0.3), strict=True):
+        assert (part.labels.bincount() - share * all_digits).abs().max() <= 1
+    # Of the 1,797 images no two are equal, so the parts are disjoint if their images are.
+    assert len(set().union(*(rows(part) for part in domains.target))) == 1797
+
+
+def test_handwritten_digits_are_enlarged_with_their_brightness_and_labels():
+    digits, found = load_digits(), read_handwritten_digits()
+    assert found.images.shape == (1797, 1, 32, 32)
+    assert found.labels.tolist() == digits.target.tolist()
+    for number in (0, 7, 1000):
+        block_means = found.images[number, 0].float().view(8, 4, 8, 4).mean(dim=(1, 3))
+        correlation = torch.corrcoef(torch.stack([block_means.flatten(), torch.from_numpy(digits.images[number]).float().flatten()]))
+        assert correlation[0, 1] > 0.95
+
+
+def test_the_source_has_as_many_rendered_digits_as_asked_for(domains):
+    assert [len(part) for part in domains.source] == [60, 20, 20]
+    assert [part.labels.bincount().tolist() for part in domains.source] == [[6] * 10, [2] * 10, [2] * 10]
+    assert len(set().union(*(rows(part) for part in domains.source))) == 100
+    assert domains.source.train.load([0, 1]).shape == domains.target.train.load([0, 1]).shape == (2, 3, 32, 32)
+
+
+def test_the_same_seed_gives_the_same_images_whatever_the_state_of_the_global_generator(domains):
+    torch.manual_seed(123)
+    again = FontsToHandwriting(num_source=60, num_source_eval=20, seed=5).read()
+    for old, new in zip((*domains.source, *domains.target), (*again.source, *again.target), strict=True):
+        assert torch.equal(old.images, new.images)
+        assert torch.equal(old.labels, new.labels)
+
+
+def test_another_split_seed_renders_other_digits_and_divides_the_target_anew(domains):
+    other = FontsToHandwriting(num_source=60, num_source_eval=20, split_seed=1).read()
+    assert rows(domains.source.train).isdisjoint(rows(other.source.train))
+    assert rows(domains.target.test) != rows(other.target.test)
+
+
+def test_rendered_digits_are_bright_on_dark_and_fill_the_frame():
+    images, labels = render_digits(50, 32, seed=0)
+    assert images.dtype == torch.uint8
+    assert labels.tolist() == list(range(10)) * 5
+    assert (images.amax(dim=(1, 2, 3)) == 255).all()
+    assert images.float().mean() < 128
+    inked_rows = (images.amax(dim=(1, 3)) > 64).sum(dim=1).float()
+    assert inked_rows.mean() > 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_source": 9}, r"data\.num_source and data\.num_source_eval must be at least 10"),
+        ({"num_source_eval": 0}, r"data\.num_source and data\.num_source_eval must be at least 10"),
+        ({"target_val_fraction": 0.0}, r"must be above 0 with a sum below 1"),
+        ({"target_val_fraction": 0.5, "target_test_fraction": 0.5}, r"must be above 0 with a sum below 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        FontsToHandwriting(**settings)

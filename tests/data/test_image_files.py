@@ -1,0 +1,133 @@
+import logging
+
+import numpy as np
+import pytest
+import torch
+from pictures import write_image, write_text_named_jpg, write_truncated_jpeg, write_unusual_images
+from PIL import Image
+
+from acclimate.data.image_files import ImageFiles, decode, find_files, keep_whole_images
+from acclimate.errors import DataError
+
+RAMP = torch.arange(0, 256, 17, dtype=torch.uint8).expand(3, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def unusual_images(tmp_path_factory):
+    return {path.name: path for path in write_unusual_images(tmp_path_factory.mktemp("unusual"))}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "grey.png",
+        "grey_alpha.png",
+        "rgba.png",
+        "palette.png",
+        "transparent_palette.png",
+        "cmyk.tif",
+        "cmyk.jpg",
+        "sixteen_bits.png",
+        "sixteen_bits.tif",
+        "thirty_two_bits.tif",
+        "floating_point.tif",
+        "grey.gif",
+        "grey.bmp",
+        "grey.webp",
+    ],
+)
+def test_unusual_images_become_rgb_of_the_same_brightness(unusual_images, name):
+    pixels = decode(unusual_images[name])
+    assert pixels.dtype == torch.uint8
+    assert pixels.shape == (3, 16, 16)
+    # A JPEG loses a little at every step of the ramp.
+    tolerance = 24 if name.endswith("jpg") else 1
+    assert (pixels.int() - RAMP.int()).abs().max() <= tolerance
+
+
+def test_a_dark_image_of_sixteen_bits_stays_dark(tmp_path):
+    Image.fromarray(np.full((8, 8), 30 * 257, dtype=np.uint16)).save(tmp_path / "dark.png")
+    assert (decode(tmp_path / "dark.png") == 30).all()
+
+
+def test_colours_keep_their_order(tmp_path):
+    pixels = decode(write_image(tmp_path / "orange.png", colour=(200, 100, 50)))
+    assert pixels[:, 0, 0].tolist() == [200, 100, 50]
+
+
+def test_a_photograph_that_was_taken_sideways_is_turned_upright(tmp_path):
+    sideways = Image.new("RGB", (20, 10), (0, 0, 0))
+    sideways.paste((255, 255, 255), (0, 0, 10, 10))
+    exif = Image.Exif()
+    # Orientation 6: turn by 90 degrees clockwise to see it upright; the left half becomes the upper half.
+    exif[0x112] = 6
+    sideways.save(tmp_path / "sideways.png", exif=exif)
+    pixels = decode(tmp_path / "sideways.png")
+    assert pixels.shape == (3, 20, 10)
+    assert (pixels[:, :10] == 255).all()
+    assert (pixels[:, 10:] == 0).all()
+
+
+@pytest.mark.parametrize("write", [write_truncated_jpeg, write_text_named_jpg, lambda path: path.touch() or path])
+def test_a_file_that_is_not_a_whole_image_is_named_with_what_to_do(tmp_path, write):
+    path = write(tmp_path / "bad.jpg")
+    with pytest.raises(DataError, match=rf"{path} is not a whole image: .*data\.on_bad_image=skip"):
+        decode(path)
+
+
+def test_damaged_files_are_never_more_than_a_user_error(unusual_images, tmp_path):
+    random = np.random.default_rng(0)
+    for path in unusual_images.values():
+        for _ in range(20):
+            damaged = bytearray(path.read_bytes())
+            for place in random.integers(0, min(len(damaged), 300), 4):
+                damaged[place] = random.integers(256)
+            (tmp_path / "damaged").write_bytes(damaged[: random.integers(1, len(damaged) + 1)])
+            try:
+                assert decode(tmp_path / "damaged").shape[0] == 3
+            except DataError as error:
+                assert "is not a whole image" in str(error)
+
+
+def test_skipping_keeps_the_whole_images_and_logs_the_names_of_the_others(tmp_path, caplog):
+    good = [write_image(tmp_path / f"{number}.png") for number in range(3)]
+    bad = [write_truncated_jpeg(tmp_path / "half.jpg"), write_text_named_jpg(tmp_path / "text.jpg")]
+    with caplog.at_level(logging.WARNING):
+        kept = keep_whole_images([good[0], bad[0], good[1], bad[1], good[2]], "skip")
+    assert kept == good
+    assert all(str(path) in caplog.text for path in bad)
+
+
+def test_the_first_bad_file_is_an_error_that_counts_the_others(tmp_path):
+    paths = [write_image(tmp_path / "good.png"), write_truncated_jpeg(tmp_path / "half.jpg"), write_text_named_jpg(tmp_path / "text.jpg")]
+    with pytest.raises(DataError, match=r"half\.jpg is not a whole image.*1 more file"):
+        keep_whole_images(paths, "error")
+
+
+def test_files_are_found_in_all_folders_in_the_order_of_their_paths_without_hidden_ones(tmp_path):
+    for name in ("b/2.png", "b/10.png", "a/x/1.png", "c.png", ".hidden/1.png", "a/.DS_Store", "b/._2.png", "b/Thumbs.db", "desktop.ini"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in find_files(tmp_path)] == ["a/x/1.png", "b/10.png", "b/2.png", "c.png"]
+
+
+def test_a_hidden_folder_above_the_root_hides_nothing(tmp_path):
+    path = write_image(tmp_path / ".cache" / "photos" / "1.png")
+    assert find_files(tmp_path / ".cache" / "photos") == [path]
+
+
+def test_linked_files_and_folders_are_followed_but_not_in_circles(tmp_path):
+    write_image(tmp_path / "elsewhere" / "1.png")
+    root = tmp_path / "photos"
+    write_image(root / "cat" / "1.png")
+    (root / "dog").symlink_to(tmp_path / "elsewhere")
+    (root / "cat" / "2.png").symlink_to(tmp_path / "elsewhere" / "1.png")
+    (root / "cat" / "circle").symlink_to(root)
+    assert [path.relative_to(root).as_posix() for path in find_files(root)] == ["cat/1.png", "cat/2.png", "dog/1.png"]
+
+
+def test_a_part_of_a_set_keeps_labels_with_their_images(tmp_path):
+    paths = [write_image(tmp_path / f"{number}.png", colour=(number, 0, 0)) for number in range(5)]
+    part = ImageFiles(paths, torch.arange(5)).take([4, 1])
+    assert [int(image[0, 0, 0]) for image in part.load([0, 1])] == part.labels.tolist() == [4, 1]
+    assert ImageFiles(paths, None).take([4, 1]).labels is None
