@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import Callback
 
 from acclimate import run
 from acclimate.composition import resolve
-from acclimate.config import conf_dir, group_options
+from acclimate.config import conf_dir, group_options, locate
 from acclimate.data.arrays import Arrays
 from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.methods.base import Method
@@ -41,7 +41,7 @@ def rotating_blobs(num_images: int, *, degrees: float, seed: int) -> tuple[np.nd
     """
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(num_images) % NUM_CLASSES)
-    angles = np.deg2rad(degrees + 360 / NUM_CLASSES * labels + random.normal(0, 8, num_images))
+    angles = np.deg2rad(degrees + 360 / NUM_CLASSES * labels + random.normal(0, 10, num_images))
     radius = 5 + random.normal(0, 0.3, num_images)
     middle = (IMAGE_SIZE - 1) / 2
     rows, columns = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE]
@@ -215,6 +215,15 @@ class Tampered(Arrays):
         }
         changed.labels = changes[self.tamper]
         return changed
+
+
+def needs_target(method: str) -> bool:
+    """Whether the method of this name looks at the target."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return bool(locate(hydra.compose("train", [f"method={method}"]).method._target_).needs_target)  # type: ignore[attr-defined]
+
+
+ADAPTING = [method for method in METHODS if needs_target(method)]
 
 
 def losses_by_name(method: Method, batch: DomainBatch) -> dict[str, torch.Tensor]:
