@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -70,10 +71,10 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: If a key that must be set is not, or an interpolation leads nowhere.
     """
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=VALUE' for key in missing)}.")
     try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=VALUE' for key in missing)}.")
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error)) from error
@@ -108,7 +109,11 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
                 fresh.folder, fresh.seed = config.folder, config.seed
                 OmegaConf.update(config, group, OmegaConf.to_container(_resolved_node(fresh, group)), merge=False)
         others = [text for text in overrides if text.split("=")[0].split(".")[0] not in groups]
-        config.merge_with_dotlist(others)
+        for text in others:
+            try:
+                config.merge_with_dotlist([text])
+            except yaml.YAMLError as error:
+                raise ConfigError(_unreadable(text, str(error))) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from error
     return resolve(config)
@@ -164,12 +169,14 @@ def _explain(error: Exception) -> str:
     text = getattr(error, "override", None)
     if isinstance(text, str):
         text = text.removeprefix("++")
-        key, equals, value = text.partition("=")
-        if not equals:
-            return f"{text} is not of the form KEY=VALUE."
-        quoted = f"""'{key}="{value}"'"""
-        return f"{text} cannot be read: {message.splitlines()[0]}. If the value has spaces, brackets or signs in it, type {quoted}."
+        return _unreadable(text, message) if "=" in text else f"{text} is not of the form KEY=VALUE."
     return message
+
+
+def _unreadable(text: str, reason: str) -> str:
+    key, _, value = text.partition("=")
+    quoted = f"""'{key}="{value}"'"""
+    return f"{text} cannot be read: {reason.splitlines()[0]}. If the value has spaces, brackets or signs in it, type {quoted}."
 
 
 def _no_such_option(group: str, name: str) -> str:

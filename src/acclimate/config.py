@@ -221,6 +221,8 @@ def matches(value: Any, hint: Any) -> bool:
     (True, True, True)
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in arguments)
     if origin in (typing.Union, types.UnionType):
