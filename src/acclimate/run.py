@@ -190,7 +190,6 @@ def evaluate(config: Config, checkpoint: Config) -> dict[str, Any]:
         "model": config["model"] | {"weights": None},
         "callbacks": {"progress_bar": {"_target_": "acclimate.callbacks.progress_bar.ProgressBar"}},
         "logger": NO_LOGGER,
-        "trainer": config["trainer"] | {"enable_checkpointing": False},
     }
     run = build(config | changes)
     if run.data.domains.classes != checkpoint["classes"]:

@@ -93,7 +93,8 @@ def batch_nuclear_norm(logits: Tensor) -> Tensor:
         raise ValueError(f"Expected logits of shape (N, K), but got {tuple(logits.shape)}.")
     # Singular values exist in float32 and float64 only.
     probabilities = torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
-    return -torch.linalg.matrix_norm(probabilities, ord="nuc") / len(logits)
+    norm: Tensor = torch.linalg.matrix_norm(probabilities, ord="nuc")
+    return -norm / len(logits)
 
 
 def information(logits: Tensor) -> Tensor:
