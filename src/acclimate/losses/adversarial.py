@@ -1,10 +1,11 @@
 """Losses of a discriminator that tells the source from the target."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def domain_confusion(logits: Tensor, *, num_source: int) -> Tensor:
+def domain_confusion(logits: Tensor, *, num_source: int, weights: Tensor | None = None) -> Tensor:
     """Binary cross-entropy of a domain discriminator, each domain with the same weight.
 
     The domain loss of Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, Eq. 14 to 18: with
@@ -14,6 +15,8 @@ def domain_confusion(logits: Tensor, *, num_source: int) -> Tensor:
     Args:
         logits: What the discriminator says, shape (N, 1) or (N,); positive means source. Not probabilities.
         num_source: How many of the first rows are source samples, from 1 to N - 1.
+        weights: How much each sample counts within its domain, shape (N,), above 0; None means all alike. Only their
+            proportions matter, because they are normalised per domain.
 
     Returns:
         A scalar; log 2 ≈ 0.6931 for a discriminator that knows nothing.
@@ -30,8 +33,29 @@ def domain_confusion(logits: Tensor, *, num_source: int) -> Tensor:
         raise ValueError(f"Expected one logit per sample, shape (N, 1) or (N,), but got {tuple(logits.shape)}.")
     if not 0 < num_source < len(logits):
         raise ValueError(f"num_source must be from 1 to {len(logits) - 1}, so that both domains have a row, but is {num_source}.")
-    source, target = logits[:num_source], logits[num_source:]
-    return 0.5 * (F.softplus(-source).mean() + F.softplus(target).mean())
+    source, target = F.softplus(-logits[:num_source]), F.softplus(logits[num_source:])
+    if weights is None:
+        return 0.5 * (source.mean() + target.mean())
+    source_weights, target_weights = weights[:num_source], weights[num_source:]
+    return 0.5 * ((source_weights * source).sum() / source_weights.sum() + (target_weights * target).sum() / target_weights.sum())
+
+
+def certainty_weights(logits: Tensor) -> Tensor:
+    """1 + exp(-entropy) of each prediction: certain samples count more.
+
+    The entropy conditioning of Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, Eq. 8 and 9.
+
+    Args:
+        logits: Of the classes, shape (N, K). Computed in float32 at least.
+
+    Returns:
+        Shape (N,), from 1 + 1 / K for a uniform prediction to 2 for a certain one; differentiates.
+
+    >>> certainty_weights(torch.zeros(1, 2))
+    tensor([1.5000])
+    """
+    log_probabilities = torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+    return 1.0 + (log_probabilities.exp() * log_probabilities).sum(dim=1).exp()
 
 
 def domain_accuracy(logits: Tensor, *, num_source: int) -> Tensor:

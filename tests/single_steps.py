@@ -1,0 +1,90 @@
+"""One step of a method on a tiny network in float64, beside the same step in plain torch."""
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from acclimate.methods.base import Method
+from acclimate.nn.backbones import Backbone
+from acclimate.nn.classifier import Classifier
+from acclimate.schedules import constant
+from acclimate.types import DomainBatch, Labelled, Unlabelled
+
+NUM_CLASSES = 3
+NUM_FEATURES = 6
+RATE = 0.1
+UNEQUAL_SIZES = [(7, 4), (3, 8), (5, 5)]
+
+
+class Objectives(NamedTuple):
+    """What an algorithm minimises.
+
+    Args:
+        losses: By name, as the method names them.
+        classifier: What the backbone, the bottleneck and the head minimise.
+        added: What the method's own networks minimise; None without such.
+    """
+
+    losses: dict[str, Tensor]
+    classifier: Tensor
+    added: Tensor | None = None
+
+
+def tiny_classifier() -> Classifier:
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    return Classifier(
+        lambda weights: Backbone(body, num_features=16, image_size=8), num_classes=NUM_CLASSES, bottleneck=NUM_FEATURES
+    ).double()
+
+
+def tiny_batch(num_source: int = 7, num_target: int = 4) -> DomainBatch:
+    generator = torch.Generator().manual_seed(1)
+    source = torch.rand(num_source, 3, 8, 8, generator=generator, dtype=torch.float64)
+    target = torch.rand(num_target, 3, 8, 8, generator=generator, dtype=torch.float64) ** 2
+    return DomainBatch(Labelled(source, torch.arange(num_source) % NUM_CLASSES), Unlabelled([target]))
+
+
+def tiny_method(make: Callable[..., Method], *, progress: float = 0.5, **options: Any) -> Method:
+    """A method in training, so far as `progress` says; its `logged` holds what it logs."""
+    torch.manual_seed(0)
+    method = make(
+        tiny_classifier(), optimizer=functools.partial(torch.optim.SGD, lr=RATE), schedule=constant, batch_norm="separate", **options
+    )
+    method = method.double().train()
+    method.total_batches, method.batches_done = 100, round(100 * progress)
+    method.logged = {}
+    method.log = lambda name, value, **_: method.logged.update({name: float(value)})
+    method.log_dict = lambda values, **_: [method.log(name, value) for name, value in values.items()]
+    return method
+
+
+def assert_same_step(method: Method, batch: DomainBatch, algorithm: Callable[[Method, DomainBatch], Objectives]) -> None:
+    """Trains the method for a step, and a copy of its networks with what the algorithm minimises; losses and weights must be equal."""
+    twin = copy.deepcopy(method)
+    objectives = algorithm(twin, batch)
+    inside = list(twin.classifier.parameters())
+    added = [parameter for name, parameter in twin.named_parameters() if not name.startswith("classifier.")]
+    assert bool(added) == (objectives.added is not None)
+    gradients = [*torch.autograd.grad(objectives.classifier, inside, retain_graph=True)]
+    gradients += torch.autograd.grad(objectives.added, added) if added else []
+    with torch.no_grad():
+        for parameter, gradient in zip([*inside, *added], gradients, strict=True):
+            parameter.sub_(RATE * gradient)
+
+    before = copy.deepcopy(method.state_dict())
+    optimizer = method.configure_optimizers()["optimizer"]
+    method.training_step(batch, 0).backward()
+    optimizer.step()
+    assert {f"loss/{name}": loss.item() for name, loss in objectives.losses.items()}.keys() == {
+        name for name in method.logged if name.startswith("loss/") and name != "loss/total"
+    }
+    for name, loss in objectives.losses.items():
+        torch.testing.assert_close(method.logged[f"loss/{name}"], loss.item(), rtol=1e-9, atol=1e-12)
+    expected = dict(twin.named_parameters())
+    for name, parameter in method.named_parameters():
+        torch.testing.assert_close(parameter, expected[name], rtol=1e-9, atol=1e-12, msg=lambda text, name=name: f"{name}: {text}")
+        assert not torch.equal(parameter, before[name]) or name == "classifier.bottleneck.0.bias", f"{name} did not move"
