@@ -35,7 +35,6 @@ def ours(steps: int, folder: Path) -> tuple[float, tuple[Tensor, Tensor, Tensor]
         f"folder={folder}",
         f"trainer.max_steps={steps}",
         "+trainer.limit_val_batches=0",
-        "+trainer.enable_checkpointing=false",
         f"data.num_source={BATCH_SIZE * 50}",
         "data.num_source_eval=100",
     ]
