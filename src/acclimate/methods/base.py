@@ -129,8 +129,13 @@ class Method(pl.LightningModule, ABC):
     def on_train_start(self) -> None:
         # Not trainer.estimated_stepping_batches: before this point it makes Lightning build the loader, whose state is then not restored.
         trainer = self.trainer
-        by_epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs * trainer.num_training_batches
-        by_steps = math.inf if trainer.max_steps == -1 else trainer.max_steps * trainer.accumulate_grad_batches
+        per_epoch, per_step = trainer.num_training_batches, trainer.accumulate_grad_batches
+        by_epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs * per_epoch
+        by_steps = math.inf
+        if trainer.max_steps != -1:
+            # The last step of an epoch takes what is left of its batches.
+            epochs, steps = divmod(trainer.max_steps, math.ceil(per_epoch / per_step))
+            by_steps = epochs * per_epoch + steps * per_step
         if math.isinf(min(by_epochs, by_steps)):
             raise ConfigError("The training has no end that schedules could run to. Set trainer.max_epochs or trainer.max_steps.")
         self.total_batches = max(int(min(by_epochs, by_steps)), 1)

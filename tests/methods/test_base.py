@@ -1,0 +1,127 @@
+import functools
+import math
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback
+from single_steps import tiny_batch, tiny_classifier
+from small_runs import compose
+
+from acclimate import run
+from acclimate.errors import ConfigError
+from acclimate.methods.dann import Dann
+from acclimate.schedules import constant
+
+
+def dann(**options):
+    return Dann(tiny_classifier(), optimizer=functools.partial(torch.optim.SGD, lr=0.1), schedule=constant, **options).double()
+
+
+def test_progress_is_the_share_of_batches_done_and_never_above_one():
+    method = dann()
+    method.total_batches = 8
+    found = []
+    for method.batches_done in (0, 2, 8, 9):
+        found.append(method.progress)
+    assert found == [0, 0.25, 1, 1]
+
+
+def test_batches_done_travel_with_the_checkpoint():
+    first, second, checkpoint = dann(), dann(), {}
+    first.batches_done = 7
+    first.on_save_checkpoint(checkpoint)
+    second.on_load_checkpoint(checkpoint)
+    assert second.batches_done == 7
+
+
+class Rates(Callback):
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_start(self, trainer, method, batch, number):
+        self.seen.append((method.progress, [group["lr"] for group in trainer.optimizers[0].param_groups]))
+
+
+@pytest.mark.parametrize(
+    ("limits", "num_batches"),
+    [
+        (("trainer.max_epochs=2",), 10),
+        (("trainer.max_steps=7",), 7),
+        (("trainer.max_epochs=2", "trainer.limit_train_batches=3"), 6),
+        # Epochs of 5 batches: steps after batches 2, 4, 5 and 7.
+        (("trainer.max_steps=4", "trainer.accumulate_grad_batches=2"), 7),
+    ],
+)
+def test_learning_rates_and_progress_span_the_whole_training(archives, tmp_path, limits, num_batches):
+    options = ("method=dann", "method.backbone_rate=0.1", "scheduler=inverse_decay", "optimizer.lr=0.5", "callbacks={}")
+    parts = run.build(compose(tmp_path, *archives, *options, *limits))
+    rates = Rates()
+    parts.trainer.callbacks.insert(0, rates)
+    parts.trainer.fit(parts.method, parts.data)
+    accumulate = parts.trainer.accumulate_grad_batches
+    assert [progress for progress, _ in rates.seen] == pytest.approx([number / num_batches for number in range(num_batches)])
+    for number, (_, (backbone, head, added)) in enumerate(rates.seen):
+        batches_at_last_step = number // 5 * 5 + number % 5 // accumulate * accumulate if accumulate > 1 else number
+        assert head == pytest.approx(0.5 * (1 + 10 * batches_at_last_step / num_batches) ** -0.75)
+        assert added == head
+        assert backbone == pytest.approx(0.1 * head)
+    assert parts.method.progress == 1.0
+
+
+def test_training_without_an_end_is_refused(archives, tmp_path):
+    parts = run.build(compose(tmp_path, *archives, "method=dann", "trainer.max_epochs=-1", "callbacks={}"))
+    with pytest.raises(ConfigError, match=r"no end .* trainer\.max_epochs or trainer\.max_steps"):
+        parts.trainer.fit(parts.method, parts.data)
+
+
+def test_groups_hold_every_trainable_parameter_once():
+    method = dann(backbone_rate=0.1)
+    groups = {group["name"]: group for group in method.parameter_groups()}
+    assert {name: group["rate"] for name, group in groups.items()} == {"backbone": 0.1, "head": 1.0, "method": 1.0}
+    grouped = [id(parameter) for group in groups.values() for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in method.parameters())
+    assert {id(p) for p in groups["method"]["params"]} == {id(p) for p in method.discriminator.parameters()}
+
+
+def test_backbone_rate_of_zero_freezes_the_backbone():
+    method = dann(backbone_rate=0.0)
+    assert [group["name"] for group in method.parameter_groups()] == ["head", "method"]
+    assert not any(parameter.requires_grad for parameter in method.classifier.backbone.parameters())
+    assert not any(layer.training for layer in method.train().classifier.backbone.modules())
+
+
+def test_training_minimises_the_sum_of_weighted_losses():
+    batch = tiny_batch()
+    logged = {}
+    method = dann(
+        terms={"size": lambda logits: logits.square().mean(), "one": lambda logits: logits.new_ones(())}, term_weights={"size": 3.0}
+    )
+    method.log = lambda name, value, **_: logged.update({name: float(value)})
+    method.log_dict = lambda values, **_: logged.update({name: float(value) for name, value in values.items()})
+    total = method.eval().training_step(batch, 0)
+    expected = 3.0 * method.classifier(batch.target.views[0]).logits.square().mean()
+    assert logged["loss/size"] == pytest.approx(expected.item())
+    assert logged["loss/one"] == 1.0
+    parts = [logged[f"loss/{name}"] for name in ("classification", "domain", "size", "one")]
+    assert total.item() == pytest.approx(math.fsum(parts)) == logged["loss/total"]
+    assert method.batches_done == 1
+
+
+def test_frozen_batch_norm_stays_in_evaluation_mode_when_training():
+    method = dann(batch_norm="frozen").train()
+    layers = [layer for layer in method.classifier.modules() if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)]
+    assert len(layers) == 2
+    assert not any(layer.training for layer in layers)
+    assert method.classifier.head.training
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone_rate": -0.1}, r"method\.backbone_rate must be at least 0, but is -0\.1"),
+        ({"terms": {"mcc": torch.sum}, "term_weights": {"mmc": 1.0}}, r"method\.term_weights names mmc, but method\.terms has mcc"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        dann(**options)
