@@ -7,6 +7,7 @@ so values above 1 mean that acclimate is faster.
 """
 
 import argparse
+import logging
 import math
 import statistics
 import tempfile
@@ -35,6 +36,7 @@ def ours(steps: int, folder: Path) -> tuple[float, tuple[Tensor, Tensor, Tensor]
         f"folder={folder}",
         f"trainer.max_steps={steps}",
         "+trainer.limit_val_batches=0",
+        "+trainer.enable_progress_bar=false",
         f"data.num_source={BATCH_SIZE * 50}",
         "data.num_source_eval=100",
     ]
@@ -101,6 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=80, help="steps of each program in each round")
     arguments = parser.parse_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     ratios: dict[str, list[float]] = {"contiguous": [], "channels_last": []}
     with tempfile.TemporaryDirectory() as folder:
         _, tensors = ours(5, Path(folder))
