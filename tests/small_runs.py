@@ -229,6 +229,4 @@ ADAPTING = [method for method in METHODS if needs_target(method)]
 def losses_by_name(method: Method, batch: DomainBatch) -> dict[str, torch.Tensor]:
     """What training minimises the sum of."""
     source, target = method.predict_domains(batch)
-    losses = method.losses(batch, source, target)
-    assert target is not None or not method.terms
-    return losses | {name: method.term_weights.get(name, 1.0) * term(target.logits) for name, term in method.terms.items() if target}
+    return method.losses(batch, source, target) | method.term_losses(batch, target)

@@ -75,7 +75,7 @@ def test_group_is_in_the_help():
 def test_method_of_the_same_name_has_the_term_alone(tmp_path, archives, method):
     config = compose_command(tmp_path, *archives, f"method={method}")["method"]
     assert list(config["terms"]) == [method]
-    assert config["_target_"] == "acclimate.methods.target_terms.TargetTerms"
+    assert config["_target_"] == "acclimate.methods.terms_alone.TermsAlone"
 
 
 def test_method_without_any_term_is_refused(tmp_path, archives):

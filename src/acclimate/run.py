@@ -86,6 +86,7 @@ def build(config: Config) -> Run:
     data.prepare_for(
         image_size=classifier.backbone.image_size,
         needs_target=method.needs_target,
+        needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
     )
     throughput = Throughput()

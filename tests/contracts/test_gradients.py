@@ -20,11 +20,13 @@ class Step(Callback):
     def on_train_start(self, trainer, method):
         self.before = {name: parameter.detach().clone() for name, parameter in method.named_parameters() if parameter.requires_grad}
         self.reached = set()
+        # Of the optimizer and not of Lightning, which sees only one of the steps of methods that alternate.
+        trainer.optimizers[0].register_step_post_hook(lambda *arguments: self.note_gradients(method))
 
     def on_train_batch_start(self, trainer, method, batch, number):
         self.progress = method.progress
 
-    def on_before_optimizer_step(self, trainer, method, optimizer):
+    def note_gradients(self, method):
         self.reached |= {name for name, parameter in method.named_parameters() if parameter.grad is not None and parameter.grad.any()}
 
     def on_train_batch_end(self, trainer, method, *rest):

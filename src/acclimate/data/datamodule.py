@@ -34,7 +34,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
         epoch: How many batches an epoch has: as many as go once through the longer or the shorter domain, the source
             or the target. Each domain is an endless stream of permutations, so whatever the epoch, no image is left out.
         source_view: How source images are seen in training, see `View`.
-        target_views: How target images are seen in training; methods that compare views need several.
+        target_views: How target images are seen in training.
+        strong_view: A further view of target images for terms that compare two, such as FixMatch.
         crop: The share of the shorter side that evaluation keeps, see `View`.
         image_size: Height and width in pixels; None takes what the model was made for.
         seed: Governs order and augmentation.
@@ -53,6 +54,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         epoch: Literal["longest", "shortest", "source", "target"] = "longest",
         source_view: ViewName = "plain",
         target_views: Sequence[ViewName] = ("plain",),
+        strong_view: ViewName = "strong",
         crop: float = 1.0,
         image_size: int | None = None,
         seed: int = 0,
@@ -80,6 +82,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.epoch = epoch
         self.source_view: ViewName = source_view
         self.target_views = list(target_views)
+        self.strong_view: ViewName = strong_view
         self.crop = crop
         self.image_size = image_size
         self.seed = seed
@@ -103,12 +106,13 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 log.info("%s images: %s", name, sizes)
         return domains
 
-    def prepare_for(self, *, image_size: int, needs_target: bool, reveal_target_labels: bool) -> None:
+    def prepare_for(self, *, image_size: int, needs_target: bool, needs_strong_view: bool = False, reveal_target_labels: bool) -> None:
         """Takes what the model and the method need.
 
         Args:
             image_size: What the model was made for; an `image_size` of the user's own has precedence.
             needs_target: Whether training batches hold target images.
+            needs_strong_view: Whether they hold them in a second view.
             reveal_target_labels: Whether validation batches of the target carry labels: the oracle's privilege.
 
         Raises:
@@ -125,6 +129,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 "selection=oracle needs labels in the target's validation part, and there are none. Use selection=information."
             )
         self.feeds_target = needs_target
+        if needs_strong_view and len(self.target_views) == 1:
+            self.target_views.append(self.strong_view)
         self.reveal_target_labels = reveal_target_labels
 
     def train_dataloader(self) -> TrainingLoader:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-ViewName = Literal["plain", "shift", "crop_flip", "strong"]
+ViewName = Literal["plain", "shift", "crop_flip", "strong", "strong_crop_flip"]
 
 
 class View:
@@ -16,7 +16,8 @@ class View:
     Args:
         name: `plain` resizes and crops the centre. `shift` moves by up to an eighth of the size, for what may not be
             mirrored, such as digits. `crop_flip` takes a part of at least a quarter and mirrors half of the images, for
-            photographs. `strong` adds RandAugment (Cubuk et al., 2020) to a shift, for methods that compare views.
+            photographs. `strong` and `strong_crop_flip` add RandAugment (Cubuk et al., 2020) to a shift and to a
+            crop_flip, for terms that compare views.
         image_size: Height and width of the result in pixels.
         crop: The share of the shorter side that the centre crop keeps, in (0, 1].
     """
@@ -24,11 +25,14 @@ class View:
     def __init__(self, name: ViewName, *, image_size: int, crop: float = 1.0) -> None:
         centre = [v2.Resize(round(image_size / crop), antialias=True), v2.CenterCrop(image_size)]
         shift = [*centre, v2.Pad(image_size // 8, padding_mode="edge"), v2.RandomCrop(image_size)]
+        crop_flip = [v2.RandomResizedCrop(image_size, scale=(0.25, 1.0), antialias=True), v2.RandomHorizontalFlip()]
+        strong = v2.RandAugment(num_ops=2, magnitude=10)
         steps: dict[str, list[nn.Module]] = {
             "plain": centre,
             "shift": shift,
-            "crop_flip": [v2.RandomResizedCrop(image_size, scale=(0.25, 1.0), antialias=True), v2.RandomHorizontalFlip()],
-            "strong": [*shift, v2.RandAugment(num_ops=2, magnitude=10)],
+            "crop_flip": crop_flip,
+            "strong": [*shift, strong],
+            "strong_crop_flip": [*crop_flip, strong],
         }
         self.random = name != "plain"
         self._transform: Callable[[Tensor], Tensor] = v2.Compose(steps[name])

@@ -7,16 +7,18 @@ from typing import Any, ClassVar, Self
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from acclimate.errors import ConfigError
-from acclimate.nn.batch_norm import BatchNormPolicy, batch_norms, predict_domains
+from acclimate.methods.terms import TargetTerm, TargetTerms
+from acclimate.nn.batch_norm import BatchNormPolicy, batch_norms, fixed_statistics, predict_domains
 from acclimate.nn.classifier import Classifier
 from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
 
-TargetTerm = Callable[[Tensor], Tensor]
+# Of the published code of DAN and CDAN: layers that are trained already move at a tenth of the rate of new ones.
+PRETRAINED_RATE = 0.1
 
 
 class Method(pl.LightningModule, ABC):
@@ -27,16 +29,18 @@ class Method(pl.LightningModule, ABC):
         optimizer: Makes the optimizer from parameter groups.
         schedule: The learning rate's factor as a function of progress.
         backbone_rate: The backbone's learning rate as a factor of the head's; 0 freezes the backbone, its batch-norm
-            statistics included.
+            statistics included. None is 0.1 for a backbone that starts from weights, and 1 for a random one.
         batch_norm: How batch norm treats the two domains, see `predict_domains`.
-        terms: Further losses by name, functions of the target's logits (N, K), such as minimum class confusion.
+        terms: Further losses by name on the target's predictions, such as minimum class confusion, see `TargetTerms`.
         term_weights: What each term is multiplied with; 1 where it is not named.
 
     Raises:
-        ConfigError: If a value is out of its range, or there are terms but the method does not look at the target.
+        ConfigError: If a value is out of its range, there are terms but the method does not look at the target, or it
+            aligns features of which no layer trains.
     """
 
     needs_target: ClassVar[bool] = True
+    aligns_features: ClassVar[bool] = True
     batches_done: int
     total_batches: int
 
@@ -46,16 +50,23 @@ class Method(pl.LightningModule, ABC):
         *,
         optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
         schedule: Callable[[float], float],
-        backbone_rate: float = 1.0,
+        backbone_rate: float | None = None,
         batch_norm: BatchNormPolicy = "joint",
         terms: Mapping[str, TargetTerm] | None = None,
         term_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
+        if backbone_rate is None:
+            backbone_rate = PRETRAINED_RATE if classifier.pretrained else 1.0
         if backbone_rate < 0:
             raise ConfigError(f"method.backbone_rate must be at least 0, but is {backbone_rate}.")
         if backbone_rate == 0:
             classifier.freeze_backbone()
+        if self.aligns_features and not classifier.trains_features:
+            raise ConfigError(
+                "This method aligns features, but the backbone is frozen and there is no bottleneck that could move them. "
+                "Set model.bottleneck=256, or choose a method that trains the head alone, such as method=mcc."
+            )
         if terms and not self.needs_target:
             raise ConfigError(f"method.terms ({', '.join(terms)}) need the target, which this method does not look at. Use method=dann.")
         self.classifier = classifier
@@ -63,11 +74,8 @@ class Method(pl.LightningModule, ABC):
         self.schedule = schedule
         self.backbone_rate = backbone_rate
         self.batch_norm: BatchNormPolicy = batch_norm
-        self.terms = dict(terms or {})
-        self.term_weights = dict(term_weights or {})
-        unknown = sorted(set(self.term_weights) - set(self.terms))
-        if unknown:
-            raise ConfigError(f"method.term_weights names {', '.join(unknown)}, but method.terms has {', '.join(self.terms) or 'none'}.")
+        self.terms = TargetTerms(terms or {}, term_weights or {})
+        self.terms.start(classifier)
         self.batches_done = 0
         self.total_batches = 1
 
@@ -81,6 +89,31 @@ class Method(pl.LightningModule, ABC):
             target: Predictions for the target's first view; None only where `needs_target` is False.
         """
 
+    def train_adversary(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> None:
+        """What a method that alternates does between its predictions and its losses: `extra_step`s of its own networks."""
+
+    def extra_step(self, loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
+        """Descends on a loss in these parameters alone, with the optimizer of all; the step on `losses` follows.
+
+        Raises:
+            ConfigError: If gradients are accumulated, which the step would mix up.
+        """
+        if self.trainer.accumulate_grad_batches != 1:
+            raise ConfigError("This method takes several steps for a batch and cannot accumulate: set trainer.accumulate_grad_batches=1.")
+        chosen = list(parameters)
+        for parameter, gradient in zip(chosen, torch.autograd.grad(loss, chosen), strict=True):
+            # Lightning averages over devices only what it sees of a step.
+            parameter.grad = self.trainer.strategy.reduce(gradient, reduce_op="mean")
+        if self.trainer.gradient_clip_val:
+            nn.utils.clip_grad_norm_(chosen, float(self.trainer.gradient_clip_val))
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        # Parameters without a gradient stay as they are, and so does what the optimizer remembers of them.
+        optimizer.step()
+        optimizer.zero_grad()
+        # Under autocast, passes that follow would use copies of the weights from before the step.
+        torch.clear_autocast_cache()
+
     @property
     def progress(self) -> float:
         """How much of the training is done, in [0, 1]; a resumed run continues where it was."""
@@ -91,12 +124,22 @@ class Method(pl.LightningModule, ABC):
             return self.classifier(batch.source.images), None
         return predict_domains(self.classifier, batch.source.images, batch.target.views[0], batch_norm=self.batch_norm)
 
+    def term_losses(self, batch: DomainBatch, target: Prediction | None) -> dict[str, Tensor]:
+        """The weighted terms by name; a second view of the target is predicted only if one asks for it."""
+        if batch.target is None or target is None or not self.terms:
+            return {}
+        offered = {"progress": self.progress, "classifier": self.classifier, "images": batch.target.views[0]}
+        if self.terms.need_strong_view:
+            # Evaluation sees images as they are, so only they make the running statistics.
+            with fixed_statistics(self.classifier):
+                offered["strong_logits"] = self.classifier(batch.target.views[1]).logits
+        losses: dict[str, Tensor] = self.terms(target.logits, offered)
+        return losses
+
     def training_step(self, batch: DomainBatch, batch_idx: int) -> Tensor:
         source, target = self.predict_domains(batch)
-        losses = self.losses(batch, source, target)
-        if target is not None:
-            for name, term in self.terms.items():
-                losses[name] = self.term_weights.get(name, 1.0) * term(target.logits)
+        self.train_adversary(batch, source, target)
+        losses = self.losses(batch, source, target) | self.term_losses(batch, target)
         total = torch.stack(list(losses.values())).sum()
         self.log_dict({f"loss/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(source.logits))
         self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(source.logits))

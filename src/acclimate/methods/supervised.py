@@ -17,6 +17,7 @@ class Supervised(Method):
     """
 
     needs_target: ClassVar[bool] = False
+    aligns_features: ClassVar[bool] = False
 
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
         return {"classification": F.cross_entropy(source.logits, batch.source.labels)}

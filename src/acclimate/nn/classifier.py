@@ -38,6 +38,7 @@ class Classifier(nn.Module):
         freeze: Literal["none", "backbone"] = "none",
     ) -> None:
         super().__init__()
+        self.pretrained = weights not in (None, False)
         from_file = is_file(weights)
         self.backbone = backbone(weights=None if from_file else weights)
         if from_file:
@@ -61,6 +62,11 @@ class Classifier(nn.Module):
         """Features (N, D) and logits (N, K) of images, uint8 or float in [0, 1], shape (N, 3, H, W)."""
         features = self.dropout(self.bottleneck(self.backbone(images)))
         return Prediction(features, self.head(features))
+
+    @property
+    def trains_features(self) -> bool:
+        """Whether any layer in front of the head trains."""
+        return not self.frozen or not isinstance(self.bottleneck, nn.Identity)
 
     def freeze_backbone(self) -> None:
         """Keeps the backbone's weights, and its batch-norm statistics also in training."""

@@ -1,6 +1,6 @@
-"""Losses on the target's predictions alone: MCC, entropy minimisation, information maximisation, BNM."""
+"""Losses on the target's predictions alone: MCC, BNM, FixMatch and so on."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,7 +11,7 @@ from acclimate.nn.classifier import Classifier
 from acclimate.types import DomainBatch, Prediction
 
 
-class TargetTerms(Method):
+class TermsAlone(Method):
     """Cross-entropy on the source and, on the target, the terms that the configuration names; nothing aligns features.
 
     Args:
@@ -21,6 +21,8 @@ class TargetTerms(Method):
     Raises:
         ConfigError: If there are no terms, since the method would then be source only.
     """
+
+    aligns_features: ClassVar[bool] = False
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
