@@ -1,0 +1,73 @@
+"""How much an adversarial classifier can disagree with a classifier on the target while it agrees on the source."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def log_other_probability(logits: Tensor, classes: Tensor) -> Tensor:
+    """log(1 - p) of each sample, where p is the probability of the given class.
+
+    Computed as the log-sigmoid of the other classes' log-sum-exp minus the class's logit, which is finite also where p
+    rounds to 1; there log(1 - softmax) would be minus infinity.
+
+    Args:
+        logits: Shape (N, K), K at least 2. Computed in float32 at least.
+        classes: Shape (N,), int64.
+
+    Returns:
+        Shape (N,), below 0.
+
+    Raises:
+        ValueError: If there are fewer than two classes, or not one class per sample.
+
+    >>> log_other_probability(torch.tensor([[200.0, 0.0]]), torch.tensor([0]))
+    tensor([-200.])
+    """
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(f"Expected logits of shape (N, K) with K at least 2, but got {tuple(logits.shape)}.")
+    if classes.shape != logits.shape[:1]:
+        raise ValueError(f"Expected one class for each of {len(logits)} samples, but got shape {tuple(classes.shape)}.")
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    index = classes[:, None]
+    others = logits.scatter(1, index, -torch.inf).logsumexp(dim=1)
+    return F.logsigmoid(others - logits.gather(1, index)[:, 0])
+
+
+def margin_disparity(
+    source_logits: Tensor,
+    target_logits: Tensor,
+    *,
+    source_classes: Tensor,
+    target_classes: Tensor,
+    margin: float = 4.0,
+) -> Tensor:
+    """What an adversarial classifier minimises to show how far the target is from the source.
+
+    The negative margin disparity discrepancy of Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML
+    2019, section 5.2, with the combined cross-entropy: γ · cross-entropy on the source, -log(1 - p) of the predicted class
+    on the target. The lower it is, the better the adversary agrees with the classifier on the source alone; the features
+    are trained to raise it, by gradient reversal in front of the adversary.
+
+    Args:
+        source_logits: What the adversary says, shape (N, K), K at least 2. Computed in float32 at least.
+        target_logits: The same for the target, shape (M, K); M may differ from N.
+        source_classes: What the classifier predicts, shape (N,), int64.
+        target_classes: The same for the target, shape (M,).
+        margin: γ, above 0, the exponential of the margin.
+
+    Returns:
+        A scalar, at least 0. It differentiates with respect to the adversary's logits.
+
+    Raises:
+        ValueError: If the margin is not positive, there are fewer than two classes, or not one class per sample.
+
+    >>> zeros, classes = torch.zeros(1, 2), torch.tensor([0])
+    >>> float(margin_disparity(zeros, zeros, source_classes=classes, target_classes=classes)).__round__(4)
+    3.4657
+    """
+    if margin <= 0:
+        raise ValueError(f"margin must be above 0, but is {margin}.")
+    source_logits = source_logits if source_logits.dtype == torch.float64 else source_logits.float()
+    agreement = F.cross_entropy(source_logits, source_classes)
+    return margin * agreement - log_other_probability(target_logits, target_classes).mean()

@@ -1,0 +1,51 @@
+"""Stepwise adaptive feature norm (SAFN)."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.linalg import vector_norm
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.feature_norm import feature_norm_growth
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.types import DomainBatch, Prediction
+
+
+class Afn(Method):
+    """The features of both domains grow longer step by step, because those with small norms are hard to transfer.
+
+    Xu et al., "Larger Norm More Transferable: An Adaptive Feature Norm Approach for Unsupervised Domain Adaptation", ICCV
+    2019, the stepwise variant (SAFN). As in the published code the losses of the two domains are added. Dropout is that of
+    the classifier, without the paper's correction for norms.
+
+    Args:
+        classifier: What is trained.
+        norm_weight: What the growth of the norms counts beside the task, at least 0.
+        step: By how much a norm should be larger than it is, above 0.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    def __init__(self, classifier: Classifier, *, norm_weight: float = 0.05, step: float = 1.0, **common: Any) -> None:
+        super().__init__(classifier, **common)
+        if norm_weight < 0:
+            raise ConfigError(f"method.norm_weight must be at least 0, but is {norm_weight}.")
+        if step <= 0:
+            raise ConfigError(f"method.step must be above 0, but is {step}.")
+        self.norm_weight = norm_weight
+        self.step = step
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        # The loss itself is the same throughout, so these show whether anything happens.
+        self.log("adaptation/source_norm", vector_norm(source.features.detach().float(), dim=1).mean())
+        self.log("adaptation/target_norm", vector_norm(target.features.detach().float(), dim=1).mean())
+        growth = feature_norm_growth(source.features, step=self.step) + feature_norm_growth(target.features, step=self.step)
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "feature_norm": self.norm_weight * growth,
+        }

@@ -1,0 +1,76 @@
+"""Batch spectral penalisation beside a domain discriminator (BSP)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.adversarial import domain_accuracy, domain_confusion
+from acclimate.losses.spectral import spectral_penalty
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.discriminator import DomainDiscriminator
+from acclimate.nn.gradient_reversal import reverse_gradient
+from acclimate.schedules import sigmoid_ramp
+from acclimate.types import DomainBatch, Prediction
+
+
+class Bsp(Method):
+    """DANN whose features must not be dominated by few directions.
+
+    Chen et al., "Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial Domain Adaptation", ICML
+    2019, in its combination with DANN: the largest singular values of each domain's features are penalised.
+
+    Args:
+        classifier: What is trained.
+        spectral_weight: What the penalty counts beside the other losses, at least 0.
+        num_values: How many singular values of each domain it takes, at least 1.
+        max_reversal: What λ grows to, at least 0.
+        steepness: How fast it grows, see `sigmoid_ramp`.
+        discriminator_width: Units in each hidden layer of the discriminator.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        spectral_weight: float = 1e-4,
+        num_values: int = 1,
+        max_reversal: float = 1.0,
+        steepness: float = 10.0,
+        discriminator_width: int = 256,
+        **common: Any,
+    ) -> None:
+        super().__init__(classifier, **common)
+        if spectral_weight < 0:
+            raise ConfigError(f"method.spectral_weight must be at least 0, but is {spectral_weight}.")
+        if not 1 <= num_values <= classifier.num_features:
+            raise ConfigError(f"method.num_values must be from 1 to the {classifier.num_features} features, but is {num_values}.")
+        if max_reversal < 0:
+            raise ConfigError(f"method.max_reversal must be at least 0, but is {max_reversal}.")
+        self.spectral_weight = spectral_weight
+        self.num_values = num_values
+        self.max_reversal = max_reversal
+        self.steepness = steepness
+        self.discriminator = DomainDiscriminator(classifier.num_features, width=discriminator_width)
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        strength = self.max_reversal * sigmoid_ramp(self.progress, steepness=self.steepness)
+        features = torch.cat([source.features, target.features])
+        domain_logits = self.discriminator(reverse_gradient(features, strength))
+        num_source = len(source.features)
+        penalties = [spectral_penalty(domain.features, num_values=self.num_values) for domain in (source, target)]
+        self.log("adaptation/reversal", strength)
+        self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "domain": domain_confusion(domain_logits, num_source=num_source),
+            "spectral": self.spectral_weight * (penalties[0] + penalties[1]),
+        }

@@ -1,0 +1,76 @@
+"""Margin disparity discrepancy (MDD)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.margin_disparity import margin_disparity
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.gradient_reversal import reverse_gradient
+from acclimate.schedules import sigmoid_ramp
+from acclimate.types import DomainBatch, Prediction
+
+
+class Mdd(Method):
+    """Features on which no second classifier agrees with the first on the source and disagrees with it on the target.
+
+    Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019, section 5. The adversary is a classifier
+    of its own behind gradient reversal; the predictions that it should follow or avoid are constants. The reversal scales
+    the gradient that the features receive, not the loss, so the adversary learns at full speed from the first step.
+
+    Args:
+        classifier: What is trained.
+        margin: γ, above 0: how much agreement on the source counts for the adversary.
+        max_reversal: What the strength of the reversal grows to, at least 0.
+        steepness: How fast it grows, see `sigmoid_ramp`.
+        adversary_width: Units in the hidden layer of the adversary.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        margin: float = 4.0,
+        max_reversal: float = 0.1,
+        steepness: float = 10.0,
+        adversary_width: int = 256,
+        **common: Any,
+    ) -> None:
+        super().__init__(classifier, **common)
+        if margin <= 0:
+            raise ConfigError(f"method.margin must be above 0, but is {margin}.")
+        if max_reversal < 0:
+            raise ConfigError(f"method.max_reversal must be at least 0, but is {max_reversal}.")
+        self.margin = margin
+        self.max_reversal = max_reversal
+        self.steepness = steepness
+        # One hidden layer, as in the published code.
+        self.adversary = nn.Sequential(
+            nn.Linear(classifier.num_features, adversary_width),
+            nn.ReLU(),
+            nn.Linear(adversary_width, classifier.head.out_features),
+        )
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        strength = self.max_reversal * sigmoid_ramp(self.progress, steepness=self.steepness)
+        features = torch.cat([source.features, target.features])
+        source_said, target_said = self.adversary(reverse_gradient(features, strength)).split([len(source.features), len(target.features)])
+        source_classes, target_classes = source.logits.argmax(dim=1), target.logits.argmax(dim=1)
+        self.log("adaptation/reversal", strength)
+        self.log("adaptation/source_disagreement", (source_said.argmax(dim=1) != source_classes).float().mean())
+        self.log("adaptation/target_disagreement", (target_said.argmax(dim=1) != target_classes).float().mean())
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "disparity": margin_disparity(
+                source_said, target_said, source_classes=source_classes, target_classes=target_classes, margin=self.margin
+            ),
+        }
