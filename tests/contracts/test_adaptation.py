@@ -20,10 +20,7 @@ SETTING = (
     "trainer.check_val_every_n_epoch=5",
 )
 # Where defaults do not suit 105 steps of a tiny network, and why.
-RECIPES = {
-    # Matches labels from the first step, when they are noise, so the published weight of 1 fixes wrong matches.
-    "deep_jdot": ("method.label_weight=0.1",),
-}
+RECIPES: dict[str, tuple[str, ...]] = {}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,23 @@
+"""Distances between the samples of two sets."""
+
+import torch
+from torch import Tensor
+
+
+def squared_distances(first: Tensor, second: Tensor) -> Tensor:
+    """Squared Euclidean distance of every row of the one to every row of the other.
+
+    Taken from differences: |x|² + |y|² - 2xᵀy loses all digits of what is close together and far from the origin.
+
+    Args:
+        first: Shape (N, D). Computed in float32 at least.
+        second: Shape (M, D).
+
+    Returns:
+        Shape (N, M); differentiates, also where rows coincide: the gradient is zero there.
+
+    >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[25.,  0.]])
+    """
+    first, second = (rows if rows.dtype == torch.float64 else rows.float() for rows in (first, second))
+    return torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist").square()

@@ -1,0 +1,49 @@
+"""What it costs to carry one domain to the other, sample by sample."""
+
+import torch
+from torch import Tensor
+
+from acclimate.losses.distances import squared_distances
+
+
+def joint_transport_costs(
+    source_features: Tensor,
+    source_labels: Tensor,
+    target_features: Tensor,
+    target_logits: Tensor,
+    *,
+    feature_weight: float,
+    label_weight: float,
+) -> Tensor:
+    """What it costs to match each source sample with each target sample, in features and in labels.
+
+    The ground cost of Damodaran et al., "DeepJDOT: Deep Joint Distribution Optimal Transport for Unsupervised Domain
+    Adaptation", ECCV 2018: α · |f(xₛ) - f(xₜ)|² + λₜ · cross-entropy of the target's prediction with the source's label.
+
+    Args:
+        source_features: Shape (N, D). Computed in float32 at least, like the other features and logits.
+        source_labels: Shape (N,), int64, in [0, K).
+        target_features: Shape (M, D); M may differ from N.
+        target_logits: Shape (M, K).
+        feature_weight: α.
+        label_weight: λₜ.
+
+    Returns:
+        Shape (N, M); differentiates with respect to features and logits.
+
+    Raises:
+        ValueError: If there are not as many labels or logits as features.
+
+    >>> features, labels = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
+    >>> logits = torch.log(torch.tensor([[0.5, 0.5]]))
+    >>> joint_transport_costs(features, labels, torch.tensor([[3.0]]), logits, feature_weight=1.0, label_weight=0.0).T
+    tensor([[9., 4.]])
+    """
+    if len(source_features) != len(source_labels) or len(target_features) != len(target_logits):
+        raise ValueError(
+            f"Expected a label for each of {len(source_features)} source samples and logits for each of {len(target_features)} "
+            f"target samples, but got {len(source_labels)} and {len(target_logits)}."
+        )
+    logits = target_logits if target_logits.dtype == torch.float64 else target_logits.float()
+    cross_entropies = -torch.log_softmax(logits, dim=1).T[source_labels]
+    return feature_weight * squared_distances(source_features, target_features) + label_weight * cross_entropies

@@ -1,0 +1,56 @@
+"""Deep adaptation networks (DAN)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.kernel_discrepancy import bandwidth_family, maximum_mean_discrepancy
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.types import DomainBatch, Prediction
+
+
+class Dan(Method):
+    """The features of both domains are given the same mean embedding in the space of several Gaussian kernels.
+
+    Long et al., "Learning Transferable Features with Deep Adaptation Networks", ICML 2015, with the quadratic unbiased
+    estimate instead of the linear one, equal weights of the kernels, and one aligned layer.
+
+    Args:
+        classifier: What is trained.
+        discrepancy_weight: Of the discrepancy, at least 0.
+        bandwidth_factors: Widths of the kernels, see `bandwidth_family`.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        discrepancy_weight: float = 5.0,
+        bandwidth_factors: Sequence[float] = (0.125, 0.25, 0.5, 1.0, 2.0),
+        **common: Any,
+    ) -> None:
+        super().__init__(classifier, **common)
+        if discrepancy_weight < 0:
+            raise ConfigError(f"method.discrepancy_weight must be at least 0, but is {discrepancy_weight}.")
+        if not bandwidth_factors or min(bandwidth_factors) <= 0:
+            raise ConfigError(f"method.bandwidth_factors must be above 0 and at least one, but are {list(bandwidth_factors)}.")
+        self.discrepancy_weight = discrepancy_weight
+        self.bandwidth_factors = list(bandwidth_factors)
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        bandwidths = bandwidth_family(source.features, target.features, factors=self.bandwidth_factors)
+        discrepancy = maximum_mean_discrepancy(source.features, target.features, bandwidths=bandwidths)
+        self.log("adaptation/discrepancy", discrepancy.detach())
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "discrepancy": self.discrepancy_weight * discrepancy,
+        }

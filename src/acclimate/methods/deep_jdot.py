@@ -1,0 +1,68 @@
+"""Deep joint distribution optimal transport (DeepJDOT)."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.optimal_transport import joint_transport_costs
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.schedules import sigmoid_ramp
+from acclimate.transport_plan import transport_plan
+from acclimate.types import DomainBatch, Prediction
+
+
+class DeepJdot(Method):
+    """Each target sample is drawn to the features and taught the labels of the source samples that it is matched with.
+
+    Damodaran et al., "DeepJDOT: Deep Joint Distribution Optimal Transport for Unsupervised Domain Adaptation", ECCV 2018.
+    The plan is solved exactly for each batch and is a constant for the gradient. The published code starts from a
+    network that is trained on the source; here the weight of the transport ramps up instead.
+
+    Args:
+        classifier: What is trained.
+        feature_weight: α, of the squared distances between features, at least 0.
+        label_weight: λₜ, of the cross-entropy between source labels and target predictions, at least 0.
+        steepness: How fast the weight of both grows, see `sigmoid_ramp`; their proportions, on which the plan rests, stay.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        feature_weight: float = 0.01,
+        label_weight: float = 1.0,
+        steepness: float = 10.0,
+        **common: Any,
+    ) -> None:
+        super().__init__(classifier, **common)
+        if feature_weight < 0:
+            raise ConfigError(f"method.feature_weight must be at least 0, but is {feature_weight}.")
+        if label_weight < 0:
+            raise ConfigError(f"method.label_weight must be at least 0, but is {label_weight}.")
+        self.feature_weight = feature_weight
+        self.label_weight = label_weight
+        self.steepness = steepness
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        costs = joint_transport_costs(
+            source.features,
+            batch.source.labels,
+            target.features,
+            target.logits,
+            feature_weight=self.feature_weight,
+            label_weight=self.label_weight,
+        )
+        strength = sigmoid_ramp(self.progress, steepness=self.steepness)
+        self.log("adaptation/strength", strength)
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "transport": strength * (transport_plan(costs) * costs).sum(),
+        }

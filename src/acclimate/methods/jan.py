@@ -1,0 +1,70 @@
+"""Joint adaptation networks (JAN)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.kernel_discrepancy import bandwidth_family, joint_maximum_mean_discrepancy
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.schedules import sigmoid_ramp
+from acclimate.types import DomainBatch, Prediction
+
+
+class Jan(Method):
+    """The joint distribution of features and predicted classes is made the same in both domains.
+
+    Long et al., "Deep Transfer Learning with Joint Adaptation Networks", ICML 2017, without its adversarial variant.
+    The discrepancy moves the head too, as in the paper.
+
+    Args:
+        classifier: What is trained.
+        discrepancy_weight: What the weight of the discrepancy grows to, at least 0.
+        steepness: How fast it grows, see `sigmoid_ramp`.
+        bandwidth_factors: Widths of the features' kernels, see `bandwidth_family`.
+        class_bandwidth: Width of the kernel of the class probabilities, above 0.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        discrepancy_weight: float = 5.0,
+        steepness: float = 10.0,
+        bandwidth_factors: Sequence[float] = (0.125, 0.25, 0.5, 1.0, 2.0),
+        class_bandwidth: float = 0.92,
+        **common: Any,
+    ) -> None:
+        super().__init__(classifier, **common)
+        if discrepancy_weight < 0:
+            raise ConfigError(f"method.discrepancy_weight must be at least 0, but is {discrepancy_weight}.")
+        if not bandwidth_factors or min(bandwidth_factors) <= 0:
+            raise ConfigError(f"method.bandwidth_factors must be above 0 and at least one, but are {list(bandwidth_factors)}.")
+        if class_bandwidth <= 0:
+            raise ConfigError(f"method.class_bandwidth must be above 0, but is {class_bandwidth}.")
+        self.discrepancy_weight = discrepancy_weight
+        self.steepness = steepness
+        self.bandwidth_factors = list(bandwidth_factors)
+        self.class_bandwidth = class_bandwidth
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        weight = self.discrepancy_weight * sigmoid_ramp(self.progress, steepness=self.steepness)
+        discrepancy = joint_maximum_mean_discrepancy(
+            [source.features, source.logits.softmax(dim=1)],
+            [target.features, target.logits.softmax(dim=1)],
+            bandwidths=[bandwidth_family(source.features, target.features, factors=self.bandwidth_factors), [self.class_bandwidth]],
+        )
+        self.log("adaptation/weight", weight)
+        self.log("adaptation/discrepancy", discrepancy.detach())
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "discrepancy": weight * discrepancy,
+        }

@@ -1,0 +1,68 @@
+"""DeepJDOT."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, tiny_batch, tiny_method
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.methods.deep_jdot import DeepJdot
+
+
+def plan_of(costs):
+    """The linear program of optimal transport, as its definition has it: dense, one row for each sample."""
+    num_source, num_target = costs.shape
+    rows = [np.eye(num_source)[[i]].T * np.ones((1, num_target)) for i in range(num_source)]
+    columns = [np.ones((num_source, 1)) * np.eye(num_target)[[j]] for j in range(num_target)]
+    masses = [1 / num_source] * num_source + [1 / num_target] * num_target
+    constraints = np.stack([constraint.ravel() for constraint in rows + columns])
+    return torch.tensor(linprog(costs.ravel(), A_eq=constraints, b_eq=masses).x.reshape(costs.shape))
+
+
+def algorithm(method, batch):
+    """Damodaran et al., ECCV 2018: a plan for fixed networks, then a step of the networks for a fixed plan."""
+    strength = 2 / (1 + math.exp(-10 * 0.5)) - 1
+    source, source_logits = method.classifier(batch.source.images)
+    target, target_logits = method.classifier(batch.target.views[0])
+    rows = []
+    for features, label in zip(source, batch.source.labels, strict=True):
+        apart = torch.stack([(features - other).square().sum() for other in target])
+        rows.append(0.01 * apart - F.log_softmax(target_logits, dim=1)[:, label])
+    costs = torch.stack(rows)
+    losses = {
+        "classification": F.cross_entropy(source_logits, batch.source.labels),
+        "transport": strength * (plan_of(costs.detach().numpy()) * costs).sum(),
+    }
+    return Objectives(losses, sum(losses.values()))
+
+
+@pytest.mark.parametrize("sizes", UNEQUAL_SIZES)
+def test_step_is_that_of_the_paper(sizes):
+    assert_same_step(tiny_method(DeepJdot), tiny_batch(*sizes), algorithm)
+
+
+def test_transport_has_no_weight_before_the_predictions_have_a_meaning():
+    method, batch = tiny_method(DeepJdot, progress=0.0), tiny_batch()
+    assert method.losses(batch, *method.predict_domains(batch))["transport"] == 0
+
+
+def test_target_is_taught_the_labels_of_the_source():
+    method, batch = tiny_method(DeepJdot, feature_weight=0.0), tiny_batch(6, 6)
+    method.losses(batch, *method.predict_domains(batch))["transport"].backward()
+    assert method.classifier.head.weight.grad.any()
+
+
+def test_strength_is_logged():
+    method = tiny_method(DeepJdot)
+    method.training_step(tiny_batch(), 0)
+    assert method.logged["adaptation/strength"] == pytest.approx(2 / (1 + math.exp(-5)) - 1)
+
+
+@pytest.mark.parametrize("wrong", [{"feature_weight": -1.0}, {"label_weight": -1.0}])
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        tiny_method(DeepJdot, **wrong)
