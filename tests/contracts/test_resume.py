@@ -106,6 +106,11 @@ def test_stop_of_shortened_epochs_changes_nothing(assert_stop_changes_nothing):
     assert_stop_changes_nothing(overrides, ("on_train_batch_end", 3), ("on_train_batch_end", 8))
 
 
+def test_stop_of_a_run_with_balanced_classes_changes_nothing(assert_stop_changes_nothing):
+    overrides = ("method=dann", *RANDOM, *THREE_EPOCHS, "data.source_sampling=balanced")
+    assert_stop_changes_nothing(overrides, ("on_train_batch_end", 7))
+
+
 def test_early_stopping_counts_on_after_a_stop(assert_stop_changes_nothing):
     patient = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100")
     overrides = ("method=dann", *patient, "trainer.max_epochs=5")

@@ -138,3 +138,13 @@ def test_a_target_too_small_to_divide_is_refused(write):
 def test_a_fraction_that_leaves_a_part_empty_is_refused(write, fraction):
     with pytest.raises(ConfigError, match=rf"data\.val_fraction must be above 0 and below 1, but is {fraction}"):
         Arrays(source=write(), val_fraction=fraction)
+
+
+def test_balanced_sampling_trains_on_all_classes_equally_often(write):
+    rare = np.array([0] * 15 + [1] * 5)
+    data = Arrays(source=write(y_train=rare), target=write("target", num_classes=1), batch_size=6, source_sampling="balanced")
+    data.prepare_for(image_size=8, needs_target=True, reveal_target_labels=False)
+    for batch in data.train_dataloader():
+        assert batch.source.labels.bincount().tolist() == [3, 3]
+        # Each image says in its pixels which one it is.
+        assert torch.equal((batch.source.images[:, 0, 0, 0] >= 15).long(), batch.source.labels)

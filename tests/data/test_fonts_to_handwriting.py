@@ -68,6 +68,26 @@ def test_rendered_digits_are_bright_on_dark_and_fill_the_frame():
     assert inked_rows.mean() > 20
 
 
+def test_a_target_of_some_digits_has_them_in_the_same_parts_and_the_model_keeps_all(domains):
+    partial = FontsToHandwriting(num_source=60, num_source_eval=20, target_classes=[7, 0, 3]).read()
+    assert partial.classes == domains.classes
+    for found, whole in zip(partial.target, domains.target, strict=True):
+        kept = [index for index, label in enumerate(whole.labels.tolist()) if label in (0, 3, 7)]
+        assert torch.equal(found.labels, whole.labels[kept])
+        assert torch.equal(found.images, whole.images[kept])
+        assert set(found.labels.tolist()) == {0, 3, 7}
+    for found, whole in zip(partial.source, domains.source, strict=True):
+        assert torch.equal(found.images, whole.images)
+
+
+@pytest.mark.parametrize("classes", [[], [3, 3], [10], [-1, 2]])
+def test_target_classes_that_are_not_different_digits_are_refused(classes):
+    with pytest.raises(ConfigError) as caught:
+        FontsToHandwriting(target_classes=classes)
+    assert "data.target_classes must name at least one digit from 0 to 9, each once" in str(caught.value)
+    assert f"but is {classes}" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

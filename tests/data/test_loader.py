@@ -23,9 +23,9 @@ def textured_images(num_images):
     return ArrayImages(pixels, torch.arange(num_images) % 4)
 
 
-def training_loader(source, target, *, per_epoch=5, num_workers=0, view="shift", **placement):
+def training_loader(source, target, *, per_epoch=5, num_workers=0, view="shift", sampling="natural", **placement):
     feeds = [
-        Feed(source, 4, [View(view, image_size=SIZE)], seed=1),
+        Feed(source, 4, [View(view, image_size=SIZE)], seed=1, sampling=sampling),
         Feed(target, 3, [View(view, image_size=SIZE), View(view, image_size=SIZE)], seed=2),
     ]
     return TrainingLoader(TrainingBatches(*feeds), batches_per_epoch=per_epoch, num_workers=num_workers, **placement)
@@ -138,3 +138,42 @@ def test_evaluation_batches_without_permission_have_no_labels():
     batches = EvaluationBatches(numbered_images(3), View("plain", image_size=SIZE), batch_size=2, labelled=False)
     assert all(isinstance(batch, Unlabelled) for batch in batches)
     assert isinstance(EvaluationBatches(numbered_images(3), View("plain", image_size=SIZE), batch_size=2, labelled=True)[0], Labelled)
+
+
+def imbalanced_images():
+    pixels = textured_images(14).images
+    return ArrayImages(pixels, torch.tensor([0] * 9 + [1] * 4 + [2]))
+
+
+def test_balanced_sampling_makes_the_classes_of_the_source_equally_frequent_and_leaves_the_target_alone():
+    unlabelled = numbered_images(5, labelled=False)
+    natural = epochs(training_loader(imbalanced_images(), unlabelled), 3)
+    balanced = epochs(training_loader(imbalanced_images(), unlabelled, sampling="balanced"), 3)
+    assert torch.cat([batch.source.labels for batch in balanced]).bincount().tolist() == [20, 20, 20]
+    assert all(sorted(batch.source.labels.bincount(minlength=3).tolist()) == [1, 1, 2] for batch in balanced)
+    for one, other in zip(natural, balanced, strict=True):
+        assert all(torch.equal(view, same) for view, same in zip(one.target.views, other.target.views, strict=True))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_balanced_loader_that_was_stopped_continues_exactly_with_any_number_of_workers(num_workers):
+    source, target = imbalanced_images(), textured_images(5)
+    expected = epochs(training_loader(source, target, sampling="balanced"), 3)
+    stopped = training_loader(source, target, sampling="balanced", num_workers=num_workers)
+    first = list(stopped) + list(itertools.islice(stopped, 3))
+    resumed = training_loader(source, target, sampling="balanced", num_workers=num_workers)
+    resumed.load_state_dict(stopped.state_dict())
+    assert_equal_batches(first + list(itertools.islice(resumed, 2)) + list(resumed), expected)
+
+
+def test_the_one_image_of_a_class_looks_different_every_time_that_it_is_drawn():
+    batches = epochs(training_loader(imbalanced_images(), textured_images(5), sampling="balanced"), 2)
+    lonely = [batch.source.images[batch.source.labels == 2] for batch in batches]
+    views = {bytes(image.numpy().tobytes()) for images in lonely for image in images}
+    assert len(views) > 5
+
+
+def test_images_of_a_balanced_batch_keep_their_labels():
+    images = numbered_images(9)
+    for batch in epochs(training_loader(images, images, view="plain", sampling="balanced"), 2):
+        assert torch.equal(batch.source.images[:, 0, 0, 0] % 4, batch.source.labels)

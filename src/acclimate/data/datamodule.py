@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from acclimate.data.image_set import Domains, ImageSet, Parts
-from acclimate.data.loader import EvaluationBatches, Feed, TrainingBatches, TrainingLoader, batch_loader
+from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
 from acclimate.data.views import View, ViewName
 from acclimate.errors import ConfigError, DataError
 from acclimate.seeds import seed_for
@@ -33,6 +33,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
         num_workers: Processes that prepare batches; 0 prepares them in the training process. They change no batch.
         epoch: How many batches an epoch has: as many as go once through the longer or the shorter domain, the source
             or the target. Each domain is an endless stream of permutations, so whatever the epoch, no image is left out.
+        source_sampling: `natural` draws all source images equally often, `balanced` all classes: in each training batch
+            they are as equal as they can be. The target has no labels to balance it by.
         source_view: How source images are seen in training, see `View`.
         target_views: How target images are seen in training.
         strong_view: A further view of target images for terms that compare two, such as FixMatch.
@@ -52,6 +54,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         eval_batch_size: int = 256,
         num_workers: int = 0,
         epoch: Literal["longest", "shortest", "source", "target"] = "longest",
+        source_sampling: Sampling = "natural",
         source_view: ViewName = "plain",
         target_views: Sequence[ViewName] = ("plain",),
         strong_view: ViewName = "strong",
@@ -80,6 +83,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.epoch = epoch
+        self.source_sampling: Sampling = source_sampling
         self.source_view: ViewName = source_view
         self.target_views = list(target_views)
         self.strong_view: ViewName = strong_view
@@ -136,7 +140,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def train_dataloader(self) -> TrainingLoader:
         source, target = self.domains.source.train, self.domains.target.train if self.domains.target and self.feeds_target else None
         seeds = {domain: seed_for(self.seed, domain) for domain in ("source", "target")}
-        source_feed = Feed(source, self.batch_size, [self._view(self.source_view)], seeds["source"])
+        source_feed = Feed(source, self.batch_size, [self._view(self.source_view)], seeds["source"], self.source_sampling)
         lengths = {"source": -(-len(source) // self.batch_size)}
         target_feed = None
         if target is not None:

@@ -1,5 +1,6 @@
 """The default data: from rendered digits to handwritten ones, without a download."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,11 +24,13 @@ class FontsToHandwriting(AdaptationData):
         num_source_eval: Rendered images for validation, and as many again for testing, at least 10.
         target_val_fraction: Share of the target for selecting checkpoints, above 0.
         target_test_fraction: Share of the target for the final report, above 0.
+        target_classes: The digits that the target has, in all of its parts; None is all ten. The source and the model keep
+            all of them: partial domain adaptation (Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018).
         split_seed: Governs the division of the target and the rendering, apart from the run's seed.
         **loading: What `AdaptationData` takes.
 
     Raises:
-        ConfigError: If a number is out of its range.
+        ConfigError: If a number is out of its range, or the target's classes are not different digits.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class FontsToHandwriting(AdaptationData):
         num_source_eval: int = 1_000,
         target_val_fraction: float = 0.2,
         target_test_fraction: float = 0.3,
+        target_classes: Sequence[int] | None = None,
         split_seed: int = 0,
         **loading: Any,
     ) -> None:
@@ -45,9 +49,16 @@ class FontsToHandwriting(AdaptationData):
             raise ConfigError("data.num_source and data.num_source_eval must be at least 10, one image for each digit.")
         if min(target_val_fraction, target_test_fraction) <= 0 or target_val_fraction + target_test_fraction >= 1:
             raise ConfigError("data.target_val_fraction and data.target_test_fraction must be above 0 with a sum below 1.")
+        digits = list(range(10) if target_classes is None else target_classes)
+        if not digits or len(set(digits)) < len(digits) or not set(digits) <= set(range(10)):
+            raise ConfigError(
+                f"data.target_classes must name at least one digit from 0 to 9, each once, such as [0,1,2], but is {digits}. "
+                "Set it to null for all ten."
+            )
         self.num_source = num_source
         self.num_source_eval = num_source_eval
         self.target_fractions = (target_val_fraction, target_test_fraction)
+        self.target_classes = digits
         self.split_seed = split_seed
 
     def read(self) -> Domains:
@@ -64,7 +75,9 @@ class FontsToHandwriting(AdaptationData):
         parts = split(
             names, handwritten.labels.tolist(), fractions=self.target_fractions, seed=self.split_seed, what="The handwritten digits"
         )
-        target = Parts(*(handwritten.take(indices) for indices in parts))
+        # Left out after the division, so that the others stay in their parts.
+        kept = torch.isin(handwritten.labels, torch.tensor(self.target_classes)).tolist()
+        target = Parts(*(handwritten.take([index for index in indices if kept[index]]) for indices in parts))
         return Domains(class_names(handwritten.labels), source, target)
 
 

@@ -1,17 +1,19 @@
 """Loaders of finished batches: a training loader that resumes where it stopped, and one for evaluation."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from acclimate.data.image_set import ImageSet
-from acclimate.data.streams import Draw, SampleStream
+from acclimate.data.streams import BalancedStream, Draw, SampleStream, Stream
 from acclimate.data.views import View
 from acclimate.seeds import seed_for
 from acclimate.types import DomainBatch, Labelled, Unlabelled
+
+Sampling = Literal["natural", "balanced"]
 
 
 def _unchanged(batch: Any) -> Any:
@@ -41,13 +43,19 @@ class Feed:
         batch_size: Images in each.
         views: How each image is seen, at least one view.
         seed: Governs order and augmentation.
+        sampling: `natural` draws all images equally often, `balanced` all classes, for which images need labels.
     """
 
-    def __init__(self, images: ImageSet, batch_size: int, views: list[View], seed: int) -> None:
+    def __init__(self, images: ImageSet, batch_size: int, views: list[View], seed: int, sampling: Sampling = "natural") -> None:
         self.images = images
         self.views = views
         self.seed = seed
-        self.stream = SampleStream(len(images), batch_size, seed)
+        self.stream: Stream
+        if sampling == "balanced":
+            assert images.labels is not None
+            self.stream = BalancedStream(images.labels, batch_size, seed)
+        else:
+            self.stream = SampleStream(len(images), batch_size, seed)
 
     def labelled(self, number: int) -> Labelled:
         """Batch `number` in its first view, with labels."""

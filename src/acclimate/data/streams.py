@@ -1,17 +1,26 @@
 """Which samples make up which batch."""
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, Protocol
 
 import torch
+from torch import Tensor
 
 from acclimate.seeds import seed_for
 
 
 class Draw(NamedTuple):
-    """One sample of a batch, and how often the stream had gone through all samples before."""
+    """One sample of a batch, and how often it was drawn before."""
 
     sample: int
     epoch: int
+
+
+class Stream(Protocol):
+    """An endless sequence of samples, cut into batches."""
+
+    def batch(self, number: int) -> list[Draw]:
+        """The samples of batch `number`, counted from 0: a function of the number alone."""
 
 
 class SampleStream:
@@ -46,3 +55,41 @@ class SampleStream:
                 self._permutations.clear()
             self._permutations[epoch] = torch.randperm(self.num_samples, generator=generator).tolist()
         return Draw(self._permutations[epoch][place], epoch)
+
+
+class BalancedStream:
+    """An endless sequence of samples in which all classes are equally frequent, cut into batches.
+
+    Class-balanced sampling, as in Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition",
+    ICLR 2020, but without chance in the counts: in every batch each class has as many samples as any other,
+    or one more. Batch i is a function of (seed, i), and every sample of a class is drawn once before any is drawn again.
+
+    Args:
+        labels: The class of each sample, shape (N,), N at least 1. Classes without samples are left out.
+        batch_size: At least 1.
+        seed: Another seed gives another order.
+    """
+
+    def __init__(self, labels: Tensor, batch_size: int, seed: int) -> None:
+        self.batch_size = batch_size
+        classes = sorted(set(labels.tolist()))
+        self._members = [(labels == label).nonzero().flatten().tolist() for label in classes]
+        self._draws = [
+            SampleStream(len(members), 1, seed_for(seed, "class", label)) for label, members in zip(classes, self._members, strict=True)
+        ]
+        self._orders = SampleStream(len(classes), len(classes), seed_for(seed, "classes"))
+        # The classes take turns. Who is together in a batch changes where a batch and a turn end at once: there alone
+        # can a new order put no class twice into a batch in which another is missing.
+        self._positions_per_order = math.lcm(batch_size, len(classes))
+
+    def batch(self, number: int) -> list[Draw]:
+        """The samples of batch `number`, counted from 0."""
+        start = number * self.batch_size
+        order = self._orders.batch(start // self._positions_per_order)
+        turns = [divmod(position, len(order)) for position in range(start, start + self.batch_size)]
+        return [self._draw(order[place].sample, turn) for turn, place in turns]
+
+    def _draw(self, group: int, turn: int) -> Draw:
+        """What a class, given by its place among those that have samples, shows when it has had so many turns."""
+        ((place, epoch),) = self._draws[group].batch(turn)
+        return Draw(self._members[group][place], epoch)
