@@ -16,6 +16,7 @@ NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {}
 UNTRAINED: dict[str, tuple[str, ...]] = {
     # It is confident of nothing.
     "fixmatch": ("method.terms.fixmatch.threshold=0",),
+    "mean_teacher": ("method.terms.mean_teacher.threshold=0",),
 }
 
 
