@@ -168,6 +168,7 @@ def attempt(task: Task) -> str | None:
         train(task.config)
         write_json(task.folder / "checkpoints.json", judge_checkpoints(task))
         shutil.rmtree(every_validation(task.folder))
+        (task.folder / "error.txt").unlink(missing_ok=True)
     except Exception as error:
         (task.folder / "error.txt").write_text(traceback.format_exc())
         return f"{type(error).__name__}: {error}"
@@ -266,9 +267,8 @@ def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, s
     for number, (task, error) in enumerate(work_through(unfinished, min(jobs, max(len(unfinished), 1))), start=1):
         if error is not None:
             errors[task.name] = error
-        console.print(
-            f"{number}/{len(unfinished)} {task.name}: {error or format(read_metrics(task.folder)['target/test_accuracy'], '.4f')}"
-        )
+        outcome = error or f"{read_metrics(task.folder)['target/test_accuracy']:.4f}"
+        console.print(f"{number}/{len(unfinished)} {task.name}: {outcome}", markup=False, soft_wrap=True)
     return errors
 
 
@@ -347,7 +347,7 @@ def report(tasks: Sequence[Task], errors: dict[str, str], folder: Path, console:
             markdown.append(f"| {' | '.join(cells(row, rows))} |")
         console.print(table)
         for failure in failures:
-            console.print(failure, markup=False)
+            console.print(failure, markup=False, soft_wrap=True)
         markdown += ["", CAPTION, "", *(f"{failure}\n" for failure in failures)]
         contents[setting] = {"rows": [row._asdict() for row in rows], "failures": failures}
     write_json(folder / "results.json", contents)
