@@ -23,6 +23,9 @@ SETTING = (
 RECIPES = {
     # Matches labels from the first step, when they are noise, so the published weight of 1 fixes wrong matches.
     "deep_jdot": ("method.label_weight=0.1",),
+    # So few steps do not make the network as confident on the target as the published thresholds demand.
+    "mean_teacher": ("method.terms.mean_teacher.threshold=0.8",),
+    "pseudo_label": ("method.terms.pseudo_label.threshold=0.9",),
 }
 
 
