@@ -44,10 +44,10 @@ def plain_training(student, batch, *, num_steps, weight):
         losses.append(weight * consistency.item())
         total = F.cross_entropy(source, batch.source.labels) + weight * consistency
         gradients = torch.autograd.grad(total, list(student.parameters()))
+        decay = min(0.7, 1 - 1 / (step + 2))
         with torch.no_grad():
             for mine, theirs, gradient in zip(student.parameters(), teacher.parameters(), gradients, strict=True):
-                mine -= RATE * gradient
-                decay = min(0.7, 1 - 1 / (step + 2))
+                mine.sub_(RATE * gradient)
                 theirs.copy_(decay * theirs + (1 - decay) * mine)
     return losses, teacher
 
