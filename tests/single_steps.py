@@ -48,6 +48,15 @@ def tiny_batch(num_source: int = 7, num_target: int = 4) -> DomainBatch:
     return DomainBatch(Labelled(source, torch.arange(num_source) % NUM_CLASSES), Unlabelled([target]))
 
 
+def two_views(num_source: int = 7, num_target: int = 4) -> DomainBatch:
+    """A tiny batch with a second view of the target for terms that compare two."""
+    batch = tiny_batch(num_source, num_target)
+    generator = torch.Generator().manual_seed(2)
+    strong = torch.rand(num_target, 3, 8, 8, generator=generator, dtype=torch.float64)
+    assert batch.target is not None
+    return batch._replace(target=Unlabelled([*batch.target.views, strong]))
+
+
 def tiny_method(make: Callable[..., Method], *, progress: float = 0.5, **options: Any) -> Method:
     """A method in training, so far as `progress` says; its `logged` holds what it logs."""
     torch.manual_seed(0)

@@ -17,6 +17,7 @@ UNTRAINED: dict[str, tuple[str, ...]] = {
     # It is confident of nothing.
     "fixmatch": ("method.terms.fixmatch.threshold=0",),
     "mean_teacher": ("method.terms.mean_teacher.threshold=0",),
+    "pseudo_label": ("method.terms.pseudo_label.threshold=0",),
 }
 
 

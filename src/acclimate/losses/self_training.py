@@ -28,9 +28,7 @@ def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: float = 0.95) 
     0.3466
     """
     if logits.shape != strong_logits.shape:
-        raise ValueError(
-            f"Expected logits of two views of the same images, but got {tuple(logits.shape)} and {tuple(strong_logits.shape)}."
-        )
+        raise ValueError(f"Expected logits of the same images, but got {tuple(logits.shape)} and {tuple(strong_logits.shape)}.")
     return _cross_entropy_of_confident(strong_logits, logits, threshold)
 
 
