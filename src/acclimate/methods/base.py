@@ -100,14 +100,16 @@ class Method(pl.LightningModule, ABC):
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise ConfigError("This method takes several steps for a batch and cannot accumulate: set trainer.accumulate_grad_batches=1.")
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        # Lightning clears the gradients of a step only after the training_step that follows it.
+        optimizer.zero_grad()
         chosen = list(parameters)
         for parameter, gradient in zip(chosen, torch.autograd.grad(loss, chosen), strict=True):
             # Lightning averages over devices only what it sees of a step.
             parameter.grad = self.trainer.strategy.reduce(gradient, reduce_op="mean")
         if self.trainer.gradient_clip_val:
             nn.utils.clip_grad_norm_(chosen, float(self.trainer.gradient_clip_val))
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, Optimizer)
         # Parameters without a gradient stay as they are, and so does what the optimizer remembers of them.
         optimizer.step()
         optimizer.zero_grad()
