@@ -8,7 +8,7 @@ from torch.nn import functional as F
 def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: float = 0.95) -> Tensor:
     """Cross-entropy of a strongly augmented view against the label that is predicted for a weakly augmented one.
 
-    Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020, Eq. 4.
+    Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020, as in the published code.
     Only samples whose label is predicted with a probability of at least `threshold` count, but the sum is divided by
     the number of all samples: the term grows as the model becomes confident. Labels are constants for the gradient.
 
