@@ -119,7 +119,7 @@ def test_what_a_stateful_term_remembers_is_in_no_parameter_group():
 
 
 def fixmatch_step(method, batch):
-    """Sohn et al., NeurIPS 2020, Algorithm 1, on predictions that each have the statistics of their own batch."""
+    """Sohn et al., NeurIPS 2020, on predictions that each have the statistics of their own batch."""
     source, weak, strong = (method.classifier(images).logits for images in (batch.source.images, *batch.target.views))
     total, confident = 0.0, 0
     for q, p in zip(weak.softmax(dim=1).tolist(), strong.softmax(dim=1), strict=True):

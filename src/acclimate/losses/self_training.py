@@ -8,7 +8,7 @@ from torch.nn import functional as F
 def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: float = 0.95) -> Tensor:
     """Cross-entropy of a strongly augmented view against the label that is predicted for a weakly augmented one.
 
-    Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020, Eq. 4.
+    Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020, as in the published code.
     Only samples whose label is predicted with a probability of at least `threshold` count, but the sum is divided by
     the number of all samples: the term grows as the model becomes confident. Labels are constants for the gradient.
 
@@ -66,9 +66,9 @@ def pseudo_label(logits: Tensor, progress: float, *, start: float, end: float, t
 def teacher_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: float = 0.968) -> Tensor:
     """Squared difference between the probabilities of a student and of its teacher, where the teacher is confident.
 
-    French, Mackiewicz and Fisher, "Self-ensembling for Visual Domain Adaptation", ICLR 2018, section 3: the mean over the
-    classes, and over all samples, of which those count as 0 for whose label the teacher's probability is below the
-    threshold. The teacher's predictions are constants for the gradient.
+    French, Mackiewicz and Fisher, "Self-ensembling for Visual Domain Adaptation", ICLR 2018, as in the published code: the
+    mean over the classes and over all samples, of which those count as 0 whose most probable class has less than the
+    threshold in the teacher's eyes. The teacher's predictions are constants for the gradient.
 
     Args:
         logits: The student's, shape (N, K), N at least 1. Computed in float32 at least.

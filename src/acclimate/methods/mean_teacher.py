@@ -19,7 +19,7 @@ class MeanTeacher(StatefulTerm):
     teacher and we the student, which is the classifier of every method; and we leave French et al.'s class balance to
     other terms, such as `information_maximisation`.
 
-    The teacher takes in the student at the start of every batch, which is after the last step. It predicts in the
+    The teacher takes in the student in every batch before it predicts, which is after the last step. It predicts in the
     student's mode: normalised by the batch, or by the running statistics if those are frozen. Its own running statistics
     are copies of the student's, and its predictions change neither.
 
