@@ -60,7 +60,7 @@ def inverted_labels(logits: Tensor) -> Tensor:
     >>> float(inverted_labels(torch.zeros(4, 1))).__round__(4)
     0.6931
     """
-    if logits.numel() == 0 or logits.shape not in {(len(logits),), (len(logits), 1)}:
+    if logits.numel() == 0 or logits.shape not in {(logits.numel(),), (logits.numel(), 1)}:
         raise ValueError(f"Expected one logit per sample, shape (N, 1) or (N,), N at least 1, but got {tuple(logits.shape)}.")
     return F.softplus(-(logits if logits.dtype == torch.float64 else logits.float())).mean()
 

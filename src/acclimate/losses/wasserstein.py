@@ -26,7 +26,7 @@ def wasserstein_estimate(source_scores: Tensor, target_scores: Tensor) -> Tensor
     3.0
     """
     for scores in (source_scores, target_scores):
-        if scores.numel() == 0 or scores.shape not in {(len(scores),), (len(scores), 1)}:
+        if scores.numel() == 0 or scores.shape not in {(scores.numel(),), (scores.numel(), 1)}:
             raise ValueError(f"Expected one score per sample, shape (N, 1) or (N,), N at least 1, but got {tuple(scores.shape)}.")
     return _precise(source_scores).mean() - _precise(target_scores).mean()
 

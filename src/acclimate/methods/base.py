@@ -102,15 +102,15 @@ class Method(pl.LightningModule, ABC):
             raise ConfigError("This method takes several steps for a batch and cannot accumulate: set trainer.accumulate_grad_batches=1.")
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
-        # Lightning clears the gradients of a step only after the training_step that follows it.
-        optimizer.zero_grad()
         chosen = list(parameters)
-        for parameter, gradient in zip(chosen, torch.autograd.grad(loss, chosen), strict=True):
+        gradients = torch.autograd.grad(loss, chosen)
+        # Parameters without a gradient stay as they are, and so does what the optimizer remembers of them. Those of the
+        # step before are still there: Lightning clears them only after the training_step that follows.
+        optimizer.zero_grad()
+        for parameter, gradient in zip(chosen, gradients, strict=True):
             # Lightning averages over devices only what it sees of a step.
             parameter.grad = self.trainer.strategy.reduce(gradient, reduce_op="mean")
-        if self.trainer.gradient_clip_val:
-            nn.utils.clip_grad_norm_(chosen, float(self.trainer.gradient_clip_val))
-        # Parameters without a gradient stay as they are, and so does what the optimizer remembers of them.
+        self.clip_gradients(optimizer)
         optimizer.step()
         optimizer.zero_grad()
         # Under autocast, passes that follow would use copies of the weights from before the step.

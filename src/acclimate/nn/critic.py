@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
-class DomainCritic(nn.Sequential):
+class DomainCritic(nn.Module):
     """A perceptron with one hidden layer that gives one unbounded score per sample.
 
     The shape is that of the published code of Shen et al., "Wasserstein Distance Guided Representation Learning for
@@ -16,10 +17,12 @@ class DomainCritic(nn.Sequential):
     """
 
     def __init__(self, num_features: int, *, width: int = 100) -> None:
-        super().__init__(nn.Linear(num_features, width), nn.ReLU(), nn.Linear(width, 1, bias=False))
+        super().__init__()
+        self.hidden = nn.Linear(num_features, width)
+        self.output = nn.Linear(width, 1, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         # A small difference of large scores, and a gradient of a gradient: bfloat16 has too few digits for either.
         with torch.autocast(features.device.type, enabled=False):
-            scores: Tensor = super().forward(features.to(self[0].weight.dtype))
+            scores: Tensor = self.output(F.relu(self.hidden(features.to(self.hidden.weight.dtype))))
         return scores
