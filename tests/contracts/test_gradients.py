@@ -72,6 +72,31 @@ def test_every_loss_but_the_task_s_aligns_the_backbone(archives, tmp_path, metho
         assert any(gradient is not None and gradient.any() for gradient in gradients), name
 
 
+class OtherTarget(Callback):
+    """Puts the negatives of the target images in their place."""
+
+    def on_train_batch_start(self, trainer, method, batch, number):
+        if batch.target is not None:
+            batch.target.views[:] = [255 - view for view in batch.target.views]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_backbone_depends_on_the_target_if_and_only_if_the_method_looks_at_it(archives, tmp_path, method):
+    """Also in methods whose extra steps, and not their losses, see the target."""
+    backbones = []
+    for name, callbacks in (("as_it_is", []), ("other", [OtherTarget()])):
+        # Joint batch norm would let target images change the features of the source. One step of ten, half way, where no ramp is zero.
+        options = (*PLAIN, "optimizer.lr=0.1", "method.batch_norm=separate", "trainer.max_steps=10", "callbacks={}")
+        parts = run.build(compose(tmp_path / name, *archives, f"method={method}", *options))
+        parts.trainer.callbacks[:0] = [*callbacks, Step()]
+        parts.method.batches_done = 5
+        parts.trainer.fit(parts.method, parts.data)
+        assert parts.method.batches_done == 6
+        backbones.append(list(parts.method.classifier.backbone.parameters()))
+    is_same = all(torch.equal(first, second) for first, second in zip(*backbones, strict=True))
+    assert is_same != parts.method.needs_target
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_loss_is_a_finite_scalar(archives, tmp_path, method):
     parts, batch = build_method(compose(tmp_path, *archives, f"method={method}"))

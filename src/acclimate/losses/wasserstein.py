@@ -51,7 +51,8 @@ def interpolates(source: Tensor, target: Tensor, *, positions: Tensor) -> Tensor
     [[2.0], [7.0]]
     """
     num = max(len(source), len(target))
-    if min(len(source), len(target)) == 0 or source.shape[1:] != target.shape[1:] or positions.shape != (num,):
+    is_matrix = source.ndim == target.ndim == 2 and min(len(source), len(target)) > 0
+    if not is_matrix or source.shape[1] != target.shape[1] or positions.shape != (num,):
         raise ValueError(
             "Expected source (N, D), target (M, D) and positions (max(N, M),), N and M at least 1, "
             f"but got {tuple(source.shape)}, {tuple(target.shape)} and {tuple(positions.shape)}."
