@@ -6,6 +6,7 @@ from pytorch_lightning.callbacks import Callback
 from small_runs import METHODS, build_method, compose, losses_by_name
 
 from acclimate import run
+from acclimate.errors import ConfigError
 
 # Parameters that no gradient reaches, each for a reason.
 CANCELLED_BY_BATCH_NORM = {"classifier.bottleneck.0.bias"}
@@ -113,3 +114,27 @@ def test_linear_probe_leaves_the_backbone_and_its_statistics_alone(archives, tmp
     after = parts.method.classifier.backbone.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert not torch.equal(head, parts.method.classifier.head.weight)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_what_is_behind_a_frozen_backbone(archives, tmp_path, method):
+    """Also of linear_probe and fine_tune: their own backbone rate does not thaw it."""
+    frozen = ("model.freeze=backbone", "model.bottleneck=8", "trainer.max_steps=3", "callbacks={}")
+    parts = run.build(compose(tmp_path, *archives, f"method={method}", *frozen))
+    classifier = parts.method.classifier
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    parts.trainer.fit(parts.method, parts.data)
+    moved = {name for name, value in classifier.state_dict().items() if not torch.equal(value, before[name])}
+    assert not {name for name in moved if name.startswith("backbone.")}
+    assert {"bottleneck.0.weight", "head.weight"} <= moved
+
+
+@pytest.mark.parametrize("method", ["dann", "dan", "mcd"])
+def test_alignment_of_features_that_cannot_move_is_refused(archives, tmp_path, method):
+    with pytest.raises(ConfigError, match=r"backbone is frozen .* model\.bottleneck=256"):
+        run.build(compose(tmp_path, *archives, f"method={method}", "model.freeze=backbone", "model.bottleneck=null"))
+
+
+def test_terms_alone_train_the_head_behind_a_frozen_backbone(archives, tmp_path):
+    parts = run.build(compose(tmp_path, *archives, "method=mcc", "model.freeze=backbone", "model.bottleneck=null"))
+    assert [group["name"] for group in parts.method.parameter_groups()] == ["head"]
