@@ -46,10 +46,9 @@ class Mcd(Method):
         # Initialised by itself: equal heads would stay equal.
         self.second_head = nn.Linear(classifier.num_features, classifier.head.out_features)
 
-    def training_step(self, batch: DomainBatch, batch_idx: int) -> Tensor:
+    def take_turns(self, batch: DomainBatch) -> None:
         with fixed_statistics(self.classifier):
             self.train_adversaries(batch)
-        return super().training_step(batch, batch_idx)
 
     def train_adversaries(self, batch: DomainBatch) -> None:
         """The steps B and C."""
