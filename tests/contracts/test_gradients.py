@@ -17,6 +17,7 @@ NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {}
 UNTRAINED: dict[str, tuple[str, ...]] = {
     # It is confident of nothing.
     "fixmatch": ("method.terms.fixmatch.threshold=0",),
+    "dann_mcc_fixmatch": ("method.terms.fixmatch.threshold=0",),
     "mean_teacher": ("method.terms.mean_teacher.threshold=0",),
     "pseudo_label": ("method.terms.pseudo_label.threshold=0",),
 }
