@@ -8,7 +8,7 @@ from small_runs import SMALL
 
 from acclimate import cli
 
-MEANS = '''
+MEANS = """
 from torch.nn import functional as F
 
 from acclimate.methods.base import Method
@@ -25,7 +25,7 @@ class Means(Method):
             "classification": F.cross_entropy(source.logits, batch.source.labels),
             "means": self.weight * difference.square().sum(),
         }
-'''
+"""
 
 
 @pytest.fixture

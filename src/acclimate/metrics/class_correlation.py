@@ -28,7 +28,7 @@ def relative_nuclear_norm(second_moments: Tensor, num_samples: int) -> Tensor:
     >>> relative_nuclear_norm(torch.diag(torch.tensor([2.0, 2.0])), 4).item()
     1.0
     """
-    singular_values = torch.linalg.eigvalsh(second_moments).clamp_min(0).sqrt()
+    singular_values: Tensor = torch.linalg.eigvalsh(second_moments).clamp_min(0).sqrt()
     return singular_values.sum() / math.sqrt(num_samples * min(num_samples, len(second_moments)))
 
 
@@ -48,7 +48,8 @@ def correlation_with_identity(second_moments: Tensor) -> Tensor:
     >>> correlation_with_identity(torch.ones(4, 4)).item()
     0.5
     """
-    return second_moments.trace() / (second_moments.norm() * math.sqrt(len(second_moments)))
+    cosine: Tensor = second_moments.trace() / (torch.linalg.matrix_norm(second_moments) * math.sqrt(len(second_moments)))
+    return cosine
 
 
 class ClassCorrelationScore(TargetScore, ABC):

@@ -50,8 +50,11 @@ class RankMe(TargetScore):
     def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
         if domain == "target":
             self.waiting.append(prediction.features.float())
+            if self.second_moments.ndim == 0:
+                # Devices can add up only what has one shape on all of them.
+                self.second_moments = self.second_moments.new_zeros(2 * prediction.features.shape[1:])
             if sum(map(len, self.waiting)) >= BLOCK:
-                self.second_moments = self.second_moments + _products(self.waiting)
+                self.second_moments += _products(self.waiting)
                 self.waiting = []
 
     def compute(self) -> Tensor:

@@ -14,7 +14,8 @@ PROBED = 0.1
 
 
 def hopkins_statistic(features: Tensor) -> Tensor:
-    """How much features cluster: Hopkins and Skellam, "A New Method for Determining the Type of Distribution", 1954.
+    """How much features cluster: Hopkins and Skellam, "A New Method for Determining the Type of Distribution of
+    Plant Individuals", Annals of Botany 1954.
 
     Compares the distances u from uniform random points of the bounding box to their nearest feature with the distances w
     from features to their nearest other feature: Σu / (Σu + Σw). Distances are not raised to the power D, which would let
