@@ -5,6 +5,7 @@ import torch
 from small_runs import METHODS, compose, differences, trained_state
 
 from acclimate import run
+from acclimate.config import group_options
 from acclimate.data.arrays import Arrays
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
@@ -22,6 +23,15 @@ def test_target_labels_change_neither_weights_nor_selection(archives, tmp_path, 
     expected = train_tampered(tmp_path / "nothing", archives, "nothing", f"method={method}")
     for tamper in ("permute", "replace", "remove"):
         found = train_tampered(tmp_path / tamper, archives, tamper, f"method={method}")
+        assert differences(expected, found) == [], tamper
+
+
+@pytest.mark.parametrize("selection", [name for name in group_options("selection") if name != "oracle"])
+def test_target_labels_change_no_selection(archives, tmp_path, selection):
+    choices = ("method=dann", f"selection={selection}")
+    expected = train_tampered(tmp_path / "nothing", archives, "nothing", *choices)
+    for tamper in ("permute", "replace", "remove"):
+        found = train_tampered(tmp_path / tamper, archives, tamper, *choices)
         assert differences(expected, found) == [], tamper
 
 

@@ -59,7 +59,7 @@ class Method(pl.LightningModule, ABC):
         terms: Mapping[str, TargetTerm] | None = None,
         term_weights: Mapping[str, float] | None = None,
         target_class_weights: Literal["none", "estimated"] = "none",
-        target_class_weights_from: float = 0.2,
+        target_class_weights_from: float = 0.1,
     ) -> None:
         super().__init__()
         if backbone_rate is None:

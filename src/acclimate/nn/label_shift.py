@@ -23,7 +23,7 @@ def target_class_weights(
         source_proportions: P(true j), shape (K,), with the sum 1.
         target_prediction: μ, shape (K,), with the sum 1.
         ridge: The penalty, above 0, in units of the squared mean proportion, 1 / K².
-        least: What weights below it are set to, at least 0 and below 1.
+        least: What smaller weights are set to, at least 0 and below 1.
 
     Returns:
         w, shape (K,), not negative, with the sum 1 when weighted with the source's proportions. Computed in float32 at least.
@@ -36,9 +36,11 @@ def target_class_weights(
     tensor([0.4000, 1.6000])
     """
     num_classes = len(confusion)
-    shapes = [tuple(tensor.shape) for tensor in (confusion, source_proportions, target_prediction)]
-    if shapes != [(num_classes, num_classes), (num_classes,), (num_classes,)]:
-        raise ValueError(f"Expected shapes (K, K), (K,) and (K,), but got {shapes}.")
+    if confusion.shape != (num_classes, num_classes) or not source_proportions.shape == target_prediction.shape == (num_classes,):
+        raise ValueError(
+            "Expected shapes (K, K), (K,) and (K,), but got "
+            f"{tuple(confusion.shape)}, {tuple(source_proportions.shape)} and {tuple(target_prediction.shape)}."
+        )
     if ridge <= 0:
         raise ValueError(f"ridge must be above 0, but is {ridge}.")
     if not 0 <= least < 1:
@@ -51,9 +53,8 @@ def target_class_weights(
         penalty = ridge * torch.eye(num_classes, dtype=dtype, device=confusion.device)
         # Positive definite, so that a check for singularity, which would wait for the GPU, is not needed.
         change, _ = torch.linalg.solve_ex(joint.T @ joint + penalty, joint.T @ unexplained)
-    weights = (1 + change).clamp_min(least)
-    normalised: Tensor = weights / (source * weights).sum()
-    return normalised
+    weights: Tensor = (1 + change).clamp_min(least)
+    return weights / (source * weights).sum()
 
 
 def systematic_resample(labels: Tensor, class_weights: Tensor, offset: Tensor) -> Tensor:
@@ -86,12 +87,13 @@ class ClassProportions(nn.Module):
 
     Exponential moving averages with one rate for all, so that what changes while the classifier learns changes alike in
     the confusion and in the target's prediction. Sums are averaged, and divided when they are used: thus the confusion
-    given a class is the same whether batches were resampled or not. Predictions are probabilities, not the most likely
-    class alone: C w = μ holds for any function of the image.
+    given a class is the same whether batches were resampled or not. A prediction is the most likely class, as in the
+    paper: probabilities, which are less certain on a shifted target, would look like further classes there.
 
     Args:
         num_classes: K.
-        start: From which progress on batches are resampled; before, predictions say too little.
+        start: From which progress on batches are resampled; before, predictions say too little. Later, what aligns the
+            features has already mixed classes that are not equally frequent.
         momentum: What the averages keep of themselves with each batch, in [0, 1).
         least: The smallest weight, see `target_class_weights`. Of a class that is not drawn at all nothing is learned
             any more, so that an estimate of 0 could never be put right.
@@ -101,7 +103,7 @@ class ClassProportions(nn.Module):
     source_predictions: Tensor
     target_predictions: Tensor
 
-    def __init__(self, num_classes: int, *, start: float = 0.2, momentum: float = 0.99, least: float = 0.05) -> None:
+    def __init__(self, num_classes: int, *, start: float = 0.1, momentum: float = 0.98, least: float = 0.05) -> None:
         super().__init__()
         self.start = start
         self.momentum = momentum
@@ -139,11 +141,13 @@ class ClassProportions(nn.Module):
             labels: Of the source, shape (N,).
             target_logits: Shape (M, K).
         """
-        dtype = self.source_predictions.dtype
-        predictions = source_logits.to(dtype).softmax(dim=1)
+        classes, predicted, predicted_target = (
+            F.one_hot(numbers, len(self.source_labels)).to(self.source_labels.dtype)
+            for numbers in (labels, source_logits.argmax(dim=1), target_logits.argmax(dim=1))
+        )
         with torch.autocast(labels.device.type, enabled=False):
-            self._average(self.source_predictions, predictions.T @ F.one_hot(labels, len(self.source_labels)).to(dtype))
-        self._average(self.target_predictions, target_logits.to(dtype).softmax(dim=1).sum(dim=0))
+            self._average(self.source_predictions, predicted.T @ classes)
+        self._average(self.target_predictions, predicted_target.sum(dim=0))
 
     def _average(self, average: Tensor, value: Tensor) -> None:
         average.mul_(self.momentum).add_(value, alpha=1 - self.momentum)
