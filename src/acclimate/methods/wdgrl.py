@@ -38,7 +38,7 @@ class Wdgrl(Method):
         self,
         classifier: Classifier,
         *,
-        wasserstein_weight: float = 0.1,
+        wasserstein_weight: float = 1.0,
         num_critic_steps: int = 5,
         penalty_weight: float = 10.0,
         critic_width: int = 100,
