@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +15,7 @@ from acclimate.errors import ConfigError
 from acclimate.methods.terms import TargetTerm, TargetTerms
 from acclimate.nn.batch_norm import BatchNormPolicy, batch_norms, fixed_statistics, predict_domains
 from acclimate.nn.classifier import Classifier
+from acclimate.nn.label_shift import ClassProportions
 from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
 
 # Of the published code of DAN and CDAN: layers that are trained already move at a tenth of the rate of new ones.
@@ -33,10 +34,13 @@ class Method(pl.LightningModule, ABC):
         batch_norm: How batch norm treats the two domains, see `predict_domains`.
         terms: Further losses by name on the target's predictions, such as minimum class confusion, see `TargetTerms`.
         term_weights: What each term is multiplied with; 1 where it is not named.
+        target_class_weights: `estimated` draws the rows of source batches anew so that classes are as frequent as they
+            seem to be in the target, for every loss, see `ClassProportions`; `none` takes the batches as they are.
+        target_class_weights_from: The progress from which on it does, in [0, 1].
 
     Raises:
-        ConfigError: If a value is out of its range, there are terms but the method does not look at the target, or it
-            aligns features of which no layer trains.
+        ConfigError: If a value is out of its range, there are terms or weights but the method does not look at the target,
+            or it aligns features of which no layer trains.
     """
 
     needs_target: ClassVar[bool] = True
@@ -54,6 +58,8 @@ class Method(pl.LightningModule, ABC):
         batch_norm: BatchNormPolicy = "joint",
         terms: Mapping[str, TargetTerm] | None = None,
         term_weights: Mapping[str, float] | None = None,
+        target_class_weights: Literal["none", "estimated"] = "none",
+        target_class_weights_from: float = 0.1,
     ) -> None:
         super().__init__()
         if backbone_rate is None:
@@ -69,6 +75,12 @@ class Method(pl.LightningModule, ABC):
             )
         if terms and not self.needs_target:
             raise ConfigError(f"method.terms ({', '.join(terms)}) need the target, which this method does not look at. Use method=dann.")
+        if target_class_weights == "estimated" and not self.needs_target:
+            raise ConfigError(
+                "method.target_class_weights=estimated needs the target, which this method does not look at. Use method=dann."
+            )
+        if not 0 <= target_class_weights_from <= 1:
+            raise ConfigError(f"method.target_class_weights_from must be at least 0 and at most 1, but is {target_class_weights_from}.")
         self.classifier = classifier
         self.make_optimizer = optimizer
         self.schedule = schedule
@@ -76,6 +88,9 @@ class Method(pl.LightningModule, ABC):
         self.batch_norm: BatchNormPolicy = batch_norm
         self.terms = TargetTerms(terms or {}, term_weights or {})
         self.terms.start(classifier)
+        self.class_proportions = (
+            ClassProportions(classifier.head.out_features, start=target_class_weights_from) if target_class_weights == "estimated" else None
+        )
         self.batches_done = 0
         self.total_batches = 1
 
@@ -137,7 +152,13 @@ class Method(pl.LightningModule, ABC):
         return losses
 
     def training_step(self, batch: DomainBatch, batch_idx: int) -> Tensor:
+        if self.class_proportions is not None:
+            batch = batch._replace(source=self.class_proportions.resample(batch.source, progress=self.progress))
         source, target = self.predict_domains(batch)
+        if self.class_proportions is not None and target is not None:
+            self.class_proportions.update(source.logits, batch.source.labels, target.logits)
+            weights = self.class_proportions.weights()
+            self.log_dict({"label_shift/max_weight": weights.max(), "label_shift/min_weight": weights.min()})
         self.train_adversary(batch, source, target)
         losses = self.losses(batch, source, target) | self.term_losses(batch, target)
         total = torch.stack(list(losses.values())).sum()
