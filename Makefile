@@ -8,11 +8,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow train sweep dashboard benchmark lint format types clean
+.PHONY: help install demo test test-slow train sweep dashboard benchmark benchmark-methods benchmark-mnist-m lint format types clean
 
 help: ## Lists the targets
 	@echo "make TARGET, where TARGET is one of"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## Creates .venv with the versions of requirements.txt, if it is not up to date
 
@@ -55,6 +55,12 @@ dashboard: $(STAMP) ## Shows the curves and pictures of outputs/ in TensorBoard
 
 benchmark: $(STAMP) ## Compares the speed of dann with the same algorithm as a bare torch loop
 	@$(BIN)/python benchmarks/overhead.py $(ARGS)
+
+benchmark-methods: $(STAMP) ## Compares all methods on the default data over seeds; a second call goes on
+	@$(BIN)/python benchmarks/methods.py methods --top-seeds 5 $(ARGS)
+
+benchmark-mnist-m: $(STAMP) ## Compares methods on MNIST to MNIST-M: make benchmark-mnist-m ARGS="trainer=gpu"
+	@$(BIN)/python benchmarks/methods.py mnist_m $(ARGS)
 
 lint: $(STAMP) ## Checks style and format
 	@$(BIN)/ruff check .

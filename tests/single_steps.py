@@ -2,11 +2,14 @@
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from acclimate.methods.base import Method
 from acclimate.nn.backbones import Backbone
@@ -26,7 +29,7 @@ class Objectives(NamedTuple):
     Args:
         losses: By name, as the method names them.
         classifier: What the backbone, the bottleneck and the head minimise.
-        added: What the method's own networks minimise; None without such.
+        added: What the method's own networks minimise; None without such, or where the algorithm has trained them itself.
     """
 
     losses: dict[str, Tensor]
@@ -48,6 +51,15 @@ def tiny_batch(num_source: int = 7, num_target: int = 4) -> DomainBatch:
     return DomainBatch(Labelled(source, torch.arange(num_source) % NUM_CLASSES), Unlabelled([target]))
 
 
+def two_views(num_source: int = 7, num_target: int = 4) -> DomainBatch:
+    """A tiny batch with a second view of the target for terms that compare two."""
+    batch = tiny_batch(num_source, num_target)
+    generator = torch.Generator().manual_seed(2)
+    strong = torch.rand(num_target, 3, 8, 8, generator=generator, dtype=torch.float64)
+    assert batch.target is not None
+    return batch._replace(target=Unlabelled([*batch.target.views, strong]))
+
+
 def tiny_method(make: Callable[..., Method], *, progress: float = 0.5, **options: Any) -> Method:
     """A method in training, so far as `progress` says; its `logged` holds what it logs."""
     torch.manual_seed(0)
@@ -62,21 +74,49 @@ def tiny_method(make: Callable[..., Method], *, progress: float = 0.5, **options
     return method
 
 
+def descend(loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
+    """A step of an algorithm that takes several, at the rate of all."""
+    chosen = list(parameters)
+    gradients = torch.autograd.grad(loss, chosen)
+    with torch.no_grad():
+        for parameter, gradient in zip(chosen, gradients, strict=True):
+            parameter.sub_(RATE * gradient)
+
+
+def attach_optimizer(method: Method, *, accumulate: int = 1, clip: float | None = None, clip_by: str | None = None) -> Optimizer:
+    """Gives the method an optimizer, and of a trainer only what its extra steps look at."""
+    optimizer: Optimizer = method.configure_optimizers()["optimizer"]
+    method.trainer = SimpleNamespace(
+        accumulate_grad_batches=accumulate,
+        gradient_clip_val=clip,
+        gradient_clip_algorithm=clip_by,
+        precision_plugin=Precision(),
+        strategy=SimpleNamespace(reduce=lambda gradient, **_: gradient),
+        optimizers=[optimizer],
+    )
+    return optimizer
+
+
 def assert_same_step(method: Method, batch: DomainBatch, algorithm: Callable[[Method, DomainBatch], Objectives]) -> None:
-    """Trains the method for a step, and a copy of its networks with what the algorithm minimises; losses and weights must be equal."""
+    """Trains the method for a batch, and a copy of its networks with what the algorithm minimises; losses and weights must be equal.
+
+    An algorithm that alternates takes its earlier steps on the copy by itself and returns what the last one minimises.
+    """
     twin = copy.deepcopy(method)
     objectives = algorithm(twin, batch)
     inside = list(twin.classifier.parameters())
     added = [parameter for name, parameter in twin.named_parameters() if not name.startswith("classifier.")]
-    assert bool(added) == (objectives.added is not None)
     gradients = [*torch.autograd.grad(objectives.classifier, inside, retain_graph=True)]
-    gradients += torch.autograd.grad(objectives.added, added) if added else []
+    if objectives.added is None:
+        added = []
+    else:
+        gradients += torch.autograd.grad(objectives.added, added)
     with torch.no_grad():
         for parameter, gradient in zip([*inside, *added], gradients, strict=True):
             parameter.sub_(RATE * gradient)
 
     before = copy.deepcopy(method.state_dict())
-    optimizer = method.configure_optimizers()["optimizer"]
+    optimizer = attach_optimizer(method)
     method.training_step(batch, 0).backward()
     optimizer.step()
     assert {f"loss/{name}": loss.item() for name, loss in objectives.losses.items()}.keys() == {

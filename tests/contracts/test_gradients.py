@@ -6,6 +6,7 @@ from pytorch_lightning.callbacks import Callback
 from small_runs import METHODS, build_method, compose, losses_by_name
 
 from acclimate import run
+from acclimate.errors import ConfigError
 
 # Parameters that no gradient reaches, each for a reason.
 CANCELLED_BY_BATCH_NORM = {"classifier.bottleneck.0.bias"}
@@ -16,6 +17,8 @@ NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {}
 UNTRAINED: dict[str, tuple[str, ...]] = {
     # It is confident of nothing.
     "fixmatch": ("method.terms.fixmatch.threshold=0",),
+    "mean_teacher": ("method.terms.mean_teacher.threshold=0",),
+    "pseudo_label": ("method.terms.pseudo_label.threshold=0",),
 }
 
 
@@ -70,6 +73,31 @@ def test_every_loss_but_the_task_s_aligns_the_backbone(archives, tmp_path, metho
         assert any(gradient is not None and gradient.any() for gradient in gradients), name
 
 
+class OtherTarget(Callback):
+    """Puts the negatives of the target images in their place."""
+
+    def on_train_batch_start(self, trainer, method, batch, number):
+        if batch.target is not None:
+            batch.target.views[:] = [255 - view for view in batch.target.views]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_backbone_depends_on_the_target_if_and_only_if_the_method_looks_at_it(archives, tmp_path, method):
+    """Also in methods whose extra steps, and not their losses, see the target."""
+    backbones = []
+    for name, callbacks in (("as_it_is", []), ("other", [OtherTarget()])):
+        # Joint batch norm would let target images change the features of the source. One step of ten, half way, where no ramp is zero.
+        options = (*PLAIN, "optimizer.lr=0.1", "method.batch_norm=separate", "trainer.max_steps=10", "callbacks={}")
+        parts = run.build(compose(tmp_path / name, *archives, f"method={method}", *options))
+        parts.trainer.callbacks[:0] = [*callbacks, Step()]
+        parts.method.batches_done = 5
+        parts.trainer.fit(parts.method, parts.data)
+        assert parts.method.batches_done == 6
+        backbones.append(list(parts.method.classifier.backbone.parameters()))
+    is_same = all(torch.equal(first, second) for first, second in zip(*backbones, strict=True))
+    assert is_same != parts.method.needs_target
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_loss_is_a_finite_scalar(archives, tmp_path, method):
     parts, batch = build_method(compose(tmp_path, *archives, f"method={method}"))
@@ -86,3 +114,27 @@ def test_linear_probe_leaves_the_backbone_and_its_statistics_alone(archives, tmp
     after = parts.method.classifier.backbone.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert not torch.equal(head, parts.method.classifier.head.weight)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_what_is_behind_a_frozen_backbone(archives, tmp_path, method):
+    """Also of linear_probe and fine_tune: their own backbone rate does not thaw it."""
+    frozen = ("model.freeze=backbone", "model.bottleneck=8", "trainer.max_steps=3", "callbacks={}")
+    parts = run.build(compose(tmp_path, *archives, f"method={method}", *frozen))
+    classifier = parts.method.classifier
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    parts.trainer.fit(parts.method, parts.data)
+    moved = {name for name, value in classifier.state_dict().items() if not torch.equal(value, before[name])}
+    assert not {name for name in moved if name.startswith("backbone.")}
+    assert {"bottleneck.0.weight", "head.weight"} <= moved
+
+
+@pytest.mark.parametrize("method", ["dann", "dan", "mcd"])
+def test_alignment_of_features_that_cannot_move_is_refused(archives, tmp_path, method):
+    with pytest.raises(ConfigError, match=r"backbone is frozen .* model\.bottleneck=256"):
+        run.build(compose(tmp_path, *archives, f"method={method}", "model.freeze=backbone", "model.bottleneck=null"))
+
+
+def test_terms_alone_train_the_head_behind_a_frozen_backbone(archives, tmp_path):
+    parts = run.build(compose(tmp_path, *archives, "method=mcc", "model.freeze=backbone", "model.bottleneck=null"))
+    assert [group["name"] for group in parts.method.parameter_groups()] == ["head"]

@@ -3,7 +3,7 @@ import torch
 
 from acclimate.data.views import View
 
-RANDOM_VIEWS = ["shift", "crop_flip", "strong"]
+RANDOM_VIEWS = ["shift", "crop_flip", "strong", "strong_crop_flip"]
 
 
 def noise(*shape, seed=0):
@@ -73,3 +73,12 @@ def test_crop_flip_mirrors_about_half_of_the_images():
     views = View("crop_flip", image_size=16).look(ramp, range(200)).int()
     mirrored = (views[:, 0, 0, 0] > views[:, 0, 0, -1]).float().mean()
     assert 0.35 < mirrored < 0.65
+
+
+@pytest.mark.parametrize(("name", "share"), [("strong", 0.0), ("strong_crop_flip", 0.5)])
+def test_only_strong_views_of_photographs_are_mirrored(name, share):
+    # Dark to bright from left to right; the few that are solarised change the order too.
+    ramp = (torch.arange(32) * 5).to(torch.uint8).expand(200, 3, 32, 32)
+    views = View(name, image_size=32).look(ramp, range(200)).float()
+    reversed_order = views[..., 8:24, 20:26].mean(dim=(1, 2, 3)) < views[..., 8:24, 6:12].mean(dim=(1, 2, 3))
+    assert reversed_order.float().mean().item() == pytest.approx(share, abs=0.1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from acclimate.losses.adversarial import certainty_weights, domain_accuracy, domain_confusion
+from acclimate.losses.adversarial import certainty_weights, domain_accuracy, domain_confusion, inverted_labels
 
 
 def random_logits(*shape):
@@ -80,3 +80,30 @@ def test_domain_without_a_row_is_refused(num_source):
 def test_two_logits_for_a_sample_are_refused():
     with pytest.raises(ValueError, match="one logit per sample"):
         domain_confusion(torch.zeros(4, 2), num_source=2)
+
+
+def test_inverted_labels_by_hand():
+    # Taken for source with 1/2 and 1/4.
+    assert inverted_labels(torch.tensor([[0.0], [-math.log(3)]])).item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+
+
+def test_inverted_labels_are_binary_cross_entropy_with_the_label_of_the_source():
+    logits = random_logits(6)
+    torch.testing.assert_close(inverted_labels(logits), F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits)))
+    torch.testing.assert_close(inverted_labels(logits.flip(0)[:, None]), inverted_labels(logits))
+    assert torch.autograd.gradcheck(inverted_labels, random_logits(5, 1).requires_grad_())
+
+
+def test_inverted_labels_teach_most_where_the_discriminator_is_sure_and_right():
+    logits = torch.tensor([-1e4, 0.0, 1e4]).bfloat16().requires_grad_()
+    loss = inverted_labels(logits)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx((1e4 + math.log(2)) / 3, rel=1e-2)
+    assert logits.grad.tolist() == pytest.approx([-1 / 3, -1 / 6, 0.0], rel=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (0, 1), (2, 1, 1), ()])
+def test_inverted_labels_want_one_logit_for_each_sample(shape):
+    with pytest.raises(ValueError, match="one logit per sample"):
+        inverted_labels(torch.zeros(shape))

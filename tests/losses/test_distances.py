@@ -21,9 +21,10 @@ def test_moving_both_sets_changes_nothing():
 
 
 def test_close_rows_keep_their_digits_far_from_the_origin():
-    # 1000.5 and 1000.25 are exact in float32; products of a million leave nothing of a sixteenth.
-    first, second = torch.full((30, 1), 1000.5), torch.full((30, 1), 1000.25)
-    assert squared_distances(first, second).unique().tolist() == [0.0625]
+    # Sixteenths beside 1000 are exact in float32, but not beside its square.
+    first, second = (1000 + (random_rows(30, 5) * 4).round() / 16 for _ in range(2))
+    second = second.flip(0)
+    torch.testing.assert_close(squared_distances(first.float(), second.float()).double(), squared_distances(first, second))
 
 
 def test_gradient_is_the_numerical_one_also_where_rows_coincide():

@@ -146,6 +146,11 @@ def test_bf16_features_of_ten_thousand_give_finite_values_and_gradients(discrepa
     assert features.grad.isfinite().all()
 
 
+def test_bandwidths_of_half_precision_are_computed_in_single():
+    source, target = random_features(7, 6).bfloat16(), random_features(4, 6, seed=1).bfloat16()
+    assert torch.equal(bandwidth_family(source, target, factors=FAMILY), bandwidth_family(source.float(), target.float(), factors=FAMILY))
+
+
 @pytest.mark.parametrize("discrepancy", DISCREPANCIES)
 def test_autocast_changes_nothing(discrepancy):
     source, target = random_features(7, 6).float(), random_features(4, 6, seed=1).float()

@@ -57,6 +57,11 @@ def test_bf16_values_of_ten_thousand_give_finite_costs_and_gradients(sign):
     assert all(value.grad.isfinite().all() for value in values)
 
 
+def test_costs_of_half_precision_are_computed_in_single():
+    values = [value.bfloat16() for value in (random_values(3, 2), random_values(4, 2, seed=1), random_values(4, 3, seed=2))]
+    assert torch.equal(costs(*values), costs(*[value.float() for value in values]))
+
+
 @pytest.mark.parametrize("wrong", ["labels", "logits"])
 def test_every_sample_needs_its_label_or_logits(wrong):
     source = torch.zeros(2 if wrong == "labels" else 3, 2)

@@ -1,5 +1,6 @@
 """Digits 0 to 9, rendered from the fonts that come with matplotlib."""
 
+import functools
 from pathlib import Path
 
 import matplotlib
@@ -45,6 +46,7 @@ EXTENT = (0.8, 1.05)
 BLUR = (0.3, 1.6)
 
 
+@functools.cache
 def draw_glyph(font: str, digit: int, stroke_change: int) -> Tensor:
     """One digit, white on black, that touches the frame on all four sides; shape (GLYPH_SIZE, GLYPH_SIZE), in [0, 1]."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"

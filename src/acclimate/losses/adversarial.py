@@ -40,6 +40,31 @@ def domain_confusion(logits: Tensor, *, num_source: int, weights: Tensor | None 
     return 0.5 * ((source_weights * source).sum() / source_weights.sum() + (target_weights * target).sum() / target_weights.sum())
 
 
+def inverted_labels(logits: Tensor) -> Tensor:
+    """Binary cross-entropy of target samples that are labelled as source: low where the discriminator is deceived.
+
+    The generator's loss of Goodfellow et al., "Generative Adversarial Networks", NeurIPS 2014, which Tzeng et al.,
+    "Adversarial Discriminative Domain Adaptation", CVPR 2017, use for the features. Unlike the reversed loss of
+    `domain_confusion` its gradient is largest where the discriminator is right, so one that wins early still teaches.
+
+    Args:
+        logits: What the discriminator says of the target, shape (N, 1) or (N,), N at least 1; positive means source.
+            Not probabilities. Computed in float32 at least.
+
+    Returns:
+        A scalar of at least 0; log 2 ≈ 0.6931 where the discriminator knows nothing.
+
+    Raises:
+        ValueError: If there is no row, or there is more than one logit per sample.
+
+    >>> float(inverted_labels(torch.zeros(4, 1))).__round__(4)
+    0.6931
+    """
+    if logits.numel() == 0 or logits.shape not in {(logits.numel(),), (logits.numel(), 1)}:
+        raise ValueError(f"Expected one logit per sample, shape (N, 1) or (N,), N at least 1, but got {tuple(logits.shape)}.")
+    return F.softplus(-(logits if logits.dtype == torch.float64 else logits.float())).mean()
+
+
 def certainty_weights(logits: Tensor) -> Tensor:
     """1 + exp(-entropy) of each prediction: certain samples count more.
 

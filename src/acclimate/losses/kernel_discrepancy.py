@@ -51,7 +51,7 @@ def maximum_mean_discrepancy(source: Tensor, target: Tensor, *, bandwidths: Sequ
         bandwidths: Kernel widths, in the units of the features; each gives exp(-distance² / (2 · width²)).
 
     Returns:
-        A scalar below 2 that differentiates with respect to both sets.
+        A scalar of at most 2 that differentiates with respect to both sets.
 
     Raises:
         ValueError: If a set has fewer than two rows, or the widths are empty or not positive.
@@ -78,7 +78,7 @@ def joint_maximum_mean_discrepancy(
         bandwidths: Kernel widths for each layer, in its units.
 
     Returns:
-        A scalar below 2 that differentiates with respect to all activations.
+        A scalar of at most 2 that differentiates with respect to all activations.
 
     Raises:
         ValueError: If a domain has fewer than two samples, the layers do not match, or widths are empty or not positive.

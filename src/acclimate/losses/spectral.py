@@ -34,4 +34,5 @@ def spectral_penalty(features: Tensor, *, num_values: int = 1) -> Tensor:
         raise ValueError(f"num_values must be from 1 to min(N, D) = {min(features.shape)}, but is {num_values}.")
     # Singular values exist in float32 and float64 only.
     values = torch.linalg.svdvals(features if features.dtype == torch.float64 else features.float())
-    return values[:num_values].square().sum()
+    penalty: Tensor = values[:num_values].square().sum()
+    return penalty

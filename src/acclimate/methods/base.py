@@ -115,15 +115,17 @@ class Method(pl.LightningModule, ABC):
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise ConfigError("This method takes several steps for a batch and cannot accumulate: set trainer.accumulate_grad_batches=1.")
-        chosen = list(parameters)
-        for parameter, gradient in zip(chosen, torch.autograd.grad(loss, chosen), strict=True):
-            # Lightning averages over devices only what it sees of a step.
-            parameter.grad = self.trainer.strategy.reduce(gradient, reduce_op="mean")
-        if self.trainer.gradient_clip_val:
-            nn.utils.clip_grad_norm_(chosen, float(self.trainer.gradient_clip_val))
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
-        # Parameters without a gradient stay as they are, and so does what the optimizer remembers of them.
+        chosen = list(parameters)
+        gradients = torch.autograd.grad(loss, chosen)
+        # Parameters without a gradient stay as they are, and so does what the optimizer remembers of them. Those of the
+        # step before are still there: Lightning clears them only after the training_step that follows.
+        optimizer.zero_grad()
+        for parameter, gradient in zip(chosen, gradients, strict=True):
+            # Lightning averages over devices only what it sees of a step.
+            parameter.grad = self.trainer.strategy.reduce(gradient, reduce_op="mean")
+        self.clip_gradients(optimizer)
         optimizer.step()
         optimizer.zero_grad()
         # Under autocast, passes that follow would use copies of the weights from before the step.

@@ -39,7 +39,7 @@ class Mdd(Method):
         classifier: Classifier,
         *,
         margin: float = 4.0,
-        max_reversal: float = 0.1,
+        max_reversal: float = 0.2,
         steepness: float = 10.0,
         adversary_width: int = 256,
         **common: Any,

@@ -1,0 +1,32 @@
+"""How much two classifiers contradict each other."""
+
+import torch
+from torch import Tensor
+
+
+def classifier_discrepancy(logits: Tensor, other_logits: Tensor) -> Tensor:
+    """The mean absolute difference between the probabilities of two classifiers.
+
+    Saito et al., "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation", CVPR 2018: the mean is taken over
+    samples and over classes.
+
+    Args:
+        logits: Of one classifier, shape (N, K), N at least 1. Computed in float32 at least.
+        other_logits: Of the other, same shape.
+
+    Returns:
+        A scalar in [0, 2 / K]: 0 where both say the same, 2 / K where both are certain of different classes.
+
+    Raises:
+        ValueError: If the shapes differ or are not (N, K).
+
+    >>> float(classifier_discrepancy(torch.tensor([[1e4, 0.0]]), torch.tensor([[0.0, 0.0]])))
+    0.5
+    """
+    if logits.shape != other_logits.shape or logits.ndim != 2 or logits.numel() == 0:
+        raise ValueError(f"Expected two matrices of one shape (N, K), but got {tuple(logits.shape)} and {tuple(other_logits.shape)}.")
+    return (_probabilities(logits) - _probabilities(other_logits)).abs().mean()
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)

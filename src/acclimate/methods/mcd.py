@@ -1,0 +1,93 @@
+"""Maximum classifier discrepancy (MCD)."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.classifier_discrepancy import classifier_discrepancy
+from acclimate.methods.base import Method
+from acclimate.nn.batch_norm import fixed_statistics
+from acclimate.nn.classifier import Classifier
+from acclimate.types import DomainBatch, Prediction
+
+
+class Mcd(Method):
+    """Two heads look for target samples that they can disagree on, and the features move these to where both agree.
+
+    Saito et al., "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation", CVPR 2018. Its three steps for a
+    batch, here in the order B, C, A, which is the same cycle begun at another place:
+
+    - A, all: classification of the source with both heads;
+    - B, the heads: the same, minus the discrepancy of the heads on the target;
+    - C, the features, several times: the discrepancy.
+
+    The heads are linear, whatever has more layers belongs to the features. Evaluation uses the classifier's own head: the
+    paper also reports the ensemble of both, but that would be another model than the one that is exported.
+
+    Each pass normalises what `batch_norm` says: under `separate` each domain by itself, as in the published code, under
+    `joint` both together, for which C then needs the source as well. Only the pass of A moves the running statistics.
+
+    Args:
+        classifier: What is trained; its head is the first of the two.
+        num_feature_steps: How often C is taken for a batch, at least 1.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    def __init__(self, classifier: Classifier, *, num_feature_steps: int = 4, **common: Any) -> None:
+        super().__init__(classifier, **common)
+        if num_feature_steps < 1:
+            raise ConfigError(f"method.num_feature_steps must be at least 1, but is {num_feature_steps}.")
+        self.num_feature_steps = num_feature_steps
+        # Initialised by itself: equal heads would stay equal.
+        self.second_head = nn.Linear(classifier.num_features, classifier.head.out_features)
+
+    def training_step(self, batch: DomainBatch, batch_idx: int) -> Tensor:
+        with fixed_statistics(self.classifier):
+            self.train_adversaries(batch)
+        return super().training_step(batch, batch_idx)
+
+    def train_adversaries(self, batch: DomainBatch) -> None:
+        """The steps B and C."""
+        heads = [*self.classifier.head.parameters(), *self.second_head.parameters()]
+        is_head = {id(parameter) for parameter in heads}
+        features = [p for p in self.classifier.parameters() if p.requires_grad and id(p) not in is_head]
+        source, target = self.predict_domains(batch)
+        assert target is not None
+        classification = sum(self.classifications(source.features.detach(), batch.source.labels))
+        self.extra_step(classification - self.discrepancy(target.features.detach()), heads)
+        for step in range(self.num_feature_steps):
+            # B did not touch the features, so its pass serves the first step.
+            target_features = target.features if step == 0 else self.target_features(batch)
+            discrepancy = self.discrepancy(target_features)
+            if step == 0:
+                self.log("adaptation/discrepancy", discrepancy.detach())
+            self.extra_step(discrepancy, features)
+
+    def classifications(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The cross-entropy of both heads."""
+        return F.cross_entropy(self.classifier.head(features), labels), F.cross_entropy(self.second_head(features), labels)
+
+    def discrepancy(self, features: Tensor) -> Tensor:
+        """How much the heads contradict each other."""
+        return classifier_discrepancy(self.classifier.head(features), self.second_head(features))
+
+    def target_features(self, batch: DomainBatch) -> Tensor:
+        """Features of the target, normalised as in training; only `joint` needs a pass of the source for that."""
+        assert batch.target is not None
+        if self.batch_norm == "joint":
+            _, target = self.predict_domains(batch)
+            assert target is not None
+            return target.features
+        prediction: Prediction = self.classifier(batch.target.views[0])
+        return prediction.features
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "second_classification": F.cross_entropy(self.second_head(source.features), batch.source.labels),
+        }

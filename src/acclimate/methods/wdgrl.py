@@ -1,0 +1,76 @@
+"""Wasserstein distance guided representation learning (WDGRL)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.wasserstein import gradient_penalty, interpolates, wasserstein_estimate
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.critic import DomainCritic
+from acclimate.nn.fixed_weights import call_with_fixed_weights
+from acclimate.types import DomainBatch, Prediction
+
+
+class Wdgrl(Method):
+    """The features minimise the Wasserstein distance between the domains, which a critic estimates anew for every batch.
+
+    Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI 2018, Algorithm 1: for
+    each batch several steps of the critic on fixed features, then one of the classifier against the critic. The critic's
+    slope is kept near 1 at the features of both domains and at points between them.
+
+    Args:
+        classifier: What is trained.
+        wasserstein_weight: λ, what the estimated distance is multiplied with, at least 0.
+        num_critic_steps: Steps of the critic for a batch, at least 1.
+        penalty_weight: γ, what the penalty on the critic's slope is multiplied with, at least 0.
+        critic_width: Units in the hidden layer of the critic.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        wasserstein_weight: float = 1.0,
+        num_critic_steps: int = 5,
+        penalty_weight: float = 10.0,
+        critic_width: int = 100,
+        **common: Any,
+    ) -> None:
+        super().__init__(classifier, **common)
+        for name, value in (("wasserstein_weight", wasserstein_weight), ("penalty_weight", penalty_weight)):
+            if value < 0:
+                raise ConfigError(f"method.{name} must be at least 0, but is {value}.")
+        if num_critic_steps < 1:
+            raise ConfigError(f"method.num_critic_steps must be at least 1, but is {num_critic_steps}.")
+        self.wasserstein_weight = wasserstein_weight
+        self.num_critic_steps = num_critic_steps
+        self.penalty_weight = penalty_weight
+        self.critic = DomainCritic(classifier.num_features, width=critic_width)
+
+    def train_adversary(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> None:
+        assert target is not None
+        features, target_features = source.features.detach(), target.features.detach()
+        for _ in range(self.num_critic_steps):
+            positions = torch.rand(max(len(features), len(target_features)), device=features.device)
+            between = interpolates(features, target_features, positions=positions)
+            distance = wasserstein_estimate(self.critic(features), self.critic(target_features))
+            penalty = gradient_penalty(self.critic, torch.cat([features, target_features, between]))
+            self.extra_step(self.penalty_weight * penalty - distance, self.critic.parameters())
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        source_scores, target_scores = (call_with_fixed_weights(self.critic, domain.features) for domain in (source, target))
+        distance = wasserstein_estimate(source_scores, target_scores)
+        self.log("adaptation/wasserstein_distance", distance.detach())
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "wasserstein": self.wasserstein_weight * distance,
+        }

@@ -1,0 +1,63 @@
+"""A method of one's own is one Python file and one YAML, outside of the package."""
+
+import json
+import sys
+
+import pytest
+from small_runs import SMALL
+
+from acclimate import cli
+
+MEANS = """
+from torch.nn import functional as F
+
+from acclimate.methods.base import Method
+
+
+class Means(Method):
+    def __init__(self, classifier, *, weight=1.0, **common):
+        super().__init__(classifier, **common)
+        self.weight = weight
+
+    def losses(self, batch, source, target):
+        difference = source.features.mean(dim=0) - target.features.mean(dim=0)
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "means": self.weight * difference.square().sum(),
+        }
+"""
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, archives):
+    """`acclimate train` with a folder of one's own that holds two files."""
+    mine = tmp_path / "mine"
+    (mine / "method").mkdir(parents=True)
+    (mine / "toy_means.py").write_text(MEANS)
+    (mine / "method" / "means.yaml").write_text("_target_: toy_means.Means\nweight: 0.5\n")
+    monkeypatch.syspath_prepend(mine)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def call(*overrides):
+        words = ["train", "--config-dir", str(mine), "method=means", *archives, *SMALL, "trainer.max_epochs=1", *overrides]
+        monkeypatch.setattr(sys, "argv", ["acclimate", *words, f"hydra.run.dir={tmp_path / 'run'}"])
+        cli.main()
+        return json.loads((tmp_path / "run" / "metrics.json").read_text())
+
+    return call
+
+
+def test_two_files_make_a_method(command):
+    assert command()["train/steps"] == 5
+
+
+def test_terms_join_it_without_a_change(command, tmp_path):
+    command("+terms=mcc", "+trainer.deterministic=true")
+    assert "loss/mcc" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_its_keys_are_checked_like_those_of_the_package(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command("method.wieght=1")
+    assert stop.value.code == 2
+    assert "method.wieght: Means has no such key. Did you mean weight?" in capsys.readouterr().err
