@@ -25,6 +25,13 @@ def test_target_labels_change_neither_weights_nor_selection(archives, tmp_path, 
         assert differences(expected, found) == [], tamper
 
 
+def test_target_labels_change_no_estimate_of_the_target_s_classes(archives, tmp_path):
+    options = ("method=dann", "method.target_class_weights=estimated", "data.source_sampling=balanced")
+    expected = train_tampered(tmp_path / "nothing", archives, "nothing", *options)
+    for tamper in ("permute", "replace", "remove"):
+        assert differences(expected, train_tampered(tmp_path / tamper, archives, tamper, *options)) == [], tamper
+
+
 def test_oracle_does_look_at_them(archives, tmp_path):
     oracle = ("method=dann", "selection=oracle", "data.val_fraction=0.5", "trainer.max_epochs=12", "optimizer.lr=0.01")
     expected, *_ = train_tampered(tmp_path / "nothing", archives, "nothing", *oracle)
