@@ -5,6 +5,7 @@ import torch
 from small_runs import METHODS, compose, differences, trained_state
 
 from acclimate import run
+from acclimate.config import group_options
 from acclimate.data.arrays import Arrays
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
@@ -30,6 +31,15 @@ def test_target_labels_change_no_estimate_of_the_target_s_classes(archives, tmp_
     expected = train_tampered(tmp_path / "nothing", archives, "nothing", *options)
     for tamper in ("permute", "replace", "remove"):
         assert differences(expected, train_tampered(tmp_path / tamper, archives, tamper, *options)) == [], tamper
+
+
+@pytest.mark.parametrize("selection", [name for name in group_options("selection") if name != "oracle"])
+def test_target_labels_change_no_selection(archives, tmp_path, selection):
+    choices = ("method=dann", f"selection={selection}")
+    expected = train_tampered(tmp_path / "nothing", archives, "nothing", *choices)
+    for tamper in ("permute", "replace", "remove"):
+        found = train_tampered(tmp_path / tamper, archives, tamper, *choices)
+        assert differences(expected, found) == [], tamper
 
 
 def test_oracle_does_look_at_them(archives, tmp_path):

@@ -43,7 +43,7 @@ def domain_confusion(logits: Tensor, *, num_source: int, weights: Tensor | None 
 def inverted_labels(logits: Tensor) -> Tensor:
     """Binary cross-entropy of target samples that are labelled as source: low where the discriminator is deceived.
 
-    The generator's loss of Goodfellow et al., "Generative Adversarial Networks", NeurIPS 2014, which Tzeng et al.,
+    The generator's loss of Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, which Tzeng et al.,
     "Adversarial Discriminative Domain Adaptation", CVPR 2017, use for the features. Unlike the reversed loss of
     `domain_confusion` its gradient is largest where the discriminator is right, so one that wins early still teaches.
 

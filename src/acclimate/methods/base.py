@@ -104,6 +104,9 @@ class Method(pl.LightningModule, ABC):
             target: Predictions for the target's first view; None only where `needs_target` is False.
         """
 
+    def take_turns(self, batch: DomainBatch) -> None:
+        """What a method that alternates does before the predictions that its losses are given: passes and `extra_step`s of its own."""
+
     def train_adversary(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> None:
         """What a method that alternates does between its predictions and its losses: `extra_step`s of its own networks."""
 
@@ -156,6 +159,7 @@ class Method(pl.LightningModule, ABC):
     def training_step(self, batch: DomainBatch, batch_idx: int) -> Tensor:
         if self.class_proportions is not None:
             batch = batch._replace(source=self.class_proportions.resample(batch.source, progress=self.progress))
+        self.take_turns(batch)
         source, target = self.predict_domains(batch)
         if self.class_proportions is not None and target is not None:
             self.class_proportions.update(source.logits, batch.source.labels, target.logits)

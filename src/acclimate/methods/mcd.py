@@ -23,8 +23,8 @@ class Mcd(Method):
     - B, the heads: the same, minus the discrepancy of the heads on the target;
     - C, the features, several times: the discrepancy.
 
-    The heads are linear, whatever has more layers belongs to the features. Evaluation uses the classifier's own head: the
-    paper also reports the ensemble of both, but that would be another model than the one that is exported.
+    Both heads are linear. Evaluation uses the classifier's own: the published code also reports the ensemble of both, but that
+    would be another model than the one that is exported.
 
     Each pass normalises what `batch_norm` says: under `separate` each domain by itself, as in the published code, under
     `joint` both together, for which C then needs the source as well. Only the pass of A moves the running statistics.
@@ -46,10 +46,9 @@ class Mcd(Method):
         # Initialised by itself: equal heads would stay equal.
         self.second_head = nn.Linear(classifier.num_features, classifier.head.out_features)
 
-    def training_step(self, batch: DomainBatch, batch_idx: int) -> Tensor:
+    def take_turns(self, batch: DomainBatch) -> None:
         with fixed_statistics(self.classifier):
             self.train_adversaries(batch)
-        return super().training_step(batch, batch_idx)
 
     def train_adversaries(self, batch: DomainBatch) -> None:
         """The steps B and C."""

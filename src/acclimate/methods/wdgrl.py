@@ -18,7 +18,7 @@ from acclimate.types import DomainBatch, Prediction
 class Wdgrl(Method):
     """The features minimise the Wasserstein distance between the domains, which a critic estimates anew for every batch.
 
-    Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI 2018, Algorithm 1: for
+    Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI 2018: for
     each batch several steps of the critic on fixed features, then one of the classifier against the critic. The critic's
     slope is kept near 1 at the features of both domains and at points between them.
 
@@ -38,7 +38,7 @@ class Wdgrl(Method):
         self,
         classifier: Classifier,
         *,
-        wasserstein_weight: float = 1.0,
+        wasserstein_weight: float = 0.1,
         num_critic_steps: int = 5,
         penalty_weight: float = 10.0,
         critic_width: int = 100,

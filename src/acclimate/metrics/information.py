@@ -1,4 +1,4 @@
-"""Information maximisation as a score."""
+"""Certainty and diversity of the predictions on the target, and both in one score."""
 
 import torch
 from torch import Tensor
@@ -37,3 +37,29 @@ class Information(TargetScore):
     def compute(self) -> Tensor:
         mean = self.probabilities / self.total
         return (entropy(mean.log()) - self.entropies / self.total).float()
+
+
+class TargetEntropy(Information):
+    """The negative mean entropy of the predictions on target images, in nats, in [-log K, 0].
+
+    As a score in Morerio et al., "Minimal-Entropy Correlation Alignment for Unsupervised Deep Domain Adaptation",
+    ICLR 2018. Blind to collapse: a model that gives one class to every image gets the best value.
+    """
+
+    name = "target_entropy"
+
+    def compute(self) -> Tensor:
+        return -(self.entropies / self.total).float()
+
+
+class Diversity(Information):
+    """The entropy of the mean prediction on target images, in nats, in [0, log K].
+
+    The first term of `Information`. Highest when all classes are predicted equally often, which also a model does that
+    knows nothing, and which is wrong where the target's classes are not equally frequent.
+    """
+
+    name = "diversity"
+
+    def compute(self) -> Tensor:
+        return entropy((self.probabilities / self.total).log()).float()
