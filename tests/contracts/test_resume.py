@@ -111,6 +111,12 @@ def test_stop_of_a_run_with_balanced_classes_changes_nothing(assert_stop_changes
     assert_stop_changes_nothing(overrides, ("on_train_batch_end", 7))
 
 
+@pytest.mark.parametrize("method", ["dann", "mcc"])
+def test_stop_of_a_run_that_estimates_the_target_s_classes_changes_nothing(assert_stop_changes_nothing, method):
+    overrides = (f"method={method}", *RANDOM, *THREE_EPOCHS, "method.target_class_weights=estimated", "data.num_workers=2")
+    assert_stop_changes_nothing(overrides, ("on_train_batch_end", 1), ("on_train_batch_end", 7))
+
+
 def test_early_stopping_counts_on_after_a_stop(assert_stop_changes_nothing):
     patient = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100")
     overrides = ("method=dann", *patient, "trainer.max_epochs=5")

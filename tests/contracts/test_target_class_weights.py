@@ -41,7 +41,8 @@ def test_all_that_a_method_does_in_a_step_sees_the_source_in_the_target_s_propor
     trained.class_proportions.momentum = 0.9999
     trained.class_proportions.start = 0.0
     seen = {}
-    losses, train_adversary = trained.losses, trained.train_adversary
+    losses, train_adversary, take_turns = trained.losses, trained.train_adversary, trained.take_turns
+    trained.take_turns = lambda batch: seen.update(turns=batch) or take_turns(batch)
     trained.losses = lambda batch, *predictions: seen.update(losses=(batch, *predictions)) or losses(batch, *predictions)
     trained.train_adversary = lambda batch, *predictions: (
         seen.update(adversary=(batch, *predictions)) or train_adversary(batch, *predictions)
@@ -53,7 +54,7 @@ def test_all_that_a_method_does_in_a_step_sees_the_source_in_the_target_s_propor
     before = seen["given"].source
     counts, expected = batch.source.labels.bincount(minlength=3), before.labels.bincount(minlength=3) * torch.tensor([2.25, 0.75, 0.05])
     assert (counts - 12 * expected / expected.sum()).abs().max() <= 1
-    assert adversary_batch is batch
+    assert adversary_batch is seen["turns"] is batch
     assert len(source.logits) == len(batch.source.images) == 12
     assert len(target.logits) == 3
     # Every image that is left has the label that it came with.
@@ -94,6 +95,17 @@ def test_nothing_is_estimated_unless_asked_for(archives, tmp_path):
     parts, _ = build_method(compose(tmp_path, *archives, "method=dann"))
     assert parts.method.class_proportions is None
     assert not any("class_proportions" in name for name in parts.method.state_dict())
+
+
+def test_batches_stay_as_they_are_until_the_progress_that_is_asked_for(archives, tmp_path):
+    parts, batch = build_method(compose(tmp_path, *archives, "method=dann", ESTIMATED, "method.target_class_weights_from=0.6"))
+    make_believe(parts.method.class_proportions, [1.0, 0.0, 0.0])
+    seen = []
+    parts.method.take_turns = lambda batch: seen.append(batch.source)
+    parts.method.training_step(batch, 0)
+    parts.method.training_step(batch, 1)
+    assert parts.method.progress == 0.7
+    assert [source is batch.source for source in seen] == [True, False]
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - set(ADAPTING)))

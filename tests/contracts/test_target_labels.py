@@ -26,6 +26,13 @@ def test_target_labels_change_neither_weights_nor_selection(archives, tmp_path, 
         assert differences(expected, found) == [], tamper
 
 
+def test_target_labels_change_no_estimate_of_the_target_s_classes(archives, tmp_path):
+    options = ("method=dann", "method.target_class_weights=estimated", "data.source_sampling=balanced")
+    expected = train_tampered(tmp_path / "nothing", archives, "nothing", *options)
+    for tamper in ("permute", "replace", "remove"):
+        assert differences(expected, train_tampered(tmp_path / tamper, archives, tamper, *options)) == [], tamper
+
+
 @pytest.mark.parametrize("selection", [name for name in group_options("selection") if name != "oracle"])
 def test_target_labels_change_no_selection(archives, tmp_path, selection):
     choices = ("method=dann", f"selection={selection}")
