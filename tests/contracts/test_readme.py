@@ -1,6 +1,5 @@
 """The README is true: its commands run, its code works, its tables list what there is."""
 
-import functools
 import json
 import re
 import shlex
@@ -16,7 +15,6 @@ from PIL import Image
 
 from acclimate import cli
 from acclimate.config import conf_dir, group_options
-from acclimate.data import digit_fonts
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -81,7 +79,6 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def acclimate(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], None]:
     """The command, in this process: importing torch anew for every line would take longer than all of them."""
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(digit_fonts, "draw_glyph", functools.cache(digit_fonts.draw_glyph))
 
     def call(arguments: list[str]) -> None:
         monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
