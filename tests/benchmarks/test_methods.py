@@ -26,6 +26,7 @@ def methods():
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    sys.path.insert(0, str(FILE.parent))
     spec.loader.exec_module(module)
     return module
 
@@ -34,7 +35,7 @@ def methods():
 def program(methods, monkeypatch, tmp_path) -> Program:
     """The program with a small grid, in this process; returns the exit code."""
     small = (*write_archives(tmp_path), *SMALL)
-    monkeypatch.setitem(methods.BENCHMARKS, "methods", methods.Benchmark({"blobs": ()}, ["source_only", "dann"], small))
+    monkeypatch.setitem(methods.BENCHMARKS, "methods", methods.Grid({"blobs": ()}, ["source_only", "dann"], small))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     num_threads = torch.get_num_threads()
 
@@ -51,7 +52,7 @@ def program(methods, monkeypatch, tmp_path) -> Program:
 
 
 def run_folder(tmp_path: Path, method: str = "dann", seed: int = 0) -> Path:
-    return tmp_path / "methods" / "blobs" / method / f"seed-{seed}"
+    return tmp_path / "runs" / "blobs" / method / f"seed-{seed}"
 
 
 def read(file: Path):
@@ -59,14 +60,14 @@ def read(file: Path):
 
 
 def rows(tmp_path: Path):
-    return {row["method"]: row for row in read(tmp_path / "methods" / "results.json")["blobs"]["rows"]}
+    return {row["method"]: row for row in read(tmp_path / "methods.json")["blobs"]["rows"]}
 
 
 def test_the_grid_gives_a_table_and_a_second_call_trains_only_more_seeds_of_the_best(program, methods, tmp_path, capsys, monkeypatch):
     assert program("--seeds", "2", *EVERY_TWO_STEPS) == 0
     assert {name: row["seeds"] for name, row in rows(tmp_path).items()} == {"source_only": [0, 1], "dann": [0, 1]}
     selected = [read(run_folder(tmp_path, "dann", seed) / "metrics.json")["target/test_accuracy"] for seed in (0, 1)]
-    assert f"{statistics.fmean(selected):.4f} ± {statistics.stdev(selected):.4f}" in (tmp_path / "methods" / "results.md").read_text()
+    assert f"{statistics.fmean(selected):.4f} ± {statistics.stdev(selected):.4f}" in (tmp_path / "methods.md").read_text()
     times = [(run_folder(tmp_path, "dann", seed) / "metrics.json").stat().st_mtime_ns for seed in (0, 1)]
     assert "0 of 4 runs are finished" in capsys.readouterr().out
     monkeypatch.setattr(methods, "NUM_TOP", 1)
@@ -88,11 +89,21 @@ def test_every_validation_is_judged_like_the_selected_one_and_its_checkpoint_del
     assert sorted(path.name for path in (run_folder(tmp_path) / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
+def test_what_every_validation_predicts_is_kept(program, tmp_path):
+    assert program("--seeds", "1", "--methods", "dann", "selection=source_accuracy", *EVERY_TWO_STEPS) == 0
+    kept, metrics = torch.load(run_folder(tmp_path) / "predictions.pt"), read(run_folder(tmp_path) / "metrics.json")
+    assert kept["steps"] == [2, 4]
+    selected = kept["steps"].index(metrics["selection/step"])
+    correct = kept["source"][selected][1].argmax(dim=1) == kept["source_labels"]
+    assert correct.float().mean().item() == metrics["selection/value"]
+    assert {len(kept["target"][selected][0])} != {len(correct)}
+
+
 def test_a_stopped_benchmark_goes_on_where_it_was(program, tmp_path, monkeypatch):
     once = ("--seeds", "1", "--methods", "dann", *EVERY_TWO_STEPS)
     assert program(*once) == 0
     undisturbed, judged = trained_state(run_folder(tmp_path)), read(run_folder(tmp_path) / "checkpoints.json")
-    (tmp_path / "methods").rename(tmp_path / "undisturbed")
+    (tmp_path / "runs").rename(tmp_path / "undisturbed")
 
     def stop(self, trainer, method):
         if trainer.global_step == 2:

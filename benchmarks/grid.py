@@ -1,0 +1,262 @@
+"""Runs over data settings, methods and seeds, each trained and selected as `acclimate train` does, without target labels.
+
+Only when a run is over are the checkpoints of all its validations judged with labels, to tell what selection costs. What
+they predict for validation images is kept, so that every score can be tried later. Finished runs are skipped, and those
+that were stopped are continued.
+"""
+
+import functools
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hydra
+import torch
+from hydra.utils import instantiate
+from rich.console import Console
+
+from acclimate.composition import config_groups, resolve
+from acclimate.config import conf_dir
+from acclimate.data.image_set import Domains, ImageSet
+from acclimate.data.loader import EvaluationBatches
+from acclimate.data.views import View
+from acclimate.run import read_checkpoint, read_metrics, rebuild_classifier, train, write_json
+from acclimate.types import Prediction, Unlabelled
+
+QUIET = (
+    "logger=none",
+    "callbacks.pictures=null",
+    "callbacks.progress_bar=null",
+    "callbacks.learning_rate=null",
+    "trainer.enable_progress_bar=false",
+)
+COMMON = (
+    *QUIET,
+    "trainer=cpu",
+    # On two cores that have instructions for it a step takes 0.6 of the time; elsewhere give trainer.precision=32-true.
+    "trainer.precision=bf16-mixed",
+    "trainer.max_steps=600",
+    "trainer.check_val_every_n_epoch=null",
+    "trainer.val_check_interval=100",
+)
+
+
+class Grid(NamedTuple):
+    """The overrides of each data setting and of all runs, and the methods."""
+
+    settings: dict[str, tuple[str, ...]]
+    methods: list[str]
+    common: tuple[str, ...]
+
+
+class Task(NamedTuple):
+    """One run of the grid and where it lies."""
+
+    setting: str
+    method: str
+    seed: int
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.setting} {self.method} seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config["folder"])
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / "metrics.json").exists() and (self.folder / "checkpoints.json").exists()
+
+    @property
+    def stored_config(self) -> dict[str, Any]:
+        """What makes a stored run this one."""
+        return {key: value for key, value in self.config.items() if key not in ("folder", "resume")}
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether another configuration lies in the folder."""
+        file = self.folder / "config.json"
+        return file.exists() and json.loads(file.read_text()) != self.stored_config
+
+
+def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequence[str]) -> list[Task]:
+    """The grid, all methods of the first seed first, so that a benchmark that is stopped has something of each."""
+    tasks = []
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for seed in seeds:
+            for setting, overrides in grid.settings.items():
+                for method in grid.methods:
+                    place = folder / setting / method / f"seed-{seed}"
+                    words = [*grid.common, *overrides, *extra, f"method={method}", f"seed={seed}", f"folder={place}"]
+                    config = resolve(hydra.compose("train", [_take_any_key(word) for word in words]))
+                    # In front of the run's own checkpoint callback: what last.ckpt continues after was kept already.
+                    config["callbacks"] = {"every_validation": keep_checkpoints(place), **config["callbacks"]}
+                    tasks.append(Task(setting, method, seed, config | {"resume": True}))
+    return tasks
+
+
+def _take_any_key(word: str) -> str:
+    key = word.partition("=")[0]
+    return word if word[0] in "+~" or key in config_groups() else f"++{word}"
+
+
+def every_validation(folder: Path) -> Path:
+    """Where the checkpoints of all validations lie until they are judged."""
+    return folder / "checkpoints" / "every_validation"
+
+
+def keep_checkpoints(folder: Path) -> dict[str, Any]:
+    """A callback that saves a checkpoint after each validation, whether these come with epochs or with steps."""
+    return {
+        "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
+        "dirpath": str(every_validation(folder)),
+        "filename": "{step}",
+        "auto_insert_metric_name": False,
+        "monitor": None,
+        "save_top_k": -1,
+        "save_on_train_epoch_end": False,
+        "enable_version_counter": False,
+    }
+
+
+def attempt(task: Task) -> str | None:
+    """Trains and judges a run, or goes on with it; returns what went wrong."""
+    try:
+        write_json(task.folder / "config.json", task.stored_config)
+        train(task.config)
+        judge_checkpoints(task)
+        shutil.rmtree(every_validation(task.folder))
+        (task.folder / "error.txt").unlink(missing_ok=True)
+    except Exception as error:
+        (task.folder / "error.txt").write_text(traceback.format_exc())
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+class Judged(NamedTuple):
+    """What a kept checkpoint predicts for validation images, and how good it is on labelled target images."""
+
+    step: int
+    source: Prediction
+    target: Prediction
+    val_oracle_accuracy: float
+    test_accuracy: float
+
+
+def judge_checkpoints(task: Task) -> None:
+    """Writes `predictions.pt` and `checkpoints.json`: every kept checkpoint in the order of training."""
+    domains = read_domains(json.dumps({key: value for key, value in task.config["data"].items() if key != "seed"}))
+    assert domains.target is not None
+    judged = []
+    for path in every_validation(task.folder).glob("*.ckpt"):
+        checkpoint = read_checkpoint(path)
+        source, target, test = (predict(checkpoint, images) for images in (domains.source.val, domains.target.val, domains.target.test))
+        val_accuracy, test_accuracy = accuracy(target, domains.target.val), accuracy(test, domains.target.test)
+        judged.append(Judged(checkpoint["global_step"], source, target, val_accuracy, test_accuracy))
+    judged.sort(key=lambda checkpoint: checkpoint.step)
+    contents = {
+        "source_labels": domains.source.val.labels,
+        "steps": [checkpoint.step for checkpoint in judged],
+        "source": [tuple(checkpoint.source) for checkpoint in judged],
+        "target": [tuple(checkpoint.target) for checkpoint in judged],
+    }
+    torch.save(contents, task.folder / "predictions.pt")
+    accuracies = [
+        {"step": one.step, "oracle/val_accuracy": one.val_oracle_accuracy, "target/test_accuracy": one.test_accuracy} for one in judged
+    ]
+    write_json(task.folder / "checkpoints.json", accuracies)
+
+
+@functools.cache
+def read_domains(data: str) -> Domains:
+    """Both domains of a data configuration, read once for all runs of a process."""
+    domains: Domains = instantiate(json.loads(data), _convert_="all").domains
+    return domains
+
+
+@torch.inference_mode()
+def predict(checkpoint: dict[str, Any], images: ImageSet) -> Prediction:
+    """What a checkpoint says of images, on the device and in the precision of its training."""
+    data, trainer = checkpoint["config"]["data"], checkpoint["config"]["trainer"]
+    device = "cuda" if torch.cuda.is_available() and trainer["accelerator"] != "cpu" else "cpu"
+    classifier = rebuild_classifier(checkpoint).to(device)
+    view = View("plain", image_size=checkpoint["image_size"], crop=data["crop"])
+    batches = EvaluationBatches(images, view, batch_size=data["eval_batch_size"], labelled=False)
+    predictions = []
+    with torch.autocast(device, torch.bfloat16, enabled=trainer["precision"] == "bf16-mixed"):
+        for number in range(len(batches)):
+            batch = batches[number]
+            assert isinstance(batch, Unlabelled)
+            predictions.append(classifier(batch.views[0].to(device)))
+    return Prediction(*(torch.cat(part).cpu() for part in zip(*predictions, strict=True)))
+
+
+def accuracy(prediction: Prediction, images: ImageSet) -> float:
+    """The share of the images that got their own label."""
+    return float((prediction.logits.argmax(dim=1) == images.labels).float().mean())
+
+
+def work_through(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str | None]]:
+    """Each task with what went wrong in it, as they end."""
+    if jobs == 1:
+        yield from ((task, attempt(task)) for task in tasks)
+        return
+    waiting = iter(tasks)
+    running: dict[Any, Task] = {}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), start_worker) as pool:
+        try:
+            while True:
+                # No more than run at once: what the pool has taken in cannot be called back.
+                while len(running) < jobs and (task := next(waiting, None)) is not None:
+                    running[pool.submit(attempt, task)] = task
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        except KeyboardInterrupt:
+            # Training saves and stops at the first signal, and whatever else a worker does can be done again.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def start_worker() -> None:
+    """One thread for each process: with two cores, two such runs are faster than one run with two threads after another."""
+    torch.set_num_threads(1)
+    # Ctrl-C in a terminal reaches the whole group; here only the first process hears it, and tells the others once.
+    os.setpgrp()
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, str]:
+    """Trains what is not finished; returns what went wrong, by the tasks' names."""
+    for task in tasks:
+        if task.is_outdated:
+            console.print(f"{task.name}: the stored run has another configuration; it is trained anew.")
+            shutil.rmtree(task.folder)
+    unfinished = [task for task in tasks if not task.is_finished]
+    console.print(f"{len(tasks) - len(unfinished)} of {len(tasks)} runs are finished.")
+    errors = {}
+    for number, (task, error) in enumerate(work_through(unfinished, min(jobs, max(len(unfinished), 1))), start=1):
+        if error is not None:
+            errors[task.name] = error
+        outcome = error or f"{read_metrics(task.folder)['target/test_accuracy']:.4f}"
+        console.print(f"{number}/{len(unfinished)} {task.name}: {outcome}", markup=False, soft_wrap=True)
+    return errors
