@@ -12,12 +12,13 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.interruption import Interruption
 from acclimate.callbacks.provenance import Provenance, describe_environment
+from acclimate.callbacks.scores import Scores
 from acclimate.callbacks.selection import Selection
 from acclimate.callbacks.step_seed import StepSeed
 from acclimate.callbacks.throughput import Throughput
@@ -59,6 +60,12 @@ def last_checkpoint(folder: Path) -> Path:
     return folder / "checkpoints" / "last.ckpt"
 
 
+def keep_last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Saves `last.ckpt` after every validation: the one of most steps. `save_last` would save it only with a better one."""
+    last = last_checkpoint(folder)
+    return ModelCheckpoint(last.parent, last.stem, monitor="step", mode="max", enable_version_counter=False)
+
+
 def build(config: Config) -> Run:
     """Instantiates a configuration.
 
@@ -93,11 +100,13 @@ def build(config: Config) -> Run:
     callbacks: list[Callback] = [
         selection,
         Accuracies(),
+        Scores(has_target=data.domains.target is not None),
         throughput,
         StepSeed(config["seed"]),
         Provenance(config, classes=classes, image_size=data.image_size or 0),
         *(_instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
         ValidationLog(),
+        keep_last_checkpoint(Path(config["folder"])),
         Interruption(str(last_checkpoint(Path(config["folder"])))),
     ]
     settings = dict(config["trainer"])

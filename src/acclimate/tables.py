@@ -10,6 +10,7 @@ from rich.table import Table
 from acclimate.comparison import Comparison, main_metric, mean_and_deviation
 
 ORACLE = "oracle"
+SCORE = "score/"
 
 
 def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
@@ -17,7 +18,8 @@ def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
     table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
-    for name, value in metrics.items():
+    shown = {name: value for name, value in metrics.items() if not name.startswith(SCORE)}
+    for name, value in shown.items():
         table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
     console = _console()
     console.print(table)
