@@ -23,12 +23,13 @@ import torch
 from hydra.utils import instantiate
 from rich.console import Console
 
+from acclimate.comparison import read_metrics
 from acclimate.composition import config_groups, resolve
 from acclimate.config import conf_dir
 from acclimate.data.image_set import Domains, ImageSet
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
-from acclimate.run import read_checkpoint, read_metrics, rebuild_classifier, train, write_json
+from acclimate.run import read_checkpoint, rebuild_classifier, train, write_json
 from acclimate.types import Prediction, Unlabelled
 
 QUIET = (

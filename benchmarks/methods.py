@@ -26,10 +26,10 @@ from hydra.errors import HydraException
 from rich.console import Console
 from rich.table import Table
 
-from acclimate.comparison import mean_and_deviation
+from acclimate.comparison import mean_and_deviation, read_metrics
 from acclimate.config import group_options
 from acclimate.errors import Interrupted, UserError
-from acclimate.run import read_metrics, write_json
+from acclimate.run import write_json
 
 # These two are for pretrained models.
 WITHOUT = ("linear_probe", "fine_tune")

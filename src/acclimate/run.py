@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
@@ -14,6 +15,7 @@ from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
 
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.interruption import Interruption
@@ -23,6 +25,7 @@ from acclimate.callbacks.selection import Selection
 from acclimate.callbacks.step_seed import StepSeed
 from acclimate.callbacks.throughput import Throughput
 from acclimate.callbacks.validation_log import ValidationLog
+from acclimate.comparison import read_metrics
 from acclimate.config import check_config
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
@@ -31,6 +34,7 @@ from acclimate.data.views import View
 from acclimate.errors import ConfigError, DataError, UserError
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
+from acclimate.picks import PREDICTIONS
 from acclimate.types import Prediction, Unlabelled
 
 log = logging.getLogger(__name__)
@@ -46,6 +50,7 @@ class Run(NamedTuple):
     data: AdaptationData
     method: Method
     selection: Selection
+    scores: Scores
     throughput: Throughput
     trainer: pl.Trainer
 
@@ -96,11 +101,11 @@ def build(config: Config) -> Run:
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
     )
-    throughput = Throughput()
+    scores, throughput = Scores(has_target=data.domains.target is not None), Throughput()
     callbacks: list[Callback] = [
         selection,
         Accuracies(),
-        Scores(has_target=data.domains.target is not None),
+        scores,
         throughput,
         StepSeed(config["seed"]),
         Provenance(config, classes=classes, image_size=data.image_size or 0),
@@ -113,7 +118,7 @@ def build(config: Config) -> Run:
     if settings.get("max_steps", -1) > 0:
         settings["max_epochs"] = -1
     trainer: pl.Trainer = _instantiate(settings, callbacks=callbacks, logger=_instantiate(config["logger"]))
-    return Run(data, method, selection, throughput, trainer)
+    return Run(data, method, selection, scores, throughput, trainer)
 
 
 def _instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
@@ -178,6 +183,8 @@ def train(config: Config) -> dict[str, Any]:
         numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
         run.trainer.logger.log_hyperparams(config, numbers)
         run.trainer.logger.save()
+    if run.scores.probabilities:
+        write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
     write_json(folder / "metrics.json", metrics)
     return metrics
 
@@ -286,17 +293,18 @@ def read_checkpoint(path: Path) -> Config:
     return checkpoint
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """What a finished run's `metrics.json` holds."""
-    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    return metrics
-
-
 def write_json(path: Path, contents: Mapping[str, Any]) -> None:
     """Writes a file that is either whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(contents, indent=2) + "\n")
+    unfinished.replace(path)
+
+
+def write_predictions(path: Path, probabilities: Tensor) -> None:
+    """Probabilities of the classes, shape (N, K), for the target's validation images in their order; for ensembles of runs."""
+    unfinished = path.with_suffix(".unfinished.npz")
+    np.savez_compressed(unfinished, probabilities=probabilities.numpy())
     unfinished.replace(path)
 
 

@@ -2,6 +2,7 @@
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 from torchmetrics import MetricCollection
 
 from acclimate.metrics.class_correlation import CorrelationWithIdentity, NuclearNorm
@@ -33,10 +34,14 @@ class Scores(Callback):
 
     Args:
         has_target: Whether there are target images; without them only what looks at the source alone is logged.
+
+    Attributes:
+        probabilities: Of the target's images in the last validation, in batches, float16, shape (N, K).
     """
 
     def __init__(self, *, has_target: bool) -> None:
         groups = [[score for score in group if has_target or not score.needs_target] for group in GROUPS]
+        self.probabilities: list[Tensor] = []
         self.scores = MetricCollection(
             {score.name: score() for group in groups for score in group},
             compute_groups=[[score.name for score in group] for group in groups if group],
@@ -44,6 +49,7 @@ class Scores(Callback):
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.scores.to(pl_module.device).reset()
+        self.probabilities = []
 
     def on_validation_batch_end(
         self,
@@ -58,6 +64,8 @@ class Scores(Callback):
         # Labels of the target, which come under the oracle alone, go no further than to it.
         labels = batch.labels if isinstance(batch, Labelled) and domain == "source" else None
         self.scores.update(domain, outputs, labels)
+        if domain == "target":
+            self.probabilities.append(outputs.logits.float().softmax(dim=1).half().cpu())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log_dict({f"score/{name}": value for name, value in self.scores.compute().items()})

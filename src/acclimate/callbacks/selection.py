@@ -58,6 +58,9 @@ class Selection(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log("selection/value", self.judge(trainer), prog_bar=True)
+        if self.is_oracle:
+            # A mark beside the value in the console, the log, TensorBoard and metrics.json.
+            pl_module.log("selection/is_oracle", 1.0, prog_bar=True)
 
     def judge(self, trainer: pl.Trainer) -> Tensor:
         """The value of the validation that has just ended."""
