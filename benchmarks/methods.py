@@ -51,6 +51,16 @@ BENCHMARKS = {
         [BASELINE, "dann", "cdan_e", BEST_RECIPE],
         QUIET,
     ),
+    # Methods that align, that look at target predictions, both and neither, for benchmarks/selection.py to choose among.
+    "selection": Grid(
+        {
+            "fonts_to_handwriting": ("data=fonts_to_handwriting",),
+            "low_rate": ("data=fonts_to_handwriting", "optimizer.lr=0.0003"),
+            "high_rate": ("data=fonts_to_handwriting", "optimizer.lr=0.003"),
+        },
+        [BASELINE, "dann", "cdan_e", "dan", "deep_coral", "mcc", "information_maximisation", BEST_RECIPE],
+        COMMON,
+    ),
 }
 
 
