@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from acclimate.callbacks.accuracies import Accuracies
+from acclimate.callbacks.health import Health
 from acclimate.callbacks.interruption import Interruption
 from acclimate.callbacks.provenance import Provenance, describe_environment
 from acclimate.callbacks.scores import Scores
@@ -33,6 +34,7 @@ from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
 from acclimate.errors import ConfigError, DataError, UserError
 from acclimate.methods.base import Method
+from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.classifier import Classifier
 from acclimate.picks import PREDICTIONS
 from acclimate.types import Prediction, Unlabelled
@@ -101,12 +103,13 @@ def build(config: Config) -> Run:
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
     )
-    scores, throughput = Scores(has_target=data.domains.target is not None), Throughput()
+    accuracies, scores, throughput = Accuracies(), Scores(has_target=data.domains.target is not None), Throughput()
     callbacks: list[Callback] = [
         selection,
-        Accuracies(),
+        accuracies,
         scores,
         throughput,
+        Health(accuracies, scores),
         StepSeed(config["seed"]),
         Provenance(config, classes=classes, image_size=data.image_size or 0),
         *(_instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
@@ -186,6 +189,8 @@ def train(config: Config) -> dict[str, Any]:
     if run.scores.probabilities:
         write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
     write_json(folder / "metrics.json", metrics)
+    if run.trainer.is_global_zero and (message := negative_transfer(folder, metrics)):
+        log.warning(message)
     return metrics
 
 
