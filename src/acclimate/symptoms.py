@@ -63,7 +63,7 @@ class Evidence(NamedTuple):
 
 
 def prediction_collapse(evidence: Evidence) -> str | None:
-    """Fewer classes are predicted on the target than the square root of what the source has: half of its entropy.
+    """Fewer classes are predicted on the target than the cube root of what the source has: a third of its entropy.
 
     Classes are counted by the exponential of the entropy of their proportions, so that rare ones count less. A sample of
     N images from the source would have about (K - 1) / (2 N) less entropy, which is allowed for (Miller, "Note on the Bias
@@ -73,7 +73,7 @@ def prediction_collapse(evidence: Evidence) -> str | None:
     if counts is None or evidence.progress < LEARNED_SOMETHING:
         return None
     num_images, source_entropy, entropy = int(counts.sum()), _entropy(evidence.source_counts), _entropy(counts)
-    if entropy >= 0.5 * (source_entropy - (len(counts) - 1) / (2 * num_images)):
+    if entropy >= (source_entropy - (len(counts) - 1) / (2 * num_images)) / 3:
         return None
     most = int(counts.argmax())
     return (
