@@ -67,6 +67,10 @@ def test_few_classes_at_the_start_are_no_collapse():
     assert prediction_collapse(COLLAPSED._replace(progress=0.2)) is None
 
 
+def test_many_images_of_one_class_are_no_collapse_if_others_are_there():
+    assert prediction_collapse(evidence(target=(85, 5, 5, 5))) is None
+
+
 def test_a_source_of_one_class_cannot_collapse_further():
     one = COLLAPSED._replace(source_counts=torch.tensor([400, 0, 0, 0]), target_counts=torch.tensor([100, 0, 0, 0]))
     assert prediction_collapse(one) is None
@@ -106,6 +110,8 @@ def test_label_shift_is_judged_by_what_was_estimated_before_alignment_hid_it():
     # Errors of single estimates do not cancel.
     mixed = [Validation(place / 10, 0.9, shifted if place % 2 else shifted[::-1]) for place in range(11)]
     assert "distance of 0.30" in label_shift(SHIFTED._replace(history=mixed))
+    once = [Validation(place / 10, 0.9, equal if place == 3 else shifted) for place in range(11)]
+    assert label_shift(SHIFTED._replace(history=once)) is None
     late = [Validation(place / 10, 0.9, equal if 1 <= place <= 5 else shifted) for place in range(11)]
     assert label_shift(SHIFTED._replace(history=late)) is None
     assert label_shift(SHIFTED._replace(progress=0.4)) is None
