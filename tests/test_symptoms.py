@@ -31,7 +31,7 @@ def evidence(*, progress=1.0, target=(25, 25, 25, 25), accuracies=(0.9, 0.9, 0.9
 COLLAPSED = evidence(target=(98, 1, 1, 0))
 BLIND = evidence(domain=[0.5, 0.4, 0.5])
 SATURATED = evidence(domain=[0.6, 0.7, 0.8, 0.95, 0.93, 0.99])
-FALLING = evidence(accuracies=[0.5, 0.9, 0.7, 0.8])
+FALLING = evidence(accuracies=[0.5, 0.9, 0.8, 0.7])
 SHIFTED = evidence(proportions=(0.55, 0.25, 0.2, 0.0))
 
 
@@ -95,6 +95,10 @@ def test_one_bad_validation_is_not_a_fall():
     assert falling_source_accuracy(evidence(accuracies=[0.9, 0.5, 0.9])) is None
     assert falling_source_accuracy(evidence(accuracies=[0.9, 0.9, 0.5])) is None
     assert falling_source_accuracy(evidence(accuracies=[0.9, 0.5])) is None
+
+
+def test_a_fall_that_ends_is_none():
+    assert falling_source_accuracy(evidence(accuracies=[0.9, 0.7, 0.75])) is None
 
 
 def test_a_fall_that_few_images_can_show_by_chance_is_none():
