@@ -27,7 +27,7 @@ from acclimate.callbacks.step_seed import StepSeed
 from acclimate.callbacks.throughput import Throughput
 from acclimate.callbacks.validation_log import ValidationLog
 from acclimate.comparison import read_metrics
-from acclimate.config import check_config
+from acclimate.config import check_config, locate
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
 from acclimate.data.loader import EvaluationBatches
@@ -88,6 +88,10 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
     selection: Selection = _instantiate(config["selection"])
     checkpoint = checkpoint or read_origin(config["init_from"])
     data: AdaptationData = _instantiate(config["data"])
+    if not getattr(locate(config["method"]["_target_"]), "needs_source", True):
+        if checkpoint is None:
+            raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
+        data.leave_out_source(checkpoint["classes"])
     classes = data.domains.classes
     classifier = (
         _instantiate(config["model"], num_classes=len(classes)) if checkpoint is None else _restart(checkpoint, config["model"], classes)
@@ -100,13 +104,16 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
     )
     if selection.needs_target and data.domains.target is None:
         raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
+    if data.domains.source is None and selection.score is not None and selection.score.needs_source:
+        raise ConfigError(f"selection={selection.name} looks at source images, but this method is given none. Use selection=auto.")
     data.prepare_for(
         image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
         needs_target=method.needs_target,
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
     )
-    scores, throughput = Scores(has_target=data.domains.target is not None), Throughput()
+    scores = Scores(has_source=data.domains.source is not None, has_target=data.domains.target is not None)
+    throughput = Throughput()
     callbacks: list[Callback] = [
         selection,
         Accuracies(),
