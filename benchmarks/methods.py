@@ -32,7 +32,7 @@ from acclimate.errors import Interrupted, UserError
 from acclimate.run import write_json
 
 # These are for pretrained models, or start from another run.
-WITHOUT = ("linear_probe", "fine_tune", "shot")
+WITHOUT = ("linear_probe", "fine_tune", "shot", "ada_bn", "tent")
 BASELINE = "source_only"
 BEST_RECIPE = "dann_mcc_fixmatch"
 NUM_TOP = 3
