@@ -13,7 +13,7 @@ CANCELLED_BY_BATCH_NORM = {"classifier.bottleneck.0.bias"}
 FROZEN: dict[str, set[str]] = {}
 HEAD = {"head.weight", "head.bias"}
 # What a method keeps on purpose of the classifier behind the backbone.
-KEPT = {"shot": HEAD, "ada_bn": {"bottleneck.0.weight", "bottleneck.1.weight", *HEAD}}
+KEPT = {"shot": HEAD, "ada_bn": {"bottleneck.0.weight", "bottleneck.1.weight", *HEAD}, "tent": {"bottleneck.0.weight", *HEAD}}
 # Methods that change no weights, but the statistics of batch norm.
 WITHOUT_LOSSES = {"ada_bn"}
 # Losses that train what a method adds and must not touch the backbone, by method.
