@@ -131,7 +131,7 @@ def test_stopped_run_goes_on_with_the_labels_that_it_had(archives, tmp_path):
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_the_backbone_learns_also_in_a_step_that_labels(archives, tmp_path, precision):
-    """Under autocast the pass without gradients must leave no copies of the weights to the pass with them."""
+    """Also under autocast the pass without gradients must take none from the pass that follows."""
     options = (f"trainer.precision={precision}", "trainer.max_steps=1", "method.labellings=1")
     parts = run.build(compose(tmp_path, *archives, *OPTIONS, *options))
     before = {name: parameter.detach().clone() for name, parameter in parts.method.classifier.backbone.named_parameters()}

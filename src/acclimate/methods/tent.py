@@ -110,8 +110,6 @@ class Tent(Method):
             entropy_minimisation(prediction.logits).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
-            # Under autocast, the next pass would use copies of the weights from before the step.
-            torch.clear_autocast_cache()
         for layer in layers:
             layer.eval()
         return Prediction(*(tensor.detach() for tensor in prediction))

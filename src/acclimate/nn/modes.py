@@ -18,5 +18,3 @@ def evaluation(module: nn.Module) -> Iterator[None]:
     finally:
         for layer, mode in modes.items():
             layer.training = mode
-        # Under autocast, passes that follow would use copies of the weights that were made without gradients.
-        torch.clear_autocast_cache()
