@@ -88,6 +88,7 @@ def build(config: Config) -> Run:
         needs_target=method.needs_target,
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
+        frozen_backbone=classifier.backbone if classifier.frozen else None,
     )
     throughput = Throughput()
     callbacks: list[Callback] = [

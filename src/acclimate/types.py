@@ -12,7 +12,10 @@ Part = Literal["train", "val", "test"]
 
 
 class Labelled(NamedTuple):
-    """Images and their labels; uint8 or float in [0, 1], shape (N, 3, H, W), and int64, shape (N,)."""
+    """Images and their labels; uint8 or float in [0, 1], shape (N, 3, H, W), and int64, shape (N,).
+
+    Of a frozen backbone, these and other images may be features that it has computed before, shape (N, D).
+    """
 
     images: Tensor
     labels: Tensor

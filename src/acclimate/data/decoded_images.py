@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import PIL
 import torch
-import torchvision
 from torch import Tensor
 
 from acclimate import cache_folder
 from acclimate.cache_folder import CacheUnavailable, ensure_fits, key_of
-from acclimate.data import image_files
 from acclimate.data.image_files import ImageFiles, decode, keep_whole_images
 from acclimate.data.image_set import ImageSet
 from acclimate.errors import DataError
@@ -35,12 +32,14 @@ class DecodedImages(ImageSet):
         images: All that there are.
         members: Which of them belong to this set.
         labels: int64, shape (N,), or None.
+        origin: The fingerprint of all images.
     """
 
-    def __init__(self, images: "Sequence[Tensor] | PixelFile", members: Sequence[int], labels: Tensor | None) -> None:
+    def __init__(self, images: "Sequence[Tensor] | PixelFile", members: Sequence[int], labels: Tensor | None, *, origin: str) -> None:
         self.images = images
         self.members = list(members)
         self.labels = labels
+        self.origin = origin
 
     def __len__(self) -> int:
         return len(self.members)
@@ -50,7 +49,10 @@ class DecodedImages(ImageSet):
 
     def take(self, indices: Sequence[int]) -> Self:
         labels = None if self.labels is None else self.labels[torch.as_tensor(indices, dtype=torch.int64)]
-        return type(self)(self.images, [self.members[index] for index in indices], labels)
+        return type(self)(self.images, [self.members[index] for index in indices], labels, origin=self.origin)
+
+    def fingerprint(self) -> str:
+        return key_of(self.origin, self.members)
 
 
 class PixelFile:
@@ -111,29 +113,22 @@ def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
     """
     if cache == "none":
         return files
-    everything = range(len(files))
+    everything, origin = range(len(files)), files.fingerprint()
     about = f"{len(files)} images of {os.path.commonpath([path.parent for path in files.paths])}, {files.shorter_side} pixels"
     if cache == "ram":
         log.info("Decoding once, into memory: %s", about)
-        return DecodedImages(list(_decoded(files)), everything, files.labels)
+        return DecodedImages(list(_decoded(files)), everything, files.labels, origin=origin)
 
     def fill(folder: Path) -> None:
         log.info("Decoding once, for all runs: %s", about)
         PixelFile.write(folder, _decoded(files))
 
     try:
-        images = cache_folder.cached("images", fingerprint(files), fill=fill, read=PixelFile, about=about)
+        images = cache_folder.cached("images", key_of(origin, Path(__file__).read_text()), fill=fill, read=PixelFile, about=about)
     except CacheUnavailable as reason:
         log.warning("Images are decoded whenever they are needed. %s", reason)
         return files
-    return DecodedImages(images, everything, files.labels)
-
-
-def fingerprint(files: ImageFiles) -> str:
-    """A name for all that decoded images depend on: the files, their size, and the code that decodes them."""
-    stats = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in files.paths for stat in [path.stat()]]
-    code = Path(image_files.__file__).read_text(), Path(__file__).read_text()
-    return key_of(stats, files.shorter_side, code, PIL.__version__, torchvision.__version__)
+    return DecodedImages(images, everything, files.labels, origin=origin)
 
 
 def _decoded(files: ImageFiles) -> Iterator[Tensor]:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
+import PIL
 import torch
+import torchvision
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from acclimate.cache_folder import key_of
 from acclimate.data.image_set import ImageSet
 from acclimate.errors import DataError
 
@@ -47,6 +50,11 @@ class ImageFiles(ImageSet):
     def take(self, indices: Sequence[int]) -> Self:
         labels = None if self.labels is None else self.labels[torch.as_tensor(indices, dtype=torch.int64)]
         return type(self)([self.paths[index] for index in indices], labels, shorter_side=self.shorter_side)
+
+    def fingerprint(self) -> str:
+        """Of the files as the file system knows them, what they are reduced to, and the code that decodes them."""
+        files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in self.paths for stat in [path.stat()]]
+        return key_of(files, self.shorter_side, Path(__file__).read_text(), PIL.__version__, torchvision.__version__)
 
 
 def decode(path: Path, shorter_side: int | None = None) -> Tensor:

@@ -43,7 +43,12 @@ class View:
         self._transform: Callable[[Tensor], Tensor] = v2.Compose(steps[name])
 
     def look(self, images: Tensor | list[Tensor], seeds: Sequence[int]) -> Tensor:
-        """The view of each image, shape (N, 3, image_size, image_size); what is random depends on the image's seed alone."""
+        """The view of each image, shape (N, 3, image_size, image_size); what is random depends on the image's seed alone.
+
+        Features, shape (N, D), which a backbone has computed from a view, stay as they are.
+        """
+        if isinstance(images, Tensor) and images.ndim == 2:
+            return images
         if isinstance(images, Tensor) and not self.random:
             return self._transform(images)
         if not self.random:
