@@ -219,8 +219,11 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
     def _inputs(self, images: ImageSet, part: Part) -> ImageSet:
         """What loaders give instead of images in the plain view: features, if the backbone is frozen."""
-        # A run that is cut short does not look at all images.
-        if self.frozen_backbone is None or self.trainer is None or getattr(self.trainer, f"limit_{part}_batches") != 1.0:
+        if self.frozen_backbone is None or self.trainer is None:
+            return images
+        # To Lightning 1.0 is all of them and 1 a single one; a run that is cut short does not look at all images.
+        share = getattr(self.trainer, f"limit_{part}_batches")
+        if not (isinstance(share, float) and share == 1.0):
             return images
         batches = EvaluationBatches(images, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
         return self.frozen_backbone.features(

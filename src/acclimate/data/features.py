@@ -1,10 +1,10 @@
 """Features of a backbone that does not change, computed once for all epochs and runs."""
 
 import hashlib
-import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -75,24 +75,25 @@ class FrozenBackbone:
             self._known[key] = self._find(about, key if origin else None, lambda: self._compute(batches, precision))
         return Features(self._known[key], images.labels)
 
-    def _find(self, about: str, key: str | None, compute: Callable[[], Iterator[Tensor]]) -> Tensor:
+    def _find(self, about: str, key: str | None, compute: Callable[[], Tensor]) -> Tensor:
+        computed: list[Tensor] = []
+
         def fill(folder: Path) -> None:
             log.info("Computing once, for all runs: %s", about)
-            write(folder, compute())
+            computed.append(compute())
+            write(folder, computed[0])
 
         if self.cache == "disk" and key is not None:
             try:
                 return cache_folder.cached("features", key, fill=fill, read=read, about=about)
             except CacheUnavailable as reason:
                 log.warning("Features are kept in memory alone. %s", reason)
-        log.info("Computing once, for this run: %s", about)
-        return torch.cat(list(compute()))
+        return computed[0] if computed else compute()
 
-    def _compute(self, batches: Iterable[Unlabelled], precision: Callable[[], AbstractContextManager[Any]]) -> Iterator[Tensor]:
+    def _compute(self, batches: Iterable[Unlabelled], precision: Callable[[], AbstractContextManager[Any]]) -> Tensor:
         device = next(self.backbone.buffers()).device
-        for batch in batches:
-            with torch.no_grad(), precision():
-                yield self.backbone(batch.views[0].to(device, non_blocking=True)).cpu()
+        with torch.no_grad(), precision():
+            return torch.cat([self.backbone(batch.views[0].to(device, non_blocking=True)).cpu() for batch in batches])
 
     def _fingerprint(self) -> str:
         """Of weights, architecture and device, and of the code that makes and takes a view."""
@@ -100,23 +101,19 @@ class FrozenBackbone:
         for name, tensor in self.backbone.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
             digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
-        classes = {type(module) for module in self.backbone.modules()}
-        for code in sorted(filter(None, map(_source, classes))):
-            digest.update(code.encode())
-        return key_of(digest.hexdigest(), repr(self.backbone), inspect.getsource(View), torch.__version__, torchvision.__version__)
+        classes = {View, *(type(module) for module in self.backbone.modules())}
+        for file in sorted({sys.modules[cls.__module__].__file__ or "" for cls in classes}):
+            digest.update(Path(file).read_bytes())
+        return key_of(digest.hexdigest(), repr(self.backbone), torch.__version__, torchvision.__version__)
 
 
-def write(folder: Path, batches: Iterable[Tensor]) -> None:
-    """Writes features, each of shape (N, D), one after the other."""
-    size, kind = 0, torch.empty(0, 0)
+def write(folder: Path, features: Tensor) -> None:
+    """Writes features, shape (N, D)."""
+    ensure_fits(features.nbytes)
     with (folder / "features").open("wb") as file:
-        for features in batches:
-            size += features.nbytes
-            ensure_fits(size)
-            file.write(features.contiguous().view(torch.uint8).numpy().data)
-            kind = features[:0].clone()
+        file.write(features.contiguous().view(torch.uint8).numpy().data)
     # No row of them says what type and width they have.
-    torch.save(kind, folder / "kind.pt")
+    torch.save(features[:0].clone(), folder / "kind.pt")
 
 
 def read(folder: Path) -> Tensor:
@@ -124,10 +121,3 @@ def read(folder: Path) -> Tensor:
     kind: Tensor = torch.load(folder / "kind.pt", weights_only=True)
     size = (folder / "features").stat().st_size // kind.element_size()
     return torch.from_file(str(folder / "features"), shared=False, size=size, dtype=kind.dtype).view(-1, kind.shape[1])
-
-
-def _source(cls: type) -> str | None:
-    """Of a class; there is none where Python runs what was typed."""
-    with suppress(OSError, TypeError):
-        return inspect.getsource(cls)
-    return None
