@@ -14,7 +14,7 @@ from acclimate.comparison import SERVING, compare_runs
 from acclimate.config import conf_dir
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
-from acclimate.picks import PREDICTIONS, VOTERS, default_score, pick
+from acclimate.picks import PREDICTIONS, VOTERS, pick, pick_by_default
 from acclimate.tables import describe_pick, print_metrics
 
 
@@ -103,21 +103,28 @@ def test_predictions_of_other_images_are_refused(tmp_path):
         picks(tmp_path, "ensemble_agreement")
 
 
-@pytest.mark.parametrize(("by", "message"), [("rankme", "width"), ("nonsense", "It has vote"), ("ensemble_agreement", PREDICTIONS)])
+@pytest.mark.parametrize(("by", "message"), [("rankme", "width"), ("nonsense", "Choose one of information, vote"), ("vote", "no run")])
 def test_what_cannot_be_compared_is_named(tmp_path, by, message):
     write_run(tmp_path / "a", "dann", information=1.0, rankme=3.0)
     with pytest.raises(ConfigError, match=message):
         picks(tmp_path, by)
 
 
+def test_runs_without_the_score_are_left_out(tmp_path):
+    write_run(tmp_path / "a", "dann", information=1.0)
+    write_run(tmp_path / "b", "fine_tune", source_accuracy=1.0)
+    write_run(tmp_path / "c", "mcc")
+    assert picks(tmp_path)[0].scores == {"dann": 1.0}
+
+
 @pytest.mark.parametrize(
     ("scores", "expected"),
-    [({"information": 1.0, "source_accuracy": 1.0}, "information"), ({"source_accuracy": 1.0}, "source_accuracy"), ({}, None)],
+    [({"information": 1.0, "source_accuracy": 1.0}, ["information"]), ({"source_accuracy": 1.0}, ["source_accuracy"]), ({}, [])],
 )
-def test_the_default_is_what_all_runs_have(tmp_path, scores, expected):
+def test_the_default_is_information_where_there_is_a_target(tmp_path, scores, expected):
     write_run(tmp_path / "a", "dann", **scores)
-    write_run(tmp_path / "b", "mcc", information=1.0, source_accuracy=1.0)
-    assert default_score(compare_runs([tmp_path])) == expected
+    write_run(tmp_path / "b", "mcc")
+    assert [found.by for found in pick_by_default(compare_runs([tmp_path]))] == expected
 
 
 def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():

@@ -187,12 +187,11 @@ def compare(arguments: Sequence[str]) -> None:
     if not folders:
         raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")
     from acclimate.comparison import compare_runs
-    from acclimate.picks import default_score, pick
+    from acclimate.picks import pick, pick_by_default
     from acclimate.tables import print_comparison
 
     comparisons = compare_runs([Path(folder) for folder in folders])
-    by = keys.get("by") or default_score(comparisons)
-    picks = pick(comparisons, by) if by else []
+    picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     print_comparison(comparisons, picks)
     if "out" in keys:
         from acclimate.run import write_json
