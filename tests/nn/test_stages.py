@@ -57,11 +57,10 @@ def test_every_parameter_and_every_batch_norm_is_in_one_stage(body):
 def test_outputs_are_recorded_in_the_order_of_computation(body):
     """So the order of the stages is that of depth."""
     _, network = body
-    order = []
-    handles = [
-        stage.layers[0].register_forward_hook(lambda *_, number=number: order.append(number))
-        for number, stage in enumerate(stages(network))
-    ]
+    order: list[int] = []
+    handles = []
+    for number, stage in enumerate(stages(network)):
+        handles.append(stage.layers[0].register_forward_hook(lambda *_, number=number: order.append(number)))
     with torch.no_grad(), recorded_outputs(network.eval()) as outputs:
         network(torch.zeros(1, 3, 224, 224))
     for handle in handles:
@@ -89,16 +88,8 @@ def test_nothing_is_recorded_outside_of_the_context():
 
 
 def three_stages():
-    body = nn.Sequential(
-        nn.Conv2d(3, 4, 3),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.Dropout(),
-        nn.Conv2d(4, 4, 3),
-        nn.BatchNorm2d(4),
-        nn.Conv2d(4, 4, 3),
-        nn.Flatten(),
-    )
+    first = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout()]
+    body = nn.Sequential(*first, nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.Flatten())
     return Classifier(lambda weights: Backbone(body, num_features=16, image_size=8), num_classes=3, bottleneck=6)
 
 
