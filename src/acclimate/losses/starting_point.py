@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+# What maps that were zero throughout are taken to have been, so that nothing is divided by zero.
+SMALLEST_SQUARE = 1e-12
+
 
 def starting_point_distance(weights: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
     """Half the squared distance of weights to those that training started from.
@@ -51,35 +54,35 @@ def shrinkage(weights: Sequence[Tensor]) -> Tensor:
 
 
 def feature_map_distance(maps: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
-    """Half the squared distance of feature maps to those of the network that training started from.
+    """Half the squared distance of feature maps to those of the network that training started from, relative to their size.
 
-    DELTA, Li et al., "DELTA: DEep Learning Transfer using Feature Map with Attention for Convolutional Networks", ICLR
-    2019, with equal attention to all channels: squared differences are averaged over the positions of a map, as in the
-    published code, and summed over channels and layers. Departure: the mean over the samples is taken and not their sum,
-    so that the value does not grow with the batch.
+    After DELTA, Li et al., "DELTA: DEep Learning Transfer using Feature Map with Attention for Convolutional Networks",
+    ICLR 2019, with equal attention to all channels. Departure: the squared distance of a layer's maps is divided by their
+    squared norm at the start. The paper's plain distance depends on the scale of the maps, by which layers and
+    architectures differ so much that no weight fits two of them; it also grows with the batch.
 
     Args:
-        maps: One tensor for each layer, shape (N, C, ...), with any positions behind the channels, or none. Computed in
-            float32 at least.
+        maps: One tensor for each layer, of any shape. Computed in float32 at least.
         start: As many of the same shapes, for the same samples; no gradient reaches them.
 
     Returns:
-        A scalar, at least 0.
+        A scalar, at least 0; each layer in which all maps became zero would add one half.
 
     Raises:
-        ValueError: If there are none, the shapes differ, or a map has no channels.
+        ValueError: If there are none, or the shapes differ.
 
-    Two samples, one channel with two positions, each off by 2:
+    Two layers, one twice as large as it was and one as it was:
 
-    >>> float(feature_map_distance([torch.zeros(2, 1, 2)], [torch.full((2, 1, 2), 2.0)]))
-    2.0
+    >>> first, second = torch.tensor([[3.0, 1.0]]), torch.tensor([[5.0]])
+    >>> float(feature_map_distance([2 * first, second], [first, second]))
+    0.5
     """
-    if not maps or [m.shape for m in maps] != [s.shape for s in start] or any(m.ndim < 2 for m in maps):
-        raise ValueError(f"Expected feature maps of equal shapes (N, C, ...), but got {_shapes(maps)} and {_shapes(start)}.")
-    # numel / C is the number of samples times that of positions.
-    distances = [
-        (_precise(now) - _precise(then.detach())).square().sum() * now.shape[1] / now.numel() for now, then in zip(maps, start, strict=True)
-    ]
+    if not maps or [m.shape for m in maps] != [s.shape for s in start]:
+        raise ValueError(f"Expected tensors of equal shapes, but got {_shapes(maps)} and {_shapes(start)}.")
+    distances = []
+    for now, then in zip(maps, start, strict=True):
+        fixed = _precise(then.detach())
+        distances.append((_precise(now) - fixed).square().sum() / fixed.square().sum().clamp_min(SMALLEST_SQUARE))
     return torch.stack(distances).sum() / 2
 
 

@@ -20,15 +20,16 @@ class Delta(Method):
     Li et al., "DELTA: DEep Learning Transfer using Feature Map with Attention for Convolutional Networks", ICLR 2019,
     which constrains what a network does instead of its weights. As there, the weights of new layers decay towards zero, and
     the pretrained network normalises by its own statistics. Departures: all channels get equal attention, which is the paper's
-    ablation "without attention" (its attention asks how the loss grows when one channel after the other is set to zero, in
-    many passes before training); and all stages of the backbone count, see `stages`, where the paper has a ResNet's four.
+    ablation (its attention asks how the loss grows when one channel after the other is set to zero, in many passes before
+    training); distances are relative, see `feature_map_distance`; and all stages of the backbone count, see `stages`, where
+    the paper has a ResNet's four.
 
     A checkpoint holds the pretrained backbone, because the weights that a run started from may not be there any more when it
     is continued.
 
     Args:
         classifier: What is trained, as it is before training.
-        map_weight: What the distance of the feature maps counts, at least 0.
+        map_weight: What the relative distance of the feature maps counts, at least 0.
         shrinkage_weight: What the decay of the new layers counts, at least 0.
         **common: What `Method` takes.
 
@@ -39,7 +40,7 @@ class Delta(Method):
     needs_target: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
 
-    def __init__(self, classifier: Classifier, *, map_weight: float = 0.64, shrinkage_weight: float = 0.01, **common: Any) -> None:
+    def __init__(self, classifier: Classifier, *, map_weight: float = 1.0, shrinkage_weight: float = 0.01, **common: Any) -> None:
         super().__init__(classifier, **common)
         if map_weight < 0:
             raise ConfigError(f"method.map_weight must be at least 0, but is {map_weight}.")
