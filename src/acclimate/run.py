@@ -297,6 +297,7 @@ def _silence_known_advice() -> None:
     for message in (
         "The '.*_dataloader' does not have many workers",
         "The number of training batches",
+        "Found .* in eval mode at the start of training",
         "Checkpoint directory .* exists",
         "`isinstance.treespec",
     ):

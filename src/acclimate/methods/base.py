@@ -93,6 +93,8 @@ class Method(pl.LightningModule, ABC):
         )
         self.batches_done = 0
         self.total_batches = 1
+        # Lightning leaves layers in the mode that they are in, and frozen batch norm has one of its own.
+        self.train()
 
     @abstractmethod
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
