@@ -30,7 +30,8 @@ class Method(pl.LightningModule, ABC):
         optimizer: Makes the optimizer from parameter groups.
         schedule: The learning rate's factor as a function of progress.
         backbone_rate: The backbone's learning rate as a factor of the head's; 0 freezes the backbone, its batch-norm
-            statistics included. None is 0.1 for a backbone that starts from weights, and 1 for a random one.
+            statistics included. None is 0.1 for a backbone that starts from weights, and 1 for a random one and for the
+            updates of LoRA, which are new.
         batch_norm: How batch norm treats the two domains, see `predict_domains`.
         terms: Further losses by name on the target's predictions, such as minimum class confusion, see `TargetTerms`.
         term_weights: What each term is multiplied with; 1 where it is not named.
@@ -63,7 +64,7 @@ class Method(pl.LightningModule, ABC):
     ) -> None:
         super().__init__()
         if backbone_rate is None:
-            backbone_rate = PRETRAINED_RATE if classifier.pretrained else 1.0
+            backbone_rate = PRETRAINED_RATE if classifier.pretrained and classifier.lora_rank is None else 1.0
         if backbone_rate < 0:
             raise ConfigError(f"method.backbone_rate must be at least 0, but is {backbone_rate}.")
         if backbone_rate == 0:
