@@ -34,6 +34,7 @@ from acclimate.data.views import View
 from acclimate.errors import ConfigError, DataError, UserError
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
+from acclimate.nn.lora import merge_low_rank_updates
 from acclimate.picks import PREDICTIONS
 from acclimate.types import Prediction, Unlabelled
 
@@ -270,12 +271,12 @@ def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
 
 
 def rebuild_classifier(checkpoint: Config) -> Classifier:
-    """The trained classifier of a checkpoint, in evaluation mode; nothing but the checkpoint is needed."""
-    node = checkpoint["config"]["model"] | {"weights": None}
+    """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed."""
+    node = checkpoint["config"]["model"] | {"weights": None, "lora_rank": None}
     classifier: Classifier = _instantiate(node, num_classes=len(checkpoint["classes"]))
     prefix = "classifier."
     tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}
-    classifier.load_state_dict(tensors)
+    classifier.load_state_dict(merge_low_rank_updates(tensors))
     return classifier.eval()
 
 
@@ -314,6 +315,7 @@ def _silence_known_advice() -> None:
     for message in (
         "The '.*_dataloader' does not have many workers",
         "The number of training batches",
+        "Found .* in eval mode at the start of training",
         "Checkpoint directory .* exists",
         "`isinstance.treespec",
     ):

@@ -10,7 +10,10 @@ from acclimate.errors import ConfigError
 
 # Parameters that no gradient reaches, each for a reason.
 CANCELLED_BY_BATCH_NORM = {"classifier.bottleneck.0.bias"}
-FROZEN: dict[str, set[str]] = {}
+FROZEN: dict[str, set[str]] = {
+    # The other factor starts at zero, so they wait for the second step: see test_low_rank_updates.py.
+    "lora": {f"classifier.backbone.body.{layer}.parametrizations.weight.0.down" for layer in (0, 4, 8)},
+}
 # Losses that train what is new and must not touch the backbone, by method.
 NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {
     # The decay of new layers.

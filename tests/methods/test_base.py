@@ -128,6 +128,17 @@ def test_frozen_batch_norm_stays_in_evaluation_mode_when_training():
     assert method.classifier.head.training
 
 
+@pytest.mark.parametrize(("batch_norm", "moves"), [("frozen", False), ("joint", True)])
+def test_a_whole_training_leaves_frozen_statistics_alone(archives, tmp_path, batch_norm, moves):
+    """With validations in between, after which Lightning puts layers back into their modes."""
+    options = ("method=dann", f"method.batch_norm={batch_norm}", "trainer.max_epochs=2", "callbacks={}")
+    parts = run.build(compose(tmp_path, *archives, *options))
+    before = {name: value.clone() for name, value in parts.method.classifier.named_buffers()}
+    parts.trainer.fit(parts.method, parts.data)
+    moved = {name for name, value in parts.method.classifier.named_buffers() if not torch.equal(value, before[name])}
+    assert bool(moved) == moves
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -30,7 +30,8 @@ class Method(pl.LightningModule, ABC):
         optimizer: Makes the optimizer from parameter groups.
         schedule: The learning rate's factor as a function of progress.
         backbone_rate: The backbone's learning rate as a factor of the head's; 0 freezes the backbone, its batch-norm
-            statistics included. None is 0.1 for a backbone that starts from weights, and 1 for a random one.
+            statistics included. None is 0.1 for a backbone that starts from weights, and 1 for a random one and for the
+            updates of LoRA, which are new.
         layer_decay: The learning rate of each stage of the backbone as a factor of that of the stage behind it, above 0;
             behind the last one is the head, and `backbone_rate` multiplies them all. None is one rate for all stages.
         batch_norm: How batch norm treats the two domains, see `predict_domains`.
@@ -66,7 +67,7 @@ class Method(pl.LightningModule, ABC):
     ) -> None:
         super().__init__()
         if backbone_rate is None:
-            backbone_rate = PRETRAINED_RATE if classifier.pretrained else 1.0
+            backbone_rate = PRETRAINED_RATE if classifier.pretrained and classifier.lora_rank is None else 1.0
         if backbone_rate < 0:
             raise ConfigError(f"method.backbone_rate must be at least 0, but is {backbone_rate}.")
         if layer_decay is not None and layer_decay <= 0:
@@ -99,6 +100,8 @@ class Method(pl.LightningModule, ABC):
         )
         self.batches_done = 0
         self.total_batches = 1
+        # Lightning leaves layers in the mode that they are in, and frozen batch norm has one of its own.
+        self.train()
 
     @abstractmethod
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ class GradualUnfreeze(Method):
         **common: What `Method` takes.
 
     Raises:
-        ConfigError: If a value is out of its range.
+        ConfigError: If a value is out of its range, or the backbone learns updates of low rank in place of its weights.
     """
 
     needs_target: ClassVar[bool] = False
@@ -36,6 +36,10 @@ class GradualUnfreeze(Method):
         super().__init__(classifier, **common)
         if not 0 < unfrozen_at < 1:
             raise ConfigError(f"method.unfrozen_at must be above 0 and below 1, but is {unfrozen_at}.")
+        if classifier.lora_rank is not None:
+            raise ConfigError(
+                "method=gradual_unfreeze trains the weights that model.lora_rank keeps as they are. Set model.lora_rank=null."
+            )
         self.unfrozen_at = unfrozen_at
         self.num_stages = 0 if classifier.frozen else len(stages(classifier.backbone.body))
 

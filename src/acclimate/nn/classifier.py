@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.nn.backbones import Backbone
+from acclimate.nn.lora import add_low_rank_updates
 from acclimate.nn.stages import stages
 from acclimate.nn.weights import is_file, load_weights
 from acclimate.types import Prediction
@@ -22,10 +23,11 @@ class Classifier(nn.Module):
         weights: A file with the weights of the backbone, or what the backbone itself understands; None is random.
         bottleneck: Width of a layer between backbone and head, whose output is what methods align; None leaves it out.
         dropout: Share of the features that training sets to zero in front of the head.
+        lora_rank: The backbone keeps its weights and learns updates of this rank, see `LowRankUpdate`; None trains the weights.
         freeze: `backbone` keeps its weights and its batch-norm statistics as they are.
 
     Raises:
-        ConfigError: If the weights cannot be had or belong to another architecture.
+        ConfigError: If the weights cannot be had or belong to another architecture, or the rank is out of its range.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Classifier(nn.Module):
         weights: str | bool | None = None,
         bottleneck: int | None = None,
         dropout: float = 0.0,
+        lora_rank: int | None = None,
         freeze: Literal["none", "backbone"] = "none",
     ) -> None:
         super().__init__()
@@ -53,6 +56,9 @@ class Classifier(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.num_features, num_classes)
+        self.lora_rank = lora_rank
+        if lora_rank is not None:
+            add_low_rank_updates(self.backbone, rank=lora_rank)
         self.frozen = False
         self.num_frozen_stages = 0
         if freeze == "backbone":
