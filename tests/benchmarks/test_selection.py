@@ -56,6 +56,14 @@ def test_levels_compare_what_differs_in_one_thing(selection):
     assert row.method_correlation == pytest.approx((-1 + 1) / 2)
 
 
+def test_a_seed_that_only_some_methods_have_compares_no_methods(selection):
+    runs = [run(selection, name, scores=[1.0], val=[0.5], test=[0.5]) for name in "abc"]
+    more = [
+        run(selection, name, seed="seed-1", scores=[score], val=[test], test=[test]) for name, score, test in (("a", 2, 0.1), ("b", 1, 0.9))
+    ]
+    assert selection.judge("information", [*runs, *more]).method_regret == 0
+
+
 def test_what_cannot_be_compared_across_runs_has_no_regret_there(selection):
     runs = [run(selection, name, scores=[1.0], val=[0.5], test=[0.5]) for name in "ab"]
     for one in runs:
