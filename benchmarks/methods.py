@@ -31,8 +31,8 @@ from acclimate.config import group_options
 from acclimate.errors import Interrupted, UserError
 from acclimate.run import write_json
 
-# These are for pretrained models.
-WITHOUT = ("linear_probe", "fine_tune", "layerwise_decay", "gradual_unfreeze", "l2_sp", "delta", "bss", "stoch_norm", "lora")
+# These are for pretrained models, or start from another run.
+WITHOUT = ("linear_probe", "fine_tune", "layerwise_decay", "gradual_unfreeze", "l2_sp", "delta", "bss", "stoch_norm", "lora", "shot")
 BASELINE = "source_only"
 BEST_RECIPE = "dann_mcc_fixmatch"
 NUM_TOP = 3

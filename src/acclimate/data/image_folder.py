@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from acclimate.data.datamodule import AdaptationData
+from acclimate.data.datamodule import AdaptationData, missing_source
 from acclimate.data.image_files import ImageFiles, OnBadImage, find_files, keep_whole_images
 from acclimate.data.image_set import Domains, Parts
 from acclimate.data.splitting import split
@@ -34,7 +34,7 @@ class ImageFolder(AdaptationData):
     Without test/, a source has no test part; of a target, half of val/ is kept for testing.
 
     Args:
-        source: The folder of labelled images.
+        source: The folder of labelled images; None only for methods that take no source.
         target: The folder of the target, or None for plain transfer learning.
         classes: Keep only these class folders of both domains; None takes all, which then must be the same.
         on_bad_image: What to do about a file that is not a whole image: `error` names it, `skip` leaves it out.
@@ -50,7 +50,7 @@ class ImageFolder(AdaptationData):
     def __init__(
         self,
         *,
-        source: str,
+        source: str | None,
         target: str | None = None,
         classes: Sequence[str | int] | None = None,
         on_bad_image: OnBadImage = "error",
@@ -62,7 +62,7 @@ class ImageFolder(AdaptationData):
         super().__init__(**loading)
         if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
             raise ConfigError("data.val_fraction and data.test_fraction must be above 0 with a sum below 1.")
-        self.source = Path(source)
+        self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.classes = None if classes is None else [str(name) for name in classes]
         if self.classes is not None and len(set(self.classes)) < max(len(self.classes), 2):
@@ -72,6 +72,8 @@ class ImageFolder(AdaptationData):
         self.split_seed = split_seed
 
     def read(self) -> Domains:
+        if self.source is None:
+            raise missing_source()
         source = self._find(self.source, "source")
         for found in source.values():
             if found.classes is None:
@@ -85,15 +87,19 @@ class ImageFolder(AdaptationData):
                 f"data.source={self.source} has only the class folder {classes[0]}. "
                 f"A classifier needs at least two: {self.source}/CLASS/IMAGE.jpg."
             )
-        target = None if self.target is None else self._find(self.target, "target")
-        for domain in (source, target or {}):
-            for found in domain.values():
-                self._check_classes(found, classes)
-        return Domains(
-            classes,
-            self._divide(source, classes, is_target=False),
-            None if target is None else self._divide(target, classes, is_target=True),
-        )
+        for found in source.values():
+            self._check_classes(found, classes)
+        return Domains(classes, self._divide(source, classes, is_target=False), self.read_target(classes))
+
+    def read_target(self, classes: list[str]) -> Parts | None:
+        if self.target is None:
+            return None
+        if self.classes is not None and sorted(self.classes) != sorted(classes):
+            raise DataError(f"data.classes=[{','.join(self.classes)}], but the model knows {', '.join(classes)}.")
+        target = self._find(self.target, "target")
+        for found in target.values():
+            self._check_classes(found, classes)
+        return self._divide(target, classes, is_target=True)
 
     def _find(self, root: Path, domain: str) -> dict[str, Found]:
         """The files of each part, or of all parts together under the key `all`."""

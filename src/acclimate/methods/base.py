@@ -46,6 +46,7 @@ class Method(pl.LightningModule, ABC):
             or it aligns features of which no layer trains.
     """
 
+    needs_source: ClassVar[bool] = True
     needs_target: ClassVar[bool] = True
     aligns_features: ClassVar[bool] = True
     batches_done: int
@@ -85,6 +86,8 @@ class Method(pl.LightningModule, ABC):
             raise ConfigError(
                 "method.target_class_weights=estimated needs the target, which this method does not look at. Use method=dann."
             )
+        if target_class_weights == "estimated" and not self.needs_source:
+            raise ConfigError("method.target_class_weights=estimated weights the source, which this method does not have. Use method=dann.")
         if not 0 <= target_class_weights_from <= 1:
             raise ConfigError(f"method.target_class_weights_from must be at least 0 and at most 1, but is {target_class_weights_from}.")
         self.classifier = classifier
@@ -109,7 +112,7 @@ class Method(pl.LightningModule, ABC):
 
         Args:
             batch: The images, and the labels of the source.
-            source: Predictions for the source images.
+            source: Predictions for the source images; of none where `needs_source` is False.
             target: Predictions for the target's first view; None only where `needs_target` is False.
         """
 

@@ -56,10 +56,10 @@ class Classifier(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.num_features, num_classes)
-        self.lora_rank = lora_rank
-        if lora_rank is not None:
-            add_low_rank_updates(self.backbone, rank=lora_rank)
         self.frozen = False
+        self.lora_rank: int | None = None
+        if lora_rank is not None:
+            self.add_low_rank_updates(lora_rank)
         self.num_frozen_stages = 0
         if freeze == "backbone":
             self.freeze_backbone()
@@ -81,6 +81,13 @@ class Classifier(nn.Module):
         self.frozen = True
         self.backbone.requires_grad_(False)
         self.backbone.eval()
+
+    def add_low_rank_updates(self, rank: int) -> None:
+        """Keeps the weights of the backbone and trains updates of low rank in their place, unless the backbone is frozen."""
+        self.lora_rank = rank
+        add_low_rank_updates(self.backbone, rank=rank)
+        if self.frozen:
+            self.freeze_backbone()
 
     def freeze_stages(self, num: int) -> None:
         """Keeps the weights of the first so many stages of the backbone, see `stages`, and trains those of the others.
