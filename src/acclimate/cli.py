@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from acclimate import cache_folder
 from acclimate.config import did_you_mean, group_options
 from acclimate.errors import ConfigError, Interrupted, UserError
 
@@ -19,6 +20,7 @@ verbs:
   evaluate   tests the selected checkpoint of a run again, also on other data
   predict    labels and confidences for a folder of images
   compare    tables over many runs
+  cache      lists and clears what was kept to be faster the next time
 
 acclimate VERB --help says more. Start with: acclimate train
 """
@@ -68,6 +70,15 @@ the oracle, the choice by target test labels. by=information is the default; by=
 scores, by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
 """
 
+CACHE_USAGE = """\
+usage: acclimate cache [clear]
+
+Lists what earlier runs have kept to be faster the next time, such as decoded images, or removes all of it.
+
+  ACCLIMATE_CACHE      the folder, in place of the usual one for caches
+  ACCLIMATE_CACHE_GB   what it may take, in gigabytes: {limit:g} unless set; what was used longest ago makes room
+"""
+
 GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
 
@@ -109,6 +120,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         "evaluate": Verb(evaluate, EVALUATE_USAGE),
         "predict": Verb(predict, PREDICT_USAGE),
         "compare": Verb(compare, COMPARE_USAGE),
+        "cache": Verb(cache, CACHE_USAGE.format(limit=cache_folder.DEFAULT_LIMIT)),
     }
     if name not in verbs:
         raise ConfigError(f"acclimate has no verb {name}.{did_you_mean(name, list(verbs))} It has {', '.join(verbs)}: acclimate --help.")
@@ -199,6 +211,18 @@ def compare(arguments: Sequence[str]) -> None:
         methods = [{"name": one.name, "runs": [{"folder": str(run.folder), **run.metrics} for run in one.runs]} for one in comparisons]
         contents = [pick._asdict() | {"data": sorted(pick.data), "run": str(pick.run)} for pick in picks]
         write_json(Path(keys["out"]), {"methods": methods, "picks": contents})
+
+
+def cache(arguments: Sequence[str]) -> None:
+    """`acclimate cache`: what is kept, or `acclimate cache clear`."""
+    if list(arguments) == ["clear"]:
+        print(f"Removed {cache_folder.clear() / 1e6:.1f} MB from {cache_folder.root()}.")
+        return
+    if arguments:
+        raise ConfigError(f"acclimate cache does not take {' '.join(arguments)}. Type acclimate cache, or acclimate cache clear.")
+    from acclimate.tables import print_cache
+
+    print_cache(cache_folder.entries(), folder=cache_folder.root(), limit=cache_folder.limit())
 
 
 def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:

@@ -31,7 +31,7 @@ from acclimate.config import check_config, locate
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
 from acclimate.data.loader import EvaluationBatches
-from acclimate.data.views import View
+from acclimate.data.views import View, shorter_side
 from acclimate.errors import ConfigError, DataError, UserError
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
@@ -112,6 +112,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         needs_target=method.needs_target,
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
+        frozen_backbone=classifier.backbone if classifier.frozen else None,
     )
     scores = Scores(has_source=data.domains.source is not None, has_target=data.domains.target is not None)
     throughput = Throughput()
@@ -258,8 +259,9 @@ def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
     if not paths:
         raise DataError(f"There are no images in {folder}. Type images=DIR.")
     config = checkpoint["config"]
-    images = ImageFiles(keep_whole_images(paths, config["data"].get("on_bad_image", "error")), None)
-    view = View("plain", image_size=checkpoint["image_size"], crop=config["data"]["crop"])
+    image_size, crop = checkpoint["image_size"], config["data"]["crop"]
+    whole = keep_whole_images(paths, config["data"].get("on_bad_image", "error"))
+    images, view = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop)), View("plain", image_size=image_size, crop=crop)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = rebuild_classifier(checkpoint).to(device)
     rows: list[tuple[float, int]] = []

@@ -1,5 +1,6 @@
 """What the command prints at the end."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from acclimate.cache_folder import Entry
 from acclimate.comparison import Comparison, main_metric, mean_and_deviation
 from acclimate.picks import Pick
 
@@ -70,6 +72,23 @@ def describe_pick(pick: Pick) -> str:
         return text
     gap = 100 * (pick.oracle_accuracy - pick.accuracy)
     return f"{text}\nOracle, by target test labels: {pick.oracle_name}, {pick.oracle_accuracy:.4f}. Gap: {gap:.2f} points."
+
+
+def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:
+    """One row for each entry, the last used first."""
+    table = Table()
+    table.add_column("kind")
+    table.add_column("what", overflow="fold")
+    table.add_column("MB", justify="right")
+    table.add_column("last used", no_wrap=True)
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
+        table.add_row(entry.folder.parent.name, entry.about, f"{entry.size / 1e6:.1f}", used)
+    console = _console()
+    if entries:
+        console.print(table)
+    total = sum(entry.size for entry in entries)
+    console.print(f"{total / 1e9:.2f} of at most {limit / 1e9:g} GB in {folder}", soft_wrap=True)
 
 
 def _console() -> Console:
