@@ -61,10 +61,13 @@ Writes one line per image: its path below the folder, the predicted class and th
 """
 
 COMPARE_USAGE = """\
-usage: acclimate compare DIR [DIR ...]
+usage: acclimate compare DIR [DIR ...] [by=SCORE] [out=FILE.json]
 
 Prints one row for each method, and for whatever else differs, over all finished runs below the folders:
 mean and standard deviation over the seeds of the accuracy on the target's test images.
+Below the table is the method that a score prefers which looks at no label of the target, and what it loses against
+the oracle, the choice by target test labels. by=information is the default; by=vote takes the mean rank over several
+scores, by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
 """
 
 CACHE_USAGE = """\
@@ -192,12 +195,22 @@ def predict(arguments: Sequence[str]) -> None:
 
 def compare(arguments: Sequence[str]) -> None:
     """`acclimate compare`: a table over finished runs."""
-    if not arguments:
+    keys, folders = _split_keys(arguments, required=(), optional=("by", "out"))
+    if not folders:
         raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")
     from acclimate.comparison import compare_runs
+    from acclimate.picks import pick, pick_by_default
     from acclimate.tables import print_comparison
 
-    print_comparison(compare_runs([Path(folder) for folder in arguments]))
+    comparisons = compare_runs([Path(folder) for folder in folders])
+    picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
+    print_comparison(comparisons, picks)
+    if "out" in keys:
+        from acclimate.run import write_json
+
+        methods = [{"name": one.name, "runs": [{"folder": str(run.folder), **run.metrics} for run in one.runs]} for one in comparisons]
+        contents = [pick._asdict() | {"data": sorted(pick.data), "run": str(pick.run)} for pick in picks]
+        write_json(Path(keys["out"]), {"methods": methods, "picks": contents})
 
 
 def cache(arguments: Sequence[str]) -> None:

@@ -11,17 +11,51 @@ import yaml
 
 from acclimate.errors import DataError
 
+# Keys of `data` that say how images are served, and not which images there are.
+SERVING = (
+    "batch_size",
+    "target_batch_size",
+    "eval_batch_size",
+    "num_workers",
+    "epoch",
+    "source_sampling",
+    "source_view",
+    "target_views",
+    "strong_view",
+    "crop",
+    "image_size",
+    "seed",
+)
+
+
+class FinishedRun(NamedTuple):
+    """A run's folder and what `metrics.json` holds."""
+
+    folder: Path
+    metrics: dict[str, Any]
+
 
 class Comparison(NamedTuple):
     """Runs that differ in nothing but the seed.
 
     Attributes:
         name: The method, and the settings that not all compared runs have in common.
-        metrics: What `metrics.json` holds, for each run.
+        data: The overrides that say which images there are; only runs of the same data can be chosen among.
+        runs: At least one.
     """
 
     name: str
-    metrics: list[dict[str, Any]]
+    data: frozenset[str]
+    runs: list[FinishedRun]
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        return [run.metrics for run in self.runs]
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether labels of the target selected a checkpoint."""
+        return any(run["selection/name"] == "oracle" for run in self.metrics)
 
     def values(self, key: str) -> list[float]:
         """A metric of the runs that have it."""
@@ -54,8 +88,11 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
     groups = defaultdict(list)
     for run in runs:
         name = " ".join([read_method(run), *sorted(settings[run] - shared)])
-        groups[name].append(json.loads((run / "metrics.json").read_text()))
-    comparisons = [Comparison(name, metrics) for name, metrics in groups.items()]
+        groups[name].append(run)
+    comparisons = [
+        Comparison(name, frozenset(filter(names_images, settings[group[0]])), [FinishedRun(run, read_metrics(run)) for run in group])
+        for name, group in groups.items()
+    ]
     return sorted(comparisons, key=lambda comparison: statistics.fmean(comparison.values(main_metric(comparison))))
 
 
@@ -63,6 +100,12 @@ def main_metric(comparison: Comparison) -> str:
     """The accuracy that the user cares about: on the target, or on the source where the target has no labels."""
     names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
     return next(name for name in names if all(name in run for run in comparison.metrics))
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """What a finished run's `metrics.json` holds."""
+    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    return metrics
 
 
 def read_method(run: Path) -> str:
@@ -75,3 +118,13 @@ def read_settings(run: Path) -> set[str]:
     """The overrides that a run was started with, but for the method and the seed."""
     overrides = [text.lstrip("+") for text in yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text())]
     return {text for text in overrides if text.split("=")[0] not in ("method", "seed", "resume")}
+
+
+def names_images(override: str) -> bool:
+    """Whether an override says which images there are.
+
+    >>> names_images("data.target=photographs"), names_images("data.batch_size=32"), names_images("optimizer.lr=0.1")
+    (True, False, False)
+    """
+    group, _, key = override.partition("=")[0].partition(".")
+    return group in ("data", "experiment") and key not in SERVING

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from acclimate.cache_folder import Entry
 from acclimate.comparison import Comparison, main_metric, mean_and_deviation
+from acclimate.picks import Pick
 
-ORACLE = "oracle"
+SCORE = "score/"
 
 
 def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
@@ -19,36 +20,58 @@ def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
     table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
-    for name, value in metrics.items():
+    shown = {name: value for name, value in metrics.items() if not name.startswith(SCORE)}
+    for name, value in shown.items():
         table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
     console = _console()
     console.print(table)
+    if metrics["selection/name"] == "oracle":
+        console.print("Oracle: labels of the target selected this checkpoint. No result of it is what you would get without them.")
     console.print(f"Everything is in {folder}", soft_wrap=True)
 
 
-def print_comparison(comparisons: Sequence[Comparison]) -> None:
-    """One row for each method, worst first."""
+def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -> None:
+    """One row for each method, worst first, and below what the score prefers and what labels would have preferred."""
+    scores = {(name, pick.data): score for pick in picks for name, score in pick.scores.items()}
     table = Table()
     table.add_column("method", overflow="fold", min_width=24)
     table.add_column("runs", justify="right")
     table.add_column("accuracy", justify="right", no_wrap=True)
     table.add_column("on")
     table.add_column("chosen without target labels?", overflow="fold")
+    if picks:
+        table.add_column(picks[0].by, justify="right")
     table.add_column("seconds", justify="right")
     for comparison in comparisons:
         metric = main_metric(comparison)
         mean, deviation = mean_and_deviation(comparison.values(metric))
         selections = sorted({str(run["selection/name"]) for run in comparison.metrics})
-        honest = "no" if ORACLE in selections else "yes"
+        score = scores.get((comparison.name, comparison.data))
         table.add_row(
             comparison.name,
             str(len(comparison.metrics)),
             f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(comparison.metrics) > 1 else ""),
             metric.removesuffix("_accuracy").replace("/", " "),
-            f"{honest} ({', '.join(selections)})",
+            f"{'no' if comparison.is_oracle else 'yes'} ({', '.join(selections)})",
+            *([] if not picks else ["" if score is None else f"{score:.4f}"]),
             f"{mean_and_deviation(comparison.values('train/seconds'))[0]:.0f}",
         )
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    for pick in picks:
+        if len(pick.scores) > 1:
+            console.print(describe_pick(pick), markup=False, soft_wrap=True)
+
+
+def describe_pick(pick: Pick) -> str:
+    """What the score prefers, how good that is, and what target test labels would have preferred."""
+    data = f" on {' '.join(sorted(pick.data))}" if pick.data else ""
+    accuracy = "" if pick.accuracy is None else f", target test accuracy {pick.accuracy:.4f}"
+    text = f"Pick by {pick.by}, without target labels{data}: {pick.name}{accuracy}. Its best run: {pick.run}"
+    if pick.accuracy is None or pick.oracle_accuracy is None:
+        return text
+    gap = 100 * (pick.oracle_accuracy - pick.accuracy)
+    return f"{text}\nOracle, by target test labels: {pick.oracle_name}, {pick.oracle_accuracy:.4f}. Gap: {gap:.2f} points."
 
 
 def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:

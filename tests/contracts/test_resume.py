@@ -138,3 +138,9 @@ def test_run_that_was_killed_continues_from_its_last_validation(whole_run, archi
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_continues_as_if_never_stopped(assert_stop_changes_nothing, method):
     assert_stop_changes_nothing((f"method={method}", *RANDOM, "trainer.max_epochs=2"), ("on_train_batch_end", 4))
+
+
+@pytest.mark.parametrize("selection", ["vote", "ensemble_agreement"])
+@pytest.mark.parametrize(("hook", "batches"), [("on_train_batch_end", 7), ("on_validation_start", 10), ("on_validation_end", 10)])
+def test_selection_that_looks_back_remembers_what_was_before_the_stop(assert_stop_changes_nothing, selection, hook, batches):
+    assert_stop_changes_nothing(("method=dann", f"selection={selection}", "optimizer.lr=0.01", *THREE_EPOCHS), (hook, batches))

@@ -50,6 +50,16 @@ def test_oracle_does_look_at_them(archives, tmp_path):
     assert expected["selection/value"] == expected["target/val_oracle_accuracy"]
 
 
+@pytest.mark.parametrize("selection", ["oracle", "information"])
+def test_what_labels_of_the_target_were_used_for_is_marked_in_every_record(archives, tmp_path, selection):
+    """Names with the word oracle are in the console's and TensorBoard's metrics and in metrics.json under the oracle alone."""
+    parts = run.build(compose(tmp_path, *archives, "method=dann", f"selection={selection}", "trainer.max_epochs=1"))
+    parts.trainer.fit(parts.method, parts.data)
+    names = {"selection/is_oracle", "target/val_oracle_accuracy"} if selection == "oracle" else set()
+    for metrics in (parts.trainer.callback_metrics, parts.trainer.logged_metrics, parts.trainer.progress_bar_metrics):
+        assert {name for name in metrics if "oracle" in name} == names
+
+
 def loaders(archives, *, reveal):
     source, target = (text.partition("=")[2] for text in archives[1:])
     data = Arrays(source=source, target=target, batch_size=4)
@@ -61,7 +71,7 @@ def test_batches_have_no_place_for_target_labels(archives):
     data = loaders(archives, reveal=False)
     batch = next(iter(data.train_dataloader()))
     assert isinstance(batch, DomainBatch)
-    assert Unlabelled._fields == ("views",)
+    assert Unlabelled._fields == ("views", "samples")
     assert type(batch.target) is Unlabelled
     assert data.evaluated_domains("val") == ["source", "target"]
     assert [type(next(iter(loader))) for loader in data.val_dataloader()] == [Labelled, Unlabelled]

@@ -12,7 +12,8 @@ from acclimate.types import Prediction
 
 NUM_CLASSES = 4
 NUM_FEATURES = 6
-SCORES = [name for name in group_options("selection") if name not in ("oracle", "last", "auto")]
+# Not a score by itself: what depends on labels, on nothing, on other scores or on earlier validations.
+SCORES = [name for name in group_options("selection") if name not in ("oracle", "last", "auto", "vote", "ensemble_agreement")]
 
 
 class Domains(NamedTuple):

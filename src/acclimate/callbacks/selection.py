@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from acclimate.metrics.target_score import TargetScore
 from acclimate.types import Labelled, Prediction, Unlabelled
@@ -56,5 +57,21 @@ class Selection(Callback):
             self.score.update(domain, outputs, batch.labels if isinstance(batch, Labelled) else None)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        value = torch.tensor(float(trainer.global_step)) if self.score is None else self.score.compute()
-        pl_module.log("selection/value", value, prog_bar=True)
+        pl_module.log("selection/value", self.judge(trainer), prog_bar=True)
+        if self.is_oracle:
+            # A mark beside the value in the console, the log, TensorBoard and metrics.json.
+            pl_module.log("selection/is_oracle", 1.0, prog_bar=True)
+
+    def judge(self, trainer: pl.Trainer) -> Tensor:
+        """The value of the validation that has just ended."""
+        if self.score is None:
+            return torch.tensor(float(trainer.global_step))
+        value: Tensor = self.score.compute()
+        return value
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.score is None else self.score.memory()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.score is not None:
+            self.score.recall(state_dict)

@@ -98,6 +98,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.crop = crop
         self.image_size = image_size
         self.seed = seed
+        self.known_classes: list[str] | None = None
         self.feature_cache: Cache = feature_cache
         self.frozen_backbone: FrozenBackbone | None = None
         self.feeds_target = False
@@ -111,9 +112,26 @@ class AdaptationData(pl.LightningDataModule, ABC):
             DataError: If the user's files are not what they must be.
         """
 
+    def read_target(self, classes: list[str]) -> Parts | None:
+        """Finds the target's images alone, of which no more is known than the classes; None if there is no target.
+
+        Raises:
+            DataError: If the user's files are not what they must be, or belong to other classes.
+        """
+        raise DataError(f"{type(self).__name__} has no read_target(), which finds the target without a look at the source.")
+
+    def leave_out_source(self, classes: list[str]) -> None:
+        """Never looks at the source, which need not be there; before `domains` is asked for.
+
+        Args:
+            classes: What a model was trained to tell apart.
+        """
+        self.known_classes = classes
+
     @cached_property
     def domains(self) -> Domains:
-        domains = self.read()
+        known = self.known_classes
+        domains = self.read() if known is None else Domains(known, None, self.read_target(known))
         for name, domain in (("source", domains.source), ("target", domains.target)):
             if domain is not None:
                 sizes = ", ".join(f"{part} {0 if images is None else len(images)}" for part, images in domain._asdict().items())
@@ -159,14 +177,17 @@ class AdaptationData(pl.LightningDataModule, ABC):
             self.frozen_backbone = FrozenBackbone(frozen_backbone, self.feature_cache)
 
     def train_dataloader(self) -> TrainingLoader:
-        source, target = self.domains.source.train, self.domains.target.train if self.domains.target and self.feeds_target else None
-        views = [self.source_view, *(self.target_views if target is not None else [])]
+        source = None if self.domains.source is None else self.domains.source.train
+        target = self.domains.target.train if self.domains.target and self.feeds_target else None
+        views = [*([] if source is None else [self.source_view]), *([] if target is None else self.target_views)]
         if set(views) == {"plain"}:
-            source, target = self._inputs(source, "train"), None if target is None else self._inputs(target, "train")
+            source, target = (None if images is None else self._inputs(images, "train") for images in (source, target))
         seeds = {domain: seed_for(self.seed, domain) for domain in ("source", "target")}
-        source_feed = Feed(source, self.batch_size, [self._view(self.source_view)], seeds["source"], self.source_sampling)
-        lengths = {"source": -(-len(source) // self.batch_size)}
-        target_feed = None
+        source_feed = target_feed = None
+        lengths = {}
+        if source is not None:
+            source_feed = Feed(source, self.batch_size, [self._view(self.source_view)], seeds["source"], self.source_sampling)
+            lengths["source"] = -(-len(source) // self.batch_size)
         if target is not None:
             target_feed = Feed(target, self.target_batch_size, [self._view(name) for name in self.target_views], seeds["target"])
             lengths["target"] = -(-len(target) // self.target_batch_size)
@@ -174,13 +195,19 @@ class AdaptationData(pl.LightningDataModule, ABC):
         world_size = self.trainer.world_size if self.trainer else 1
         return TrainingLoader(
             TrainingBatches(source_feed, target_feed),
-            batches_per_epoch=max(lengths.get(self.epoch, lengths["source"]) // world_size, 1),
-            num_workers=self._num_workers(source),
+            batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
+            num_workers=self._num_workers(source, target),
             # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
             batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=world_size,
         )
+
+    def unlabelled_target(self) -> DataLoader[Unlabelled]:
+        """All training images of the target in the order of `Unlabelled.samples`, as evaluation sees them, without labels."""
+        assert self.domains.target is not None
+        batches = EvaluationBatches(self.domains.target.train, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
+        return batch_loader(batches, num_workers=0)
 
     def val_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
         return self._evaluation_loaders("val")
@@ -233,9 +260,9 @@ class AdaptationData(pl.LightningDataModule, ABC):
             conditions=(self.image_size, self.crop, self.eval_batch_size, self.trainer.precision, torch.get_float32_matmul_precision()),
         )
 
-    def _num_workers(self, inputs: ImageSet) -> int:
+    def _num_workers(self, *inputs: ImageSet | None) -> int:
         """Features need no preparation."""
-        return 0 if isinstance(inputs, Features) else self.num_workers
+        return 0 if any(isinstance(images, Features) for images in inputs) else self.num_workers
 
     def _view(self, name: ViewName) -> View:
         if self.image_size is None:
@@ -243,6 +270,19 @@ class AdaptationData(pl.LightningDataModule, ABC):
         return View(name, image_size=self.image_size, crop=self.crop)
 
 
+def missing_source() -> ConfigError:
+    """What to say to a method that needs a source where none is named."""
+    return ConfigError(
+        "data.source is null, but this method trains on labelled source images. Name them (data.source=DIR), "
+        "or adapt a trained model without them: method=shot init_from=RUN."
+    )
+
+
 def class_names(labels: torch.Tensor) -> list[str]:
     """Names for classes that have only numbers: "0" up to the largest label."""
-    return [str(number) for number in range(int(labels.max()) + 1)]
+    return numbers_as_names(int(labels.max()) + 1)
+
+
+def numbers_as_names(num_classes: int) -> list[str]:
+    """Names for so many classes that have only numbers, from "0" on."""
+    return [str(number) for number in range(num_classes)]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from acclimate.data.datamodule import AdaptationData
+from acclimate.data.datamodule import AdaptationData, missing_source
 from acclimate.data.decoded_images import Cache, decode_once
 from acclimate.data.image_files import ImageFiles, OnBadImage, find_files, keep_whole_images
 from acclimate.data.image_set import Domains, Parts
@@ -39,7 +39,7 @@ class ImageFolder(AdaptationData):
     from that size. No choice of `cache` changes what is seen.
 
     Args:
-        source: The folder of labelled images.
+        source: The folder of labelled images; None only for methods that take no source.
         target: The folder of the target, or None for plain transfer learning.
         classes: Keep only these class folders of both domains; None takes all, which then must be the same.
         on_bad_image: What to do about a file that is not a whole image: `error` names it, `skip` leaves it out.
@@ -56,7 +56,7 @@ class ImageFolder(AdaptationData):
     def __init__(
         self,
         *,
-        source: str,
+        source: str | None,
         target: str | None = None,
         classes: Sequence[str | int] | None = None,
         on_bad_image: OnBadImage = "error",
@@ -69,7 +69,7 @@ class ImageFolder(AdaptationData):
         super().__init__(**loading)
         if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
             raise ConfigError("data.val_fraction and data.test_fraction must be above 0 with a sum below 1.")
-        self.source = Path(source)
+        self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.classes = None if classes is None else [str(name) for name in classes]
         if self.classes is not None and len(set(self.classes)) < max(len(self.classes), 2):
@@ -80,6 +80,8 @@ class ImageFolder(AdaptationData):
         self.split_seed = split_seed
 
     def read(self) -> Domains:
+        if self.source is None:
+            raise missing_source()
         source = self._find(self.source, "source")
         for found in source.values():
             if found.classes is None:
@@ -93,23 +95,25 @@ class ImageFolder(AdaptationData):
                 f"data.source={self.source} has only the class folder {classes[0]}. "
                 f"A classifier needs at least two: {self.source}/CLASS/IMAGE.jpg."
             )
-        target = None if self.target is None else self._find(self.target, "target")
-        for domain in (source, target or {}):
-            for found in domain.values():
-                self._check_classes(found, classes)
-        return Domains(
-            classes,
-            self._divide(source, classes, is_target=False),
-            None if target is None else self._divide(target, classes, is_target=True),
-        )
+        for found in source.values():
+            self._check_classes(found, classes)
+        return Domains(classes, self._divide(source, classes, is_target=False), self.read_target(classes))
+
+    def read_target(self, classes: list[str]) -> Parts | None:
+        if self.target is None:
+            return None
+        if self.classes is not None and sorted(self.classes) != sorted(classes):
+            raise DataError(f"data.classes=[{','.join(self.classes)}], but the model knows {', '.join(classes)}.")
+        target = self._find(self.target, "target")
+        for found in target.values():
+            self._check_classes(found, classes)
+        return self._divide(target, classes, is_target=True)
 
     def prepare_for(self, *, image_size: int, **needs: Any) -> None:
         super().prepare_for(image_size=image_size, **needs)
-        source, target = self.domains.source, self.domains.target
         side = shorter_side(self.image_size or image_size, self.crop)
-        self.domains = Domains(
-            self.domains.classes, self._decode_once(source, side), None if target is None else self._decode_once(target, side)
-        )
+        source, target = (None if parts is None else self._decode_once(parts, side) for parts in self.domains[1:])
+        self.domains = Domains(self.domains.classes, source, target)
 
     def _decode_once(self, parts: Parts, side: int) -> Parts:
         """The same parts; decoded together, so that another division finds them as well."""

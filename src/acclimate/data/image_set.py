@@ -70,8 +70,8 @@ class Parts(NamedTuple):
 
 
 class Domains(NamedTuple):
-    """All data of a run; the target is None for plain transfer learning."""
+    """All data of a run; the target is None for plain transfer learning, the source for a method that takes none."""
 
     classes: list[str]
-    source: Parts
+    source: Parts | None
     target: Parts | None

@@ -109,6 +109,7 @@ class ImportanceWeightedScore(SampledScore):
     beyond `max_samples`, to bound time and memory.
     """
 
+    needs_source: ClassVar[bool] = True
     domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
 
     def compute(self) -> Tensor:

@@ -1,7 +1,7 @@
 """What selects a checkpoint: one number per validation, higher is better."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torchmetrics import Metric
@@ -14,11 +14,13 @@ class TargetScore(Metric, ABC):
 
     Attributes:
         name: What reports call it.
+        needs_source: Whether it needs source images.
         needs_target: Whether it needs target images.
         is_oracle: Whether it is given the labels of the target.
     """
 
     name: str
+    needs_source: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
     is_oracle: ClassVar[bool] = False
     higher_is_better = True
@@ -33,3 +35,10 @@ class TargetScore(Metric, ABC):
             prediction: What the classifier says of them.
             labels: int64, shape (N,); None for the target, unless the score is the oracle.
         """
+
+    def memory(self) -> dict[str, Any]:
+        """What it keeps of earlier validations, in plain tensors and containers; checkpoints hold it."""
+        return {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Takes back what `memory` gave."""

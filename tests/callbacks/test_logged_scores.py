@@ -1,0 +1,44 @@
+"""Every run logs every score, each as if it were alone."""
+
+import pytest
+import torch
+from small_runs import compose
+
+from acclimate import run
+from acclimate.callbacks.scores import Scores
+from acclimate.config import group_options
+
+# What selects by several scores, by the past of a run, by no score at all, or by labels.
+OTHERS = ("auto", "vote", "ensemble_agreement", "last", "oracle")
+NAMES = [name for name in group_options("selection") if name not in OTHERS]
+
+
+@pytest.fixture(scope="module")
+def metrics(archives, tmp_path_factory):
+    return run.train(compose(tmp_path_factory.mktemp("scores"), *archives, "method=dann", "selection=last", "trainer.max_epochs=2"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_score_is_that_of_the_selection_of_its_name(archives, tmp_path, name):
+    parts = run.build(compose(tmp_path, *archives, "method=dann", f"selection={name}", "trainer.max_epochs=2"))
+    parts.trainer.fit(parts.method, parts.data)
+    assert parts.trainer.callback_metrics[f"score/{name}"] == parts.trainer.callback_metrics["selection/value"]
+
+
+def test_all_scores_are_there_and_no_others(metrics):
+    assert {key.removeprefix("score/") for key in metrics if key.startswith("score/")} == {*NAMES}
+
+
+def test_scores_of_a_run_without_target_look_at_the_source_alone(archives, tmp_path):
+    config = compose(tmp_path, *archives, "data.target=null", "method=source_only", "trainer.max_epochs=1")
+    assert {key for key in run.train(config) if key.startswith("score/")} == {"score/source_accuracy"}
+
+
+def test_scores_are_not_given_the_labels_of_the_target(archives, tmp_path, monkeypatch):
+    seen = []
+    parts = run.build(compose(tmp_path, *archives, "method=dann", "selection=oracle", "trainer.max_epochs=1"))
+    scores = next(callback for callback in parts.trainer.callbacks if isinstance(callback, Scores))
+    monkeypatch.setattr(scores.scores, "update", lambda domain, prediction, labels: seen.append((domain, labels is None)))
+    monkeypatch.setattr(scores.scores, "compute", lambda: {"none": torch.tensor(0.0)})
+    parts.trainer.fit(parts.method, parts.data)
+    assert {*seen} == {("source", False), ("target", True)}

@@ -1,0 +1,141 @@
+"""What scores prefer among finished runs, and what that costs."""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from acclimate.comparison import SERVING, compare_runs
+from acclimate.config import conf_dir
+from acclimate.data.datamodule import AdaptationData
+from acclimate.errors import ConfigError
+from acclimate.picks import PREDICTIONS, VOTERS, pick, pick_by_default
+from acclimate.tables import describe_pick, print_metrics
+
+
+def write_run(folder: Path, method: str, *overrides: str, accuracy: float | None = None, selection: str = "information", **scores: float):
+    hydra = folder / ".hydra"
+    hydra.mkdir(parents=True)
+    hydra.joinpath("hydra.yaml").write_text(yaml.safe_dump({"hydra": {"runtime": {"choices": {"method": method}}}}))
+    hydra.joinpath("overrides.yaml").write_text(yaml.safe_dump([f"method={method}", *overrides]))
+    metrics = {"source/test_accuracy": 0.9, "selection/name": selection, "train/seconds": 1.0}
+    metrics |= {} if accuracy is None else {"target/test_accuracy": accuracy}
+    metrics |= {f"score/{name}": value for name, value in scores.items()}
+    folder.joinpath("metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+def write_predictions(folder: Path, *classes: int) -> None:
+    np.savez(folder / PREDICTIONS, probabilities=np.eye(3, dtype=np.float16)[list(classes)])
+
+
+def picks(folder: Path, by: str = "information"):
+    return pick(compare_runs([folder]), by)
+
+
+def test_the_best_mean_over_seeds_wins_and_its_best_run_is_named(tmp_path):
+    write_run(tmp_path / "a0", "dann", "seed=0", accuracy=0.5, information=2.0)
+    write_run(tmp_path / "a1", "dann", "seed=1", accuracy=0.7, information=1.0)
+    write_run(tmp_path / "b0", "mcc", "seed=0", accuracy=0.9, information=1.8)
+    write_run(tmp_path / "b1", "mcc", "seed=1", accuracy=0.8, information=1.4)
+    (found,) = picks(tmp_path)
+    assert (found.name, found.run, found.scores) == ("mcc", tmp_path / "b0", {"dann": 1.5, "mcc": pytest.approx(1.6)})
+    assert found.accuracy == found.oracle_accuracy == pytest.approx(0.85)
+
+
+def test_the_gap_to_the_oracle_is_told_in_points(tmp_path):
+    write_run(tmp_path / "a", "dann", accuracy=0.5, information=2.0)
+    write_run(tmp_path / "b", "mcc", accuracy=0.75, information=1.0)
+    text = describe_pick(*picks(tmp_path))
+    assert "without target labels: dann, target test accuracy 0.5000" in text
+    assert "Oracle, by target test labels: mcc, 0.7500. Gap: 25.00 points." in text
+
+
+def test_without_target_labels_there_is_a_pick_but_no_oracle(tmp_path):
+    write_run(tmp_path / "a", "dann", information=2.0)
+    write_run(tmp_path / "b", "mcc", information=1.0)
+    (found,) = picks(tmp_path)
+    assert (found.name, found.accuracy, found.oracle_name) == ("dann", None, None)
+    assert "Oracle" not in describe_pick(found)
+
+
+def test_hyper_parameters_are_picked_like_methods(tmp_path):
+    write_run(tmp_path / "a", "dann", "optimizer.lr=0.1", accuracy=0.5, information=1.0)
+    write_run(tmp_path / "b", "dann", "optimizer.lr=0.01", accuracy=0.6, information=2.0)
+    assert picks(tmp_path)[0].name == "dann optimizer.lr=0.01"
+
+
+def test_runs_of_other_images_are_not_candidates(tmp_path):
+    write_run(tmp_path / "a", "dann", "data.target=x", "data.batch_size=8", accuracy=0.5, information=1.0)
+    write_run(tmp_path / "b", "mcc", "data.target=x", "data.batch_size=16", accuracy=0.5, information=0.5)
+    write_run(tmp_path / "c", "mcc", "data.target=y", accuracy=0.5, information=9.0)
+    assert sorted(len(found.scores) for found in picks(tmp_path)) == [1, 2]
+
+
+def test_runs_that_labels_selected_are_not_candidates(tmp_path):
+    write_run(tmp_path / "a", "dann", accuracy=0.5, information=1.0)
+    write_run(tmp_path / "b", "mcc", accuracy=0.9, information=2.0, selection="oracle")
+    assert picks(tmp_path)[0].scores == {"dann": 1.0}
+
+
+def test_a_vote_prefers_the_better_mean_rank(tmp_path):
+    write_run(tmp_path / "a", "dann", bnm=0.9, corr_c=0.9, class_ami=0.9, source_accuracy=0.1)
+    write_run(tmp_path / "b", "mcc", bnm=0.8, corr_c=0.8, class_ami=0.8, source_accuracy=0.9)
+    assert picks(tmp_path, "vote")[0].scores == {"dann": 0.75, "mcc": 0.25}
+
+
+def test_an_ensemble_prefers_who_agrees_with_most(tmp_path):
+    for name, classes in {"dann": (0, 1, 2), "mcc": (0, 1, 1), "cdan": (0, 0, 1)}.items():
+        write_predictions(write_run(tmp_path / name, name), *classes)
+    scores = picks(tmp_path, "ensemble_agreement")[0].scores
+    assert scores == {name: pytest.approx(share) for name, share in {"dann": 2 / 3, "mcc": 1.0, "cdan": 2 / 3}.items()}
+
+
+def test_predictions_of_other_images_are_refused(tmp_path):
+    write_predictions(write_run(tmp_path / "a", "dann"), 0, 1)
+    write_predictions(write_run(tmp_path / "b", "mcc"), 0, 1, 2)
+    with pytest.raises(ConfigError, match="same target images"):
+        picks(tmp_path, "ensemble_agreement")
+
+
+@pytest.mark.parametrize(("by", "message"), [("rankme", "width"), ("nonsense", "Choose one of information, vote"), ("vote", "no run")])
+def test_what_cannot_be_compared_is_named(tmp_path, by, message):
+    write_run(tmp_path / "a", "dann", information=1.0, rankme=3.0)
+    with pytest.raises(ConfigError, match=message):
+        picks(tmp_path, by)
+
+
+def test_runs_without_the_score_are_left_out(tmp_path):
+    write_run(tmp_path / "a", "dann", information=1.0)
+    write_run(tmp_path / "b", "fine_tune", source_accuracy=1.0)
+    write_run(tmp_path / "c", "mcc")
+    assert picks(tmp_path)[0].scores == {"dann": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [({"information": 1.0, "source_accuracy": 1.0}, ["information"]), ({"source_accuracy": 1.0}, ["source_accuracy"]), ({}, [])],
+)
+def test_the_default_is_information_where_there_is_a_target(tmp_path, scores, expected):
+    write_run(tmp_path / "a", "dann", **scores)
+    write_run(tmp_path / "b", "mcc")
+    assert [found.by for found in pick_by_default(compare_runs([tmp_path]))] == expected
+
+
+def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():
+    vote = instantiate(OmegaConf.load(conf_dir() / "selection" / "vote.yaml"))
+    assert sorted(score.name for score in vote.score.scores) == sorted(VOTERS)
+
+
+def test_keys_that_name_no_images_are_those_of_every_data_set():
+    assert {*SERVING} == {*inspect.signature(AdaptationData).parameters}
+
+
+def test_the_result_of_an_oracle_says_so(tmp_path, capsys):
+    print_metrics({"selection/name": "oracle", "target/test_accuracy": 1.0}, folder=tmp_path)
+    assert "Oracle: labels of the target" in capsys.readouterr().out
