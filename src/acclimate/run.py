@@ -381,6 +381,10 @@ def _silence_known_advice() -> None:
         "The number of training batches",
         "Found .* in eval mode at the start of training",
         "Checkpoint directory .* exists",
+        # So does AdaBN, on purpose.
+        "`training_step` returned `None`",
+        ".*configure_optimizers` returned `None`",
+        "You are using `LearningRateMonitor` callback with models that have no learning rate schedulers",
         "`isinstance.treespec",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -22,7 +22,9 @@ NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {
 }
 HEAD = {"head.weight", "head.bias"}
 # What a method keeps on purpose of the classifier behind the backbone.
-KEPT = {"shot": HEAD}
+KEPT = {"shot": HEAD, "ada_bn": {"bottleneck.0.weight", "bottleneck.1.weight", *HEAD}}
+# Methods that change no weights, but the statistics of batch norm.
+WITHOUT_LOSSES = {"ada_bn"}
 # Where a network that has not been trained would align nothing, and why.
 UNTRAINED: dict[str, tuple[str, ...]] = {
     # It is confident of nothing.
@@ -83,7 +85,7 @@ def test_every_loss_but_the_task_s_aligns_or_regularises_the_backbone(archives, 
     losses = losses_by_name(parts.method, batch)
     further = set(losses) - {"classification"}
     # Without a target, what is further regularises.
-    assert further or not parts.method.needs_target
+    assert further or not parts.method.needs_target or method in WITHOUT_LOSSES
     for name in further - NOT_FOR_THE_BACKBONE.get(method, set()):
         gradients = torch.autograd.grad(losses[name], backbone, retain_graph=True, allow_unused=True)
         assert any(gradient is not None and gradient.any() for gradient in gradients), name
@@ -109,7 +111,8 @@ def test_backbone_depends_on_the_target_if_and_only_if_the_method_looks_at_it(ar
         parts.method.batches_done = 5
         parts.trainer.fit(parts.method, parts.data)
         assert parts.method.batches_done == 6
-        backbones.append(list(parts.method.classifier.backbone.parameters()))
+        backbone = parts.method.classifier.backbone
+        backbones.append(list(backbone.buffers() if method in WITHOUT_LOSSES else backbone.parameters()))
     is_same = all(torch.equal(first, second) for first, second in zip(*backbones, strict=True))
     assert is_same != parts.method.needs_target
 

@@ -8,8 +8,8 @@ from acclimate import run
 
 SETTING = ("model.lora_rank=2", "model.bottleneck=8", "optimizer.weight_decay=0", "callbacks={}")
 
-# One trains no backbone, and the other its weights.
-WITHOUT = ("linear_probe", "gradual_unfreeze")
+# They train no backbone, its weights, or no weights at all.
+WITHOUT = ("linear_probe", "gradual_unfreeze", "ada_bn")
 # The head is what it has of the source.
 KEEPS_HEAD = ("shot",)
 

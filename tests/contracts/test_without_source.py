@@ -138,7 +138,7 @@ def test_targets_of_other_classes_are_refused(archives, tmp_path):
     ):
         data.leave_out_source(classes)
         with pytest.raises(DataError, match=r"model knows|has the label"):
-            data.domains
+            _ = data.domains
 
 
 def test_data_that_cannot_be_read_without_source_says_so():
@@ -149,4 +149,4 @@ def test_data_that_cannot_be_read_without_source_says_so():
     data = Mine()
     data.leave_out_source(["0", "1"])
     with pytest.raises(DataError, match=r"Mine has no read_target\(\)"):
-        data.domains
+        _ = data.domains

@@ -65,7 +65,9 @@ def test_step_is_that_of_the_paper(num_target):
         entropy = -(probabilities * torch.log(probabilities)).sum(dim=1).mean()
         mean = probabilities.mean(dim=0)
         information = entropy + (mean * torch.log(mean)).sum()
-        chosen = torch.stack([torch.log(row[expected_labels[sample]]) for row, sample in zip(probabilities, batch.target.samples)])
+        chosen = torch.stack(
+            [torch.log(row[expected_labels[sample]]) for row, sample in zip(probabilities, batch.target.samples, strict=True)]
+        )
         losses = {"information_maximisation": information, "pseudo_label": -0.7 * chosen.mean()}
         return Objectives(losses, sum(losses.values()))
 

@@ -19,6 +19,12 @@ def batch_norms(module: nn.Module) -> list[_BatchNorm]:
     return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
+def adaptable_batch_norms(classifier: Classifier) -> list[_BatchNorm]:
+    """The batch-norm layers of a classifier whose statistics may change: those of a frozen backbone may not."""
+    fixed = set(batch_norms(classifier.backbone)) if classifier.frozen else set()
+    return [layer for layer in batch_norms(classifier) if layer not in fixed]
+
+
 @contextmanager
 def fixed_statistics(module: nn.Module) -> Iterator[None]:
     """Inside, batch norm still normalises by the batch, but its running statistics stay as they are."""
