@@ -15,7 +15,7 @@ from acclimate.config import conf_dir
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.picks import PREDICTIONS, VOTERS, pick, pick_by_default
-from acclimate.tables import describe_pick, print_metrics
+from acclimate.tables import describe_pick, print_comparison, print_metrics
 
 
 def write_run(folder: Path, method: str, *overrides: str, accuracy: float | None = None, selection: str = "information", **scores: float):
@@ -133,9 +133,23 @@ def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():
 
 
 def test_keys_that_name_no_images_are_those_of_every_data_set():
-    assert {*SERVING} == {*inspect.signature(AdaptationData).parameters}
+    # And how files are kept once they are decoded.
+    assert {*SERVING} == {*inspect.signature(AdaptationData).parameters, "cache"}
 
 
 def test_the_result_of_an_oracle_says_so(tmp_path, capsys):
     print_metrics({"selection/name": "oracle", "target/test_accuracy": 1.0}, folder=tmp_path)
     assert "Oracle: labels of the target" in capsys.readouterr().out
+
+
+def test_runs_that_know_no_accuracy_are_listed_first(tmp_path, capsys):
+    """Without source images and without labels of the target there is none."""
+    folder = write_run(tmp_path / "a", "shot", information=1.0)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["source/test_accuracy"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    write_run(tmp_path / "b", "dann", accuracy=0.1, information=1.0)
+    comparisons = compare_runs([tmp_path])
+    assert [comparison.name for comparison in comparisons] == ["shot", "dann"]
+    print_comparison(comparisons, [])
+    assert "unknown" in capsys.readouterr().out

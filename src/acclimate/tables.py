@@ -44,14 +44,14 @@ def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -
     table.add_column("seconds", justify="right")
     for comparison in comparisons:
         metric = main_metric(comparison)
-        mean, deviation = mean_and_deviation(comparison.values(metric))
+        accuracy = "unknown" if metric is None else _mean_with_deviation(comparison.values(metric))
         selections = sorted({str(run["selection/name"]) for run in comparison.metrics})
         score = scores.get((comparison.name, comparison.data))
         table.add_row(
             comparison.name,
             str(len(comparison.metrics)),
-            f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(comparison.metrics) > 1 else ""),
-            metric.removesuffix("_accuracy").replace("/", " "),
+            accuracy,
+            "" if metric is None else metric.removesuffix("_accuracy").replace("/", " "),
             f"{'no' if comparison.is_oracle else 'yes'} ({', '.join(selections)})",
             *([] if not picks else ["" if score is None else f"{score:.4f}"]),
             f"{mean_and_deviation(comparison.values('train/seconds'))[0]:.0f}",
@@ -61,6 +61,11 @@ def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -
     for pick in picks:
         if len(pick.scores) > 1:
             console.print(describe_pick(pick), markup=False, soft_wrap=True)
+
+
+def _mean_with_deviation(values: Sequence[float]) -> str:
+    mean, deviation = mean_and_deviation(values)
+    return f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(values) > 1 else "")
 
 
 def describe_pick(pick: Pick) -> str:
