@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from acclimate.callbacks.accuracies import Accuracies
+from acclimate.callbacks.health import Health
 from acclimate.callbacks.interruption import Interruption
 from acclimate.callbacks.provenance import Provenance, describe_environment
 from acclimate.callbacks.scores import Scores
@@ -34,6 +35,7 @@ from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View, shorter_side
 from acclimate.errors import ConfigError, DataError, UserError
 from acclimate.methods.base import Method
+from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.lora import merge_low_rank_updates
 from acclimate.picks import PREDICTIONS
@@ -115,12 +117,13 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         frozen_backbone=classifier.backbone if classifier.frozen else None,
     )
     scores = Scores(has_source=data.domains.source is not None, has_target=data.domains.target is not None)
-    throughput = Throughput()
+    accuracies, throughput = Accuracies(), Throughput()
     callbacks: list[Callback] = [
         selection,
-        Accuracies(),
+        accuracies,
         scores,
         throughput,
+        Health(accuracies, scores),
         StepSeed(config["seed"]),
         Provenance(config, classes=classes, image_size=data.image_size or 0),
         *(_instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
@@ -200,6 +203,8 @@ def train(config: Config) -> dict[str, Any]:
     if run.scores.probabilities:
         write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
     write_json(folder / "metrics.json", metrics)
+    if run.trainer.is_global_zero and (message := negative_transfer(folder, metrics)):
+        log.warning(message)
     return metrics
 
 
