@@ -19,6 +19,7 @@ verbs:
   evaluate   tests the selected checkpoint of a run again, also on other data
   predict    labels and confidences for a folder of images
   compare    tables over many runs
+  rank       orders pretrained models for labelled images, before any training
 
 acclimate VERB --help says more. Start with: acclimate train
 """
@@ -65,6 +66,19 @@ Prints one row for each method, and for whatever else differs, over all finished
 mean and standard deviation over the seeds of the accuracy on the target's test images.
 """
 
+RANK_USAGE = """\
+usage: acclimate rank model=NAME,NAME,... [data=NAME] [KEY=VALUE ...]
+
+Scores backbones on the labelled training images of the source, without training them, and prints them best first.
+Commas separate values, and every combination is scored:
+
+  acclimate rank model=efficientnet_lite0,resnet18,resnet50 data=image_folder data.source=DIR data.target=null
+  acclimate rank model=efficientnet_lite0 model.weights=true,null
+  acclimate rank model=timm model.backbone.name=resnet10t,mobilenetv3_small_100
+
+The order is that of LogME. The H-score stands beside it where there are more images than features.
+"""
+
 GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
 
@@ -106,6 +120,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         "evaluate": Verb(evaluate, EVALUATE_USAGE),
         "predict": Verb(predict, PREDICT_USAGE),
         "compare": Verb(compare, COMPARE_USAGE),
+        "rank": Verb(rank, RANK_USAGE),
     }
     if name not in verbs:
         raise ConfigError(f"acclimate has no verb {name}.{did_you_mean(name, list(verbs))} It has {', '.join(verbs)}: acclimate --help.")
@@ -186,6 +201,17 @@ def compare(arguments: Sequence[str]) -> None:
     from acclimate.tables import print_comparison
 
     print_comparison(compare_runs([Path(folder) for folder in arguments]))
+
+
+def rank(arguments: Sequence[str]) -> None:
+    """`acclimate rank`: a table of pretrained models."""
+    if not any(text.startswith("model=") for text in arguments):
+        raise ConfigError("acclimate rank needs models: acclimate rank model=efficientnet_lite0,resnet18.")
+    from acclimate import run
+    from acclimate.composition import compose_sweep
+    from acclimate.tables import print_ranking
+
+    print_ranking(run.rank(compose_sweep(arguments)))
 
 
 def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from acclimate.comparison import Comparison, main_metric, mean_and_deviation
+from acclimate.ranking import RankedBackbone
 
 ORACLE = "oracle"
 
@@ -46,6 +47,17 @@ def print_comparison(comparisons: Sequence[Comparison]) -> None:
             f"{honest} ({', '.join(selections)})",
             f"{mean_and_deviation(comparison.values('train/seconds'))[0]:.0f}",
         )
+    _console().print(table)
+
+
+def print_ranking(backbones: Sequence[RankedBackbone]) -> None:
+    """One row for each backbone, best first."""
+    table = Table()
+    table.add_column("model", overflow="fold")
+    for name in ("LogME", "H-score", "features"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, logme, h_score, num_features in backbones:
+        table.add_row(name, f"{logme:.4f}", "-" if h_score is None else f"{h_score:.4f}", str(num_features))
     _console().print(table)
 
 
