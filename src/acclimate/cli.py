@@ -21,6 +21,7 @@ verbs:
   predict    labels and confidences for a folder of images
   compare    tables over many runs
   cache      lists and clears what was kept to be faster the next time
+  rank       orders pretrained models for labelled images, before any training
 
 acclimate VERB --help says more. Start with: acclimate train
 """
@@ -79,6 +80,19 @@ Lists what earlier runs have kept to be faster the next time, such as decoded im
   ACCLIMATE_CACHE_GB   what it may take, in gigabytes: {limit:g} unless set; what was used longest ago makes room
 """
 
+RANK_USAGE = """\
+usage: acclimate rank model=NAME,NAME,... [data=NAME] [KEY=VALUE ...]
+
+Scores backbones on the labelled training images of the source, without training them, and prints them best first.
+Commas separate values, and every combination is scored:
+
+  acclimate rank model=efficientnet_lite0,resnet18,resnet50 data=image_folder data.source=DIR data.target=null
+  acclimate rank model=efficientnet_lite0 model.weights=true,null
+  acclimate rank model=timm model.backbone.name=resnet10t,mobilenetv3_small_100
+
+The order is that of LogME. The H-score stands beside it where there are more images than features.
+"""
+
 GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
 
@@ -121,6 +135,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         "predict": Verb(predict, PREDICT_USAGE),
         "compare": Verb(compare, COMPARE_USAGE),
         "cache": Verb(cache, CACHE_USAGE.format(limit=cache_folder.DEFAULT_LIMIT)),
+        "rank": Verb(rank, RANK_USAGE),
     }
     if name not in verbs:
         raise ConfigError(f"acclimate has no verb {name}.{did_you_mean(name, list(verbs))} It has {', '.join(verbs)}: acclimate --help.")
@@ -223,6 +238,17 @@ def cache(arguments: Sequence[str]) -> None:
     from acclimate.tables import print_cache
 
     print_cache(cache_folder.entries(), folder=cache_folder.root(), limit=cache_folder.limit())
+
+
+def rank(arguments: Sequence[str]) -> None:
+    """`acclimate rank`: a table of pretrained models."""
+    if not any(text.startswith("model=") for text in arguments):
+        raise ConfigError("acclimate rank needs models: acclimate rank model=efficientnet_lite0,resnet18.")
+    from acclimate import run
+    from acclimate.composition import compose_sweep
+    from acclimate.tables import print_ranking
+
+    print_ranking(run.rank(compose_sweep(arguments)))
 
 
 def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:

@@ -36,9 +36,11 @@ from acclimate.data.views import View, shorter_side
 from acclimate.errors import ConfigError, DataError, UserError
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
+from acclimate.nn.backbones import Backbone
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.lora import merge_low_rank_updates
 from acclimate.picks import PREDICTIONS
+from acclimate.ranking import RankedBackbone, score_backbone
 from acclimate.types import Prediction, Unlabelled
 
 log = logging.getLogger(__name__)
@@ -282,6 +284,29 @@ def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
         ImagePrediction(path.relative_to(folder).as_posix(), checkpoint["classes"][label], confidence)
         for path, (confidence, label) in zip(images.paths, rows, strict=True)
     ]
+
+
+def rank(configs: Mapping[str, Config]) -> list[RankedBackbone]:
+    """Scores backbones on the source's labelled training images without training them, best first.
+
+    Args:
+        configs: By name, plain and fully resolved; of each the data, the model and the seed count.
+
+    Raises:
+        UserError: For whatever the user can mend.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ranked = []
+    for name, config in configs.items():
+        check_config(config)
+        pl.seed_everything(config["seed"], verbose=False)
+        data: AdaptationData = _instantiate(config["data"])
+        backbone: Backbone = _instantiate(config["model"], num_classes=len(data.domains.classes)).backbone
+        data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
+        view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
+        images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
+        ranked.append(score_backbone(name, backbone.to(device), images, device=device))
+    return sorted(ranked, key=lambda backbone: backbone.logme, reverse=True)
 
 
 def rebuild_classifier(checkpoint: Config) -> Classifier:

@@ -11,6 +11,7 @@ from rich.table import Table
 from acclimate.cache_folder import Entry
 from acclimate.comparison import Comparison, main_metric, mean_and_deviation
 from acclimate.picks import Pick
+from acclimate.ranking import RankedBackbone
 
 SCORE = "score/"
 
@@ -94,6 +95,17 @@ def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:
         console.print(table)
     total = sum(entry.size for entry in entries)
     console.print(f"{total / 1e9:.2f} of at most {limit / 1e9:g} GB in {folder}", soft_wrap=True)
+
+
+def print_ranking(backbones: Sequence[RankedBackbone]) -> None:
+    """One row for each backbone, best first."""
+    table = Table()
+    table.add_column("model", overflow="fold")
+    for name in ("LogME", "H-score", "features"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, logme, h_score, num_features in backbones:
+        table.add_row(name, f"{logme:.4f}", "-" if h_score is None else f"{h_score:.4f}", str(num_features))
+    _console().print(table)
 
 
 def _console() -> Console:
