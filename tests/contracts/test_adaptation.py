@@ -21,7 +21,7 @@ SETTING = (
     "trainer.check_val_every_n_epoch=5",
 )
 # They repair what changes a layer's statistics, such as another exposure, and a turn does not.
-OF_BATCH_NORM = ("ada_bn",)
+OF_BATCH_NORM = ("ada_bn", "tent")
 # Where defaults do not suit 105 steps of a tiny network, and why.
 RECIPES = {
     # So few steps do not make the network as confident on the target as the published thresholds demand.

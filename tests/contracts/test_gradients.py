@@ -22,7 +22,7 @@ NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {
 }
 HEAD = {"head.weight", "head.bias"}
 # What a method keeps on purpose of the classifier behind the backbone.
-KEPT = {"shot": HEAD, "ada_bn": {"bottleneck.0.weight", "bottleneck.1.weight", *HEAD}}
+KEPT = {"shot": HEAD, "ada_bn": {"bottleneck.0.weight", "bottleneck.1.weight", *HEAD}, "tent": {"bottleneck.0.weight", *HEAD}}
 # Methods that change no weights, but the statistics of batch norm.
 WITHOUT_LOSSES = {"ada_bn"}
 # Where a network that has not been trained would align nothing, and why.

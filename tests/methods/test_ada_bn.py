@@ -54,6 +54,8 @@ def test_nothing_but_statistics_changes(archives, tmp_path):
     assert changed == {name for name in before if name.endswith(STATISTICS)}
     # 17 images but for those of validation, in batches of 3, twice.
     assert parts.trainer.global_step == parts.method.batches_done == 10
+    # Those of the source are forgotten.
+    assert {int(layer.num_batches_tracked) for layer in batch_norms(parts.method.classifier)} == {10}
 
 
 def test_a_step_is_a_batch_so_runs_end_and_validate_by_steps(archives, tmp_path):
