@@ -304,6 +304,7 @@ def rank(configs: Mapping[str, Config]) -> list[RankedBackbone]:
         backbone: Backbone = _instantiate(config["model"], num_classes=len(data.domains.classes)).backbone
         data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
         view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
+        assert data.domains.source is not None
         images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
         ranked.append(score_backbone(name, backbone.to(device), images, device=device))
     return sorted(ranked, key=lambda backbone: backbone.logme, reverse=True)
