@@ -116,7 +116,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         needs_target=method.needs_target,
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
-        frozen_backbone=classifier.backbone if classifier.frozen else None,
+        frozen_backbone=classifier.backbone if classifier.frozen and not method.looks_into_backbone else None,
     )
     scores = Scores(has_source=data.domains.source is not None, has_target=data.domains.target is not None)
     accuracies, throughput = Accuracies(), Throughput()

@@ -8,8 +8,8 @@ from acclimate import run
 
 SETTING = ("model.lora_rank=2", "model.bottleneck=8", "optimizer.weight_decay=0", "callbacks={}")
 
-# They train no backbone, its weights, or no weights at all.
-WITHOUT = ("linear_probe", "gradual_unfreeze", "ada_bn")
+# They train no backbone, its weights, its batch norm alone, or nothing.
+WITHOUT = ("linear_probe", "gradual_unfreeze", "tent", "ada_bn")
 # The head is what it has of the source.
 KEEPS_HEAD = ("shot",)
 

@@ -78,6 +78,16 @@ def test_value_is_finite(name, kind, images, dtype):
     assert math.isfinite(value_of(make_score(name), domains._replace(source=source, target=target)))
 
 
+@pytest.mark.parametrize("name", SCORES)
+def test_a_training_that_has_diverged_ends_in_no_error_and_never_wins(name):
+    broken = good_model()
+    for part in (broken.source, broken.target):
+        part.features[:] = torch.nan
+        part.logits[:] = torch.nan
+    value = value_of(make_score(name), broken)
+    assert math.isnan(value) or value < value_of(make_score(name), good_model())
+
+
 @pytest.mark.parametrize("name", [name for name in SCORES if name not in NEED_SOURCE])
 def test_source_is_not_needed(name):
     score = make_score(name)

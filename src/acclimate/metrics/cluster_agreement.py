@@ -1,5 +1,6 @@
 """Whether predicted classes are what the target's features fall into by themselves."""
 
+import math
 import warnings
 
 import torch
@@ -28,8 +29,10 @@ def cluster_agreement(features: Tensor, logits: Tensor) -> float:
 
     Returns:
         At most 1, when classes and clusters are the same; about 0 for agreement by chance. 0 when all predictions are one
-        class, also where the features are one cluster: that is no evidence of anything.
+        class, also where the features are one cluster: that is no evidence of anything. nan if a feature is not finite.
     """
+    if not features.isfinite().all():
+        return math.nan
     classes = logits.argmax(dim=1).cpu().numpy()
     if len(set(classes.tolist())) < 2:
         return 0.0
