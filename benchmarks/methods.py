@@ -32,7 +32,10 @@ from acclimate.errors import Interrupted, UserError
 from acclimate.run import write_json
 
 # These are for pretrained models, or start from another run.
-WITHOUT = ("linear_probe", "fine_tune", "shot", "ada_bn", "tent")
+WITHOUT = (
+    *("linear_probe", "fine_tune", "layerwise_decay", "gradual_unfreeze", "l2_sp", "delta", "bss", "stoch_norm", "lora"),
+    *("shot", "ada_bn", "tent"),
+)
 BASELINE = "source_only"
 BEST_RECIPE = "dann_mcc_fixmatch"
 NUM_TOP = 3
@@ -50,6 +53,16 @@ BENCHMARKS = {
         {"mnist_to_mnist_m": ("experiment=mnist_to_mnist_m",)},
         [BASELINE, "dann", "cdan_e", BEST_RECIPE],
         QUIET,
+    ),
+    # Methods that align, that look at target predictions, both and neither, for benchmarks/selection.py to choose among.
+    "selection": Grid(
+        {
+            "fonts_to_handwriting": ("data=fonts_to_handwriting",),
+            "low_rate": ("data=fonts_to_handwriting", "optimizer.lr=0.0003"),
+            "high_rate": ("data=fonts_to_handwriting", "optimizer.lr=0.003"),
+        },
+        [BASELINE, "dann", "cdan_e", "dan", "deep_coral", "mcc", "information_maximisation", BEST_RECIPE],
+        COMMON,
     ),
 }
 

@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from acclimate.callbacks.accuracies import Accuracies
+from acclimate.callbacks.health import Health
 from acclimate.callbacks.interruption import Interruption
 from acclimate.callbacks.provenance import Provenance, describe_environment
 from acclimate.callbacks.scores import Scores
@@ -31,11 +32,15 @@ from acclimate.config import check_config, locate
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
 from acclimate.data.loader import EvaluationBatches
-from acclimate.data.views import View
+from acclimate.data.views import View, shorter_side
 from acclimate.errors import ConfigError, DataError, UserError
 from acclimate.methods.base import Method
+from acclimate.negative_transfer import negative_transfer
+from acclimate.nn.backbones import Backbone
 from acclimate.nn.classifier import Classifier
+from acclimate.nn.lora import merge_low_rank_updates
 from acclimate.picks import PREDICTIONS
+from acclimate.ranking import RankedBackbone, score_backbone
 from acclimate.types import Prediction, Unlabelled
 
 log = logging.getLogger(__name__)
@@ -111,14 +116,16 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         needs_target=method.needs_target,
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
+        frozen_backbone=classifier.backbone if classifier.frozen and not method.looks_into_backbone else None,
     )
     scores = Scores(has_source=data.domains.source is not None, has_target=data.domains.target is not None)
-    throughput = Throughput()
+    accuracies, throughput = Accuracies(), Throughput()
     callbacks: list[Callback] = [
         selection,
-        Accuracies(),
+        accuracies,
         scores,
         throughput,
+        Health(accuracies, scores),
         StepSeed(config["seed"]),
         Provenance(config, classes=classes, image_size=data.image_size or 0),
         *(_instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
@@ -198,6 +205,8 @@ def train(config: Config) -> dict[str, Any]:
     if run.scores.probabilities:
         write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
     write_json(folder / "metrics.json", metrics)
+    if run.trainer.is_global_zero and (message := negative_transfer(folder, metrics)):
+        log.warning(message)
     return metrics
 
 
@@ -257,8 +266,9 @@ def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
     if not paths:
         raise DataError(f"There are no images in {folder}. Type images=DIR.")
     config = checkpoint["config"]
-    images = ImageFiles(keep_whole_images(paths, config["data"].get("on_bad_image", "error")), None)
-    view = View("plain", image_size=checkpoint["image_size"], crop=config["data"]["crop"])
+    image_size, crop = checkpoint["image_size"], config["data"]["crop"]
+    whole = keep_whole_images(paths, config["data"].get("on_bad_image", "error"))
+    images, view = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop)), View("plain", image_size=image_size, crop=crop)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = rebuild_classifier(checkpoint).to(device)
     rows: list[tuple[float, int]] = []
@@ -276,9 +286,33 @@ def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
     ]
 
 
+def rank(configs: Mapping[str, Config]) -> list[RankedBackbone]:
+    """Scores backbones on the source's labelled training images without training them, best first.
+
+    Args:
+        configs: By name, plain and fully resolved; of each the data, the model and the seed count.
+
+    Raises:
+        UserError: For whatever the user can mend.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ranked = []
+    for name, config in configs.items():
+        check_config(config)
+        pl.seed_everything(config["seed"], verbose=False)
+        data: AdaptationData = _instantiate(config["data"])
+        backbone: Backbone = _instantiate(config["model"], num_classes=len(data.domains.classes)).backbone
+        data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
+        view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
+        assert data.domains.source is not None
+        images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
+        ranked.append(score_backbone(name, backbone.to(device), images, device=device))
+    return sorted(ranked, key=lambda backbone: backbone.logme, reverse=True)
+
+
 def rebuild_classifier(checkpoint: Config) -> Classifier:
-    """The trained classifier of a checkpoint, in evaluation mode; nothing but the checkpoint is needed."""
-    return _restart(checkpoint, checkpoint["config"]["model"], checkpoint["classes"]).eval()
+    """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed."""
+    return _restart(checkpoint, checkpoint["config"]["model"] | {"lora_rank": None}, checkpoint["classes"]).eval()
 
 
 def _restart(checkpoint: Config, model: Mapping[str, Any], classes: list[str]) -> Classifier:
@@ -292,18 +326,20 @@ def _restart(checkpoint: Config, model: Mapping[str, Any], classes: list[str]) -
     """
     if classes != checkpoint["classes"]:
         raise ConfigError(f"The data has the classes {', '.join(classes)}, but the model knows {', '.join(checkpoint['classes'])}.")
-    classifier: Classifier = _instantiate({**model, "weights": None}, num_classes=len(classes))
+    classifier: Classifier = _instantiate({**model, "weights": None, "lora_rank": None}, num_classes=len(classes))
     classifier.pretrained = model.get("weights") not in (None, False)
     prefix = "classifier."
     tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}
     try:
-        classifier.load_state_dict(tensors)
+        classifier.load_state_dict(merge_low_rank_updates(tensors))
     except RuntimeError as error:
         there, here = _settings(checkpoint["config"]["model"]), _settings(model)
         raise ConfigError(
             f"The checkpoint has another architecture than this run. There: {' '.join(sorted(there - here)) or 'the same settings'}. "
             f"Here: {' '.join(sorted(here - there)) or 'the same settings'}. Choose the model of the checkpoint."
         ) from error
+    if model.get("lora_rank") is not None:
+        classifier.add_low_rank_updates(model["lora_rank"])
     return classifier
 
 
@@ -313,7 +349,7 @@ def _settings(node: Mapping[str, Any], path: str = "model") -> set[str]:
     for key, value in node.items():
         if isinstance(value, Mapping):
             settings |= _settings(value, f"{path}.{key}")
-        elif key not in ("weights", "dropout", "freeze"):
+        elif key not in ("weights", "dropout", "lora_rank", "freeze"):
             settings.add(f"{path}.{key}={'null' if value is None else value}")
     return settings
 
@@ -374,6 +410,7 @@ def _silence_known_advice() -> None:
     for message in (
         "The '.*_dataloader' does not have many workers",
         "The number of training batches",
+        "Found .* in eval mode at the start of training",
         "Checkpoint directory .* exists",
         # So does AdaBN, on purpose.
         "`training_step` returned `None`",

@@ -15,6 +15,7 @@ class Labelled(NamedTuple):
     """Images and their labels; uint8 or float in [0, 1], shape (N, 3, H, W), and int64, shape (N,).
 
     N is 0 in the batches of a method that takes no source.
+    Of a frozen backbone, these and other images may be features that it has computed before, shape (N, D).
     """
 
     images: Tensor

@@ -32,15 +32,15 @@ def test_order_of_models_and_images_does_not_matter():
 
 
 @pytest.mark.parametrize("batch_size", [1, 10])
-def test_validations_are_judged_by_all_until_then(batch_size):
+def test_validations_are_judged_by_all_before(batch_size):
     score = EnsembleAgreement()
+    assert validate(score, 0, 1, 2, 0, batch_size=batch_size) == 0.0
     assert validate(score, 0, 1, 2, 0, batch_size=batch_size) == 1.0
-    assert validate(score, 0, 1, 2, 0, batch_size=batch_size) == 1.0
-    # Two against one.
+    assert validate(score, 0, 1, 1, 1, batch_size=batch_size) == 0.5
     assert validate(score, 0, 1, 1, 1, batch_size=batch_size) == 0.5
     validate(score, 0, 1, 1, 1)
-    # Three against two: the ensemble has changed its mind.
-    assert validate(score, 0, 1, 1, 1) == 1.0
+    # By now the ensemble has changed its mind, three to two.
+    assert validate(score, 0, 1, 1, 1, batch_size=batch_size) == 1.0
 
 
 def test_what_is_recalled_judges_like_what_was_never_interrupted():
@@ -50,9 +50,11 @@ def test_what_is_recalled_judges_like_what_was_never_interrupted():
     fresh = EnsembleAgreement()
     fresh.recall(resumed.memory())
     assert validate(fresh, 1, 1, 2, 1) == validate(uninterrupted, 1, 1, 2, 1) == 0.5
+    assert torch.equal(fresh.total, uninterrupted.total)
 
 
 def test_other_images_start_a_new_ensemble():
     score = EnsembleAgreement()
     validate(score, 0, 1, 2, 0)
+    assert validate(score, 1, 2) == 0.0
     assert validate(score, 1, 2) == 1.0

@@ -38,10 +38,11 @@ class Vote(Selection):
 
     def judge(self, trainer: pl.Trainer) -> Tensor:
         mean: Tensor = self.score.compute()
-        return torch.tensor(self._contend(trainer.global_step)) if trainer.state.fn == "fit" else mean
+        return torch.tensor(self.contend(trainer.global_step, self.score.values.tolist())) if trainer.state.fn == "fit" else mean
 
-    def _contend(self, step: int) -> float:
-        self.history[step] = self.score.values.tolist()
+    def contend(self, step: int, values: list[float]) -> float:
+        """Takes in the scores of a validation and returns what training logs for it."""
+        self.history[step] = values
         ranks: dict[int, float] = dict(zip(self.history, mean_ranks(torch.tensor(list(self.history.values()))).tolist(), strict=True))
         lead = ranks[step] - ranks.get(self.kept, 0.0)
         if lead <= 0:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
@@ -22,6 +21,7 @@ def ensemble_agreement(probabilities: Tensor) -> Tensor:
     Returns:
         Values in [0, 1], shape (models,).
 
+    >>> import torch
     >>> ensemble_agreement(torch.tensor([[[0.9, 0.1]], [[0.8, 0.2]], [[0.3, 0.7]]])).tolist()
     [1.0, 1.0, 0.0]
     """
@@ -34,10 +34,11 @@ def agreement(probabilities: Tensor, ensemble: Tensor) -> Tensor:
 
 
 class EnsembleAgreement(TargetScore):
-    """`ensemble_agreement` of a validation with the ensemble of this and all validations before it, in [0, 1].
+    """The share of target images whose class is that of the ensemble of all validations before, in [0, 1]; 0 for the first.
 
-    Every validation must go through the target's images in the same order. A checkpoint is judged once, by the ensemble that
-    there is by then; the first always gets 1. Among finished runs `acclimate compare` builds the ensemble of all.
+    Every validation must go through the images in the same order. A checkpoint is judged once, by the ensemble that there is
+    by then, and not by itself, or the first would always be right. Among finished runs `acclimate compare` takes
+    `ensemble_agreement`, with the ensemble of all.
     """
 
     name = "ensemble_agreement"
@@ -55,9 +56,11 @@ class EnsembleAgreement(TargetScore):
     def compute(self) -> Tensor:
         probabilities = dim_zero_cat(self.probabilities)
         if self.total is None or self.total.shape != probabilities.shape:
-            self.total = torch.zeros_like(probabilities)
+            self.total = probabilities
+            return probabilities.new_zeros(())
+        value = agreement(probabilities, self.total.to(probabilities))
         self.total = self.total.to(probabilities) + probabilities
-        return agreement(probabilities, self.total)
+        return value
 
     def memory(self) -> dict[str, Any]:
         return {"total": self.total}
