@@ -10,11 +10,11 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow train sweep dashboard benchmark benchmark-methods benchmark-mnist-m lint format types clean
+.PHONY: help install demo test test-slow train sweep dashboard benchmark benchmark-methods benchmark-mnist-m benchmark-selection lint format types clean
 
 help: ## Lists the targets
 	@echo "make TARGET, where TARGET is one of"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-21s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## Creates .venv with the versions of requirements.txt, if it is not up to date
 
@@ -63,6 +63,9 @@ benchmark-methods: $(STAMP) ## Compares all methods on the default data over see
 
 benchmark-mnist-m: $(STAMP) ## Compares methods on MNIST to MNIST-M: make benchmark-mnist-m ARGS="trainer=gpu"
 	@$(BIN)/python benchmarks/methods.py mnist_m $(ARGS)
+
+benchmark-selection: $(STAMP) ## Compares scores that select without target labels; reuses runs of the others
+	@$(BIN)/python benchmarks/methods.py selection --seeds 2 $(ARGS) && $(BIN)/python benchmarks/selection.py
 
 lint: $(STAMP) ## Checks style and format
 	@$(BIN)/ruff check .

@@ -85,9 +85,13 @@ class Task(NamedTuple):
 
     @property
     def is_outdated(self) -> bool:
-        """Whether another configuration lies in the folder."""
+        """Whether another configuration lies in the folder; a key that is null, such as a new option, is as good as absent."""
         file = self.folder / "config.json"
-        return file.exists() and json.loads(file.read_text()) != self.stored_config
+        return file.exists() and _without_nulls(json.loads(file.read_text())) != _without_nulls(self.stored_config)
+
+
+def _without_nulls(node: Any) -> Any:
+    return {key: _without_nulls(value) for key, value in node.items() if value is not None} if isinstance(node, dict) else node
 
 
 def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequence[str]) -> list[Task]:

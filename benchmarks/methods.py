@@ -31,8 +31,11 @@ from acclimate.config import group_options
 from acclimate.errors import Interrupted, UserError
 from acclimate.run import write_json
 
-# These two are for pretrained models.
-WITHOUT = ("linear_probe", "fine_tune")
+# These are for pretrained models, or start from another run.
+WITHOUT = (
+    *("linear_probe", "fine_tune", "layerwise_decay", "gradual_unfreeze", "l2_sp", "delta", "bss", "stoch_norm", "lora"),
+    *("shot", "ada_bn", "tent"),
+)
 BASELINE = "source_only"
 BEST_RECIPE = "dann_mcc_fixmatch"
 NUM_TOP = 3

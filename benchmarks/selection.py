@@ -138,8 +138,9 @@ class Row(NamedTuple):
 
 
 def judge(name: str, runs: Sequence[Run]) -> Row:
-    """A score over all runs of one data set."""
-    methods = [group for group in grouped(runs, lambda run: (run.setting, run.seed)) if len(group) > 1]
+    """A score over all runs of one data set; methods are compared in seeds that all of them have."""
+    num_methods = {setting: len({run.method for run in runs if run.setting == setting}) for setting in {run.setting for run in runs}}
+    methods = [group for group in grouped(runs, lambda run: (run.setting, run.seed)) if len(group) == num_methods[group[0].setting] > 1]
     parameters = [group for group in grouped(runs, lambda run: (run.method, run.seed)) if len(group) > 1]
     crosses = name not in (LAST, *NOT_ACROSS_RUNS)
     tests = [[run.test[run.chosen(name)] for run in group] for group in methods]

@@ -1,8 +1,57 @@
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
-from small_runs import write_archives
+import torch
+from small_runs import SMALL, write_archives
+
+Program = Callable[..., int]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """Keeps the tests out of the user's cache; commands that they start inherit it."""
+    os.environ["ACCLIMATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory):
     """The options of `data=arrays` for generated, shifted domains of unequal size; the target has labels."""
     return write_archives(tmp_path_factory.mktemp("archives"))
+
+
+@pytest.fixture(scope="session")
+def benchmarks():
+    """Imports a program of benchmarks/ by its name; they import each other as if they were started from there."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+    yield importlib.import_module
+    sys.path.pop(0)
+
+
+@pytest.fixture(scope="session")
+def methods(benchmarks):
+    return benchmarks("methods")
+
+
+@pytest.fixture
+def program(methods, monkeypatch, tmp_path) -> Program:
+    """The program with a small grid, in this process; returns the exit code."""
+    small = (*write_archives(tmp_path), *SMALL)
+    monkeypatch.setitem(methods.BENCHMARKS, "methods", methods.Grid({"blobs": ()}, ["source_only", "dann"], small))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    num_threads = torch.get_num_threads()
+
+    def call(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["methods.py", "methods", "--jobs", "1", "--folder", str(tmp_path), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            methods.main()
+        return int(ended.value.code or 0)
+
+    yield call
+    torch.set_num_threads(num_threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

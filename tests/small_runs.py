@@ -5,6 +5,7 @@ import functools
 import math
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +19,10 @@ from acclimate import run
 from acclimate.composition import resolve
 from acclimate.config import conf_dir, group_options, locate
 from acclimate.data.arrays import Arrays
-from acclimate.data.image_set import Domains, ImageSet, Parts
+from acclimate.data.image_set import ImageSet, Parts
 from acclimate.methods.base import Method
-from acclimate.types import DomainBatch
+from acclimate.methods.shot import Shot
+from acclimate.types import Domain, DomainBatch
 
 METHODS = group_options("method")
 NUM_CLASSES = 3
@@ -86,8 +88,31 @@ SMALL = (
 
 
 def compose(folder: Path, *overrides: str) -> dict[str, Any]:
-    """A plain configuration of a small run that writes to a folder; later overrides win."""
-    return copy.deepcopy(_composed(overrides, str(folder)))
+    """A plain configuration of a small run that writes to a folder; later overrides win.
+
+    A method without source starts from the same run with `source_only`, unless it is told to start elsewhere.
+    """
+    config = copy.deepcopy(_composed(overrides, str(folder)))
+    if config["init_from"] is None and not is_given("source", config["method"]["_target_"]):
+        config["init_from"] = _trained_on_the_source(*(text for text in overrides if not text.lstrip("+").startswith("method")))
+    return config
+
+
+@functools.cache
+def _trained_on_the_source(*overrides: str) -> str:
+    folder = Path(_folder_of_source_runs().name) / str(_trained_on_the_source.cache_info().currsize)
+    run.train(compose(folder, *overrides, "method=source_only"))
+    return str(folder)
+
+
+@functools.cache
+def _folder_of_source_runs() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory()
+
+
+def is_given(domain: Domain, method: str) -> bool:
+    """Whether the method with this `_target_` sees images of a domain."""
+    return bool(getattr(locate(method), f"needs_{domain}"))
 
 
 @functools.lru_cache(maxsize=64)
@@ -105,6 +130,8 @@ def build_method(config: dict[str, Any]) -> tuple[run.Run, Any]:
     method = parts.method.train()
     method.total_batches, method.batches_done = 10, 5
     method.log = method.log_dict = lambda *arguments, **keywords: None
+    if isinstance(method, Shot):
+        method.label(parts.data.unlabelled_target())
     batch = next(iter(parts.data.train_dataloader()))
     return parts, batch
 
@@ -198,11 +225,10 @@ class Tampered(Arrays):
         super().__init__(**loading)
         self.tamper = tamper
 
-    def read(self) -> Domains:
-        domains = super().read()
-        assert domains.target is not None
-        train, val, test = domains.target
-        return domains._replace(target=Parts(self._tampered(train), self._tampered(val), test))
+    def read_target(self, classes: list[str]) -> Parts:
+        target = super().read_target(classes)
+        assert target is not None
+        return Parts(self._tampered(target.train), self._tampered(target.val), target.test)
 
     def _tampered(self, images: ImageSet) -> ImageSet:
         changed = copy.copy(images)
@@ -217,13 +243,14 @@ class Tampered(Arrays):
         return changed
 
 
-def needs_target(method: str) -> bool:
-    """Whether the method of this name looks at the target."""
+def methods_that_see(domain: Domain) -> list[str]:
+    """Their names."""
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return bool(locate(hydra.compose("train", [f"method={method}"]).method._target_).needs_target)  # type: ignore[attr-defined]
+        return [method for method in METHODS if is_given(domain, hydra.compose("train", [f"method={method}"]).method._target_)]
 
 
-ADAPTING = [method for method in METHODS if needs_target(method)]
+ADAPTING = methods_that_see("target")
+SOURCE_FREE = sorted(set(METHODS) - set(methods_that_see("source")))
 
 
 def losses_by_name(method: Method, batch: DomainBatch) -> dict[str, torch.Tensor]:

@@ -14,8 +14,8 @@ from acclimate.comparison import SERVING, compare_runs
 from acclimate.config import conf_dir
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
-from acclimate.picks import PREDICTIONS, VOTERS, default_score, pick
-from acclimate.tables import describe_pick, print_metrics
+from acclimate.picks import PREDICTIONS, VOTERS, pick, pick_by_default
+from acclimate.tables import describe_pick, print_comparison, print_metrics
 
 
 def write_run(folder: Path, method: str, *overrides: str, accuracy: float | None = None, selection: str = "information", **scores: float):
@@ -103,21 +103,28 @@ def test_predictions_of_other_images_are_refused(tmp_path):
         picks(tmp_path, "ensemble_agreement")
 
 
-@pytest.mark.parametrize(("by", "message"), [("rankme", "width"), ("nonsense", "It has vote"), ("ensemble_agreement", PREDICTIONS)])
+@pytest.mark.parametrize(("by", "message"), [("rankme", "width"), ("nonsense", "Choose one of information, vote"), ("vote", "no run")])
 def test_what_cannot_be_compared_is_named(tmp_path, by, message):
     write_run(tmp_path / "a", "dann", information=1.0, rankme=3.0)
     with pytest.raises(ConfigError, match=message):
         picks(tmp_path, by)
 
 
+def test_runs_without_the_score_are_left_out(tmp_path):
+    write_run(tmp_path / "a", "dann", information=1.0)
+    write_run(tmp_path / "b", "fine_tune", source_accuracy=1.0)
+    write_run(tmp_path / "c", "mcc")
+    assert picks(tmp_path)[0].scores == {"dann": 1.0}
+
+
 @pytest.mark.parametrize(
     ("scores", "expected"),
-    [({"information": 1.0, "source_accuracy": 1.0}, "information"), ({"source_accuracy": 1.0}, "source_accuracy"), ({}, None)],
+    [({"information": 1.0, "source_accuracy": 1.0}, ["information"]), ({"source_accuracy": 1.0}, ["source_accuracy"]), ({}, [])],
 )
-def test_the_default_is_what_all_runs_have(tmp_path, scores, expected):
+def test_the_default_is_information_where_there_is_a_target(tmp_path, scores, expected):
     write_run(tmp_path / "a", "dann", **scores)
-    write_run(tmp_path / "b", "mcc", information=1.0, source_accuracy=1.0)
-    assert default_score(compare_runs([tmp_path])) == expected
+    write_run(tmp_path / "b", "mcc")
+    assert [found.by for found in pick_by_default(compare_runs([tmp_path]))] == expected
 
 
 def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():
@@ -126,9 +133,23 @@ def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():
 
 
 def test_keys_that_name_no_images_are_those_of_every_data_set():
-    assert {*SERVING} == {*inspect.signature(AdaptationData).parameters}
+    # And how files are kept once they are decoded.
+    assert {*SERVING} == {*inspect.signature(AdaptationData).parameters, "cache"}
 
 
 def test_the_result_of_an_oracle_says_so(tmp_path, capsys):
     print_metrics({"selection/name": "oracle", "target/test_accuracy": 1.0}, folder=tmp_path)
     assert "Oracle: labels of the target" in capsys.readouterr().out
+
+
+def test_runs_that_know_no_accuracy_are_listed_first(tmp_path, capsys):
+    """Without source images and without labels of the target there is none."""
+    folder = write_run(tmp_path / "a", "shot", information=1.0)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["source/test_accuracy"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    write_run(tmp_path / "b", "dann", accuracy=0.1, information=1.0)
+    comparisons = compare_runs([tmp_path])
+    assert [comparison.name for comparison in comparisons] == ["shot", "dann"]
+    print_comparison(comparisons, [])
+    assert "unknown" in capsys.readouterr().out

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from acclimate import cache_folder
 from acclimate.config import did_you_mean, group_options
 from acclimate.errors import ConfigError, Interrupted, UserError
 
@@ -19,6 +20,8 @@ verbs:
   evaluate   tests the selected checkpoint of a run again, also on other data
   predict    labels and confidences for a folder of images
   compare    tables over many runs
+  cache      lists and clears what was kept to be faster the next time
+  rank       orders pretrained models for labelled images, before any training
 
 acclimate VERB --help says more. Start with: acclimate train
 """
@@ -68,6 +71,28 @@ the oracle, the choice by target test labels. by=information is the default; by=
 scores, by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
 """
 
+CACHE_USAGE = """\
+usage: acclimate cache [clear]
+
+Lists what earlier runs have kept to be faster the next time, such as decoded images, or removes all of it.
+
+  ACCLIMATE_CACHE      the folder, in place of the usual one for caches
+  ACCLIMATE_CACHE_GB   what it may take, in gigabytes: {limit:g} unless set; what was used longest ago makes room
+"""
+
+RANK_USAGE = """\
+usage: acclimate rank model=NAME,NAME,... [data=NAME] [KEY=VALUE ...]
+
+Scores backbones on the labelled training images of the source, without training them, and prints them best first.
+Commas separate values, and every combination is scored:
+
+  acclimate rank model=efficientnet_lite0,resnet18,resnet50 data=image_folder data.source=DIR data.target=null
+  acclimate rank model=efficientnet_lite0 model.weights=true,null
+  acclimate rank model=timm model.backbone.name=resnet10t,mobilenetv3_small_100
+
+The order is that of LogME. The H-score stands beside it where there are more images than features.
+"""
+
 GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
 
@@ -109,6 +134,8 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         "evaluate": Verb(evaluate, EVALUATE_USAGE),
         "predict": Verb(predict, PREDICT_USAGE),
         "compare": Verb(compare, COMPARE_USAGE),
+        "cache": Verb(cache, CACHE_USAGE.format(limit=cache_folder.DEFAULT_LIMIT)),
+        "rank": Verb(rank, RANK_USAGE),
     }
     if name not in verbs:
         raise ConfigError(f"acclimate has no verb {name}.{did_you_mean(name, list(verbs))} It has {', '.join(verbs)}: acclimate --help.")
@@ -187,12 +214,11 @@ def compare(arguments: Sequence[str]) -> None:
     if not folders:
         raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")
     from acclimate.comparison import compare_runs
-    from acclimate.picks import default_score, pick
+    from acclimate.picks import pick, pick_by_default
     from acclimate.tables import print_comparison
 
     comparisons = compare_runs([Path(folder) for folder in folders])
-    by = keys.get("by") or default_score(comparisons)
-    picks = pick(comparisons, by) if by else []
+    picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     print_comparison(comparisons, picks)
     if "out" in keys:
         from acclimate.run import write_json
@@ -200,6 +226,29 @@ def compare(arguments: Sequence[str]) -> None:
         methods = [{"name": one.name, "runs": [{"folder": str(run.folder), **run.metrics} for run in one.runs]} for one in comparisons]
         contents = [pick._asdict() | {"data": sorted(pick.data), "run": str(pick.run)} for pick in picks]
         write_json(Path(keys["out"]), {"methods": methods, "picks": contents})
+
+
+def cache(arguments: Sequence[str]) -> None:
+    """`acclimate cache`: what is kept, or `acclimate cache clear`."""
+    if list(arguments) == ["clear"]:
+        print(f"Removed {cache_folder.clear() / 1e6:.1f} MB from {cache_folder.root()}.")
+        return
+    if arguments:
+        raise ConfigError(f"acclimate cache does not take {' '.join(arguments)}. Type acclimate cache, or acclimate cache clear.")
+    from acclimate.tables import print_cache
+
+    print_cache(cache_folder.entries(), folder=cache_folder.root(), limit=cache_folder.limit())
+
+
+def rank(arguments: Sequence[str]) -> None:
+    """`acclimate rank`: a table of pretrained models."""
+    if not any(text.startswith("model=") for text in arguments):
+        raise ConfigError("acclimate rank needs models: acclimate rank model=efficientnet_lite0,resnet18.")
+    from acclimate import run
+    from acclimate.composition import compose_sweep
+    from acclimate.tables import print_ranking
+
+    print_ranking(run.rank(compose_sweep(arguments)))
 
 
 def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:

@@ -24,6 +24,8 @@ SERVING = (
     "strong_view",
     "crop",
     "image_size",
+    "feature_cache",
+    "cache",
     "seed",
 )
 
@@ -93,13 +95,19 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
         Comparison(name, frozenset(filter(names_images, settings[group[0]])), [FinishedRun(run, read_metrics(run)) for run in group])
         for name, group in groups.items()
     ]
-    return sorted(comparisons, key=lambda comparison: statistics.fmean(comparison.values(main_metric(comparison))))
+    return sorted(comparisons, key=_mean_accuracy)
 
 
-def main_metric(comparison: Comparison) -> str:
-    """The accuracy that the user cares about: on the target, or on the source where the target has no labels."""
+def _mean_accuracy(comparison: Comparison) -> float:
+    """For the order: what has no accuracy comes first."""
+    metric = main_metric(comparison)
+    return -1.0 if metric is None else statistics.fmean(comparison.values(metric))
+
+
+def main_metric(comparison: Comparison) -> str | None:
+    """The accuracy that the user cares about: on the target, on the source where the target has no labels, or None at all."""
     names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
-    return next(name for name in names if all(name in run for run in comparison.metrics))
+    return next((name for name in names if all(name in run for run in comparison.metrics)), None)
 
 
 def read_metrics(run: Path) -> dict[str, Any]:

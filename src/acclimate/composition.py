@@ -1,5 +1,6 @@
 """From the command line to a plain dictionary: the last Hydra and OmegaConf in sight, but for building the parts."""
 
+import itertools
 import logging
 import math
 import os
@@ -12,6 +13,7 @@ from typing import Any
 import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -117,6 +119,37 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from error
     return resolve(config)
+
+
+def compose_sweep(overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Plain, resolved configurations for every combination of the values that commas separate.
+
+    Args:
+        overrides: As for `acclimate train -m`.
+
+    Returns:
+        By a name that lists what varies, in the order of the overrides, or all of them where nothing does.
+
+    Raises:
+        ConfigError: If the configuration cannot be composed.
+    """
+    configs = {}
+    try:
+        accepted = _accept_any_key(overrides)
+        parsed = OverridesParser.create().parse_overrides(accepted)
+        choices = [
+            [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()] if one.is_sweep_override() else [text]
+            for text, one in zip(accepted, parsed, strict=True)
+        ]
+        for combination in itertools.product(*choices):
+            varying = [text for text, values in zip(combination, choices, strict=True) if len(values) > 1]
+            with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                # Nothing is written, and only Hydra's own runs know a folder.
+                config = hydra.compose("train", [*combination, "folder=."])
+            configs[" ".join(text.lstrip("+") for text in varying or combination)] = resolve(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error)) from error
+    return configs
 
 
 def _resolved_node(config: DictConfig, key: str) -> DictConfig:

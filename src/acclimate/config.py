@@ -17,7 +17,21 @@ PROVIDED = {
     "method": {"classifier", "optimizer", "schedule"},
     "trainer": {"callbacks", "logger"},
 }
-ROOT_KEYS = ("data", "model", "method", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "seed", "resume", "folder")
+ROOT_KEYS = (
+    "data",
+    "model",
+    "method",
+    "optimizer",
+    "scheduler",
+    "selection",
+    "callbacks",
+    "logger",
+    "trainer",
+    "seed",
+    "init_from",
+    "resume",
+    "folder",
+)
 # What the random generators of NumPy can be seeded with.
 MAX_SEED = 2**32 - 1
 RESERVED_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
@@ -72,6 +86,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     seed = config.get("seed", 0)
     if not matches(seed, int) or not 0 <= seed <= MAX_SEED:
         problems.append(f"seed={_show(seed)} must be a whole number from 0 to {MAX_SEED}.")
+    if not isinstance(config.get("init_from"), str | None):
+        problems.append(f"init_from={_show(config['init_from'])} must be the folder of a run, a checkpoint, or null.")
     if not isinstance(config.get("resume", False), bool):
         problems.append(f"resume={_show(config['resume'])} must be true, false or the folder of a run.")
     problems += _check_node(config, "")

@@ -39,14 +39,8 @@ class Pick(NamedTuple):
     oracle_accuracy: float | None
 
 
-def default_score(comparisons: Sequence[Comparison]) -> str | None:
-    """What all runs have: `information`, without a target `source_accuracy`, or None for runs that logged no scores."""
-    metrics = [run for comparison in comparisons for run in comparison.metrics]
-    return next((name for name in ("information", "source_accuracy") if all(f"score/{name}" in run for run in metrics)), None)
-
-
 def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
-    """The pick for each set of images, among all that was not selected by target labels.
+    """The pick for each set of images, among all runs that have the score and were not selected by target labels.
 
     Args:
         comparisons: As `compare_runs` gives them.
@@ -54,44 +48,64 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
             with the mean prediction of all runs.
 
     Raises:
-        ConfigError: If a run lacks the score, or it cannot be compared across runs.
+        ConfigError: If no run has the score, or it cannot be compared across runs.
     """
-    picks = []
+    if by in NOT_ACROSS_RUNS:
+        raise ConfigError(f"by={by} compares checkpoints of one run alone: {NOT_ACROSS_RUNS[by]}. Use by=information.")
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
-    for data in dict.fromkeys(comparison.data for comparison in honest):
-        candidates = [comparison for comparison in honest if comparison.data == data]
-        scores = score_runs([run for candidate in candidates for run in candidate.runs], by)
-        means = {candidate.name: mean_and_deviation([scores[run.folder] for run in candidate.runs])[0] for candidate in candidates}
-        best = max(candidates, key=lambda candidate: means[candidate.name])
-        accuracies = {
-            candidate.name: mean_and_deviation(candidate.values("target/test_accuracy"))[0]
-            for candidate in candidates
-            if candidate.values("target/test_accuracy")
-        }
-        oracle = max(accuracies, key=lambda name: accuracies[name]) if len(accuracies) == len(candidates) else None
-        picks.append(
-            Pick(
-                data,
-                by,
-                best.name,
-                means,
-                max((run.folder for run in best.runs), key=lambda folder: scores[folder]),
-                accuracies.get(best.name),
-                oracle,
-                None if oracle is None else accuracies[oracle],
-            )
-        )
-    return picks
+    scored = [comparison for comparison in honest if all(has_score(run, by) for run in comparison.runs)]
+    if not scored:
+        known = sorted({name.removeprefix("score/") for one in honest for run in one.metrics for name in run if name.startswith("score/")})
+        allowed = [name for name in (*known, VOTE, ENSEMBLE) if name not in NOT_ACROSS_RUNS]
+        raise ConfigError(f"by={by}: no run has such a score. Choose one of {', '.join(allowed)}, or train with a target.")
+    data = dict.fromkeys(comparison.data for comparison in scored)
+    return [_pick_among([comparison for comparison in scored if comparison.data == images], by) for images in data]
+
+
+def pick_by_default(comparisons: Sequence[Comparison]) -> list[Pick]:
+    """The pick by `information`, without a target by `source_accuracy`; none where runs have logged no scores."""
+    honest = [comparison for comparison in comparisons if not comparison.is_oracle]
+    for score in ("information", "source_accuracy"):
+        if any(has_score(run, score) for comparison in honest for run in comparison.runs):
+            return pick(comparisons, score)
+    return []
+
+
+def _pick_among(candidates: Sequence[Comparison], by: str) -> Pick:
+    scores = score_runs([run for candidate in candidates for run in candidate.runs], by)
+    means = {candidate.name: mean_and_deviation([scores[run.folder] for run in candidate.runs])[0] for candidate in candidates}
+    best = max(candidates, key=lambda candidate: means[candidate.name])
+    accuracies = {
+        candidate.name: mean_and_deviation(candidate.values("target/test_accuracy"))[0]
+        for candidate in candidates
+        if candidate.values("target/test_accuracy")
+    }
+    oracle = max(accuracies, key=lambda name: accuracies[name]) if len(accuracies) == len(candidates) else None
+    return Pick(
+        data=best.data,
+        by=by,
+        name=best.name,
+        scores=means,
+        run=max((run.folder for run in best.runs), key=lambda folder: scores[folder]),
+        accuracy=accuracies.get(best.name),
+        oracle_name=oracle,
+        oracle_accuracy=None if oracle is None else accuracies[oracle],
+    )
+
+
+def has_score(run: FinishedRun, by: str) -> bool:
+    """Whether a run has what the score needs; those of earlier versions and those without a target may not."""
+    if by == ENSEMBLE:
+        return (run.folder / PREDICTIONS).exists()
+    return all(f"score/{name}" in run.metrics for name in (VOTERS if by == VOTE else (by,)))
 
 
 def score_runs(runs: Sequence[FinishedRun], by: str) -> dict[Path, float]:
     """The score of each run, by its folder.
 
     Raises:
-        ConfigError: If a run lacks it, or it cannot be compared across runs.
+        ConfigError: If they were not validated on equally many images.
     """
-    if by in NOT_ACROSS_RUNS:
-        raise ConfigError(f"by={by} compares checkpoints of one run alone: {NOT_ACROSS_RUNS[by]}. Use by=information.")
     if by == ENSEMBLE:
         return _agreements(runs)
     if by == VOTE:
@@ -99,18 +113,9 @@ def score_runs(runs: Sequence[FinishedRun], by: str) -> dict[Path, float]:
 
         from acclimate.metrics.mean_ranks import mean_ranks
 
-        ranks = mean_ranks(torch.tensor([[_logged(run, voter) for voter in VOTERS] for run in runs]))
+        ranks = mean_ranks(torch.tensor([[run.metrics[f"score/{voter}"] for voter in VOTERS] for run in runs]))
         return dict(zip((run.folder for run in runs), ranks.tolist(), strict=True))
-    return {run.folder: _logged(run, by) for run in runs}
-
-
-def _logged(run: FinishedRun, score: str) -> float:
-    key = f"score/{score}"
-    if key not in run.metrics:
-        known = sorted(name.removeprefix("score/") for name in run.metrics if name.startswith("score/"))
-        allowed = ", ".join([VOTE, ENSEMBLE, *(name for name in known if name not in NOT_ACROSS_RUNS)]) if known else "none: train it again"
-        raise ConfigError(f"by={score}: {run.folder} has no such score. It has {allowed}.")
-    return float(run.metrics[key])
+    return {run.folder: run.metrics[f"score/{by}"] for run in runs}
 
 
 def _agreements(runs: Sequence[FinishedRun]) -> dict[Path, float]:
@@ -119,9 +124,6 @@ def _agreements(runs: Sequence[FinishedRun]) -> dict[Path, float]:
 
     from acclimate.metrics.ensemble_agreement import ensemble_agreement
 
-    missing = [str(run.folder) for run in runs if not (run.folder / PREDICTIONS).exists()]
-    if missing:
-        raise ConfigError(f"by={ENSEMBLE} needs {PREDICTIONS}, which {missing[0]} does not have: train it again, with a target.")
     predictions = [torch.from_numpy(np.load(run.folder / PREDICTIONS)["probabilities"]).float() for run in runs]
     if len({prediction.shape for prediction in predictions}) > 1:
         raise ConfigError(f"by={ENSEMBLE} needs runs that were validated on the same target images; these have different numbers of them.")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,16 +28,19 @@ from acclimate.callbacks.step_seed import StepSeed
 from acclimate.callbacks.throughput import Throughput
 from acclimate.callbacks.validation_log import ValidationLog
 from acclimate.comparison import read_metrics
-from acclimate.config import check_config
+from acclimate.config import check_config, locate
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
 from acclimate.data.loader import EvaluationBatches
-from acclimate.data.views import View
+from acclimate.data.views import View, shorter_side
 from acclimate.errors import ConfigError, DataError, UserError
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
+from acclimate.nn.backbones import Backbone
 from acclimate.nn.classifier import Classifier
+from acclimate.nn.lora import merge_low_rank_updates
 from acclimate.picks import PREDICTIONS
+from acclimate.ranking import RankedBackbone, score_backbone
 from acclimate.types import Prediction, Unlabelled
 
 log = logging.getLogger(__name__)
@@ -73,11 +77,12 @@ def keep_last_checkpoint(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(last.parent, last.stem, monitor="step", mode="max", enable_version_counter=False)
 
 
-def build(config: Config) -> Run:
+def build(config: Config, checkpoint: Config | None = None) -> Run:
     """Instantiates a configuration.
 
     Args:
         config: Plain and fully resolved.
+        checkpoint: Whose classifier it starts with, as `read_checkpoint` gives it; None takes that of `init_from`, if any.
 
     Raises:
         ConfigError: With all that is wrong with the configuration.
@@ -86,9 +91,16 @@ def build(config: Config) -> Run:
     check_config(config)
     pl.seed_everything(config["seed"], verbose=False)
     selection: Selection = _instantiate(config["selection"])
+    checkpoint = checkpoint or read_origin(config["init_from"])
     data: AdaptationData = _instantiate(config["data"])
+    if not getattr(locate(config["method"]["_target_"]), "needs_source", True):
+        if checkpoint is None:
+            raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
+        data.leave_out_source(checkpoint["classes"])
     classes = data.domains.classes
-    classifier = _instantiate(config["model"], num_classes=len(classes))
+    classifier = (
+        _instantiate(config["model"], num_classes=len(classes)) if checkpoint is None else _restart(checkpoint, config["model"], classes)
+    )
     method: Method = _instantiate(
         config["method"],
         classifier=classifier,
@@ -97,13 +109,17 @@ def build(config: Config) -> Run:
     )
     if selection.needs_target and data.domains.target is None:
         raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
+    if data.domains.source is None and selection.score is not None and selection.score.needs_source:
+        raise ConfigError(f"selection={selection.name} looks at source images, but this method is given none. Use selection=auto.")
     data.prepare_for(
-        image_size=classifier.backbone.image_size,
+        image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
         needs_target=method.needs_target,
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
+        frozen_backbone=classifier.backbone if classifier.frozen and not method.looks_into_backbone else None,
     )
-    accuracies, scores, throughput = Accuracies(), Scores(has_target=data.domains.target is not None), Throughput()
+    scores = Scores(has_source=data.domains.source is not None, has_target=data.domains.target is not None)
+    accuracies, throughput = Accuracies(), Throughput()
     callbacks: list[Callback] = [
         selection,
         accuracies,
@@ -166,7 +182,7 @@ def train(config: Config) -> dict[str, Any]:
         state = "a finished run" if finished.exists() else "a run that was stopped"
         raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
     _silence_known_advice()
-    run = build(config)
+    run = build(config, read_checkpoint(last) if last.exists() else None)
     write_json(folder / "environment.json", describe_environment(run.trainer))
     run.trainer.fit(run.method, run.data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     best = best_checkpoint(folder)
@@ -209,16 +225,11 @@ def evaluate(config: Config, checkpoint: Config) -> dict[str, Any]:
     """
     _silence_known_advice()
     changes = {
-        "model": config["model"] | {"weights": None},
+        "init_from": None,
         "callbacks": {"progress_bar": {"_target_": "acclimate.callbacks.progress_bar.ProgressBar"}},
         "logger": NO_LOGGER,
     }
-    run = build(config | changes)
-    if run.data.domains.classes != checkpoint["classes"]:
-        raise ConfigError(
-            f"The data has the classes {', '.join(run.data.domains.classes)}, but the model knows {', '.join(checkpoint['classes'])}."
-        )
-    return _evaluate(run, checkpoint)
+    return _evaluate(build(config | changes, checkpoint), checkpoint)
 
 
 def _evaluate(run: Run, checkpoint: Config) -> dict[str, Any]:
@@ -255,8 +266,9 @@ def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
     if not paths:
         raise DataError(f"There are no images in {folder}. Type images=DIR.")
     config = checkpoint["config"]
-    images = ImageFiles(keep_whole_images(paths, config["data"].get("on_bad_image", "error")), None)
-    view = View("plain", image_size=checkpoint["image_size"], crop=config["data"]["crop"])
+    image_size, crop = checkpoint["image_size"], config["data"]["crop"]
+    whole = keep_whole_images(paths, config["data"].get("on_bad_image", "error"))
+    images, view = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop)), View("plain", image_size=image_size, crop=crop)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = rebuild_classifier(checkpoint).to(device)
     rows: list[tuple[float, int]] = []
@@ -274,14 +286,90 @@ def predict(checkpoint: Config, folder: Path) -> list[ImagePrediction]:
     ]
 
 
+def rank(configs: Mapping[str, Config]) -> list[RankedBackbone]:
+    """Scores backbones on the source's labelled training images without training them, best first.
+
+    Args:
+        configs: By name, plain and fully resolved; of each the data, the model and the seed count.
+
+    Raises:
+        UserError: For whatever the user can mend.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ranked = []
+    for name, config in configs.items():
+        check_config(config)
+        pl.seed_everything(config["seed"], verbose=False)
+        data: AdaptationData = _instantiate(config["data"])
+        backbone: Backbone = _instantiate(config["model"], num_classes=len(data.domains.classes)).backbone
+        data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
+        view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
+        assert data.domains.source is not None
+        images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
+        ranked.append(score_backbone(name, backbone.to(device), images, device=device))
+    return sorted(ranked, key=lambda backbone: backbone.logme, reverse=True)
+
+
 def rebuild_classifier(checkpoint: Config) -> Classifier:
-    """The trained classifier of a checkpoint, in evaluation mode; nothing but the checkpoint is needed."""
-    node = checkpoint["config"]["model"] | {"weights": None}
-    classifier: Classifier = _instantiate(node, num_classes=len(checkpoint["classes"]))
+    """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed."""
+    return _restart(checkpoint, checkpoint["config"]["model"] | {"lora_rank": None}, checkpoint["classes"]).eval()
+
+
+def _restart(checkpoint: Config, model: Mapping[str, Any], classes: list[str]) -> Classifier:
+    """A classifier with the weights of a checkpoint; those that the model itself would start from are not fetched.
+
+    It counts as pretrained if the model would have been without the checkpoint: training on puts no new layers on old ones,
+    so there is no further reason for the backbone to be slower than the rest.
+
+    Raises:
+        ConfigError: If the checkpoint has other classes or another architecture.
+    """
+    if classes != checkpoint["classes"]:
+        raise ConfigError(f"The data has the classes {', '.join(classes)}, but the model knows {', '.join(checkpoint['classes'])}.")
+    classifier: Classifier = _instantiate({**model, "weights": None, "lora_rank": None}, num_classes=len(classes))
+    classifier.pretrained = model.get("weights") not in (None, False)
     prefix = "classifier."
     tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}
-    classifier.load_state_dict(tensors)
-    return classifier.eval()
+    try:
+        classifier.load_state_dict(merge_low_rank_updates(tensors))
+    except RuntimeError as error:
+        there, here = _settings(checkpoint["config"]["model"]), _settings(model)
+        raise ConfigError(
+            f"The checkpoint has another architecture than this run. There: {' '.join(sorted(there - here)) or 'the same settings'}. "
+            f"Here: {' '.join(sorted(here - there)) or 'the same settings'}. Choose the model of the checkpoint."
+        ) from error
+    if model.get("lora_rank") is not None:
+        classifier.add_low_rank_updates(model["lora_rank"])
+    return classifier
+
+
+def _settings(node: Mapping[str, Any], path: str = "model") -> set[str]:
+    """What makes the architecture of a model, as one would type it."""
+    settings = set()
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            settings |= _settings(value, f"{path}.{key}")
+        elif key not in ("weights", "dropout", "lora_rank", "freeze"):
+            settings.add(f"{path}.{key}={'null' if value is None else value}")
+    return settings
+
+
+def read_origin(place: str | None) -> Config | None:
+    """The checkpoint that `init_from` means: the selected one of a finished run's folder, or a file; None for null.
+
+    Raises:
+        ConfigError: If there is none, or the run is not finished.
+    """
+    if place is None:
+        return None
+    path = Path(place)
+    if not path.exists():
+        raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
+    if path.is_dir() and last_checkpoint(path).exists() and not (path / "metrics.json").exists():
+        raise ConfigError(
+            f"init_from={path} is not finished, so its checkpoint is not chosen yet. Type acclimate train resume={path} first."
+        )
+    return read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
 
 
 def read_checkpoint(path: Path) -> Config:
@@ -291,11 +379,14 @@ def read_checkpoint(path: Path) -> Config:
         ConfigError: If there is none, or the file is something else.
     """
     if not path.is_file():
-        raise ConfigError(f"There is no {path}. Give the folder of a finished run: run=outputs/DATE/TIME-METHOD.")
-    checkpoint: Config = torch.load(path, map_location="cpu", weights_only=True)
-    if "config" not in checkpoint:
+        raise ConfigError(f"There is no {path}. Give the folder of a finished run: outputs/DATE/TIME-METHOD.")
+    try:
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, Mapping) or "config" not in checkpoint:
         raise ConfigError(f"{path} was not written by acclimate train: it holds no configuration.")
-    return checkpoint
+    return dict(checkpoint)
 
 
 def write_json(path: Path, contents: Mapping[str, Any]) -> None:
@@ -319,7 +410,12 @@ def _silence_known_advice() -> None:
     for message in (
         "The '.*_dataloader' does not have many workers",
         "The number of training batches",
+        "Found .* in eval mode at the start of training",
         "Checkpoint directory .* exists",
+        # So does AdaBN, on purpose.
+        "`training_step` returned `None`",
+        ".*configure_optimizers` returned `None`",
+        "You are using `LearningRateMonitor` callback with models that have no learning rate schedulers",
         "`isinstance.treespec",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -1,4 +1,4 @@
-"""Pure functions of a run's progress in [0, 1]: strengths that ramp up and learning rates that decay.
+"""Pure functions of a run's progress in [0, 1]: strengths that ramp up, learning rates that decay, layers that join.
 
 Whoever calls them holds the progress, and a checkpoint holds it too, so a resumed run continues every schedule.
 """
@@ -55,3 +55,20 @@ def cosine_decay(progress: float, *, warmup: float = 0.0) -> float:
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))
+
+
+def num_unfrozen(progress: float, *, num_stages: int, end: float) -> int:
+    """How many stages train, counted from the head: one more after each equal share of the time until `end`, first none.
+
+    Gradual unfreezing, Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018, where
+    each share is an epoch.
+
+    Args:
+        progress: In [0, 1].
+        num_stages: How many there are, at least 0.
+        end: The progress from which on all train, above 0.
+
+    >>> [num_unfrozen(progress, num_stages=3, end=0.6) for progress in (0.0, 0.1, 0.3, 0.5, 0.7, 1.0)]
+    [0, 0, 1, 2, 3, 3]
+    """
+    return min(int(num_stages * progress / end), num_stages)

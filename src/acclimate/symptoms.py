@@ -47,7 +47,7 @@ class Evidence(NamedTuple):
     Attributes:
         progress: How much of the training is done, in [0, 1]; 1 at an early end, too.
         classes: K names.
-        source_counts: Validation images of each class of the source, shape (K,).
+        source_counts: Validation images of each class of the source, shape (K,); None without a source.
         target_counts: Validation images of the target that are taken for each class, shape (K,); None without a target.
         history: All validations so far, this one included.
         domain_accuracies: How often the discriminator was right in training batches, for each tenth of the training from the
@@ -56,7 +56,7 @@ class Evidence(NamedTuple):
 
     progress: float
     classes: list[str]
-    source_counts: Tensor
+    source_counts: Tensor | None
     target_counts: Tensor | None
     history: list[Validation]
     domain_accuracies: list[float]
@@ -67,12 +67,13 @@ def prediction_collapse(evidence: Evidence) -> str | None:
 
     Classes are counted by the exponential of the entropy of their proportions, so that rare ones count less. A sample of
     N images from the source would have about (K - 1) / (2 N) less entropy, which is allowed for (Miller, "Note on the Bias
-    of Information Estimates", 1955).
+    of Information Estimates", 1955). Without a source all classes should be equally frequent.
     """
     counts = evidence.target_counts
     if counts is None or evidence.progress < LEARNED_SOMETHING:
         return None
-    num_images, source_entropy, entropy = int(counts.sum()), _entropy(evidence.source_counts), _entropy(counts)
+    source_counts = torch.ones(len(counts)) if evidence.source_counts is None else evidence.source_counts
+    num_images, source_entropy, entropy = int(counts.sum()), _entropy(source_counts), _entropy(counts)
     if entropy >= (source_entropy - (len(counts) - 1) / (2 * num_images)) / 3:
         return None
     most = int(counts.argmax())
@@ -123,7 +124,7 @@ def falling_source_accuracy(evidence: Evidence) -> str | None:
     Well below is by five points, and by three standard errors where there are few images. A fall that ends is none: with mdd
     the source's accuracy goes from 0.99 to 0.81 and back while the reversal grows.
     """
-    if len(evidence.history) < 3:
+    if evidence.source_counts is None or len(evidence.history) < 3:
         return None
     best = max(evidence.history[:-2], key=lambda validation: validation.source_accuracy)
     before, now = (validation.source_accuracy for validation in evidence.history[-2:])
@@ -145,7 +146,7 @@ def label_shift(evidence: Evidence) -> str | None:
     of it: later, alignment has made the predictions look like the source's, also where that is wrong. Far is beyond a
     threshold and beyond twice what two samples of one distribution are expected to differ by.
     """
-    if evidence.target_counts is None or evidence.progress < 0.5:
+    if evidence.source_counts is None or evidence.target_counts is None or evidence.progress < 0.5:
         return None
     window = [validation for validation in evidence.history if 0.1 <= validation.progress <= 0.5] or evidence.history[-1:]
     targets = torch.tensor([validation.target_proportions for validation in window], dtype=torch.float64)

@@ -1,5 +1,6 @@
 """What the command prints at the end."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from acclimate.cache_folder import Entry
 from acclimate.comparison import Comparison, main_metric, mean_and_deviation
 from acclimate.picks import Pick
+from acclimate.ranking import RankedBackbone
 
 SCORE = "score/"
 
@@ -42,14 +45,14 @@ def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -
     table.add_column("seconds", justify="right")
     for comparison in comparisons:
         metric = main_metric(comparison)
-        mean, deviation = mean_and_deviation(comparison.values(metric))
+        accuracy = "unknown" if metric is None else _mean_with_deviation(comparison.values(metric))
         selections = sorted({str(run["selection/name"]) for run in comparison.metrics})
         score = scores.get((comparison.name, comparison.data))
         table.add_row(
             comparison.name,
             str(len(comparison.metrics)),
-            f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(comparison.metrics) > 1 else ""),
-            metric.removesuffix("_accuracy").replace("/", " "),
+            accuracy,
+            "" if metric is None else metric.removesuffix("_accuracy").replace("/", " "),
             f"{'no' if comparison.is_oracle else 'yes'} ({', '.join(selections)})",
             *([] if not picks else ["" if score is None else f"{score:.4f}"]),
             f"{mean_and_deviation(comparison.values('train/seconds'))[0]:.0f}",
@@ -61,6 +64,11 @@ def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -
             console.print(describe_pick(pick), markup=False, soft_wrap=True)
 
 
+def _mean_with_deviation(values: Sequence[float]) -> str:
+    mean, deviation = mean_and_deviation(values)
+    return f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(values) > 1 else "")
+
+
 def describe_pick(pick: Pick) -> str:
     """What the score prefers, how good that is, and what target test labels would have preferred."""
     data = f" on {' '.join(sorted(pick.data))}" if pick.data else ""
@@ -70,6 +78,34 @@ def describe_pick(pick: Pick) -> str:
         return text
     gap = 100 * (pick.oracle_accuracy - pick.accuracy)
     return f"{text}\nOracle, by target test labels: {pick.oracle_name}, {pick.oracle_accuracy:.4f}. Gap: {gap:.2f} points."
+
+
+def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:
+    """One row for each entry, the last used first."""
+    table = Table()
+    table.add_column("kind")
+    table.add_column("what", overflow="fold")
+    table.add_column("MB", justify="right")
+    table.add_column("last used", no_wrap=True)
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
+        table.add_row(entry.folder.parent.name, entry.about, f"{entry.size / 1e6:.1f}", used)
+    console = _console()
+    if entries:
+        console.print(table)
+    total = sum(entry.size for entry in entries)
+    console.print(f"{total / 1e9:.2f} of at most {limit / 1e9:g} GB in {folder}", soft_wrap=True)
+
+
+def print_ranking(backbones: Sequence[RankedBackbone]) -> None:
+    """One row for each backbone, best first."""
+    table = Table()
+    table.add_column("model", overflow="fold")
+    for name in ("LogME", "H-score", "features"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, logme, h_score, num_features in backbones:
+        table.add_row(name, f"{logme:.4f}", "-" if h_score is None else f"{h_score:.4f}", str(num_features))
+    _console().print(table)
 
 
 def _console() -> Console:

@@ -12,7 +12,11 @@ Part = Literal["train", "val", "test"]
 
 
 class Labelled(NamedTuple):
-    """Images and their labels; uint8 or float in [0, 1], shape (N, 3, H, W), and int64, shape (N,)."""
+    """Images and their labels; uint8 or float in [0, 1], shape (N, 3, H, W), and int64, shape (N,).
+
+    N is 0 in the batches of a method that takes no source.
+    Of a frozen backbone, these and other images may be features that it has computed before, shape (N, D).
+    """
 
     images: Tensor
     labels: Tensor
@@ -21,10 +25,12 @@ class Labelled(NamedTuple):
 class Unlabelled(NamedTuple):
     """Images without labels, each in one or more views: a list of tensors of shape (N, 3, H, W).
 
-    There is no field for labels, so what is handed to a method cannot leak one.
+    There is no field for labels, so what is handed to a method cannot leak one. In training `samples` says which images
+    they are, as places in the target's training part, int64, shape (N,), for methods that remember something of each.
     """
 
     views: list[Tensor]
+    samples: Tensor | None = None
 
 
 class DomainBatch(NamedTuple):

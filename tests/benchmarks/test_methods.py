@@ -1,54 +1,17 @@
-import importlib.util
 import json
 import os
 import signal
 import statistics
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from small_runs import SMALL, trained_state, write_archives
+from small_runs import trained_state
 
 from acclimate.callbacks.selection import Selection
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "methods.py"
 EVERY_TWO_STEPS = ("trainer.max_steps=4", "trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=2")
 EVERY_EPOCH = ("trainer.max_epochs=2", "trainer.max_steps=-1", "trainer.check_val_every_n_epoch=1", "trainer.val_check_interval=1.0")
-
-Program = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def methods():
-    spec = importlib.util.spec_from_file_location("benchmark_of_methods", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(FILE.parent))
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def program(methods, monkeypatch, tmp_path) -> Program:
-    """The program with a small grid, in this process; returns the exit code."""
-    small = (*write_archives(tmp_path), *SMALL)
-    monkeypatch.setitem(methods.BENCHMARKS, "methods", methods.Grid({"blobs": ()}, ["source_only", "dann"], small))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    num_threads = torch.get_num_threads()
-
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["methods.py", "methods", "--jobs", "1", "--folder", str(tmp_path), *arguments])
-        with pytest.raises(SystemExit) as ended:
-            methods.main()
-        return int(ended.value.code or 0)
-
-    yield call
-    torch.set_num_threads(num_threads)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def run_folder(tmp_path: Path, method: str = "dann", seed: int = 0) -> Path:

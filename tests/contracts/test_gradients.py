@@ -10,9 +10,21 @@ from acclimate.errors import ConfigError
 
 # Parameters that no gradient reaches, each for a reason.
 CANCELLED_BY_BATCH_NORM = {"classifier.bottleneck.0.bias"}
-FROZEN: dict[str, set[str]] = {}
-# Losses that train what a method adds and must not touch the backbone, by method.
-NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {}
+FROZEN: dict[str, set[str]] = {
+    # The other factor starts at zero, so they wait for the second step: see test_low_rank_updates.py.
+    "lora": {f"classifier.backbone.body.{layer}.parametrizations.weight.0.down" for layer in (0, 4, 8)},
+}
+# Losses that train what is new and must not touch the backbone, by method.
+NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {
+    # The decay of new layers.
+    "l2_sp": {"shrinkage"},
+    "delta": {"shrinkage"},
+}
+HEAD = {"head.weight", "head.bias"}
+# What a method keeps on purpose of the classifier behind the backbone.
+KEPT = {"shot": HEAD, "ada_bn": {"bottleneck.0.weight", "bottleneck.1.weight", *HEAD}, "tent": {"bottleneck.0.weight", *HEAD}}
+# Methods that change no weights, but the statistics of batch norm.
+WITHOUT_LOSSES = {"ada_bn"}
 # Where a network that has not been trained would align nothing, and why.
 UNTRAINED: dict[str, tuple[str, ...]] = {
     # It is confident of nothing.
@@ -63,13 +75,18 @@ def test_every_trainable_parameter_gets_a_gradient_and_moves(archives, tmp_path,
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_loss_but_the_task_s_aligns_the_backbone(archives, tmp_path, method):
+def test_every_loss_but_the_task_s_aligns_or_regularises_the_backbone(archives, tmp_path, method):
     parts, batch = build_method(compose(tmp_path, *archives, f"method={method}", *UNTRAINED.get(method, ())))
-    losses = losses_by_name(parts.method, batch)
-    aligning = set(losses) - {"classification"}
-    assert bool(aligning) == parts.method.needs_target
     backbone = [parameter for parameter in parts.method.classifier.backbone.parameters() if parameter.requires_grad]
-    for name in aligning - NOT_FOR_THE_BACKBONE.get(method, set()):
+    with torch.no_grad():
+        for parameter in backbone:
+            # Away from the starting point, where the distance to it has no gradient.
+            parameter.add_(torch.randn_like(parameter), alpha=0.01)
+    losses = losses_by_name(parts.method, batch)
+    further = set(losses) - {"classification"}
+    # Without a target, what is further regularises.
+    assert further or not parts.method.needs_target or method in WITHOUT_LOSSES
+    for name in further - NOT_FOR_THE_BACKBONE.get(method, set()):
         gradients = torch.autograd.grad(losses[name], backbone, retain_graph=True, allow_unused=True)
         assert any(gradient is not None and gradient.any() for gradient in gradients), name
 
@@ -94,7 +111,8 @@ def test_backbone_depends_on_the_target_if_and_only_if_the_method_looks_at_it(ar
         parts.method.batches_done = 5
         parts.trainer.fit(parts.method, parts.data)
         assert parts.method.batches_done == 6
-        backbones.append(list(parts.method.classifier.backbone.parameters()))
+        backbone = parts.method.classifier.backbone
+        backbones.append(list(backbone.buffers() if method in WITHOUT_LOSSES else backbone.parameters()))
     is_same = all(torch.equal(first, second) for first, second in zip(*backbones, strict=True))
     assert is_same != parts.method.needs_target
 
@@ -127,7 +145,8 @@ def test_every_method_trains_what_is_behind_a_frozen_backbone(archives, tmp_path
     parts.trainer.fit(parts.method, parts.data)
     moved = {name for name, value in classifier.state_dict().items() if not torch.equal(value, before[name])}
     assert not {name for name in moved if name.startswith("backbone.")}
-    assert {"bottleneck.0.weight", "head.weight"} <= moved
+    assert {"bottleneck.0.weight", "head.weight"} - KEPT.get(method, set()) <= moved
+    assert not moved & KEPT.get(method, set())
 
 
 @pytest.mark.parametrize("method", ["dann", "dan", "mcd"])

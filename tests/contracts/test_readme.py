@@ -150,7 +150,7 @@ def test_acclimate_commands_run_in_order(
         assert all((folder / "metrics.json").is_file() for folder in runs), line
     assert len(runs) > 5
     assert len(list(workplace.glob("outputs/sweeps/*/*/*/metrics.json"))) == 4 + 2
-    assert "source/val_accuracy" in json.loads((workplace / "other.json").read_text())
+    assert "target/test_accuracy" in json.loads((workplace / "other.json").read_text())
     assert len((workplace / "predictions.csv").read_text().splitlines()) == 1 + 3
 
 

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
-from single_steps import NUM_FEATURES, RATE, attach_optimizer, tiny_batch, tiny_classifier, tiny_method
+from single_steps import NUM_FEATURES, RATE, attach_optimizer, deep_classifier, tiny_batch, tiny_classifier, tiny_method
 from small_runs import compose
 
 from acclimate import run
@@ -83,6 +83,19 @@ def test_groups_hold_every_trainable_parameter_once():
     assert {id(p) for p in groups["method"]["params"]} == {id(p) for p in method.discriminator.parameters()}
 
 
+def test_layer_decay_combines_with_an_adaptation_method():
+    method = tiny_method(Dann, classifier=deep_classifier, backbone_rate=0.5, layer_decay=0.1)
+    assert [group["name"] for group in method.parameter_groups()] == ["backbone_0", "backbone_1", "backbone_2", "head", "method"]
+    rates = [group["lr"] / RATE for group in method.configure_optimizers()["optimizer"].param_groups]
+    assert rates == pytest.approx([0.0005, 0.005, 0.05, 1.0, 1.0])
+    grouped = [id(parameter) for group in method.parameter_groups() for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in method.parameters())
+
+
+def test_layer_decay_of_a_frozen_backbone_leaves_the_head():
+    assert [group["name"] for group in dann(backbone_rate=0.0, layer_decay=0.5).parameter_groups()] == ["head", "method"]
+
+
 def test_backbone_rate_of_zero_freezes_the_backbone():
     method = dann(backbone_rate=0.0)
     assert [group["name"] for group in method.parameter_groups()] == ["head", "method"]
@@ -115,10 +128,22 @@ def test_frozen_batch_norm_stays_in_evaluation_mode_when_training():
     assert method.classifier.head.training
 
 
+@pytest.mark.parametrize(("batch_norm", "moves"), [("frozen", False), ("joint", True)])
+def test_a_whole_training_leaves_frozen_statistics_alone(archives, tmp_path, batch_norm, moves):
+    """With validations in between, after which Lightning puts layers back into their modes."""
+    options = ("method=dann", f"method.batch_norm={batch_norm}", "trainer.max_epochs=2", "callbacks={}")
+    parts = run.build(compose(tmp_path, *archives, *options))
+    before = {name: value.clone() for name, value in parts.method.classifier.named_buffers()}
+    parts.trainer.fit(parts.method, parts.data)
+    moved = {name for name, value in parts.method.classifier.named_buffers() if not torch.equal(value, before[name])}
+    assert bool(moved) == moves
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"backbone_rate": -0.1}, r"method\.backbone_rate must be at least 0, but is -0\.1"),
+        ({"layer_decay": 0.0}, r"method\.layer_decay must be above 0, but is 0\.0\. .*backbone_rate=0"),
         ({"terms": {"mcc": torch.sum}, "term_weights": {"mmc": 1.0}}, r"method\.term_weights names mmc, but method\.terms has mcc"),
     ],
 )

@@ -3,7 +3,7 @@ import functools
 
 import pytest
 import torch
-from single_steps import RATE, tiny_batch, tiny_classifier
+from single_steps import RATE, deep_classifier, tiny_batch, tiny_classifier, tiny_method
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
@@ -35,6 +35,28 @@ def test_step_is_gradient_descent_on_the_cross_entropy(backbone_rate):
     total.backward()
     optimizer.step()
     torch.testing.assert_close(total, loss)
+    torch.testing.assert_close(method.classifier.state_dict(), twin.state_dict(), rtol=1e-10, atol=1e-12)
+
+
+def test_step_with_layer_decay_descends_at_the_rate_of_each_stage():
+    """Howard and Ruder, ACL 2018, section 3.2: the rate of a layer is that of the layer behind it, divided by 2.6."""
+    method, batch = tiny_method(Supervised, classifier=deep_classifier, layer_decay=1 / 2.6), tiny_batch()._replace(target=None)
+    twin = copy.deepcopy(method.classifier)
+    # Layers 0 and 1 of the body are the first convolution and its batch norm, and so on; the bottleneck is part of the head.
+    depths = {f"backbone.body.{layer}": layer // 3 for layer in range(9)}
+    loss = F.cross_entropy(twin(batch.source.images).logits, batch.source.labels)
+    with torch.no_grad():
+        for (name, parameter), gradient in zip(
+            list(twin.named_parameters()), torch.autograd.grad(loss, list(twin.parameters())), strict=True
+        ):
+            rate = RATE
+            for _ in range(3 - depths.get(name.rpartition(".")[0], 3)):
+                rate /= 2.6
+            parameter.sub_(rate * gradient)
+
+    optimizer = method.configure_optimizers()["optimizer"]
+    method.training_step(batch, 0).backward()
+    optimizer.step()
     torch.testing.assert_close(method.classifier.state_dict(), twin.state_dict(), rtol=1e-10, atol=1e-12)
 
 

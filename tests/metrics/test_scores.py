@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from predictions import NUM_CLASSES, SCORES, collapsed_model, good_model, make_score, shuffled, value_of
+from predictions import NUM_CLASSES, NUM_FEATURES, SCORES, collapsed_model, good_model, make_score, shuffled, value_of
 
+from acclimate.metrics.automatic import Automatic
 from acclimate.types import Prediction
 
 SAMPLED = ["class_ami", "dev", "devn", "iwv", "snd", "transfer_score"]
@@ -53,6 +54,14 @@ def test_collapse_does_not_win_except_where_it_is_said(name):
     assert (collapsed > good) == (name in FOOLED_BY_COLLAPSE)
 
 
+def test_a_collapsed_model_gets_the_lowest_value_of_the_default_and_so_never_wins():
+    """A checkpoint is kept only if it is better than all before, and nothing is below 0: not even a model that knows nothing."""
+    ignorant = good_model()._replace(target=Prediction(torch.ones(60, NUM_FEATURES), torch.zeros(60, NUM_CLASSES)))
+    values = [value_of(Automatic(), domains) for domains in (collapsed_model(), ignorant, good_model(noise=5.0), good_model())]
+    assert values[0] == pytest.approx(0, abs=1e-6)
+    assert values == sorted(values)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("images", [(1, 1), (3, 2), (2, 3), (9, 13)])
 @pytest.mark.parametrize("kind", ["usual", "constant", "zero", "ten thousand"])
@@ -67,6 +76,16 @@ def test_value_is_finite(name, kind, images, dtype):
     }[kind]
     source, target = (Prediction(*(change(rows).to(dtype) for rows in part)) for part in domains[:2])
     assert math.isfinite(value_of(make_score(name), domains._replace(source=source, target=target)))
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_training_that_has_diverged_ends_in_no_error_and_never_wins(name):
+    broken = good_model()
+    for part in (broken.source, broken.target):
+        part.features[:] = torch.nan
+        part.logits[:] = torch.nan
+    value = value_of(make_score(name), broken)
+    assert math.isnan(value) or value < value_of(make_score(name), good_model())
 
 
 @pytest.mark.parametrize("name", [name for name in SCORES if name not in NEED_SOURCE])

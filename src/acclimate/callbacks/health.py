@@ -63,20 +63,22 @@ class Health(Callback):
             assert isinstance(reduced, Tensor)
             return reduced.cpu()
 
-        confusion = everywhere(self.accuracies.confusion["source"])
+        classes: list[str] = trainer.datamodule.domains.classes  # type: ignore[attr-defined]
+        progress = float(pl_module.progress)  # type: ignore[arg-type]
+        confusion = everywhere(self.accuracies.confusion["source"]) if "source" in self.accuracies.confusion else None
         target_counts, proportions = None, []
         if self.scores.probabilities:
             predicted = torch.cat(self.scores.probabilities).argmax(dim=1)
-            target_counts = everywhere(predicted.bincount(minlength=len(confusion)))
-            proportions = estimated_proportions(confusion, target_counts).tolist()
-        progress = float(pl_module.progress)  # type: ignore[arg-type]
-        self.history.append(Validation(progress, float(confusion.trace() / confusion.sum()), proportions))
+            target_counts = everywhere(predicted.bincount(minlength=len(classes)))
+            proportions = [] if confusion is None else estimated_proportions(confusion, target_counts).tolist()
+        if confusion is not None:
+            self.history.append(Validation(progress, float(confusion.trace() / confusion.sum()), proportions))
         # A tenth of a short training may have no step that is logged; without it and what follows nothing is known of "since when".
         tenths = takewhile(lambda tenth: tenth[1], zip(self.domain_accuracy, self.num_logged, strict=True))
         means = torch.tensor([float(total) / number for total, number in tenths])
         domain_accuracies = everywhere(means / trainer.world_size).tolist()
-        classes = trainer.datamodule.domains.classes  # type: ignore[attr-defined]
-        return Evidence(progress, classes, confusion.sum(dim=1), target_counts, self.history, domain_accuracies)
+        source_counts = None if confusion is None else confusion.sum(dim=1)
+        return Evidence(progress, classes, source_counts, target_counts, self.history, domain_accuracies)
 
     def _judge(self, trainer: pl.Trainer, evidence: Evidence) -> None:
         for symptom in SYMPTOMS:

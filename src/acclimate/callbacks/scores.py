@@ -33,14 +33,18 @@ class Scores(Callback):
     """Logs `score/NAME` for each score, so that checkpoints, runs and methods can be compared by any of them afterwards.
 
     Args:
+        has_source: Whether there are source images; without them only what looks at the target alone is logged.
         has_target: Whether there are target images; without them only what looks at the source alone is logged.
 
     Attributes:
         probabilities: Of the target's images in the last validation, in batches, float16, shape (N, K).
     """
 
-    def __init__(self, *, has_target: bool) -> None:
-        groups = [[score for score in group if has_target or not score.needs_target] for group in GROUPS]
+    def __init__(self, *, has_source: bool, has_target: bool) -> None:
+        groups = [
+            [score for score in group if (has_source or not score.needs_source) and (has_target or not score.needs_target)]
+            for group in GROUPS
+        ]
         self.probabilities: list[Tensor] = []
         self.scores = MetricCollection(
             {score.name: score() for group in groups for score in group},

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acclimate.data.datamodule import AdaptationData, class_names
+from acclimate.data.datamodule import AdaptationData, class_names, missing_source, numbers_as_names
 from acclimate.data.image_set import ArrayImages, Domains, Parts
 from acclimate.data.splitting import split
 from acclimate.errors import ConfigError, DataError
@@ -23,7 +23,7 @@ class Arrays(AdaptationData):
     select the checkpoint, the source's class by class, the target's without a look at its labels.
 
     Args:
-        source: Path of the labelled archive.
+        source: Path of the labelled archive; None only for methods that take no source.
         target: Path of the target's archive, or None for plain transfer learning.
         val_fraction: Share of the training images that selects the checkpoint, above 0 and below 1.
         split_seed: Governs the division, apart from the run's seed.
@@ -33,40 +33,51 @@ class Arrays(AdaptationData):
         ConfigError: If a number is out of its range.
     """
 
-    def __init__(self, *, source: str, target: str | None = None, val_fraction: float = 0.1, split_seed: int = 0, **loading: Any) -> None:
+    def __init__(
+        self, *, source: str | None, target: str | None = None, val_fraction: float = 0.1, split_seed: int = 0, **loading: Any
+    ) -> None:
         super().__init__(**loading)
         if not 0 < val_fraction < 1:
             raise ConfigError(f"data.val_fraction must be above 0 and below 1, but is {val_fraction}.")
-        self.source = Path(source)
+        self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.val_fraction = val_fraction
         self.split_seed = split_seed
 
     def read(self) -> Domains:
+        if self.source is None:
+            raise missing_source()
         source = read_archive(self.source, needs_labels=True)
         train_labels = source["train"].labels
         assert train_labels is not None
         classes = class_names(train_labels)
         if len(classes) < 2:
             raise DataError(f"{self.source} has only the class {classes[0]} in y_train. A classifier needs at least two.")
-        target = None if self.target is None else read_archive(self.target, needs_labels=False)
-        for path, images in ((self.source, source["test"]), (self.target, target["test"] if target else None)):
-            if images is not None and images.labels is not None and len(images) and int(images.labels.max()) >= len(classes):
-                raise DataError(
-                    f"{path} has the label {int(images.labels.max())} in y_test, "
-                    f"but the source has classes 0 to {len(classes) - 1} in y_train."
-                )
-        return Domains(
-            classes,
-            self._divide(self.source, source, train_labels.tolist()),
-            None if target is None or self.target is None else self._divide(self.target, target, [0] * len(target["train"])),
-        )
+        _check_test_labels(self.source, source, classes)
+        return Domains(classes, self._divide(self.source, source, train_labels.tolist()), self.read_target(classes))
+
+    def read_target(self, classes: list[str]) -> Parts | None:
+        if classes != numbers_as_names(len(classes)):
+            raise DataError(f"The classes of arrays are numbers from 0 on, but the model knows {', '.join(classes)}.")
+        if self.target is None:
+            return None
+        target = read_archive(self.target, needs_labels=False)
+        _check_test_labels(self.target, target, classes)
+        return self._divide(self.target, target, [0] * len(target["train"]))
 
     def _divide(self, path: Path, archive: dict[str, ArrayImages], groups: list[int]) -> Parts:
         images = archive["train"]
         names = [str(number) for number in range(len(images))]
         train, val = split(names, groups, fractions=[self.val_fraction], seed=self.split_seed, what=f"x_train of {path}")
         return Parts(images.take(train), images.take(val), archive["test"])
+
+
+def _check_test_labels(path: Path, archive: dict[str, ArrayImages], classes: list[str]) -> None:
+    labels = archive["test"].labels
+    if labels is not None and len(labels) and int(labels.max()) >= len(classes):
+        raise DataError(
+            f"{path} has the label {int(labels.max())} in y_test, but the source has classes 0 to {len(classes) - 1} in y_train."
+        )
 
 
 def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ArrayImages]:

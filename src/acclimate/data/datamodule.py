@@ -8,8 +8,11 @@ from typing import Literal
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
+from acclimate.data.decoded_images import Cache
+from acclimate.data.features import Features, FrozenBackbone
 from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
 from acclimate.data.views import View, ViewName
@@ -40,6 +43,10 @@ class AdaptationData(pl.LightningDataModule, ABC):
         strong_view: A further view of target images for terms that compare two, such as FixMatch.
         crop: The share of the shorter side that evaluation keeps, see `View`.
         image_size: Height and width in pixels; None takes what the model was made for.
+        feature_cache: Where the features of a frozen backbone are kept, which are then computed once and not in every
+            epoch: on `disk`, for all runs to come, in `ram`, for this one, or nowhere (`none`). What is seen in random
+            views is computed anew all the same. An image's features differ in the last bits with the batch that it is
+            in; those that are kept are of the batches of evaluation.
         seed: Governs order and augmentation.
 
     Raises:
@@ -60,6 +67,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         strong_view: ViewName = "strong",
         crop: float = 1.0,
         image_size: int | None = None,
+        feature_cache: Cache = "disk",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -90,6 +98,9 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.crop = crop
         self.image_size = image_size
         self.seed = seed
+        self.known_classes: list[str] | None = None
+        self.feature_cache: Cache = feature_cache
+        self.frozen_backbone: FrozenBackbone | None = None
         self.feeds_target = False
         self.reveal_target_labels = False
 
@@ -101,16 +112,41 @@ class AdaptationData(pl.LightningDataModule, ABC):
             DataError: If the user's files are not what they must be.
         """
 
+    def read_target(self, classes: list[str]) -> Parts | None:
+        """Finds the target's images alone, of which no more is known than the classes; None if there is no target.
+
+        Raises:
+            DataError: If the user's files are not what they must be, or belong to other classes.
+        """
+        raise DataError(f"{type(self).__name__} has no read_target(), which finds the target without a look at the source.")
+
+    def leave_out_source(self, classes: list[str]) -> None:
+        """Never looks at the source, which need not be there; before `domains` is asked for.
+
+        Args:
+            classes: What a model was trained to tell apart.
+        """
+        self.known_classes = classes
+
     @cached_property
     def domains(self) -> Domains:
-        domains = self.read()
+        known = self.known_classes
+        domains = self.read() if known is None else Domains(known, None, self.read_target(known))
         for name, domain in (("source", domains.source), ("target", domains.target)):
             if domain is not None:
                 sizes = ", ".join(f"{part} {0 if images is None else len(images)}" for part, images in domain._asdict().items())
                 log.info("%s images: %s", name, sizes)
         return domains
 
-    def prepare_for(self, *, image_size: int, needs_target: bool, needs_strong_view: bool = False, reveal_target_labels: bool) -> None:
+    def prepare_for(
+        self,
+        *,
+        image_size: int,
+        needs_target: bool,
+        needs_strong_view: bool = False,
+        reveal_target_labels: bool,
+        frozen_backbone: nn.Module | None = None,
+    ) -> None:
         """Takes what the model and the method need.
 
         Args:
@@ -118,6 +154,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             needs_target: Whether training batches hold target images.
             needs_strong_view: Whether they hold them in a second view.
             reveal_target_labels: Whether validation batches of the target carry labels: the oracle's privilege.
+            frozen_backbone: The backbone, if it stays as it is.
 
         Raises:
             ConfigError: If the method needs a target, or the oracle its labels, and there are none.
@@ -136,13 +173,21 @@ class AdaptationData(pl.LightningDataModule, ABC):
         if needs_strong_view and len(self.target_views) == 1:
             self.target_views.append(self.strong_view)
         self.reveal_target_labels = reveal_target_labels
+        if frozen_backbone is not None and self.feature_cache != "none":
+            self.frozen_backbone = FrozenBackbone(frozen_backbone, self.feature_cache)
 
     def train_dataloader(self) -> TrainingLoader:
-        source, target = self.domains.source.train, self.domains.target.train if self.domains.target and self.feeds_target else None
+        source = None if self.domains.source is None else self.domains.source.train
+        target = self.domains.target.train if self.domains.target and self.feeds_target else None
+        views = [*([] if source is None else [self.source_view]), *([] if target is None else self.target_views)]
+        if set(views) == {"plain"}:
+            source, target = (None if images is None else self._inputs(images, "train") for images in (source, target))
         seeds = {domain: seed_for(self.seed, domain) for domain in ("source", "target")}
-        source_feed = Feed(source, self.batch_size, [self._view(self.source_view)], seeds["source"], self.source_sampling)
-        lengths = {"source": -(-len(source) // self.batch_size)}
-        target_feed = None
+        source_feed = target_feed = None
+        lengths = {}
+        if source is not None:
+            source_feed = Feed(source, self.batch_size, [self._view(self.source_view)], seeds["source"], self.source_sampling)
+            lengths["source"] = -(-len(source) // self.batch_size)
         if target is not None:
             target_feed = Feed(target, self.target_batch_size, [self._view(name) for name in self.target_views], seeds["target"])
             lengths["target"] = -(-len(target) // self.target_batch_size)
@@ -150,13 +195,19 @@ class AdaptationData(pl.LightningDataModule, ABC):
         world_size = self.trainer.world_size if self.trainer else 1
         return TrainingLoader(
             TrainingBatches(source_feed, target_feed),
-            batches_per_epoch=max(lengths.get(self.epoch, lengths["source"]) // world_size, 1),
-            num_workers=self.num_workers,
+            batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
+            num_workers=self._num_workers(source, target),
             # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
             batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=world_size,
         )
+
+    def unlabelled_target(self) -> DataLoader[Unlabelled]:
+        """All training images of the target in the order of `Unlabelled.samples`, as evaluation sees them, without labels."""
+        assert self.domains.target is not None
+        batches = EvaluationBatches(self.domains.target.train, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
+        return batch_loader(batches, num_workers=0)
 
     def val_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
         return self._evaluation_loaders("val")
@@ -182,15 +233,36 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def _evaluation_loaders(self, part: Part) -> list[DataLoader[Labelled | Unlabelled]]:
         loaders = []
         for domain, images in self._evaluated(part):
+            inputs = self._inputs(images, part)
             allowed = domain == "source" or part == "test" or self.reveal_target_labels
             batches = EvaluationBatches(
-                images,
+                inputs,
                 self._view("plain"),
                 batch_size=self.eval_batch_size,
                 labelled=allowed and images.labels is not None,
             )
-            loaders.append(batch_loader(batches, num_workers=self.num_workers))
+            loaders.append(batch_loader(batches, num_workers=self._num_workers(inputs)))
         return loaders
+
+    def _inputs(self, images: ImageSet, part: Part) -> ImageSet:
+        """What loaders give instead of images in the plain view: features, if the backbone is frozen."""
+        if self.frozen_backbone is None or self.trainer is None:
+            return images
+        # To Lightning 1.0 is all of them and 1 a single one; a run that is cut short does not look at all images.
+        share = getattr(self.trainer, f"limit_{part}_batches")
+        if not (isinstance(share, float) and share == 1.0):
+            return images
+        batches = EvaluationBatches(images, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
+        return self.frozen_backbone.features(
+            images,
+            batch_loader(batches, num_workers=self.num_workers),
+            precision=self.trainer.precision_plugin.forward_context,
+            conditions=(self.image_size, self.crop, self.eval_batch_size, self.trainer.precision, torch.get_float32_matmul_precision()),
+        )
+
+    def _num_workers(self, *inputs: ImageSet | None) -> int:
+        """Features need no preparation."""
+        return 0 if any(isinstance(images, Features) for images in inputs) else self.num_workers
 
     def _view(self, name: ViewName) -> View:
         if self.image_size is None:
@@ -198,6 +270,19 @@ class AdaptationData(pl.LightningDataModule, ABC):
         return View(name, image_size=self.image_size, crop=self.crop)
 
 
+def missing_source() -> ConfigError:
+    """What to say to a method that needs a source where none is named."""
+    return ConfigError(
+        "data.source is null, but this method trains on labelled source images. Name them (data.source=DIR), "
+        "or adapt a trained model without them: method=shot init_from=RUN."
+    )
+
+
 def class_names(labels: torch.Tensor) -> list[str]:
     """Names for classes that have only numbers: "0" up to the largest label."""
-    return [str(number) for number in range(int(labels.max()) + 1)]
+    return numbers_as_names(int(labels.max()) + 1)
+
+
+def numbers_as_names(num_classes: int) -> list[str]:
+    """Names for so many classes that have only numbers, from "0" on."""
+    return [str(number) for number in range(num_classes)]

@@ -7,13 +7,14 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
-from acclimate.data.datamodule import AdaptationData, class_names
+from acclimate.data.datamodule import AdaptationData, numbers_as_names
 from acclimate.data.digit_fonts import render_digits
 from acclimate.data.image_set import ArrayImages, Domains, Parts
 from acclimate.data.splitting import split
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, DataError
 
 IMAGE_SIZE = 32
+DIGITS = numbers_as_names(10)
 
 
 class FontsToHandwriting(AdaptationData):
@@ -69,6 +70,11 @@ class FontsToHandwriting(AdaptationData):
             val=rendered.take(range(val_start, test_start)),
             test=rendered.take(range(test_start, len(rendered))),
         )
+        return Domains(DIGITS, source, self.read_target(DIGITS))
+
+    def read_target(self, classes: list[str]) -> Parts:
+        if classes != DIGITS:
+            raise DataError(f"The handwritten digits have the classes {', '.join(DIGITS)}, but the model knows {', '.join(classes)}.")
         handwritten = read_handwritten_digits()
         assert handwritten.labels is not None
         names = [f"digit {number}" for number in range(len(handwritten))]
@@ -77,8 +83,7 @@ class FontsToHandwriting(AdaptationData):
         )
         # Left out after the division, so that the others stay in their parts.
         kept = torch.isin(handwritten.labels, torch.tensor(self.target_classes)).tolist()
-        target = Parts(*(handwritten.take([index for index in indices if kept[index]]) for indices in parts))
-        return Domains(class_names(handwritten.labels), source, target)
+        return Parts(*(handwritten.take([index for index in indices if kept[index]]) for indices in parts))
 
 
 def read_handwritten_digits() -> ArrayImages:

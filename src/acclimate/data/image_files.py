@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
+import PIL
 import torch
+import torchvision
 from PIL import Image, ImageOps
 from torch import Tensor
+from torchvision.transforms.v2 import functional as F
 
+from acclimate.cache_folder import key_of
 from acclimate.data.image_set import ImageSet
 from acclimate.errors import DataError
 
@@ -29,25 +33,37 @@ class ImageFiles(ImageSet):
     Args:
         paths: One file per image.
         labels: int64, shape (N,), or None.
+        shorter_side: Of larger images, see `decode`.
     """
 
-    def __init__(self, paths: Sequence[Path], labels: Tensor | None) -> None:
+    def __init__(self, paths: Sequence[Path], labels: Tensor | None, *, shorter_side: int | None = None) -> None:
         self.paths = list(paths)
         self.labels = labels
+        self.shorter_side = shorter_side
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def load(self, indices: Sequence[int]) -> list[Tensor]:
-        return [decode(self.paths[index]) for index in indices]
+        return [decode(self.paths[index], self.shorter_side) for index in indices]
 
     def take(self, indices: Sequence[int]) -> Self:
         labels = None if self.labels is None else self.labels[torch.as_tensor(indices, dtype=torch.int64)]
-        return type(self)([self.paths[index] for index in indices], labels)
+        return type(self)([self.paths[index] for index in indices], labels, shorter_side=self.shorter_side)
+
+    def fingerprint(self) -> str:
+        """Of the files as the file system knows them, what they are reduced to, and the code that decodes them."""
+        files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in self.paths for stat in [path.stat()]]
+        return key_of(files, self.shorter_side, Path(__file__).read_text(), PIL.__version__, torchvision.__version__)
 
 
-def decode(path: Path) -> Tensor:
+def decode(path: Path, shorter_side: int | None = None) -> Tensor:
     """A file's image, uint8, shape (3, H, W), upright; greyscale, CMYK, palette and 16-bit images become RGB.
+
+    Args:
+        path: The file.
+        shorter_side: In pixels; larger images are reduced to it, smaller ones stay as they are. A JPEG of twice that
+            size or more is not decoded in full. None keeps all pixels.
 
     Raises:
         DataError: If the file is not a whole image.
@@ -57,6 +73,8 @@ def decode(path: Path) -> Tensor:
             # Pillow warns of palettes with transparency and of odd metadata, neither of which matters here.
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
+                if shorter_side is not None:
+                    image.draft(None, (shorter_side, shorter_side))
                 upright = ImageOps.exif_transpose(image)
                 if upright.mode.startswith("I") or upright.mode == "F":
                     upright = _to_eight_bits(upright)
@@ -65,7 +83,11 @@ def decode(path: Path) -> Tensor:
         raise DataError(
             f"{path} is not a whole image: {error}. Repair or remove it, or leave such files out with data.on_bad_image=skip."
         ) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    decoded = torch.from_numpy(pixels).permute(2, 0, 1)
+    if shorter_side is None or min(decoded.shape[1:]) <= shorter_side:
+        return decoded
+    reduced: Tensor = F.resize(decoded, [shorter_side], antialias=True)
+    return reduced
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
@@ -111,7 +133,8 @@ def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage) -> list[P
 
 def _find_problem(path: Path) -> DataError | None:
     try:
-        decode(path)
+        # The smallest that a JPEG can be decoded to, for which the whole file is read all the same.
+        decode(path, shorter_side=1)
     except DataError as error:
         return error
     return None

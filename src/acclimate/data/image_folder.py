@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from acclimate.data.datamodule import AdaptationData
+from acclimate.data.datamodule import AdaptationData, missing_source
+from acclimate.data.decoded_images import Cache, decode_once
 from acclimate.data.image_files import ImageFiles, OnBadImage, find_files, keep_whole_images
 from acclimate.data.image_set import Domains, Parts
 from acclimate.data.splitting import split
+from acclimate.data.views import shorter_side
 from acclimate.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -33,11 +35,15 @@ class ImageFolder(AdaptationData):
     divided here, by a hash of the relative paths. A target whose images are in no class folders is unlabelled.
     Without test/, a source has no test part; of a target, half of val/ is kept for testing.
 
+    Images are reduced to the size that evaluation resizes them to as soon as they are decoded, so random crops also cut
+    from that size. No choice of `cache` changes what is seen.
+
     Args:
-        source: The folder of labelled images.
+        source: The folder of labelled images; None only for methods that take no source.
         target: The folder of the target, or None for plain transfer learning.
         classes: Keep only these class folders of both domains; None takes all, which then must be the same.
         on_bad_image: What to do about a file that is not a whole image: `error` names it, `skip` leaves it out.
+        cache: Where decoded images are kept: `disk`, for all runs to come, `ram`, for this one, or `none`.
         val_fraction: Share that selects the checkpoint, where the folder does not say.
         test_fraction: Share for the final report, where the folder does not say.
         split_seed: Governs the division, apart from the run's seed.
@@ -50,10 +56,11 @@ class ImageFolder(AdaptationData):
     def __init__(
         self,
         *,
-        source: str,
+        source: str | None,
         target: str | None = None,
         classes: Sequence[str | int] | None = None,
         on_bad_image: OnBadImage = "error",
+        cache: Cache = "none",
         val_fraction: float = 0.2,
         test_fraction: float = 0.2,
         split_seed: int = 0,
@@ -62,16 +69,19 @@ class ImageFolder(AdaptationData):
         super().__init__(**loading)
         if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
             raise ConfigError("data.val_fraction and data.test_fraction must be above 0 with a sum below 1.")
-        self.source = Path(source)
+        self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.classes = None if classes is None else [str(name) for name in classes]
         if self.classes is not None and len(set(self.classes)) < max(len(self.classes), 2):
             raise ConfigError(f"data.classes=[{','.join(self.classes)}] must name at least two classes, each once.")
         self.on_bad_image: OnBadImage = on_bad_image
+        self.cache: Cache = cache
         self.fractions = {"val": val_fraction, "test": test_fraction}
         self.split_seed = split_seed
 
     def read(self) -> Domains:
+        if self.source is None:
+            raise missing_source()
         source = self._find(self.source, "source")
         for found in source.values():
             if found.classes is None:
@@ -85,15 +95,37 @@ class ImageFolder(AdaptationData):
                 f"data.source={self.source} has only the class folder {classes[0]}. "
                 f"A classifier needs at least two: {self.source}/CLASS/IMAGE.jpg."
             )
-        target = None if self.target is None else self._find(self.target, "target")
-        for domain in (source, target or {}):
-            for found in domain.values():
-                self._check_classes(found, classes)
-        return Domains(
-            classes,
-            self._divide(source, classes, is_target=False),
-            None if target is None else self._divide(target, classes, is_target=True),
-        )
+        for found in source.values():
+            self._check_classes(found, classes)
+        return Domains(classes, self._divide(source, classes, is_target=False), self.read_target(classes))
+
+    def read_target(self, classes: list[str]) -> Parts | None:
+        if self.target is None:
+            return None
+        if self.classes is not None and sorted(self.classes) != sorted(classes):
+            raise DataError(f"data.classes=[{','.join(self.classes)}], but the model knows {', '.join(classes)}.")
+        target = self._find(self.target, "target")
+        for found in target.values():
+            self._check_classes(found, classes)
+        return self._divide(target, classes, is_target=True)
+
+    def prepare_for(self, *, image_size: int, **needs: Any) -> None:
+        super().prepare_for(image_size=image_size, **needs)
+        side = shorter_side(self.image_size or image_size, self.crop)
+        source, target = (None if parts is None else self._decode_once(parts, side) for parts in self.domains[1:])
+        self.domains = Domains(self.domains.classes, source, target)
+
+    def _decode_once(self, parts: Parts, side: int) -> Parts:
+        """The same parts; decoded together, so that another division finds them as well."""
+        files = [part for part in parts if isinstance(part, ImageFiles)]
+        paths = sorted({path for part in files for path in part.paths})
+        places = {path: place for place, path in enumerate(paths)}
+        images = decode_once(ImageFiles(paths, None, shorter_side=side), self.cache)
+        decoded = []
+        for part in files:
+            decoded.append(images.take([places[path] for path in part.paths]))
+            decoded[-1].labels = part.labels
+        return Parts(*decoded, *[None] * (len(parts) - len(decoded)))
 
     def _find(self, root: Path, domain: str) -> dict[str, Found]:
         """The files of each part, or of all parts together under the key `all`."""
@@ -118,7 +150,9 @@ class ImageFolder(AdaptationData):
             files = [path for path, name in zip(files, names, strict=True) if name[0] in self.classes]
             if not files:
                 raise DataError(f"{root} has the classes {', '.join(present)}, but none of data.classes=[{','.join(self.classes)}].")
-        whole = keep_whole_images(files, self.on_bad_image)
+        # Whoever decodes all of them before training finds the bad ones as well.
+        deferred = self.cache != "none" and self.on_bad_image == "error"
+        whole = files if deferred else keep_whole_images(files, self.on_bad_image)
         if not whole:
             raise DataError(
                 f"{root} holds {len(files)} files, but not one is a whole image. The messages above say what is wrong with each."

@@ -1,5 +1,6 @@
 """Images with or without labels, wherever they are stored, and how a domain is divided into three parts."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, Self
@@ -28,6 +29,10 @@ class ImageSet(ABC):
     def take(self, indices: Sequence[int]) -> Self:
         """The set of only these images, in this order."""
 
+    def fingerprint(self) -> str | None:
+        """A name for the images, apart from their labels; None if there is none, and so nothing that depends on them outlasts a run."""
+        return None
+
 
 class ArrayImages(ImageSet):
     """Images in memory.
@@ -51,6 +56,10 @@ class ArrayImages(ImageSet):
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return type(self)(self.images[chosen], None if self.labels is None else self.labels[chosen])
 
+    def fingerprint(self) -> str:
+        pixels = self.images.contiguous()
+        return hashlib.blake2b(pixels.numpy().data, person=str(tuple(pixels.shape)).encode()[:16]).hexdigest()
+
 
 class Parts(NamedTuple):
     """The disjoint parts of a domain; a source that brings its own folders may have no test part."""
@@ -61,8 +70,8 @@ class Parts(NamedTuple):
 
 
 class Domains(NamedTuple):
-    """All data of a run; the target is None for plain transfer learning."""
+    """All data of a run; the target is None for plain transfer learning, the source for a method that takes none."""
 
     classes: list[str]
-    source: Parts
+    source: Parts | None
     target: Parts | None

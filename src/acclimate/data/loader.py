@@ -66,7 +66,8 @@ class Feed:
 
     def unlabelled(self, number: int) -> Unlabelled:
         """Batch `number` in all views; no label is read."""
-        return Unlabelled(self._views(self.stream.batch(number)))
+        draws = self.stream.batch(number)
+        return Unlabelled(self._views(draws), torch.tensor([draw.sample for draw in draws]))
 
     def _views(self, draws: list[Draw]) -> list[Tensor]:
         images = self.images.load([draw.sample for draw in draws])
@@ -77,15 +78,18 @@ class Feed:
 
 
 class TrainingBatches(Dataset[DomainBatch]):
-    """Item i is training batch i, for every i from 0 on."""
+    """Item i is training batch i, for every i from 0 on; one of the two domains may be missing."""
 
-    def __init__(self, source: Feed, target: Feed | None) -> None:
+    def __init__(self, source: Feed | None, target: Feed | None) -> None:
         self.source = source
         self.target = target
 
     def __getitem__(self, number: int) -> DomainBatch:
         target = None if self.target is None else self.target.unlabelled(number)
-        return DomainBatch(self.source.labelled(number), target)
+        if self.source is not None:
+            return DomainBatch(self.source.labelled(number), target)
+        assert target is not None
+        return DomainBatch(Labelled(target.views[0][:0], torch.empty(0, dtype=torch.int64)), target)
 
 
 class TrainingLoader:

@@ -10,6 +10,11 @@ from torchvision.transforms import v2
 ViewName = Literal["plain", "shift", "crop_flip", "strong", "strong_crop_flip"]
 
 
+def shorter_side(image_size: int, crop: float) -> int:
+    """What evaluation resizes the shorter side of an image to, in pixels, before it crops the centre."""
+    return round(image_size / crop)
+
+
 class View:
     """A transform of uint8 images to the size of the model.
 
@@ -23,7 +28,7 @@ class View:
     """
 
     def __init__(self, name: ViewName, *, image_size: int, crop: float = 1.0) -> None:
-        centre = [v2.Resize(round(image_size / crop), antialias=True), v2.CenterCrop(image_size)]
+        centre = [v2.Resize(shorter_side(image_size, crop), antialias=True), v2.CenterCrop(image_size)]
         shift = [*centre, v2.Pad(image_size // 8, padding_mode="edge"), v2.RandomCrop(image_size)]
         crop_flip = [v2.RandomResizedCrop(image_size, scale=(0.25, 1.0), antialias=True), v2.RandomHorizontalFlip()]
         strong = v2.RandAugment(num_ops=2, magnitude=10)
@@ -38,7 +43,12 @@ class View:
         self._transform: Callable[[Tensor], Tensor] = v2.Compose(steps[name])
 
     def look(self, images: Tensor | list[Tensor], seeds: Sequence[int]) -> Tensor:
-        """The view of each image, shape (N, 3, image_size, image_size); what is random depends on the image's seed alone."""
+        """The view of each image, shape (N, 3, image_size, image_size); what is random depends on the image's seed alone.
+
+        Features, shape (N, D), which a backbone has computed from a view, stay as they are.
+        """
+        if isinstance(images, Tensor) and images.ndim == 2:
+            return images
         if isinstance(images, Tensor) and not self.random:
             return self._transform(images)
         if not self.random:

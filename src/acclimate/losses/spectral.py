@@ -28,11 +28,42 @@ def spectral_penalty(features: Tensor, *, num_values: int = 1) -> Tensor:
     >>> float(spectral_penalty(torch.tensor([[3.0, 0.0], [0.0, 2.0]])))
     9.0
     """
+    penalty: Tensor = _singular_values(features, num_values)[:num_values].square().sum()
+    return penalty
+
+
+def spectral_shrinkage(features: Tensor, *, num_values: int = 1) -> Tensor:
+    """Sum of the squares of the smallest singular values of a batch of features.
+
+    Batch spectral shrinkage, Chen et al., "Catastrophic Forgetting Meets Negative Transfer: Batch Spectral Shrinkage for
+    Safe Transfer Learning", NeurIPS 2019. Directions in which features hardly vary are those that transfer least; they
+    are suppressed. As in the paper it is a sum over the samples and not a mean.
+
+    The gradient is as that of `spectral_penalty`, finite also where singular values are zero or repeated.
+
+    Args:
+        features: Shape (N, D), N at least 1. Computed in float32 at least.
+        num_values: How many singular values, from 1 to min(N, D); the published code has 1.
+
+    Returns:
+        A scalar, at least 0, in the squared units of the features.
+
+    Raises:
+        ValueError: If the features are not a matrix or have fewer singular values than asked for.
+
+    >>> float(spectral_shrinkage(torch.tensor([[3.0, 0.0], [0.0, 2.0]])))
+    4.0
+    """
+    penalty: Tensor = _singular_values(features, num_values)[-num_values:].square().sum()
+    return penalty
+
+
+def _singular_values(features: Tensor, num_values: int) -> Tensor:
+    """All of them, the largest first, if there are so many."""
     if features.ndim != 2:
         raise ValueError(f"Expected features of shape (N, D), but got {tuple(features.shape)}.")
     if not 1 <= num_values <= min(features.shape):
         raise ValueError(f"num_values must be from 1 to min(N, D) = {min(features.shape)}, but is {num_values}.")
     # Singular values exist in float32 and float64 only.
-    values = torch.linalg.svdvals(features if features.dtype == torch.float64 else features.float())
-    penalty: Tensor = values[:num_values].square().sum()
-    return penalty
+    values: Tensor = torch.linalg.svdvals(features if features.dtype == torch.float64 else features.float())
+    return values

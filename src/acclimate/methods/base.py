@@ -30,7 +30,10 @@ class Method(pl.LightningModule, ABC):
         optimizer: Makes the optimizer from parameter groups.
         schedule: The learning rate's factor as a function of progress.
         backbone_rate: The backbone's learning rate as a factor of the head's; 0 freezes the backbone, its batch-norm
-            statistics included. None is 0.1 for a backbone that starts from weights, and 1 for a random one.
+            statistics included. None is 0.1 for a backbone that starts from weights, and 1 for a random one and for the
+            updates of LoRA, which are new.
+        layer_decay: The learning rate of each stage of the backbone as a factor of that of the stage behind it, above 0;
+            behind the last one is the head, and `backbone_rate` multiplies them all. None is one rate for all stages.
         batch_norm: How batch norm treats the two domains, see `predict_domains`.
         terms: Further losses by name on the target's predictions, such as minimum class confusion, see `TargetTerms`.
         term_weights: What each term is multiplied with; 1 where it is not named.
@@ -43,8 +46,11 @@ class Method(pl.LightningModule, ABC):
             or it aligns features of which no layer trains.
     """
 
+    needs_source: ClassVar[bool] = True
     needs_target: ClassVar[bool] = True
     aligns_features: ClassVar[bool] = True
+    # Whether it needs what is inside the backbone, so that features in place of images do not do.
+    looks_into_backbone: ClassVar[bool] = False
     batches_done: int
     total_batches: int
 
@@ -55,6 +61,7 @@ class Method(pl.LightningModule, ABC):
         optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
         schedule: Callable[[float], float],
         backbone_rate: float | None = None,
+        layer_decay: float | None = None,
         batch_norm: BatchNormPolicy = "joint",
         terms: Mapping[str, TargetTerm] | None = None,
         term_weights: Mapping[str, float] | None = None,
@@ -63,9 +70,11 @@ class Method(pl.LightningModule, ABC):
     ) -> None:
         super().__init__()
         if backbone_rate is None:
-            backbone_rate = PRETRAINED_RATE if classifier.pretrained else 1.0
+            backbone_rate = PRETRAINED_RATE if classifier.pretrained and classifier.lora_rank is None else 1.0
         if backbone_rate < 0:
             raise ConfigError(f"method.backbone_rate must be at least 0, but is {backbone_rate}.")
+        if layer_decay is not None and layer_decay <= 0:
+            raise ConfigError(f"method.layer_decay must be above 0, but is {layer_decay}. Freeze the backbone with method.backbone_rate=0.")
         if backbone_rate == 0:
             classifier.freeze_backbone()
         if self.aligns_features and not classifier.trains_features:
@@ -79,12 +88,15 @@ class Method(pl.LightningModule, ABC):
             raise ConfigError(
                 "method.target_class_weights=estimated needs the target, which this method does not look at. Use method=dann."
             )
+        if target_class_weights == "estimated" and not self.needs_source:
+            raise ConfigError("method.target_class_weights=estimated weights the source, which this method does not have. Use method=dann.")
         if not 0 <= target_class_weights_from <= 1:
             raise ConfigError(f"method.target_class_weights_from must be at least 0 and at most 1, but is {target_class_weights_from}.")
         self.classifier = classifier
         self.make_optimizer = optimizer
         self.schedule = schedule
         self.backbone_rate = backbone_rate
+        self.layer_decay = layer_decay
         self.batch_norm: BatchNormPolicy = batch_norm
         self.terms = TargetTerms(terms or {}, term_weights or {})
         self.terms.start(classifier)
@@ -93,6 +105,8 @@ class Method(pl.LightningModule, ABC):
         )
         self.batches_done = 0
         self.total_batches = 1
+        # Lightning leaves layers in the mode that they are in, and frozen batch norm has one of its own.
+        self.train()
 
     @abstractmethod
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
@@ -100,7 +114,7 @@ class Method(pl.LightningModule, ABC):
 
         Args:
             batch: The images, and the labels of the source.
-            source: Predictions for the source images.
+            source: Predictions for the source images; of none where `needs_source` is False.
             target: Predictions for the target's first view; None only where `needs_target` is False.
         """
 
@@ -182,7 +196,7 @@ class Method(pl.LightningModule, ABC):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The classifier's groups and one for what the method adds to it, such as a discriminator."""
-        groups = self.classifier.parameter_groups(backbone_rate=self.backbone_rate)
+        groups = self.classifier.parameter_groups(backbone_rate=self.backbone_rate, layer_decay=self.layer_decay)
         inside = {id(parameter) for parameter in self.classifier.parameters()}
         added = [p for p in self.parameters() if p.requires_grad and id(p) not in inside]
         return [*groups, {"name": "method", "rate": 1.0, "params": added}] if added else groups

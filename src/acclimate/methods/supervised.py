@@ -1,4 +1,4 @@
-"""Training on labelled images alone: source only, fine-tuning and linear probing."""
+"""Training on labelled images alone: source only, fine-tuning, linear probing and learning rates by depth."""
 
 from typing import ClassVar
 
@@ -13,7 +13,8 @@ class Supervised(Method):
     """Cross-entropy on the source; the target is not looked at.
 
     `backbone_rate` is the ladder of transfer learning: 1 trains all layers alike (`source_only`), 0.1 spares what was
-    learned before (`fine_tune`), and 0 freezes it (`linear_probe`).
+    learned before (`fine_tune`), and 0 freezes it (`linear_probe`). `layer_decay` spares it the more, the nearer a layer is
+    to the image (`layerwise_decay`).
     """
 
     needs_target: ClassVar[bool] = False

@@ -23,11 +23,13 @@ def relative_nuclear_norm(second_moments: Tensor, num_samples: int) -> Tensor:
         num_samples: N, the rows of P.
 
     Returns:
-        A scalar in (0, 1]; 1 when predictions are certain and all classes are equally frequent.
+        A scalar in (0, 1]; 1 when predictions are certain and all classes are equally frequent. nan if an entry is not finite.
 
     >>> relative_nuclear_norm(torch.diag(torch.tensor([2.0, 2.0])), 4).item()
     1.0
     """
+    if not second_moments.isfinite().all():
+        return second_moments.new_tensor(torch.nan)
     singular_values: Tensor = torch.linalg.eigvalsh(second_moments).clamp_min(0).sqrt()
     return singular_values.sum() / math.sqrt(num_samples * min(num_samples, len(second_moments)))
 

@@ -13,6 +13,7 @@ class SourceAccuracy(TargetScore):
     """The share of source images that are classified correctly, in [0, 1]. Blind to the target."""
 
     name = "source_accuracy"
+    needs_source: ClassVar[bool] = True
     needs_target: ClassVar[bool] = False
     domain: ClassVar[Domain] = "source"
     correct: Tensor
@@ -36,6 +37,7 @@ class OracleAccuracy(SourceAccuracy):
     """The share of target images that are classified correctly: what nobody knows who has no target labels."""
 
     name = "oracle"
+    needs_source: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
     is_oracle: ClassVar[bool] = True
     domain: ClassVar[Domain] = "target"

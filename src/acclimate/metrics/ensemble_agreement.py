@@ -21,6 +21,7 @@ def ensemble_agreement(probabilities: Tensor) -> Tensor:
     Returns:
         Values in [0, 1], shape (models,).
 
+    >>> import torch
     >>> ensemble_agreement(torch.tensor([[[0.9, 0.1]], [[0.8, 0.2]], [[0.3, 0.7]]])).tolist()
     [1.0, 1.0, 0.0]
     """

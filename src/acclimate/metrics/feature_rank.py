@@ -22,11 +22,13 @@ def effective_rank(second_moments: Tensor) -> Tensor:
         second_moments: ZᵀZ of the features Z in float64, shape (D, D).
 
     Returns:
-        A scalar in [1, min(N, D)]; 0 where all features are zero.
+        A scalar in [1, min(N, D)]; 0 where all features are zero, nan where one is not finite.
 
     >>> round(effective_rank(torch.eye(3, dtype=torch.float64)).item(), 4)
     3.0
     """
+    if not second_moments.isfinite().all():
+        return second_moments.new_tensor(torch.nan)
     singular_values = torch.linalg.eigvalsh(second_moments).clamp_min(0).sqrt()
     total = singular_values.sum()
     return entropy((singular_values / total).log()).exp() if total > 0 else total

@@ -29,12 +29,15 @@ def density_ratio(source: Tensor, target: Tensor) -> Tensor:
         target: Features, shape (M, D).
 
     Returns:
-        Positive weights in float64, shape (N,); all 1 where a domain has fewer than two images.
+        Positive weights in float64, shape (N,); all 1 where a domain has fewer than two images, nan where a feature is not
+        finite.
     """
     num_source, num_target = len(source), len(target)
     if min(num_source, num_target) < 2:
         return torch.ones(num_source, dtype=torch.float64)
     features = torch.cat([source, target]).float().cpu()
+    if not features.isfinite().all():
+        return torch.full((num_source,), torch.nan, dtype=torch.float64)
     features -= features.mean(dim=0)
     features /= features.std(dim=0).clamp_min(torch.finfo(features.dtype).eps) * features.shape[1] ** 0.5
     domains = np.repeat([0, 1], [num_source, num_target])
@@ -109,6 +112,7 @@ class ImportanceWeightedScore(SampledScore):
     beyond `max_samples`, to bound time and memory.
     """
 
+    needs_source: ClassVar[bool] = True
     domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
 
     def compute(self) -> Tensor:

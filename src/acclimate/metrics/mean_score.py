@@ -31,6 +31,7 @@ class MeanScore(TargetScore):
             raise ValueError("scores must name at least one score.")
         self.scores = torch.nn.ModuleList(scores)
         self.name = name
+        self.needs_source = any(score.needs_source for score in scores)  # type: ignore[misc]
         self.needs_target = any(score.needs_target for score in scores)  # type: ignore[misc]
         self.is_oracle = any(score.is_oracle for score in scores)  # type: ignore[misc]
 

@@ -14,11 +14,13 @@ class TargetScore(Metric, ABC):
 
     Attributes:
         name: What reports call it.
+        needs_source: Whether it needs source images.
         needs_target: Whether it needs target images.
         is_oracle: Whether it is given the labels of the target.
     """
 
     name: str
+    needs_source: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
     is_oracle: ClassVar[bool] = False
     higher_is_better = True

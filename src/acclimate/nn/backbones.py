@@ -46,7 +46,12 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features, shape (N, num_features), of images, uint8 or float in [0, 1], shape (N, 3, H, W)."""
+        """Features, shape (N, num_features), of images, uint8 or float in [0, 1], shape (N, 3, H, W).
+
+        Features that it has computed before stay as they are.
+        """
+        if images.ndim == 2:
+            return images
         if not images.is_floating_point():
             images = images.to(self.mean.dtype) / 255
         images = (images - self.mean) / self.std

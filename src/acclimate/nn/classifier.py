@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.nn.backbones import Backbone
+from acclimate.nn.lora import add_low_rank_updates
+from acclimate.nn.stages import stages
 from acclimate.nn.weights import is_file, load_weights
 from acclimate.types import Prediction
 
@@ -21,10 +23,11 @@ class Classifier(nn.Module):
         weights: A file with the weights of the backbone, or what the backbone itself understands; None is random.
         bottleneck: Width of a layer between backbone and head, whose output is what methods align; None leaves it out.
         dropout: Share of the features that training sets to zero in front of the head.
+        lora_rank: The backbone keeps its weights and learns updates of this rank, see `LowRankUpdate`; None trains the weights.
         freeze: `backbone` keeps its weights and its batch-norm statistics as they are.
 
     Raises:
-        ConfigError: If the weights cannot be had or belong to another architecture.
+        ConfigError: If the weights cannot be had or belong to another architecture, or the rank is out of its range.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Classifier(nn.Module):
         weights: str | bool | None = None,
         bottleneck: int | None = None,
         dropout: float = 0.0,
+        lora_rank: int | None = None,
         freeze: Literal["none", "backbone"] = "none",
     ) -> None:
         super().__init__()
@@ -53,6 +57,10 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.num_features, num_classes)
         self.frozen = False
+        self.lora_rank: int | None = None
+        if lora_rank is not None:
+            self.add_low_rank_updates(lora_rank)
+        self.num_frozen_stages = 0
         if freeze == "backbone":
             self.freeze_backbone()
         # Convolutions on CPUs and on tensor cores are faster when channels lie next to each other.
@@ -74,20 +82,46 @@ class Classifier(nn.Module):
         self.backbone.requires_grad_(False)
         self.backbone.eval()
 
+    def add_low_rank_updates(self, rank: int) -> None:
+        """Keeps the weights of the backbone and trains updates of low rank in their place, unless the backbone is frozen."""
+        self.lora_rank = rank
+        add_low_rank_updates(self.backbone, rank=rank)
+        if self.frozen:
+            self.freeze_backbone()
+
+    def freeze_stages(self, num: int) -> None:
+        """Keeps the weights of the first so many stages of the backbone, see `stages`, and trains those of the others.
+
+        Batch norm of the frozen ones keeps its statistics from the next call of `train` on.
+        """
+        self.num_frozen_stages = num
+        for number, stage in enumerate(stages(self.backbone.body)):
+            for parameter in stage.parameters:
+                parameter.requires_grad_(number >= num)
+
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+        elif self.num_frozen_stages:
+            for stage in stages(self.backbone.body)[: self.num_frozen_stages]:
+                for layer in stage.layers:
+                    layer.eval()
         return self
 
-    def parameter_groups(self, *, backbone_rate: float) -> list[dict[str, Any]]:
+    def parameter_groups(self, *, backbone_rate: float, layer_decay: float | None = None) -> list[dict[str, Any]]:
         """What trains, for an optimizer: the backbone at `backbone_rate` times the rate of the rest.
 
-        Each group has a `name` and a `rate`.
+        With `layer_decay` each stage of the backbone, see `stages`, is a group of its own, whose rate is that many times
+        the rate of the stage behind it; behind the last one is the head. Each group has a `name` and a `rate`.
         """
-        new = [*self.bottleneck.parameters(), *self.head.parameters()]
-        groups = [
-            {"name": "backbone", "rate": backbone_rate, "params": [p for p in self.backbone.parameters() if p.requires_grad]},
-            {"name": "head", "rate": 1.0, "params": [p for p in new if p.requires_grad]},
-        ]
-        return [group for group in groups if group["params"]]
+        groups = [("backbone", backbone_rate, list(self.backbone.parameters()))]
+        if layer_decay is not None:
+            found = stages(self.backbone.body)
+            groups = [
+                (f"backbone_{number}", backbone_rate * layer_decay ** (len(found) - number), stage.parameters)
+                for number, stage in enumerate(found)
+            ]
+        groups.append(("head", 1.0, [*self.bottleneck.parameters(), *self.head.parameters()]))
+        trained = [{"name": name, "rate": rate, "params": [p for p in params if p.requires_grad]} for name, rate, params in groups]
+        return [group for group in trained if group["params"]]

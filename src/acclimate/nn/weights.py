@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import ConfigError
+from acclimate.nn.lora import merge_low_rank_updates
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def load_weights(body: nn.Module, path: Path) -> None:
     Raises:
         ConfigError: If tensors that the body needs are missing from the file or have other shapes.
     """
-    found = read_weights(path)
+    found = merge_low_rank_updates(read_weights(path))
     needed = body.state_dict()
     for prefix in PREFIXES:
         if any(name.startswith(prefix) for name in found) and not any(name.startswith(prefix) for name in needed):

@@ -1,0 +1,142 @@
+"""Image files that are decoded and resized once, not in every epoch and every run."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acclimate import cache_folder
+from acclimate.cache_folder import CacheUnavailable, ensure_fits, key_of
+from acclimate.data.image_files import ImageFiles, decode, keep_whole_images
+from acclimate.data.image_set import ImageSet
+from acclimate.errors import DataError
+
+log = logging.getLogger(__name__)
+
+Cache = Literal["none", "ram", "disk"]
+
+# How many images are in memory while they are decoded.
+AT_ONCE = 64
+
+
+class DecodedImages(ImageSet):
+    """Images that need not be decoded.
+
+    Args:
+        images: All that there are.
+        members: Which of them belong to this set.
+        labels: int64, shape (N,), or None.
+        origin: The fingerprint of all images.
+    """
+
+    def __init__(self, images: "Sequence[Tensor] | PixelFile", members: Sequence[int], labels: Tensor | None, *, origin: str) -> None:
+        self.images = images
+        self.members = list(members)
+        self.labels = labels
+        self.origin = origin
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def load(self, indices: Sequence[int]) -> list[Tensor]:
+        return [self.images[self.members[index]] for index in indices]
+
+    def take(self, indices: Sequence[int]) -> Self:
+        labels = None if self.labels is None else self.labels[torch.as_tensor(indices, dtype=torch.int64)]
+        return type(self)(self.images, [self.members[index] for index in indices], labels, origin=self.origin)
+
+    def fingerprint(self) -> str:
+        return key_of(self.origin, self.members)
+
+
+class PixelFile:
+    """Images of any size one after the other in a file.
+
+    They are read and not mapped into memory, where those that were seen once would count for the process ever after.
+
+    Args:
+        folder: Where `write` has written them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sizes = np.load(folder / "sizes.npy")
+        self.starts = np.concatenate([[0], (3 * self.sizes.prod(axis=1)).cumsum()])
+        # Held open, so that it can be read even after it was removed.
+        self._file = (folder / "pixels").open("rb")
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> Tensor:
+        pixels = np.empty((*self.sizes[index], 3), dtype=np.uint8)
+        # At a place of its own and not at the file's, which processes share.
+        if os.preadv(self._file.fileno(), [pixels.data], int(self.starts[index])) != pixels.nbytes:
+            raise DataError(f"{self.folder} was changed. Type acclimate cache clear.")
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+    # A process that does not inherit open files opens it again.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["folder"])  # type: ignore[misc]
+
+    @staticmethod
+    def write(folder: Path, images: Iterator[Tensor]) -> None:
+        """Writes images, uint8, each of shape (3, H, W)."""
+        sizes, total = [], 0
+        with (folder / "pixels").open("wb") as file:
+            for image in images:
+                total += image.numel()
+                ensure_fits(total)
+                file.write(image.permute(1, 2, 0).contiguous().numpy().data)
+                sizes.append(image.shape[1:])
+        np.save(folder / "sizes.npy", np.array(sizes, dtype=np.int64))
+
+
+def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
+    """The same images, decoded now or by an earlier run; the files themselves if there is no room for that.
+
+    Args:
+        files: With the `shorter_side` that they are reduced to.
+        cache: `ram` keeps them in this process, `disk` for all runs to come, `none` keeps nothing.
+
+    Raises:
+        DataError: If a file is not a whole image.
+    """
+    if cache == "none":
+        return files
+    everything, origin = range(len(files)), files.fingerprint()
+    about = f"{len(files)} images of {os.path.commonpath([path.parent for path in files.paths])}, {files.shorter_side} pixels"
+    if cache == "ram":
+        log.info("Decoding once, into memory: %s", about)
+        return DecodedImages(list(_decoded(files)), everything, files.labels, origin=origin)
+
+    def fill(folder: Path) -> None:
+        log.info("Decoding once, for all runs: %s", about)
+        PixelFile.write(folder, _decoded(files))
+
+    try:
+        images = cache_folder.cached("images", key_of(origin, Path(__file__).read_text()), fill=fill, read=PixelFile, about=about)
+    except CacheUnavailable as reason:
+        log.warning("Images are decoded whenever they are needed. %s", reason)
+        return files
+    return DecodedImages(images, everything, files.labels, origin=origin)
+
+
+def _decoded(files: ImageFiles) -> Iterator[Tensor]:
+    with ThreadPoolExecutor() as threads:
+        for start in range(0, len(files), AT_ONCE):
+            try:
+                yield from threads.map(lambda path: decode(path, files.shorter_side), files.paths[start : start + AT_ONCE])
+            except DataError:
+                # Counts all bad files instead of naming the first alone.
+                keep_whole_images(files.paths, "error")
+                raise

@@ -1,0 +1,49 @@
+"""Batch spectral shrinkage beside cross-entropy (BSS)."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.spectral import spectral_shrinkage
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.types import DomainBatch, Prediction
+
+
+class Bss(Method):
+    """Cross-entropy on the source while the directions in which features vary least are suppressed.
+
+    Chen et al., "Catastrophic Forgetting Meets Negative Transfer: Batch Spectral Shrinkage for Safe Transfer Learning",
+    NeurIPS 2019.
+
+    Args:
+        classifier: What is trained.
+        shrinkage_weight: What the penalty counts beside the cross-entropy, at least 0.
+        num_values: How many singular values of a batch it takes, at least 1.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    needs_target: ClassVar[bool] = False
+    aligns_features: ClassVar[bool] = False
+
+    def __init__(self, classifier: Classifier, *, shrinkage_weight: float = 0.001, num_values: int = 1, **common: Any) -> None:
+        super().__init__(classifier, **common)
+        if shrinkage_weight < 0:
+            raise ConfigError(f"method.shrinkage_weight must be at least 0, but is {shrinkage_weight}.")
+        if not 1 <= num_values <= classifier.num_features:
+            raise ConfigError(
+                f"method.num_values must be from 1 to the width of the features, {classifier.num_features}, but is {num_values}."
+            )
+        self.shrinkage_weight = shrinkage_weight
+        self.num_values = num_values
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "spectral": self.shrinkage_weight * spectral_shrinkage(source.features, num_values=self.num_values),
+        }

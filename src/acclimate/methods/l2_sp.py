@@ -1,0 +1,56 @@
+"""Fine-tuning that stays near to its starting point (L²-SP)."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.starting_point import shrinkage, starting_point_distance
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.fixed_weights import FixedCopy
+from acclimate.types import DomainBatch, Prediction
+
+
+class L2Sp(Method):
+    """Cross-entropy on the source and weight decay, in the backbone towards the pretrained weights instead of zero.
+
+    Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks", ICML 2018.
+    Layers that are new, which are the head and the bottleneck, decay towards zero. It takes the place of the optimizer's
+    own weight decay, which would pull everything to zero.
+
+    A checkpoint holds the starting point, because the weights that a run started from may not be there any more when it is
+    continued.
+
+    Args:
+        classifier: What is trained, as it is before training.
+        start_weight: The paper's α for what was pretrained, at least 0.
+        shrinkage_weight: The paper's β for what is new, at least 0.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    needs_target: ClassVar[bool] = False
+    aligns_features: ClassVar[bool] = False
+
+    def __init__(self, classifier: Classifier, *, start_weight: float = 0.1, shrinkage_weight: float = 0.01, **common: Any) -> None:
+        super().__init__(classifier, **common)
+        if start_weight < 0:
+            raise ConfigError(f"method.start_weight must be at least 0, but is {start_weight}.")
+        if shrinkage_weight < 0:
+            raise ConfigError(f"method.shrinkage_weight must be at least 0, but is {shrinkage_weight}.")
+        self.start_weight = start_weight
+        self.shrinkage_weight = shrinkage_weight
+        self.start = FixedCopy(classifier.backbone)
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        pretrained, start = list(self.classifier.backbone.parameters()), list(self.start.network.parameters())
+        new = [*self.classifier.bottleneck.parameters(), *self.classifier.head.parameters()]
+        return {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "starting_point": self.start_weight * starting_point_distance(pretrained, start),
+            "shrinkage": self.shrinkage_weight * shrinkage(new),
+        }

@@ -1,0 +1,80 @@
+"""Source hypothesis transfer (SHOT)."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.losses.target_predictions import information_maximisation
+from acclimate.methods.base import Method
+from acclimate.nn.centroid_labels import centroid_labels
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.modes import evaluation
+from acclimate.types import DomainBatch, Prediction, Unlabelled
+
+
+class Shot(Method):
+    """The head of a trained classifier stays as it is, and the features move until it is certain of the target.
+
+    Liang et al., "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for Unsupervised Domain
+    Adaptation", ICML 2020: information maximisation, and cross-entropy against `centroid_labels`. These are of all
+    training images of the target, as evaluation sees them, and are made anew in equal intervals of the training.
+
+    Departures: the paper's head has normalised weights, and its source model is trained with label smoothing; both belong
+    to the run that this one starts from.
+
+    Args:
+        classifier: A trained one; what its head knows of the classes is all that is left of the source.
+        pseudo_label_weight: β, at least 0.
+        labellings: How often the training images are labelled, at least 1.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If a value is out of its range.
+    """
+
+    needs_source: ClassVar[bool] = False
+    pseudo_labels: Tensor
+
+    def __init__(self, classifier: Classifier, *, pseudo_label_weight: float = 0.3, labellings: int = 15, **common: Any) -> None:
+        super().__init__(classifier, **common)
+        if pseudo_label_weight < 0:
+            raise ConfigError(f"method.pseudo_label_weight must be at least 0, but is {pseudo_label_weight}.")
+        if labellings < 1:
+            raise ConfigError(f"method.labellings must be at least 1, but is {labellings}.")
+        classifier.head.requires_grad_(False)
+        self.pseudo_label_weight = pseudo_label_weight
+        self.labellings = labellings
+        # Not among the weights, as other data, which the classifier may be evaluated on, has another number of images.
+        self.register_buffer("pseudo_labels", torch.empty(0, dtype=torch.int64), persistent=False)
+
+    def take_turns(self, batch: DomainBatch) -> None:
+        if self.batches_done % max(self.total_batches // self.labellings, 1) == 0:
+            self.label(self.trainer.datamodule.unlabelled_target())  # type: ignore[attr-defined]
+
+    def label(self, batches: Iterable[Unlabelled]) -> None:
+        """Makes the pseudo-labels of all training images of the target, which come in the order of their `samples`."""
+        with evaluation(self.classifier):
+            predictions = [self.classifier(batch.views[0].to(self.device)) for batch in batches]
+        features, logits = (torch.cat(part) for part in zip(*predictions, strict=True))
+        self.pseudo_labels = centroid_labels(features, logits)
+        self.log("adaptation/relabelled", (self.pseudo_labels != logits.argmax(dim=1)).float().mean())
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None and batch.target is not None and batch.target.samples is not None
+        labels = self.pseudo_labels[batch.target.samples]
+        return {
+            "information_maximisation": information_maximisation(target.logits),
+            "pseudo_label": self.pseudo_label_weight * F.cross_entropy(target.logits, labels),
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["pseudo_labels"] = self.pseudo_labels
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.pseudo_labels = checkpoint["pseudo_labels"].to(self.device)

@@ -1,0 +1,39 @@
+"""Fine-tuning with stochastic normalisation."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.methods.base import Method
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.stoch_norm import replace_batch_norm
+from acclimate.types import DomainBatch, Prediction
+
+
+class StochasticNormalisation(Method):
+    """Cross-entropy on the source, with moving statistics of batch norm against overfitting on few images.
+
+    Kou et al., "Stochastic Normalization", NeurIPS 2020, see `StochNorm`, which takes the place of the backbone's batch
+    norm. Outside of training both are the same, so checkpoints are those of a plain classifier.
+
+    Args:
+        classifier: Changed in place.
+        selection_rate: p, in [0, 1], the probability that a channel is normalised by the batch.
+
+    Raises:
+        ConfigError: If the rate is out of its range, or the backbone has no batch norm.
+    """
+
+    needs_target: ClassVar[bool] = False
+    aligns_features: ClassVar[bool] = False
+
+    def __init__(self, classifier: Classifier, *, selection_rate: float = 0.5, **common: Any) -> None:
+        if not 0 <= selection_rate <= 1:
+            raise ConfigError(f"method.selection_rate must be at least 0 and at most 1, but is {selection_rate}.")
+        replace_batch_norm(classifier.backbone, selection_rate=selection_rate)
+        super().__init__(classifier, **common)
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        return {"classification": F.cross_entropy(source.logits, batch.source.labels)}

@@ -1,0 +1,115 @@
+"""Test-time entropy minimisation (Tent)."""
+
+import copy
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from acclimate.errors import ConfigError
+from acclimate.losses.target_predictions import entropy_minimisation
+from acclimate.methods.base import Method
+from acclimate.nn.batch_norm import adaptable_batch_norms
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.collapse_guard import CollapseGuard
+from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
+
+
+class Tent(Method):
+    """Scales and shifts of batch norm become those with which a trained classifier is certain of the target.
+
+    Wang et al., "Tent: Fully Test-Time Adaptation by Entropy Minimization", ICLR 2021: each batch is normalised by its own
+    statistics, predicted, and then a step is taken on the entropy of these predictions; no other weight moves.
+
+    Training is such a stream over the target's training images; validations in between see the classifier as it is then.
+    Testing is online: the stream of test images starts from the classifier as it was selected, every batch is predicted
+    before the step that it causes, and afterwards all is as before. So the order of test images and `data.eval_batch_size`
+    matter. A batch of one image has no statistics: it is predicted with the running ones and causes no step.
+
+    Departure: entropy is lowest where all images get one class, so a `CollapseGuard` watches, which the paper does not have.
+
+    Args:
+        classifier: A trained one with batch norm.
+        collapse_share: Which share of its highest diversity counts as a collapse, in [0, 1); 0 leaves the guard out.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If there is no batch norm that may adapt, or a value is out of its range.
+    """
+
+    needs_source: ClassVar[bool] = False
+    aligns_features: ClassVar[bool] = False
+
+    def __init__(self, classifier: Classifier, *, collapse_share: float = 0.5, **common: Any) -> None:
+        super().__init__(classifier, **common)
+        if not 0 <= collapse_share < 1:
+            raise ConfigError(f"method.collapse_share must be at least 0 and below 1, but is {collapse_share}.")
+        layers = [] if self.batch_norm == "frozen" else [layer for layer in adaptable_batch_norms(classifier) if layer.affine]
+        if not layers:
+            raise ConfigError("This method adapts batch norm, but the model has no batch norm that is not frozen. Use method=shot.")
+        classifier.requires_grad_(False)
+        self.affine = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+        for parameter in self.affine:
+            parameter.requires_grad_(True)
+        self.guard = CollapseGuard(self.affine, classifier.head.out_features, share=collapse_share)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        # As in the published code: one rate for all layers, and no decay, which would pull scales to 0.
+        return [{"name": "batch_norm", "rate": 1.0, "params": self.affine, "weight_decay": 0.0}]
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        assert target is not None
+        return {"entropy": entropy_minimisation(target.logits)}
+
+    def take_turns(self, batch: DomainBatch) -> None:
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        self.log("adaptation/diversity", self.guard.diversity)
+        self._mend(optimizer)
+
+    def train_adversary(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> None:
+        assert target is not None
+        self.guard.watch(target.logits)
+
+    def _mend(self, optimizer: Optimizer) -> None:
+        """After a collapse, begins again, without what the optimizer remembers."""
+        if self.guard.has_collapsed:
+            self.guard.put_back(self.affine)
+            optimizer.state.clear()
+
+    def on_test_start(self) -> None:
+        self.before_test = copy.deepcopy(self.state_dict())
+
+    def on_test_end(self) -> None:
+        self.load_state_dict(self.before_test)
+        del self.before_test
+
+    def test_step(  # type: ignore[override]
+        self, batch: Labelled | Unlabelled, batch_idx: int, dataloader_idx: int = 0
+    ) -> Prediction:
+        # Lightning tests in inference mode, where nothing can be learned.
+        with torch.inference_mode(False), torch.enable_grad():
+            if batch_idx == 0:
+                self.load_state_dict(self.before_test)
+                self.guard.forget()
+                self.stream_optimizer = self.make_optimizer([{"params": self.affine, "weight_decay": 0.0}])
+            images = (batch.images if isinstance(batch, Labelled) else batch.views[0]).clone()
+            return self.predict_and_step(images, self.stream_optimizer)
+
+    def predict_and_step(self, images: Tensor, optimizer: Optimizer) -> Prediction:
+        """What the classifier says of a batch of a stream, after which it adapts to it."""
+        self._mend(optimizer)
+        layers = adaptable_batch_norms(self.classifier)
+        for layer in layers:
+            layer.train(len(images) > 1)
+        prediction: Prediction = self.classifier(images)
+        if len(images) > 1:
+            self.guard.watch(prediction.logits)
+            optimizer.zero_grad()
+            entropy_minimisation(prediction.logits).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+        for layer in layers:
+            layer.eval()
+        return Prediction(*(tensor.detach() for tensor in prediction))

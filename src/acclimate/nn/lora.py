@@ -1,0 +1,94 @@
+"""LoRA: weights that stay as they are, with updates of low rank that train."""
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from acclimate.errors import ConfigError
+
+# What torch puts behind a layer's name for its weight from before the update, and for the factors of the update.
+ORIGINAL, DOWN, UP = (f"parametrizations.weight.{name}" for name in ("original", "0.down", "0.up"))
+
+
+class LowRankUpdate(nn.Module):
+    """Adds B · A to a weight.
+
+    Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, section 4.1. A is random and B is zero, so
+    that training starts from the weight itself. The weight of a convolution is the matrix that maps patches to outputs;
+    the authors' code has another layout for it, of rank times the height of the filter.
+
+    The paper scales the update by α / r, with α set to the first r that is tried and then left alone, so the factor is 1
+    here. What α would tune under Adam, the paper says, the learning rate tunes: `method.backbone_rate`.
+
+    Args:
+        weight: What the update is for, shape (M, ...).
+        rank: r, at least 1.
+    """
+
+    def __init__(self, weight: Tensor, *, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(weight.new_empty(rank, weight[0].numel()))
+        self.up = nn.Parameter(weight.new_zeros(len(weight), rank))
+        # As in the published code; the paper draws from a Gaussian.
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The updated weight, of the same shape."""
+        return add_update(weight, self.down, self.up)
+
+
+def add_update(weight: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """W + B · A in the shape of W.
+
+    Args:
+        weight: W, shape (M, ...), of N entries in each row.
+        down: A, shape (r, N).
+        up: B, shape (M, r).
+
+    >>> import torch
+    >>> add_update(torch.ones(2, 2), torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0], [3.0]]))
+    tensor([[1., 1.],
+            [4., 7.]])
+    """
+    return weight + (up @ down).view_as(weight)
+
+
+def add_low_rank_updates(module: nn.Module, *, rank: int) -> None:
+    """Freezes all that a module has and gives its linear and convolution layers updates that train.
+
+    Grouped convolutions get none: a depthwise filter sees one channel, so that there is no large matrix whose change
+    could be of low rank. Batch norm keeps its weights and biases; whether its statistics move is the method's choice.
+
+    Args:
+        module: Changed in place; its outputs stay what they are.
+        rank: r, at least 1.
+
+    Raises:
+        ConfigError: If the rank is out of its range, or no layer can have an update.
+    """
+    if rank < 1:
+        raise ConfigError(f"model.lora_rank must be at least 1, but is {rank}. Use null to train the weights themselves.")
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)]
+    if not layers:
+        raise ConfigError("model.lora_rank needs linear or convolution layers, and the backbone has none. Use model.lora_rank=null.")
+    module.requires_grad_(False)
+    for layer in layers:
+        parametrize.register_parametrization(layer, "weight", LowRankUpdate(layer.weight, rank=rank))
+
+
+def merge_low_rank_updates(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of the same network without updates, with the same outputs but for rounding.
+
+    Args:
+        tensors: The state dict of a module with or without updates; it stays as it is.
+    """
+    merged = {}
+    for name, tensor in tensors.items():
+        layer = name.removesuffix(ORIGINAL)
+        if layer != name:
+            merged[f"{layer}weight"] = add_update(tensor, tensors[layer + DOWN], tensors[layer + UP])
+        elif not name.endswith((DOWN, UP)):
+            merged[name] = tensor
+    return merged

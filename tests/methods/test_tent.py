@@ -1,0 +1,137 @@
+"""Tent: its step is that of the paper, its tests are streams that leave nothing behind, and it does not collapse."""
+
+import copy
+
+import pytest
+import torch
+from single_steps import RATE, Objectives, assert_same_step, tiny_batch, tiny_method
+from small_runs import compose, differences, train_and_stop, trained_state
+
+from acclimate import run
+from acclimate.errors import ConfigError, Interrupted
+from acclimate.methods.tent import Tent
+from acclimate.nn.batch_norm import batch_norms
+from acclimate.types import DomainBatch, Labelled, Unlabelled
+
+
+def tent(**options):
+    method = tiny_method(Tent, **options)
+    method.batch_norm = "joint"
+    # Away from zero, so that there is an entropy to minimise.
+    with torch.no_grad():
+        method.classifier.head.weight.mul_(5)
+    return method
+
+
+def target_images(num_images, seed=0):
+    return torch.rand(num_images, 3, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) ** 2
+
+
+def mean_entropy(logits):
+    probabilities = torch.softmax(logits, dim=1)
+    return -(probabilities * torch.log(probabilities)).sum(dim=1).mean()
+
+
+@pytest.mark.parametrize("num_target", [4, 8, 5])
+def test_step_is_that_of_the_paper(num_target):
+    method, images = tent(), target_images(num_target)
+
+    def algorithm(twin, batch):
+        entropy = mean_entropy(twin.classifier(batch.target.views[0]).logits)
+        return Objectives({"entropy": entropy}, entropy)
+
+    assert_same_step(method, DomainBatch(tiny_batch(0, 1).source, Unlabelled([images])), algorithm)
+
+
+def test_a_stream_is_predicted_batch_by_batch_each_before_its_step():
+    method, batches = tent(collapse_share=0.0).eval(), [target_images(5, seed) for seed in range(3)]
+    twin = copy.deepcopy(method.classifier)
+    for layer in batch_norms(twin):
+        layer.train()
+    affine = [parameter for layer in batch_norms(twin) for parameter in (layer.weight, layer.bias)]
+    optimizer = method.make_optimizer(method.affine)
+    for images in batches:
+        logits = twin(images).logits
+        found = method.predict_and_step(images, optimizer)
+        torch.testing.assert_close(found.logits, logits.detach(), rtol=1e-9, atol=1e-12)
+        for parameter, gradient in zip(affine, torch.autograd.grad(mean_entropy(logits), affine), strict=True):
+            parameter.data.sub_(RATE * gradient)
+    for name, parameter in twin.named_parameters():
+        torch.testing.assert_close(method.classifier.get_parameter(name), parameter, rtol=1e-9, atol=1e-12)
+
+
+def test_a_single_image_is_predicted_by_the_running_statistics_and_teaches_nothing():
+    method, image = tent().eval(), target_images(1)
+    expected, before = method.classifier(image), copy.deepcopy(method.state_dict())
+    found = method.predict_and_step(image, method.make_optimizer(method.affine))
+    torch.testing.assert_close(found, expected)
+    assert differences(before, method.state_dict()) == []
+
+
+def start_test(method):
+    method.before_test = copy.deepcopy(method.state_dict())
+
+
+def stream(method, seeds):
+    found = []
+    for number, seed in enumerate(seeds):
+        images = target_images(5, seed)
+        batch = Labelled(images, torch.zeros(5, dtype=torch.int64)) if seed % 2 else Unlabelled([images])
+        with torch.inference_mode():
+            found.append(method.test_step(batch, number).logits)
+    return torch.stack(found)
+
+
+def test_every_stream_starts_from_the_same_weights_and_none_leaves_anything_behind():
+    method = tent().eval()
+    before = copy.deepcopy(method.state_dict())
+    method.on_test_start()
+    first, second, third = stream(method, [0, 1, 2]), stream(method, [0, 1, 2]), stream(method, [2, 1, 0])
+    assert torch.equal(first, second)
+    assert not torch.equal(first[1], third[1])
+    method.on_test_end()
+    assert differences(before, method.state_dict()) == []
+
+
+def test_after_a_collapse_it_starts_again():
+    method = tent().eval()
+    optimizer = method.make_optimizer(method.affine)
+    start = [parameter.detach().clone() for parameter in method.affine]
+    method.predict_and_step(target_images(5), optimizer)
+    assert not all(torch.equal(parameter, old) for parameter, old in zip(method.affine, start, strict=True))
+    method.guard.highest.fill_(99.0)
+    optimizer.state[method.affine[0]] = {"step": 1}
+    method._mend(optimizer)
+    assert all(torch.equal(parameter, old) for parameter, old in zip(method.affine, start, strict=True))
+    assert not optimizer.state
+
+
+OPTIONS = ("method=tent", "data.target_views=[shift]", "trainer.max_epochs=2")
+
+
+def test_stopped_run_goes_on_with_the_same_guard(archives, tmp_path):
+    run.train(compose(tmp_path / "whole", *archives, *OPTIONS))
+    config = compose(tmp_path / "stopped", *archives, *OPTIONS)
+    with pytest.raises(Interrupted):
+        train_and_stop(config, hook="on_train_batch_end", batches=3)
+    run.train({**config, "resume": True})
+    assert differences(trained_state(tmp_path / "whole"), trained_state(tmp_path / "stopped")) == []
+
+
+def test_evaluation_is_the_same_stream_again(archives, tmp_path):
+    metrics = run.train(compose(tmp_path, *archives, *OPTIONS))
+    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path))
+    del checkpoint["config"]["trainer"]["enable_progress_bar"]
+    assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]
+
+
+@pytest.mark.parametrize("options", [("method.batch_norm=frozen",), ("model.freeze=backbone", "model.bottleneck=null")])
+def test_a_model_without_batch_norm_that_may_adapt_is_refused(archives, tmp_path, options):
+    with pytest.raises(ConfigError, match="no batch norm that is not frozen"):
+        run.build(compose(tmp_path, *archives, "method=tent", *options))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_shares_out_of_range_are_refused(share):
+    with pytest.raises(ConfigError, match=r"method\.collapse_share must be at least 0 and below 1"):
+        tent(collapse_share=share)

@@ -1,0 +1,143 @@
+import multiprocessing
+import os
+import time
+
+import pytest
+
+from acclimate import cache_folder, cli
+from acclimate.cache_folder import CacheUnavailable, cached, clear, entries, key_of
+from acclimate.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCLIMATE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def keep(key, text, *, about="some text"):
+    """What the entry of this name says, which is the text if nobody kept another one before."""
+    return cached(
+        "texts", key, fill=lambda folder: (folder / "text").write_text(text), read=lambda folder: (folder / "text").read_text(), about=about
+    )
+
+
+def names():
+    return {entry.folder.name for entry in entries()}
+
+
+def test_an_entry_is_filled_once():
+    assert [keep("a", "first"), keep("a", "second"), keep("b", "second")] == ["first", "first", "second"]
+
+
+def test_an_entry_says_what_it_is_how_large_and_when_it_was_used():
+    before = time.time() - 1
+    keep("a", "x" * 100, about="a hundred crosses")
+    (entry,) = entries()
+    assert (entry.about, entry.folder.name, entry.size) == ("a hundred crosses", "a", 100 + len("a hundred crosses"))
+    assert before < entry.used < before + 60
+
+
+def test_what_fails_half_way_leaves_nothing_behind(folder):
+    def fail(unfinished):
+        (unfinished / "text").write_text("half")
+        raise KeyError("the reason")
+
+    with pytest.raises(KeyError, match="the reason"):
+        cached("texts", "a", fill=fail, read=lambda _: "read", about="")
+    assert list(folder.glob("texts/*")) == []
+    assert keep("a", "whole") == "whole"
+
+
+def test_what_a_process_that_died_left_behind_is_never_read_and_goes_away(folder):
+    for name in ("a.unfinished", "b.unfinished"):
+        (folder / "texts" / name).mkdir(parents=True)
+        (folder / "texts" / name / "text").write_text("half")
+        (folder / "texts" / name / "other").write_text("half")
+    assert keep("a", "whole") == "whole"
+    assert names() == {"a"}
+    assert not list((folder / "texts" / "a").glob("other"))
+    clear()
+    assert list(folder.glob("texts/*")) == []
+
+
+def count_fills(folder, log, barrier):
+    os.environ["ACCLIMATE_CACHE"] = str(folder)
+
+    def fill(unfinished):
+        with open(log, "a") as file:
+            file.write("filled\n")
+        (unfinished / "text").write_text("whole")
+
+    barrier.wait()
+    assert cached("texts", "a", fill=fill, read=lambda entry: (entry / "text").read_text(), about="") == "whole"
+
+
+def test_of_processes_that_want_the_same_at_once_one_fills_it(folder, tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=count_fills, args=(folder, tmp_path / "log", barrier)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert (tmp_path / "log").read_text() == "filled\n"
+
+
+def test_what_was_used_longest_ago_makes_room(monkeypatch):
+    monkeypatch.setenv("ACCLIMATE_CACHE_GB", "0.000001")
+    for age, key in enumerate("abc"):
+        keep(key, "x" * 300, about="")
+        os.utime(cache_folder.root() / "texts" / key, (age, age))
+    keep("a", "is there already")
+    keep("d", "x" * 300, about="")
+    assert names() == {"a", "c", "d"}
+
+
+def test_what_is_larger_than_the_whole_cache_is_not_kept_and_removes_nothing(monkeypatch, folder):
+    monkeypatch.setenv("ACCLIMATE_CACHE_GB", "0.000001")
+    keep("a", "small")
+    with pytest.raises(CacheUnavailable, match=r"larger than the 1e-06 GB that ACCLIMATE_CACHE_GB allows"):
+        keep("b", "x" * 2000)
+    assert [path.name for path in folder.glob("texts/*")] == ["a"]
+
+
+def test_a_folder_that_cannot_be_written_is_a_reason_to_go_on_without(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ACCLIMATE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CacheUnavailable, match="cannot be used"):
+        keep("a", "text")
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "nan"])
+def test_a_limit_that_is_no_number_is_named(monkeypatch, text):
+    monkeypatch.setenv("ACCLIMATE_CACHE_GB", text)
+    with pytest.raises(ConfigError, match=f"ACCLIMATE_CACHE_GB={text} must be a number of gigabytes"):
+        cache_folder.limit()
+
+
+def test_without_a_folder_of_ones_own_it_is_in_that_of_caches(monkeypatch, tmp_path):
+    monkeypatch.delenv("ACCLIMATE_CACHE")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder.root() == tmp_path / "acclimate"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder.root() == tmp_path / ".cache" / "acclimate"
+
+
+def test_the_command_lists_and_clears(capsys):
+    keep(key_of("a"), "text", about="a word")
+    cli.run_verb("cache", [])
+    listed = capsys.readouterr().out
+    assert "texts" in listed
+    assert "a word" in listed
+    assert str(cache_folder.root()) in listed
+    cli.run_verb("cache", ["clear"])
+    assert str(cache_folder.root()) in capsys.readouterr().out
+    assert entries() == []
+    cli.run_verb("cache", [])
+    assert "0.00 of at most 20 GB" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="does not take all"):
+        cli.run_verb("cache", ["all"])
