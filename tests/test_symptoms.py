@@ -31,7 +31,7 @@ def evidence(*, progress=1.0, target=(25, 25, 25, 25), accuracies=(0.9, 0.9, 0.9
 COLLAPSED = evidence(target=(98, 1, 1, 0))
 BLIND = evidence(domain=[0.5, 0.4, 0.5])
 SATURATED = evidence(domain=[0.6, 0.7, 0.8, 0.95, 0.93, 0.99])
-FALLING = evidence(accuracies=[0.5, 0.9, 0.7, 0.8])
+FALLING = evidence(accuracies=[0.5, 0.9, 0.8, 0.7])
 SHIFTED = evidence(proportions=(0.55, 0.25, 0.2, 0.0))
 
 
@@ -67,6 +67,10 @@ def test_few_classes_at_the_start_are_no_collapse():
     assert prediction_collapse(COLLAPSED._replace(progress=0.2)) is None
 
 
+def test_many_images_of_one_class_are_no_collapse_if_others_are_there():
+    assert prediction_collapse(evidence(target=(85, 5, 5, 5))) is None
+
+
 def test_a_source_of_one_class_cannot_collapse_further():
     one = COLLAPSED._replace(source_counts=torch.tensor([400, 0, 0, 0]), target_counts=torch.tensor([100, 0, 0, 0]))
     assert prediction_collapse(one) is None
@@ -93,6 +97,10 @@ def test_one_bad_validation_is_not_a_fall():
     assert falling_source_accuracy(evidence(accuracies=[0.9, 0.5])) is None
 
 
+def test_a_fall_that_ends_is_none():
+    assert falling_source_accuracy(evidence(accuracies=[0.9, 0.7, 0.75])) is None
+
+
 def test_a_fall_that_few_images_can_show_by_chance_is_none():
     # The standard error of 0.75 is 0.0216 for 400 images and 0.0968 for 20.
     assert falling_source_accuracy(evidence(accuracies=[0.9, 0.75, 0.75])) is not None
@@ -103,6 +111,11 @@ def test_label_shift_is_judged_by_what_was_estimated_before_alignment_hid_it():
     equal, shifted = [0.25] * 4, [0.55, 0.25, 0.2, 0.0]
     early = [Validation(place / 10, 0.9, shifted if 1 <= place <= 5 else equal) for place in range(11)]
     assert label_shift(SHIFTED._replace(history=early)) is not None
+    # Errors of single estimates do not cancel.
+    mixed = [Validation(place / 10, 0.9, shifted if place % 2 else shifted[::-1]) for place in range(11)]
+    assert "distance of 0.30" in label_shift(SHIFTED._replace(history=mixed))
+    once = [Validation(place / 10, 0.9, equal if place == 3 else shifted) for place in range(11)]
+    assert label_shift(SHIFTED._replace(history=once)) is None
     late = [Validation(place / 10, 0.9, equal if 1 <= place <= 5 else shifted) for place in range(11)]
     assert label_shift(SHIFTED._replace(history=late)) is None
     assert label_shift(SHIFTED._replace(progress=0.4)) is None

@@ -9,6 +9,7 @@ from small_runs import compose, shifted_domains, train_and_stop
 from torch import nn
 
 from acclimate import run
+from acclimate.callbacks.health import Health
 from acclimate.errors import Interrupted
 
 # 100 images of each domain train, in 4 batches an epoch, and 100 validate.
@@ -116,7 +117,19 @@ def test_a_source_that_is_unlearned_is_warned_of_once_also_over_a_stop(archives,
     before = said(caplog)
     run.train({**config, "resume": True})
     assert before == said(caplog) == expected
-    assert health(tmp_path / "whole") == health(tmp_path / "stopped")
+    state = health(tmp_path / "stopped")
+    assert state == health(tmp_path / "whole")
+    assert len(state["history"]) == 10
+    assert all(total > 0 for total in state["domain_accuracy"])
+    assert sum(state["num_logged"]) == 40
+
+
+def test_only_validations_of_the_training_are_judged(archives, tmp_path):
+    parts = run.build(compose(tmp_path, *archives["turned"], *TEN_EPOCHS, "method=source_only", "trainer.max_epochs=1"))
+    parts.trainer.fit(parts.method, parts.data)
+    parts.trainer.validate(parts.method, parts.data, verbose=False)
+    (judge,) = [callback for callback in parts.trainer.callbacks if isinstance(callback, Health)]
+    assert len(judge.history) == 1
 
 
 def test_an_early_end_is_judged_as_an_end(warnings):
