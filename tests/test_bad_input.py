@@ -262,7 +262,7 @@ def test_the_oracle_needs_labels(refused):
     for name in ("ant", "bee"):
         (Path("mixed") / name).rmdir()
     message = refused("train", *FOLDERS, "data.source=home", "data.target=mixed", "selection=oracle")
-    assert "selection=information" in message
+    assert "selection=auto" in message
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -51,7 +51,7 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
         ConfigError: If no run has the score, or it cannot be compared across runs.
     """
     if by in NOT_ACROSS_RUNS:
-        raise ConfigError(f"by={by} compares checkpoints of one run alone: {NOT_ACROSS_RUNS[by]}. Use by=information.")
+        raise ConfigError(f"by={by} compares checkpoints of one run alone: {NOT_ACROSS_RUNS[by]}. Use by=information_corr_c.")
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
     scored = [comparison for comparison in honest if all(has_score(run, by) for run in comparison.runs)]
     if not scored:
@@ -63,9 +63,9 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
 
 
 def pick_by_default(comparisons: Sequence[Comparison]) -> list[Pick]:
-    """The pick by `information`, without a target by `source_accuracy`; none where runs have logged no scores."""
+    """The pick by `information_corr_c`, without a target by `source_accuracy`; none where runs have logged no scores."""
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
-    for score in ("information", "source_accuracy"):
+    for score in ("information_corr_c", "source_accuracy"):
         if any(has_score(run, score) for comparison in honest for run in comparison.runs):
             return pick(comparisons, score)
     return []

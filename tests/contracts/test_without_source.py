@@ -32,7 +32,7 @@ def finished(folder, method, *overrides):
     metrics = run.train(compose(folder, f"method={method}", *SHORT, *overrides))
     assert not any(name.startswith("source/") for name in metrics)
     assert "target/test_accuracy" in metrics
-    assert metrics["selection/name"] == "information"
+    assert metrics["selection/name"] == "information_corr_c"
     return metrics
 
 

@@ -11,6 +11,7 @@ from acclimate.metrics.domain_accuracy import SourceAccuracy
 from acclimate.metrics.feature_rank import RankMe
 from acclimate.metrics.importance_weighting import DeepEmbeddedValidation, ImportanceWeightedValidation, NormalisedDeepEmbeddedValidation
 from acclimate.metrics.information import Diversity, Information, TargetEntropy
+from acclimate.metrics.information_and_correlation import InformationAndCorrelation
 from acclimate.metrics.soft_neighbourhood import SoftNeighbourhoodDensity
 from acclimate.metrics.target_score import TargetScore
 from acclimate.metrics.transfer_score import TransferScore
@@ -21,6 +22,7 @@ GROUPS: tuple[tuple[type[TargetScore], ...], ...] = (
     (SourceAccuracy,),
     (Information, TargetEntropy, Diversity),
     (NuclearNorm, CorrelationWithIdentity),
+    (InformationAndCorrelation,),
     (RankMe,),
     # The density keeps no features.
     (SoftNeighbourhoodDensity,),

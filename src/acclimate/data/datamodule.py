@@ -167,7 +167,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             )
         if reveal_target_labels and (self.domains.target is None or self.domains.target.val.labels is None):
             raise ConfigError(
-                "selection=oracle needs labels in the target's validation part, and there are none. Use selection=information."
+                "selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto."
             )
         self.feeds_target = needs_target
         if needs_strong_view and len(self.target_views) == 1:

@@ -5,19 +5,19 @@ from typing import ClassVar
 from torch import Tensor
 
 from acclimate.metrics.domain_accuracy import SourceAccuracy
-from acclimate.metrics.information import Information
+from acclimate.metrics.information_and_correlation import InformationAndCorrelation
 from acclimate.metrics.target_score import TargetScore
 from acclimate.types import Domain, Prediction
 
 
 class Automatic(TargetScore):
-    """`information` where there are target images to look at, else `source_accuracy`."""
+    """`information_corr_c` where there are target images to look at, else `source_accuracy`."""
 
     needs_target: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.with_target = Information()
+        self.with_target = InformationAndCorrelation()
         self.without_target = SourceAccuracy()
 
     @property
