@@ -119,7 +119,11 @@ def test_runs_without_the_score_are_left_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("scores", "expected"),
-    [({"information_corr_c": 1.0, "source_accuracy": 1.0}, ["information_corr_c"]), ({"source_accuracy": 1.0}, ["source_accuracy"]), ({}, [])],
+    [
+        ({"information_corr_c": 1.0, "source_accuracy": 1.0}, ["information_corr_c"]),
+        ({"source_accuracy": 1.0}, ["source_accuracy"]),
+        ({}, []),
+    ],
 )
 def test_the_default_is_information_and_correlation_where_there_is_a_target(tmp_path, scores, expected):
     write_run(tmp_path / "a", "dann", **scores)

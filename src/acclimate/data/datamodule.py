@@ -166,9 +166,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 "or choose a method for the source alone: method=fine_tune or method=linear_probe."
             )
         if reveal_target_labels and (self.domains.target is None or self.domains.target.val.labels is None):
-            raise ConfigError(
-                "selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto."
-            )
+            raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
         self.feeds_target = needs_target
         if needs_strong_view and len(self.target_views) == 1:
             self.target_views.append(self.strong_view)
