@@ -76,7 +76,7 @@ class Task(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        return (self.folder / "metrics.json").exists() and (self.folder / "checkpoints.json").exists()
+        return (self.folder / "metrics.json").exists() and not every_validation(self.folder).exists()
 
     @property
     def stored_config(self) -> dict[str, Any]:
@@ -110,6 +110,13 @@ def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequenc
     return tasks
 
 
+def missing_data(tasks: Sequence[Task]) -> str | None:
+    """What to say if archives or folders of the tasks are not there."""
+    places = {str(task.config["data"].get(domain) or "") for task in tasks for domain in ("source", "target")} - {""}
+    missing = sorted(place for place in places if not Path(place).exists())
+    return f"There is no {' and no '.join(missing)}. Set ACCLIMATE_DATA to the folder that holds them." if missing else None
+
+
 def _take_any_key(word: str) -> str:
     key = word.partition("=")[0]
     return word if word[0] in "+~" or key in config_groups() else f"++{word}"
@@ -138,8 +145,8 @@ def attempt(task: Task) -> str | None:
     """Trains and judges a run, or goes on with it; returns what went wrong."""
     try:
         write_json(task.folder / "config.json", task.stored_config)
-        train(task.config)
-        judge_checkpoints(task)
+        if "target/test_accuracy" in train(task.config):
+            judge_checkpoints(task)
         shutil.rmtree(every_validation(task.folder))
         (task.folder / "error.txt").unlink(missing_ok=True)
     except Exception as error:
@@ -262,6 +269,12 @@ def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, s
     for number, (task, error) in enumerate(work_through(unfinished, min(jobs, max(len(unfinished), 1))), start=1):
         if error is not None:
             errors[task.name] = error
-        outcome = error or f"{read_metrics(task.folder)['target/test_accuracy']:.4f}"
+        outcome = error or _outcome(read_metrics(task.folder))
         console.print(f"{number}/{len(unfinished)} {task.name}: {outcome}", markup=False, soft_wrap=True)
     return errors
+
+
+def _outcome(metrics: dict[str, Any]) -> str:
+    """The accuracy that a run is for, of whatever labels there are."""
+    names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
+    return next((f"{name} {metrics[name]:.4f}" for name in names if name in metrics), "trained")
