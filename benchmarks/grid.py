@@ -97,17 +97,22 @@ def _without_nulls(node: Any) -> Any:
 def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequence[str]) -> list[Task]:
     """The grid, all methods of the first seed first, so that a benchmark that is stopped has something of each."""
     tasks = []
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for seed in seeds:
-            for setting, overrides in grid.settings.items():
-                for method in grid.methods:
-                    place = folder / setting / method / f"seed-{seed}"
-                    words = [*grid.common, *overrides, *extra, f"method={method}", f"seed={seed}", f"folder={place}"]
-                    config = resolve(hydra.compose("train", [_take_any_key(word) for word in words]))
-                    # In front of the run's own checkpoint callback: what last.ckpt continues after was kept already.
-                    config["callbacks"] = {"every_validation": keep_checkpoints(place), **config["callbacks"]}
-                    tasks.append(Task(setting, method, seed, config | {"resume": True}))
+    for seed in seeds:
+        for setting, overrides in grid.settings.items():
+            for method in grid.methods:
+                place = folder / setting / method / f"seed-{seed}"
+                config = compose([*grid.common, *overrides, *extra, f"method={method}", f"seed={seed}"], place)
+                # In front of the run's own checkpoint callback: what last.ckpt continues after was kept already.
+                config["callbacks"] = {"every_validation": keep_checkpoints(place), **config["callbacks"]}
+                tasks.append(Task(setting, method, seed, config))
     return tasks
+
+
+def compose(overrides: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The configuration of a run in a folder, which a second call of `train` continues or leaves as it is."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        words = [_take_any_key(word) for word in (*overrides, f"folder={folder}")]
+        return {**resolve(hydra.compose("train", words)), "resume": True}
 
 
 def missing_data(tasks: Sequence[Task]) -> str | None:

@@ -283,7 +283,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 f"{counts.min()} images are for training. Ask for at most as many, or set it to null to take all."
             )
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_for(self.seed, "labelled")))
-        chosen = [order[labels[order] == label][:num_per_class] for label in labels.unique()]
+        chosen = [order[labels[order] == label][:num_per_class] for label in range(len(counts))]
         return source._replace(train=source.train.take(torch.cat(chosen).sort().values.tolist()))
 
     def _view(self, name: ViewName) -> View:
