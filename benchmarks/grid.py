@@ -7,6 +7,7 @@ that were stopped are continued.
 
 import functools
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -274,12 +275,12 @@ def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, s
     for number, (task, error) in enumerate(work_through(unfinished, min(jobs, max(len(unfinished), 1))), start=1):
         if error is not None:
             errors[task.name] = error
-        outcome = error or _outcome(read_metrics(task.folder))
+        outcome = error or f"{test_accuracy(read_metrics(task.folder)):.4f}"
         console.print(f"{number}/{len(unfinished)} {task.name}: {outcome}", markup=False, soft_wrap=True)
     return errors
 
 
-def _outcome(metrics: dict[str, Any]) -> str:
-    """The accuracy that a run is for, of whatever labels there are."""
+def test_accuracy(metrics: dict[str, Any]) -> float:
+    """The accuracy that a run is for: on the target if there is one, or else on source images that did not train; nan if on none."""
     names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
-    return next((f"{name} {metrics[name]:.4f}" for name in names if name in metrics), "trained")
+    return float(next((metrics[name] for name in names if name in metrics), math.nan))
