@@ -81,6 +81,9 @@ class Sizes(NamedTuple):
     tested: int = 2_000
 
 
+SIZES = Sizes()
+
+
 def write_archives(mnist: Path, folder: Path, sizes: Sizes) -> None:
     """Writes the source and one target for each shift and severity, all of different images of MNIST."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +122,7 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"There is no {mnist}. Set ACCLIMATE_DATA to the folder that holds it.", soft_wrap=True)
         return 2
     folder = (arguments.folder / "test_time").resolve()
-    write_archives(mnist, folder / "data", arguments.sizes)
+    write_archives(mnist, folder / "data", SIZES)
     source_run = folder / "source"
     found: dict[str, list[dict[str, float]]] = {}
     try:
@@ -153,9 +156,7 @@ def report(found: dict[str, list[dict[str, float]]], file: Path, console: Consol
 
 
 def main() -> None:
-    parser = options(__doc__)
-    parser.set_defaults(sizes=Sizes())
-    start(run_benchmark, parser)
+    start(run_benchmark, options(__doc__))
 
 
 if __name__ == "__main__":

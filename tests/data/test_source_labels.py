@@ -63,8 +63,8 @@ def test_training_batches_hold_no_others(data):
 
 
 def test_a_class_that_has_fewer_is_named(data):
-    with pytest.raises(DataError, match=r"data\.source_labels_per_class=8, but of the class \d only \d images are for training"):
-        data(8)
+    with pytest.raises(DataError, match=r"data\.source_labels_per_class=7, but of the class \d only 6 images are for training"):
+        data(7)
 
 
 def test_none_of_a_class_is_refused(data):
