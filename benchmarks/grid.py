@@ -7,6 +7,7 @@ that were stopped are continued.
 
 import functools
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -76,7 +77,7 @@ class Task(NamedTuple):
 
     @property
     def is_finished(self) -> bool:
-        return (self.folder / "metrics.json").exists() and (self.folder / "checkpoints.json").exists()
+        return (self.folder / "metrics.json").exists() and not every_validation(self.folder).exists()
 
     @property
     def stored_config(self) -> dict[str, Any]:
@@ -97,17 +98,29 @@ def _without_nulls(node: Any) -> Any:
 def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequence[str]) -> list[Task]:
     """The grid, all methods of the first seed first, so that a benchmark that is stopped has something of each."""
     tasks = []
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for seed in seeds:
-            for setting, overrides in grid.settings.items():
-                for method in grid.methods:
-                    place = folder / setting / method / f"seed-{seed}"
-                    words = [*grid.common, *overrides, *extra, f"method={method}", f"seed={seed}", f"folder={place}"]
-                    config = resolve(hydra.compose("train", [_take_any_key(word) for word in words]))
-                    # In front of the run's own checkpoint callback: what last.ckpt continues after was kept already.
-                    config["callbacks"] = {"every_validation": keep_checkpoints(place), **config["callbacks"]}
-                    tasks.append(Task(setting, method, seed, config | {"resume": True}))
+    for seed in seeds:
+        for setting, overrides in grid.settings.items():
+            for method in grid.methods:
+                place = folder / setting / method / f"seed-{seed}"
+                config = compose([*grid.common, *overrides, *extra, f"method={method}", f"seed={seed}"], place)
+                # In front of the run's own checkpoint callback: what last.ckpt continues after was kept already.
+                config["callbacks"] = {"every_validation": keep_checkpoints(place), **config["callbacks"]}
+                tasks.append(Task(setting, method, seed, config))
     return tasks
+
+
+def compose(overrides: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The configuration of a run in a folder, which a second call of `train` continues or leaves as it is."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        words = [_take_any_key(word) for word in (*overrides, f"folder={folder}")]
+        return {**resolve(hydra.compose("train", words)), "resume": True}
+
+
+def missing_data(tasks: Sequence[Task]) -> str | None:
+    """What to say if archives or folders of the tasks are not there."""
+    places = {str(task.config["data"].get(domain) or "") for task in tasks for domain in ("source", "target")} - {""}
+    missing = sorted(place for place in places if not Path(place).exists())
+    return f"There is no {' and no '.join(missing)}. Set ACCLIMATE_DATA to the folder that holds them." if missing else None
 
 
 def _take_any_key(word: str) -> str:
@@ -138,8 +151,8 @@ def attempt(task: Task) -> str | None:
     """Trains and judges a run, or goes on with it; returns what went wrong."""
     try:
         write_json(task.folder / "config.json", task.stored_config)
-        train(task.config)
-        judge_checkpoints(task)
+        if "target/test_accuracy" in train(task.config):
+            judge_checkpoints(task)
         shutil.rmtree(every_validation(task.folder))
         (task.folder / "error.txt").unlink(missing_ok=True)
     except Exception as error:
@@ -262,6 +275,12 @@ def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, s
     for number, (task, error) in enumerate(work_through(unfinished, min(jobs, max(len(unfinished), 1))), start=1):
         if error is not None:
             errors[task.name] = error
-        outcome = error or f"{read_metrics(task.folder)['target/test_accuracy']:.4f}"
+        outcome = error or f"{test_accuracy(read_metrics(task.folder)):.4f}"
         console.print(f"{number}/{len(unfinished)} {task.name}: {outcome}", markup=False, soft_wrap=True)
     return errors
+
+
+def test_accuracy(metrics: dict[str, Any]) -> float:
+    """The accuracy that a run is for: on the target if there is one, or else on source images that did not train; nan if on none."""
+    names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
+    return float(next((metrics[name] for name in names if name in metrics), math.nan))

@@ -11,24 +11,19 @@ skipped, and those that were stopped are continued.
 
 import argparse
 import json
-import math
-import os
-import signal
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from grid import COMMON, QUIET, Grid, Task, compose_tasks, run_tasks
+from grid import COMMON, QUIET, Grid, Task, compose_tasks, missing_data, run_tasks
 from hydra.errors import HydraException
+from program import Results, grid_options, is_below, mean_text, start
 from rich.console import Console
-from rich.table import Table
 
-from acclimate.comparison import mean_and_deviation, read_metrics
+from acclimate.comparison import read_metrics
 from acclimate.config import group_options
-from acclimate.errors import Interrupted, UserError
+from acclimate.errors import UserError
 from acclimate.run import write_json
 
 # These are for pretrained models, or start from another run.
@@ -104,8 +99,7 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
 
 def is_worse(row: Row, baseline: Row) -> bool:
     """Whether a method lies below the baseline by more than one pooled standard deviation; False for single seeds."""
-    (mean, deviation), (reference, spread) = mean_and_deviation(row.selected), mean_and_deviation(baseline.selected)
-    return mean < reference - math.sqrt((deviation**2 + spread**2) / 2)
+    return is_below(row.selected, baseline.selected)
 
 
 HEADINGS = ("method", "selected without labels", "last checkpoint", "oracle checkpoint", "seeds", "seconds")
@@ -120,10 +114,7 @@ def cells(row: Row, rows: Sequence[Row]) -> list[str]:
     """What the table says of a method."""
     baseline = next((other for other in rows if other.method == BASELINE), None)
     mark = " ▼" if baseline is not None and is_worse(row, baseline) else ""
-    accuracies = []
-    for values in (row.selected, row.last, row.oracle):
-        mean, deviation = mean_and_deviation(values)
-        accuracies.append(f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(values) > 1 else ""))
+    accuracies = map(mean_text, (row.selected, row.last, row.oracle))
     return [f"{row.method}{mark}", *accuracies, str(len(row.seeds)), f"{statistics.fmean(row.seconds):.0f}"]
 
 
@@ -133,17 +124,11 @@ def report(tasks: Sequence[Task], errors: dict[str, str], file: Path, console: C
     for setting in dict.fromkeys(task.setting for task in tasks):
         rows = collect([task for task in tasks if task.setting == setting])
         failures = [f"failed: {name}: {error}" for name, error in errors.items() if name.startswith(f"{setting} ")]
-        table = Table(title=setting, caption=CAPTION, caption_justify="left")
-        markdown += [f"### {setting}", "", f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
-        for heading in HEADINGS:
-            table.add_column(heading, no_wrap=True, justify="left" if heading == "method" else "right")
-        for row in rows:
-            table.add_row(*cells(row, rows))
-            markdown.append(f"| {' | '.join(cells(row, rows))} |")
-        console.print(table)
+        results = Results(setting, HEADINGS, [cells(row, rows) for row in rows], CAPTION)
+        results.show(console)
         for failure in failures:
             console.print(failure, markup=False, soft_wrap=True)
-        markdown += ["", CAPTION, "", *(f"{failure}\n" for failure in failures)]
+        markdown += [results.markdown(), *(f"{failure}\n" for failure in failures)]
         contents[setting] = {"rows": [row._asdict() for row in rows], "failures": failures}
     write_json(file.with_suffix(".json"), contents)
     file.write_text("\n".join(markdown))
@@ -178,10 +163,8 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
             if task.is_outdated:
                 console.print(f"{task.name} is left out: it was trained with another configuration.")
     else:
-        archives = {str(task.config["data"].get(domain) or "") for task in tasks for domain in ("source", "target")} - {""}
-        missing = sorted(path for path in archives if not Path(path).exists())
-        if missing:
-            console.print(f"There is no {' and no '.join(missing)}. Set ACCLIMATE_DATA to the folder that holds them.", soft_wrap=True)
+        if message := missing_data(tasks):
+            console.print(message, soft_wrap=True)
             return 2
         errors |= run_tasks([task for task in tasks if task.seed < arguments.seeds], arguments.jobs, console)
         best = best_methods([task for task in tasks if task.seed < arguments.seeds])
@@ -193,25 +176,11 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = grid_options(__doc__)
     parser.add_argument("benchmark", choices=BENCHMARKS)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every run, such as trainer=gpu")
     parser.add_argument("--settings", type=lambda text: text.split(","), help="some of the data settings, with commas between")
-    parser.add_argument("--methods", type=lambda text: text.split(","), help="other methods, with commas between")
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--top-seeds", type=int, default=0, help=f"seeds of the best {NUM_TOP} methods of each setting")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, each with one thread")
-    parser.add_argument("--report", action="store_true", help="the table of what there is, without training")
-    parser.add_argument("--folder", type=Path, default=Path("outputs/benchmarks"))
-    console = Console()
-    console = console if console.is_terminal else Console(width=140)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    torch.set_num_threads(1)
-    try:
-        sys.exit(run_benchmark(parser.parse_intermixed_args(), console))
-    except (KeyboardInterrupt, Interrupted):
-        console.print("Stopped. The same command goes on from here.")
-        sys.exit(130)
+    start(run_benchmark, parser)
 
 
 if __name__ == "__main__":

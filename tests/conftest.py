@@ -1,9 +1,11 @@
+import functools
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -38,20 +40,26 @@ def methods(benchmarks):
 
 
 @pytest.fixture
-def program(methods, monkeypatch, tmp_path) -> Program:
-    """The program with a small grid, in this process; returns the exit code."""
-    small = (*write_archives(tmp_path), *SMALL)
-    monkeypatch.setitem(methods.BENCHMARKS, "methods", methods.Grid({"blobs": ()}, ["source_only", "dann"], small))
+def call_program(monkeypatch, tmp_path):
+    """Calls main() of a program of benchmarks in this process as from the command line; returns the exit code."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     num_threads = torch.get_num_threads()
 
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["methods.py", "methods", "--jobs", "1", "--folder", str(tmp_path), *arguments])
+    def call(module: ModuleType, *arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", [module.__name__, "--folder", str(tmp_path), *arguments])
         with pytest.raises(SystemExit) as ended:
-            methods.main()
+            module.main()
         return int(ended.value.code or 0)
 
     yield call
     torch.set_num_threads(num_threads)
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def program(call_program, methods, monkeypatch, tmp_path) -> Program:
+    """The benchmark of methods with a small grid; returns the exit code."""
+    small = (*write_archives(tmp_path), *SMALL)
+    monkeypatch.setitem(methods.BENCHMARKS, "methods", methods.Grid({"blobs": ()}, ["source_only", "dann"], small))
+    return functools.partial(call_program, methods, "methods", "--jobs", "1")

@@ -41,6 +41,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
         source_view: How source images are seen in training, see `View`.
         target_views: How target images are seen in training.
         strong_view: A further view of target images for terms that compare two, such as FixMatch.
+        source_labels_per_class: How many source images of each class a method that needs labels trains on, at least 1. The
+            seed chooses which, so each of several seeds sees others. Validation and testing keep their images. None takes all.
         crop: The share of the shorter side that evaluation keeps, see `View`.
         image_size: Height and width in pixels; None takes what the model was made for.
         feature_cache: Where the features of a frozen backbone are kept, which are then computed once and not in every
@@ -65,6 +67,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         source_view: ViewName = "plain",
         target_views: Sequence[ViewName] = ("plain",),
         strong_view: ViewName = "strong",
+        source_labels_per_class: int | None = None,
         crop: float = 1.0,
         image_size: int | None = None,
         feature_cache: Cache = "disk",
@@ -76,6 +79,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             "target_batch_size": target_batch_size,
             "eval_batch_size": eval_batch_size,
             "image_size": image_size,
+            "source_labels_per_class": source_labels_per_class,
         }
         for name, value in counts.items():
             if value is not None and value < 1:
@@ -95,6 +99,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.source_view: ViewName = source_view
         self.target_views = list(target_views)
         self.strong_view: ViewName = strong_view
+        self.source_labels_per_class = source_labels_per_class
         self.crop = crop
         self.image_size = image_size
         self.seed = seed
@@ -158,6 +163,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
         Raises:
             ConfigError: If the method needs a target, or the oracle its labels, and there are none.
+            DataError: If a class has fewer training images than `source_labels_per_class`.
         """
         self.image_size = self.image_size or image_size
         if needs_target and self.domains.target is None:
@@ -170,6 +176,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.feeds_target = needs_target
         if needs_strong_view and len(self.target_views) == 1:
             self.target_views.append(self.strong_view)
+        if self.source_labels_per_class is not None and self.domains.source is not None:
+            self.domains = self.domains._replace(source=self._keep_labelled(self.domains.source, self.source_labels_per_class))
         self.reveal_target_labels = reveal_target_labels
         if frozen_backbone is not None and self.feature_cache != "none":
             self.frozen_backbone = FrozenBackbone(frozen_backbone, self.feature_cache)
@@ -261,6 +269,20 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def _num_workers(self, *inputs: ImageSet | None) -> int:
         """Features need no preparation."""
         return 0 if any(isinstance(images, Features) for images in inputs) else self.num_workers
+
+    def _keep_labelled(self, source: Parts, num_per_class: int) -> Parts:
+        """A source that trains on so many images of each class."""
+        labels = source.train.labels
+        assert labels is not None
+        counts = torch.bincount(labels, minlength=len(self.domains.classes))
+        if counts.min() < num_per_class:
+            raise DataError(
+                f"data.source_labels_per_class={num_per_class}, but of the class {self.domains.classes[int(counts.argmin())]} only "
+                f"{counts.min()} images are for training. Ask for at most as many, or set it to null to take all."
+            )
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_for(self.seed, "labelled")))
+        chosen = [order[labels[order] == label][:num_per_class] for label in range(len(counts))]
+        return source._replace(train=source.train.take(torch.cat(chosen).sort().values.tolist()))
 
     def _view(self, name: ViewName) -> View:
         if self.image_size is None:

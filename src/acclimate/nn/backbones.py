@@ -145,7 +145,9 @@ def timm_backbone(weights: bool | None, *, name: str) -> Backbone:
     with explain_missing_download(f"the weights of {name}"):
         body: Any = timm.create_model(name, pretrained=bool(weights), num_classes=0)
     preset: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
-    return Backbone(body, num_features=body.num_features, image_size=preset["input_size"][1], mean=preset["mean"], std=preset["std"])
+    # Some, such as MobileNetV3, have a hidden layer in front of their classifier, which is wider than what they pool.
+    num_features = getattr(body, "head_hidden_size", body.num_features)
+    return Backbone(body, num_features=num_features, image_size=preset["input_size"][1], mean=preset["mean"], std=preset["std"])
 
 
 def efficientnet_lite0(weights: bool | None) -> Backbone:

@@ -1,0 +1,85 @@
+"""What the programs of benchmarks have in common: options, how they end, and tables that are printed and written."""
+
+import argparse
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from acclimate.comparison import mean_and_deviation
+from acclimate.errors import Interrupted
+
+FOLDER = Path("outputs/benchmarks")
+
+
+class Results(NamedTuple):
+    """A table of texts; the first column names the rows."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+
+    def show(self, console: Console) -> None:
+        table = Table(title=self.title, caption=self.caption, caption_justify="left")
+        for number, heading in enumerate(self.headings):
+            table.add_column(heading, no_wrap=True, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        console.print(table)
+
+    def markdown(self) -> str:
+        lines = [self.headings, ["---", *["---:"] * (len(self.headings) - 1)], *self.rows]
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        return f"### {self.title}\n\n{table}\n\n{self.caption}\n"
+
+
+def mean_text(values: Sequence[float]) -> str:
+    """Mean ± standard deviation over seeds; the mean alone of one."""
+    mean, deviation = mean_and_deviation(values)
+    return f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(values) > 1 else "")
+
+
+def is_below(values: Sequence[float], reference: Sequence[float]) -> bool:
+    """Whether the mean is lower by more than one pooled standard deviation; False for single values."""
+    (mean, deviation), (other, spread) = mean_and_deviation(values), mean_and_deviation(reference)
+    return mean < other - math.sqrt((deviation**2 + spread**2) / 2)
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """Of every benchmark: where its results go."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    return parser
+
+
+def grid_options(description: str | None) -> argparse.ArgumentParser:
+    """Of a benchmark over methods and seeds: also which runs there are."""
+    parser = options(description)
+    parser.add_argument("--methods", type=lambda text: text.split(","), help="other methods, with commas between")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, each with one thread")
+    parser.add_argument("--report", action="store_true", help="the table of what there is, without training")
+    return parser
+
+
+def start(run_benchmark: Callable[[argparse.Namespace, Console], int], parser: argparse.ArgumentParser) -> None:
+    """Runs a benchmark with the options of the command line and exits with its code, or with 130 where it was stopped."""
+    # Behind what the benchmark itself takes by position.
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every run, such as trainer=gpu")
+    console = Console()
+    console = console if console.is_terminal else Console(width=140)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    torch.set_num_threads(1)
+    try:
+        sys.exit(run_benchmark(parser.parse_intermixed_args(), console))
+    except (KeyboardInterrupt, Interrupted):
+        console.print("Stopped. The same command goes on from here.")
+        sys.exit(130)
