@@ -76,7 +76,8 @@ def start(run_benchmark: Callable[[argparse.Namespace, Console], int], parser: a
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every run, such as trainer=gpu")
     console = Console()
     console = console if console.is_terminal else Console(width=140)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Not by way of SIGINT, which what a shell starts in the background ignores.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     torch.set_num_threads(1)
     try:
         sys.exit(run_benchmark(parser.parse_intermixed_args(), console))
