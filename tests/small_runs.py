@@ -243,14 +243,17 @@ class Tampered(Arrays):
         return changed
 
 
-def methods_that_see(domain: Domain) -> list[str]:
-    """Their names."""
+def _classes_of_methods() -> dict[str, Any]:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return [method for method in METHODS if is_given(domain, hydra.compose("train", [f"method={method}"]).method._target_)]
+        return {method: locate(hydra.compose("train", [f"method={method}"]).method._target_) for method in METHODS}
 
 
-ADAPTING = methods_that_see("target")
-SOURCE_FREE = sorted(set(METHODS) - set(methods_that_see("source")))
+_CLASSES = _classes_of_methods()
+# They train features for another method.
+SELF_SUPERVISED = [name for name, method in _CLASSES.items() if method.self_supervised]
+# They train a classifier for the target.
+ADAPTING = [name for name, method in _CLASSES.items() if method.needs_target and not method.self_supervised]
+SOURCE_FREE = [name for name, method in _CLASSES.items() if not method.needs_source]
 
 
 def losses_by_name(method: Method, batch: DomainBatch) -> dict[str, torch.Tensor]:
