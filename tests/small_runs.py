@@ -19,7 +19,7 @@ from acclimate import run
 from acclimate.composition import resolve
 from acclimate.config import conf_dir, group_options, locate
 from acclimate.data.arrays import Arrays
-from acclimate.data.image_set import ImageSet, Parts
+from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
 from acclimate.types import Domain, DomainBatch
@@ -218,12 +218,21 @@ class Tampered(Arrays):
 
     Args:
         tamper: What happens to the labels.
+        of_source: Whether it happens to the source's as well.
         **loading: What `Arrays` takes.
     """
 
-    def __init__(self, *, tamper: Literal["nothing", "permute", "replace", "remove"], **loading: Any) -> None:
+    def __init__(self, *, tamper: Literal["nothing", "permute", "replace", "remove"], of_source: bool = False, **loading: Any) -> None:
         super().__init__(**loading)
         self.tamper = tamper
+        self.of_source = of_source
+
+    def read(self) -> Domains:
+        domains = super().read()
+        if not self.of_source:
+            return domains
+        assert domains.source is not None
+        return domains._replace(source=Parts(*(images and self._tampered(images) for images in domains.source)))
 
     def read_target(self, classes: list[str]) -> Parts:
         target = super().read_target(classes)

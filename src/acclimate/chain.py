@@ -33,10 +33,10 @@ def divide(words: Sequence[str]) -> dict[str, list[str]]:
             shared.append(word)
     flags = [word for word in words if word.startswith("-")]
     if flags:
-        raise ConfigError(f"acclimate chain does not take {flags[0]}. Train its stages one by one instead: acclimate train init_from=RUN.")
+        raise ConfigError(f"acclimate chain does not take {flags[0]}. Train the stages one by one: acclimate train init_from=RUN.")
     if len(own) < 2 or set(own) != {*STAGES[: len(own)]}:
         named = ", ".join(stage for stage in STAGES if stage in own) or "none"
-        raise ConfigError(f"A chain has a first and a second stage, but the words name {named}. Type first.method=simclr second.method=dann.")
+        raise ConfigError(f"A chain has a first and a second stage, but given are: {named}. Type first.method=simclr second.method=dann.")
     return {stage: [*(word for word in shared if _key(word) not in map(_key, own[stage])), *own[stage]] for stage in STAGES[: len(own)]}
 
 

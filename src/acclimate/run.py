@@ -110,7 +110,8 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
     )
     if method.self_supervised and selection.score is not None and selection.score.needs_head:
         raise ConfigError(
-            "The selection looks at predictions, but this method trains no head that could make them. Use selection=last or selection=rankme."
+            "The selection looks at predictions, but this method trains no head that could make them. "
+            "Use selection=last or selection=rankme."
         )
     if selection.needs_target and data.domains.target is None:
         raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")

@@ -98,9 +98,7 @@ class Method(pl.LightningModule, ABC):
             raise ConfigError(f"method.target_class_weights_from must be at least 0 and at most 1, but is {target_class_weights_from}.")
         if self.self_supervised and (terms or target_class_weights == "estimated"):
             key = "terms" if terms else "target_class_weights=estimated"
-            raise ConfigError(
-                f"method.{key} looks at predictions, but this method trains no head that could make them. Use it with method=dann."
-            )
+            raise ConfigError(f"method.{key} looks at predictions, and this method trains no head that makes them. Use method=dann.")
         if self.self_supervised:
             classifier.head.requires_grad_(False)
         self.classifier = classifier
