@@ -290,7 +290,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         labels = source.train.labels
         assert labels is not None
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_for(self.seed, "labelled")))
-        chosen = [order[labels[order] == label][:num_per_class] for label in labels.unique()]
+        chosen = [order[labels[order] == label][:num_per_class] for label in range(len(self.domains.classes))]
         return source._replace(train=source.train.take(torch.cat(chosen).sort().values.tolist()))
 
     def _view(self, name: ViewName) -> View:
