@@ -275,12 +275,13 @@ def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, s
     for number, (task, error) in enumerate(work_through(unfinished, min(jobs, max(len(unfinished), 1))), start=1):
         if error is not None:
             errors[task.name] = error
-        outcome = error or f"{test_accuracy(read_metrics(task.folder)):.4f}"
+        accuracy = math.nan if error else test_accuracy(read_metrics(task.folder))
+        outcome = error or ("trained" if math.isnan(accuracy) else f"{accuracy:.4f}")
         console.print(f"{number}/{len(unfinished)} {task.name}: {outcome}", markup=False, soft_wrap=True)
     return errors
 
 
 def test_accuracy(metrics: dict[str, Any]) -> float:
-    """The accuracy that a run is for: on the target if there is one, or else on source images that did not train; nan if on none."""
+    """The accuracy that a run is for: on the target, or else on source images that did not train; nan for one without labels."""
     names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
     return float(next((metrics[name] for name in names if name in metrics), math.nan))

@@ -26,10 +26,11 @@ from acclimate.config import group_options
 from acclimate.errors import UserError
 from acclimate.run import write_json
 
-# These are for pretrained models, or start from another run.
+# These are for pretrained models, start from another run, or train no classifier.
 WITHOUT = (
     *("linear_probe", "fine_tune", "layerwise_decay", "gradual_unfreeze", "l2_sp", "delta", "bss", "stoch_norm", "lora"),
     *("shot", "ada_bn", "tent"),
+    *("simclr", "rotation", "barlow_twins"),
 )
 BASELINE = "source_only"
 BEST_RECIPE = "dann_mcc_fixmatch"

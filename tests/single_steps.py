@@ -71,6 +71,14 @@ def two_views(num_source: int = 7, num_target: int = 4) -> DomainBatch:
     return batch._replace(target=Unlabelled([*batch.target.views, strong]))
 
 
+def paired_views(num_source: int = 7, num_target: int = 4) -> DomainBatch:
+    """Two views of a tiny batch's images of both domains, without any label."""
+    batch = two_views(num_source, num_target)
+    generator = torch.Generator().manual_seed(3)
+    second = torch.rand(num_source, 3, 8, 8, generator=generator, dtype=torch.float64)
+    return batch._replace(source=Labelled(batch.source.images, torch.empty(0, dtype=torch.int64), second))
+
+
 def tiny_method(
     make: Callable[..., Method], *, progress: float = 0.5, classifier: Callable[[], Classifier] = tiny_classifier, **options: Any
 ) -> Method:

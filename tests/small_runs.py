@@ -19,7 +19,7 @@ from acclimate import run
 from acclimate.composition import resolve
 from acclimate.config import conf_dir, group_options, locate
 from acclimate.data.arrays import Arrays
-from acclimate.data.image_set import ImageSet, Parts
+from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
 from acclimate.types import Domain, DomainBatch
@@ -218,12 +218,21 @@ class Tampered(Arrays):
 
     Args:
         tamper: What happens to the labels.
+        of_source: Whether it happens to the source's as well.
         **loading: What `Arrays` takes.
     """
 
-    def __init__(self, *, tamper: Literal["nothing", "permute", "replace", "remove"], **loading: Any) -> None:
+    def __init__(self, *, tamper: Literal["nothing", "permute", "replace", "remove"], of_source: bool = False, **loading: Any) -> None:
         super().__init__(**loading)
         self.tamper = tamper
+        self.of_source = of_source
+
+    def read(self) -> Domains:
+        domains = super().read()
+        if not self.of_source:
+            return domains
+        assert domains.source is not None
+        return domains._replace(source=Parts(*(images and self._tampered(images) for images in domains.source)))
 
     def read_target(self, classes: list[str]) -> Parts:
         target = super().read_target(classes)
@@ -243,14 +252,17 @@ class Tampered(Arrays):
         return changed
 
 
-def methods_that_see(domain: Domain) -> list[str]:
-    """Their names."""
+def _classes_of_methods() -> dict[str, Any]:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return [method for method in METHODS if is_given(domain, hydra.compose("train", [f"method={method}"]).method._target_)]
+        return {method: locate(hydra.compose("train", [f"method={method}"]).method._target_) for method in METHODS}
 
 
-ADAPTING = methods_that_see("target")
-SOURCE_FREE = sorted(set(METHODS) - set(methods_that_see("source")))
+_CLASSES = _classes_of_methods()
+# They train features for another method.
+SELF_SUPERVISED = [name for name, method in _CLASSES.items() if method.self_supervised]
+# They train a classifier for the target.
+ADAPTING = [name for name, method in _CLASSES.items() if method.needs_target and not method.self_supervised]
+SOURCE_FREE = [name for name, method in _CLASSES.items() if not method.needs_source]
 
 
 def losses_by_name(method: Method, batch: DomainBatch) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ verbs:
   compare    tables over many runs
   cache      lists and clears what was kept to be faster the next time
   rank       orders pretrained models for labelled images, before any training
+  chain      trains runs in a row, each on the features of the one before
 
 acclimate VERB --help says more. Start with: acclimate train
 """
@@ -93,6 +95,20 @@ Commas separate values, and every combination is scored:
 The order is that of LogME. The H-score stands beside it where there are more images than features.
 """
 
+CHAIN_USAGE = """\
+usage: acclimate chain first.KEY=VALUE ... second.KEY=VALUE ... [third.KEY=VALUE ...] [KEY=VALUE ...]
+
+Trains runs in a row: each takes up the selected classifier of the one before (init_from), after self-supervised
+training with a new head. What acclimate train takes may stand behind the name of a stage, or without one for all:
+
+  acclimate chain first.method=simclr second.method=dann
+  acclimate chain first.method=rotation first.trainer.max_epochs=20 second.method=dann second.+terms=mcc seed=1
+  acclimate chain first.method=source_only second.method=shot hydra.run.dir=DIR
+  acclimate chain resume=DIR                             goes on where it was stopped
+
+The runs lie in first/, second/ and third/ of the chain's folder, outputs/DATE/TIME-chain/.
+"""
+
 GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
 
@@ -136,6 +152,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         "compare": Verb(compare, COMPARE_USAGE),
         "cache": Verb(cache, CACHE_USAGE.format(limit=cache_folder.DEFAULT_LIMIT)),
         "rank": Verb(rank, RANK_USAGE),
+        "chain": Verb(chain, CHAIN_USAGE),
     }
     if name not in verbs:
         raise ConfigError(f"acclimate has no verb {name}.{did_you_mean(name, list(verbs))} It has {', '.join(verbs)}: acclimate --help.")
@@ -158,6 +175,30 @@ def train(arguments: Sequence[str]) -> None:
     else:
         _refuse_to_overwrite(arguments)
     run_with_hydra(arguments, _train_job)
+
+
+def chain(arguments: Sequence[str]) -> None:
+    """`acclimate chain`: runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
+    from acclimate.chain import divide, read_record, write_record
+    from acclimate.composition import compose_sweep, run_with_hydra
+    from acclimate.config import check_config
+
+    keys, words = _split_keys(arguments, required=(), optional=("resume", "hydra.run.dir"))
+    folder = Path((keys.get("resume") or keys.get("hydra.run.dir") or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-chain").strip("'\""))
+    stages = divide([*read_record(folder), *words] if "resume" in keys else words)
+    for overrides in stages.values():
+        # Before the first stage has trained for long.
+        for config in compose_sweep(overrides).values():
+            check_config(config)
+    if "resume" not in keys:
+        write_record(folder, words)
+    origin: list[str] = []
+    for stage, overrides in stages.items():
+        try:
+            run_with_hydra([*overrides, *origin, f"hydra.run.dir='{folder / stage}'", "resume=true"], _train_job)
+        except (Interrupted, KeyboardInterrupt):
+            raise Interrupted(f"Stopped in the {stage} stage. Continue with: acclimate chain resume={folder}") from None
+        origin = [f"init_from='{folder / stage}'"]
 
 
 def _train_job(config: dict[str, Any]) -> float:

@@ -123,9 +123,16 @@ def read_method(run: Path) -> str:
 
 
 def read_settings(run: Path) -> set[str]:
-    """The overrides that a run was started with, but for the method and the seed."""
+    """The overrides that a run was started with, but for the method and the seed; for a run to start from stands its method."""
     overrides = [text.lstrip("+") for text in yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text())]
-    return {text for text in overrides if text.split("=")[0] not in ("method", "seed", "resume")}
+    return {_name_origin(text) for text in overrides if text.split("=")[0] not in ("method", "seed", "resume")}
+
+
+def _name_origin(override: str) -> str:
+    """Runs of several seeds start from different folders, which is no difference between them."""
+    key, _, place = override.partition("=")
+    origin = Path(place.strip("'\""))
+    return f"{key}={read_method(origin)}" if key == "init_from" and (origin / ".hydra" / "hydra.yaml").is_file() else override
 
 
 def names_images(override: str) -> bool:

@@ -96,6 +96,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
     if not getattr(locate(config["method"]["_target_"]), "needs_source", True):
         if checkpoint is None:
             raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
+        _refuse_untrained_head(checkpoint)
         data.leave_out_source(checkpoint["classes"])
     classes = data.domains.classes
     classifier = (
@@ -107,6 +108,11 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         optimizer=_instantiate(config["optimizer"]),
         schedule=_instantiate(config["scheduler"]),
     )
+    if method.self_supervised and selection.score is not None and selection.score.needs_head:
+        raise ConfigError(
+            "The selection looks at predictions, but this method trains no head that could make them. "
+            "Use selection=last or selection=rankme."
+        )
     if selection.needs_target and data.domains.target is None:
         raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
     if data.domains.source is None and selection.score is not None and selection.score.needs_source:
@@ -115,10 +121,16 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
         needs_target=method.needs_target,
         needs_strong_view=method.terms.need_strong_view,
+        needs_pairs=method.needs_pairs,
+        self_supervised=method.self_supervised,
         reveal_target_labels=selection.is_oracle,
         frozen_backbone=classifier.backbone if classifier.frozen and not method.looks_into_backbone else None,
     )
-    scores = Scores(has_source=data.domains.source is not None, has_target=data.domains.target is not None)
+    scores = Scores(
+        has_source=data.domains.source is not None,
+        has_target=data.domains.target is not None,
+        has_head=not method.self_supervised,
+    )
     accuracies, throughput = Accuracies(), Throughput()
     callbacks: list[Callback] = [
         selection,
@@ -127,7 +139,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         throughput,
         Health(accuracies, scores),
         StepSeed(config["seed"]),
-        Provenance(config, classes=classes, image_size=data.image_size or 0),
+        Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.self_supervised),
         *(_instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
         ValidationLog(),
         keep_last_checkpoint(Path(config["folder"])),
@@ -311,13 +323,19 @@ def rank(configs: Mapping[str, Config]) -> list[RankedBackbone]:
 
 
 def rebuild_classifier(checkpoint: Config) -> Classifier:
-    """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed."""
+    """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed.
+
+    Raises:
+        ConfigError: If it was trained without labels.
+    """
+    _refuse_untrained_head(checkpoint)
     return _restart(checkpoint, checkpoint["config"]["model"] | {"lora_rank": None}, checkpoint["classes"]).eval()
 
 
 def _restart(checkpoint: Config, model: Mapping[str, Any], classes: list[str]) -> Classifier:
     """A classifier with the weights of a checkpoint; those that the model itself would start from are not fetched.
 
+    After self-supervised training the head is a new one: no label has told the old one anything.
     It counts as pretrained if the model would have been without the checkpoint: training on puts no new layers on old ones,
     so there is no further reason for the backbone to be slower than the rest.
 
@@ -330,6 +348,8 @@ def _restart(checkpoint: Config, model: Mapping[str, Any], classes: list[str]) -
     classifier.pretrained = model.get("weights") not in (None, False)
     prefix = "classifier."
     tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}
+    if checkpoint.get("self_supervised"):
+        tensors |= {f"head.{name}": value for name, value in classifier.head.state_dict().items()}
     try:
         classifier.load_state_dict(merge_low_rank_updates(tensors))
     except RuntimeError as error:
@@ -341,6 +361,12 @@ def _restart(checkpoint: Config, model: Mapping[str, Any], classes: list[str]) -
     if model.get("lora_rank") is not None:
         classifier.add_low_rank_updates(model["lora_rank"])
     return classifier
+
+
+def _refuse_untrained_head(checkpoint: Config) -> None:
+    if checkpoint.get("self_supervised"):
+        method = checkpoint["config"]["method"]["_target_"].rpartition(".")[2]
+        raise ConfigError(f"{method} has trained features without labels, and no head. Train one first: method=dann init_from=RUN.")
 
 
 def _settings(node: Mapping[str, Any], path: str = "model") -> set[str]:

@@ -14,12 +14,14 @@ Part = Literal["train", "val", "test"]
 class Labelled(NamedTuple):
     """Images and their labels; uint8 or float in [0, 1], shape (N, 3, H, W), and int64, shape (N,).
 
-    N is 0 in the batches of a method that takes no source.
+    N is 0 in the batches of a method that takes no source. A self-supervised method gets no labels, shape (0,), and perhaps
+    a second view of the images.
     Of a frozen backbone, these and other images may be features that it has computed before, shape (N, D).
     """
 
     images: Tensor
     labels: Tensor
+    second_view: Tensor | None = None
 
 
 class Unlabelled(NamedTuple):

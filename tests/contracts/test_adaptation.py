@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_runs import ADAPTING, compose, write_archives
+from small_runs import ADAPTING, SELF_SUPERVISED, compose, write_archives
 
 from acclimate import run
 
@@ -49,6 +49,13 @@ def target_accuracy(folder, archives, *overrides):
 @pytest.mark.parametrize("method", sorted(set(ADAPTING) - set(OF_BATCH_NORM)))
 def test_method_beats_source_only_where_the_shift_can_be_repaired(turned, source_only, tmp_path, method):
     found = target_accuracy(tmp_path, turned, f"method={method}", *RECIPES.get(method, ()))
+    assert found >= source_only + MARGIN
+
+
+@pytest.mark.parametrize("method", SELF_SUPERVISED)
+def test_adaptation_of_features_that_were_trained_without_labels_repairs_the_shift(turned, source_only, tmp_path, method):
+    run.train(compose(tmp_path / "first", *turned, *SETTING, f"method={method}"))
+    found = target_accuracy(tmp_path / "second", turned, "method=dann", f"init_from={tmp_path / 'first'}")
     assert found >= source_only + MARGIN
 
 

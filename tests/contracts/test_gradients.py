@@ -3,7 +3,7 @@
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
-from small_runs import METHODS, build_method, compose, losses_by_name
+from small_runs import METHODS, SELF_SUPERVISED, build_method, compose, losses_by_name
 
 from acclimate import run
 from acclimate.errors import ConfigError
@@ -22,7 +22,12 @@ NOT_FOR_THE_BACKBONE: dict[str, set[str]] = {
 }
 HEAD = {"head.weight", "head.bias"}
 # What a method keeps on purpose of the classifier behind the backbone.
-KEPT = {"shot": HEAD, "ada_bn": {"bottleneck.0.weight", "bottleneck.1.weight", *HEAD}, "tent": {"bottleneck.0.weight", *HEAD}}
+KEPT = {
+    **dict.fromkeys(SELF_SUPERVISED, HEAD),
+    "shot": HEAD,
+    "ada_bn": {"bottleneck.0.weight", "bottleneck.1.weight", *HEAD},
+    "tent": {"bottleneck.0.weight", *HEAD},
+}
 # Methods that change no weights, but the statistics of batch norm.
 WITHOUT_LOSSES = {"ada_bn"}
 # Where a network that has not been trained would align nothing, and why.

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_runs import METHODS, compose
+from small_runs import METHODS, SELF_SUPERVISED, compose
 
 from acclimate import run
 
@@ -10,8 +10,8 @@ SETTING = ("model.lora_rank=2", "model.bottleneck=8", "optimizer.weight_decay=0"
 
 # They train no backbone, its weights, its batch norm alone, or nothing.
 WITHOUT = ("linear_probe", "gradual_unfreeze", "tent", "ada_bn")
-# The head is what it has of the source.
-KEEPS_HEAD = ("shot",)
+# The head is what it has of the source, or waits for another method.
+KEEPS_HEAD = ("shot", *SELF_SUPERVISED)
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method not in WITHOUT])

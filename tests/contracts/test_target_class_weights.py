@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
-from small_runs import ADAPTING, METHODS, SOURCE_FREE, build_method, compose, shifted_domains, trained_state
+from small_runs import ADAPTING, METHODS, SELF_SUPERVISED, SOURCE_FREE, build_method, compose, shifted_domains, trained_state
 
 from acclimate import run
 from acclimate.errors import ConfigError
@@ -108,7 +108,7 @@ def test_batches_stay_as_they_are_until_the_progress_that_is_asked_for(archives,
     assert [source is batch.source for source in seen] == [True, False]
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - set(ADAPTING)))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {*ADAPTING, *SELF_SUPERVISED}))
 def test_methods_without_a_target_refuse_it(archives, tmp_path, method):
     with pytest.raises(ConfigError, match=r"method\.target_class_weights=estimated needs the target"):
         run.build(compose(tmp_path, *archives, f"method={method}", ESTIMATED))

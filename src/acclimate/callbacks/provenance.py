@@ -19,10 +19,11 @@ class Provenance(Callback):
         config: The run's configuration, plain and fully resolved.
         classes: Names of the classes, in the order of the logits.
         image_size: Height and width that the model was trained on, in pixels.
+        self_supervised: Whether the features alone were trained, without labels.
     """
 
-    def __init__(self, config: dict[str, Any], *, classes: list[str], image_size: int) -> None:
-        self.contents = {"config": config, "classes": classes, "image_size": image_size}
+    def __init__(self, config: dict[str, Any], *, classes: list[str], image_size: int, self_supervised: bool) -> None:
+        self.contents = {"config": config, "classes": classes, "image_size": image_size, "self_supervised": self_supervised}
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(self.contents)

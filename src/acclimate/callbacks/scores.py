@@ -37,16 +37,18 @@ class Scores(Callback):
     Args:
         has_source: Whether there are source images; without them only what looks at the target alone is logged.
         has_target: Whether there are target images; without them only what looks at the source alone is logged.
+        has_head: Whether predictions mean something; otherwise only what looks at features alone is logged.
 
     Attributes:
-        probabilities: Of the target's images in the last validation, in batches, float16, shape (N, K).
+        probabilities: Of the target's images in the last validation, in batches, float16, shape (N, K); none without a head.
     """
 
-    def __init__(self, *, has_source: bool, has_target: bool) -> None:
-        groups = [
-            [score for score in group if (has_source or not score.needs_source) and (has_target or not score.needs_target)]
-            for group in GROUPS
-        ]
+    def __init__(self, *, has_source: bool, has_target: bool, has_head: bool = True) -> None:
+        def can_tell(score: type[TargetScore]) -> bool:
+            return (has_source or not score.needs_source) and (has_target or not score.needs_target) and (has_head or not score.needs_head)
+
+        groups = [[score for score in group if can_tell(score)] for group in GROUPS]
+        self.has_head = has_head
         self.probabilities: list[Tensor] = []
         self.scores = MetricCollection(
             {score.name: score() for group in groups for score in group},
@@ -70,7 +72,7 @@ class Scores(Callback):
         # Labels of the target, which come under the oracle alone, go no further than to it.
         labels = batch.labels if isinstance(batch, Labelled) and domain == "source" else None
         self.scores.update(domain, outputs, labels)
-        if domain == "target":
+        if domain == "target" and self.has_head:
             self.probabilities.append(outputs.logits.float().softmax(dim=1).half().cpu())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -40,9 +40,11 @@ class AdaptationData(pl.LightningDataModule, ABC):
             they are as equal as they can be. The target has no labels to balance it by.
         source_view: How source images are seen in training, see `View`.
         target_views: How target images are seen in training.
-        strong_view: A further view of target images for terms that compare two, such as FixMatch.
+        strong_view: A further view of target images for terms that compare two, such as FixMatch, and both views of all images
+            for methods that compare two, such as SimCLR.
         source_labels_per_class: How many source images of each class a method that needs labels trains on, at least 1. The
-            seed chooses which, so each of several seeds sees others. Validation and testing keep their images. None takes all.
+            seed chooses which, so each of several seeds sees others. Self-supervised methods train on all images, and
+            validation and testing keep theirs. None takes all.
         crop: The share of the shorter side that evaluation keeps, see `View`.
         image_size: Height and width in pixels; None takes what the model was made for.
         feature_cache: Where the features of a frozen backbone are kept, which are then computed once and not in every
@@ -96,7 +98,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.num_workers = num_workers
         self.epoch = epoch
         self.source_sampling: Sampling = source_sampling
-        self.source_view: ViewName = source_view
+        self.source_views: list[ViewName] = [source_view]
         self.target_views = list(target_views)
         self.strong_view: ViewName = strong_view
         self.source_labels_per_class = source_labels_per_class
@@ -149,6 +151,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
         image_size: int,
         needs_target: bool,
         needs_strong_view: bool = False,
+        needs_pairs: bool = False,
+        self_supervised: bool = False,
         reveal_target_labels: bool,
         frozen_backbone: nn.Module | None = None,
     ) -> None:
@@ -158,11 +162,14 @@ class AdaptationData(pl.LightningDataModule, ABC):
             image_size: What the model was made for; an `image_size` of the user's own has precedence.
             needs_target: Whether training batches hold target images.
             needs_strong_view: Whether they hold them in a second view.
+            needs_pairs: Whether they hold the images of both domains in two strong views.
+            self_supervised: Whether no label of either domain is given out, neither in training nor in evaluation.
             reveal_target_labels: Whether validation batches of the target carry labels: the oracle's privilege.
             frozen_backbone: The backbone, if it stays as it is.
 
         Raises:
-            ConfigError: If the method needs a target, or the oracle its labels, and there are none.
+            ConfigError: If the method needs a target, or the oracle its labels, and there are none, or labels would balance
+                the source but may not be looked at.
             DataError: If a class has fewer training images than `source_labels_per_class`.
         """
         self.image_size = self.image_size or image_size
@@ -176,7 +183,13 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.feeds_target = needs_target
         if needs_strong_view and len(self.target_views) == 1:
             self.target_views.append(self.strong_view)
-        if self.source_labels_per_class is not None and self.domains.source is not None:
+        if needs_pairs:
+            self.source_views = self.target_views = [self.strong_view] * 2
+        if self_supervised:
+            if self.source_sampling == "balanced":
+                raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
+            self.domains = self.domains.without_labels()
+        elif self.source_labels_per_class is not None and self.domains.source is not None:
             self.domains = self.domains._replace(source=self._keep_labelled(self.domains.source, self.source_labels_per_class))
         self.reveal_target_labels = reveal_target_labels
         if frozen_backbone is not None and self.feature_cache != "none":
@@ -185,14 +198,15 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def train_dataloader(self) -> TrainingLoader:
         source = None if self.domains.source is None else self.domains.source.train
         target = self.domains.target.train if self.domains.target and self.feeds_target else None
-        views = [*([] if source is None else [self.source_view]), *([] if target is None else self.target_views)]
+        views = [*([] if source is None else self.source_views), *([] if target is None else self.target_views)]
         if set(views) == {"plain"}:
             source, target = (None if images is None else self._inputs(images, "train") for images in (source, target))
         seeds = {domain: seed_for(self.seed, domain) for domain in ("source", "target")}
         source_feed = target_feed = None
         lengths = {}
         if source is not None:
-            source_feed = Feed(source, self.batch_size, [self._view(self.source_view)], seeds["source"], self.source_sampling)
+            source_views = [self._view(name) for name in self.source_views]
+            source_feed = Feed(source, self.batch_size, source_views, seeds["source"], self.source_sampling)
             lengths["source"] = -(-len(source) // self.batch_size)
         if target is not None:
             target_feed = Feed(target, self.target_batch_size, [self._view(name) for name in self.target_views], seeds["target"])

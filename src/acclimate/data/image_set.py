@@ -1,5 +1,6 @@
 """Images with or without labels, wherever they are stored, and how a domain is divided into three parts."""
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -28,6 +29,12 @@ class ImageSet(ABC):
     @abstractmethod
     def take(self, indices: Sequence[int]) -> Self:
         """The set of only these images, in this order."""
+
+    def without_labels(self) -> Self:
+        """The same images."""
+        images = copy.copy(self)
+        images.labels = None
+        return images
 
     def fingerprint(self) -> str | None:
         """A name for the images, apart from their labels; None if there is none, and so nothing that depends on them outlasts a run."""
@@ -68,6 +75,10 @@ class Parts(NamedTuple):
     val: ImageSet
     test: ImageSet | None
 
+    def without_labels(self) -> "Parts":
+        """The same images."""
+        return Parts(self.train.without_labels(), self.val.without_labels(), self.test and self.test.without_labels())
+
 
 class Domains(NamedTuple):
     """All data of a run; the target is None for plain transfer learning, the source for a method that takes none."""
@@ -75,3 +86,7 @@ class Domains(NamedTuple):
     classes: list[str]
     source: Parts | None
     target: Parts | None
+
+    def without_labels(self) -> "Domains":
+        """The same images."""
+        return Domains(self.classes, self.source and self.source.without_labels(), self.target and self.target.without_labels())

@@ -15,6 +15,8 @@ from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 Sampling = Literal["natural", "balanced"]
 
+NO_LABELS = torch.empty(0, dtype=torch.int64)
+
 
 def _unchanged(batch: Any) -> Any:
     return batch
@@ -58,11 +60,12 @@ class Feed:
             self.stream = SampleStream(len(images), batch_size, seed)
 
     def labelled(self, number: int) -> Labelled:
-        """Batch `number` in its first view, with labels."""
+        """Batch `number` in its one or two views, with labels if the images have any."""
         draws = self.stream.batch(number)
-        assert self.images.labels is not None
-        labels = self.images.labels[torch.tensor([draw.sample for draw in draws])]
-        return Labelled(self._views(draws)[0], labels)
+        all_labels = self.images.labels
+        labels = NO_LABELS if all_labels is None else all_labels[torch.tensor([draw.sample for draw in draws])]
+        images, *second = self._views(draws)
+        return Labelled(images, labels, *second)
 
     def unlabelled(self, number: int) -> Unlabelled:
         """Batch `number` in all views; no label is read."""
@@ -89,7 +92,7 @@ class TrainingBatches(Dataset[DomainBatch]):
         if self.source is not None:
             return DomainBatch(self.source.labelled(number), target)
         assert target is not None
-        return DomainBatch(Labelled(target.views[0][:0], torch.empty(0, dtype=torch.int64)), target)
+        return DomainBatch(Labelled(target.views[0][:0], NO_LABELS), target)
 
 
 class TrainingLoader:

@@ -51,6 +51,10 @@ class Method(pl.LightningModule, ABC):
     aligns_features: ClassVar[bool] = True
     # Whether it needs what is inside the backbone, so that features in place of images do not do.
     looks_into_backbone: ClassVar[bool] = False
+    # Whether it trains features without a label of either domain. The head stays as it is, and what it predicts means nothing.
+    self_supervised: ClassVar[bool] = False
+    # Whether it compares two strong views of each image, of the source as well.
+    needs_pairs: ClassVar[bool] = False
     batches_done: int
     total_batches: int
 
@@ -92,6 +96,11 @@ class Method(pl.LightningModule, ABC):
             raise ConfigError("method.target_class_weights=estimated weights the source, which this method does not have. Use method=dann.")
         if not 0 <= target_class_weights_from <= 1:
             raise ConfigError(f"method.target_class_weights_from must be at least 0 and at most 1, but is {target_class_weights_from}.")
+        if self.self_supervised and (terms or target_class_weights == "estimated"):
+            key = "terms" if terms else "target_class_weights=estimated"
+            raise ConfigError(f"method.{key} looks at predictions, and this method trains no head that makes them. Use method=dann.")
+        if self.self_supervised:
+            classifier.head.requires_grad_(False)
         self.classifier = classifier
         self.make_optimizer = optimizer
         self.schedule = schedule

@@ -1,5 +1,7 @@
 """How many directions the features of the target use."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -41,6 +43,7 @@ class RankMe(TargetScore):
     """
 
     name = "rankme"
+    needs_head: ClassVar[bool] = False
     second_moments: Tensor
     waiting: list[Tensor]
 

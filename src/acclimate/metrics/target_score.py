@@ -16,12 +16,14 @@ class TargetScore(Metric, ABC):
         name: What reports call it.
         needs_source: Whether it needs source images.
         needs_target: Whether it needs target images.
+        needs_head: Whether it looks at predictions, and not at features alone.
         is_oracle: Whether it is given the labels of the target.
     """
 
     name: str
     needs_source: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = True
     is_oracle: ClassVar[bool] = False
     higher_is_better = True
     full_state_update = False

@@ -1,0 +1,137 @@
+"""Whether self-supervised training helps what adapts after it: `dann` alone against `dann` on features that were trained before.
+
+Of the source 10 images of each class are labelled. `dann` trains on these and on the unlabelled target; self-supervised
+methods train before on all images of both domains, without a label. Checkpoints of `dann` are selected without target
+labels. Seeds are paired: both runs of a pair have the same labelled images, order and head. Runs that are finished are
+skipped, and those that were stopped are continued.
+
+    python benchmarks/self_supervised.py
+    python benchmarks/self_supervised.py --seeds 1 --methods simclr trainer.precision=32-true
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from grid import COMMON, Grid, Task, compose_tasks, run_tasks
+from hydra.errors import HydraException
+from rich.console import Console
+from rich.table import Table
+
+from acclimate.comparison import mean_and_deviation, read_metrics
+from acclimate.errors import Interrupted, UserError
+from acclimate.run import write_json
+
+METHODS = ["simclr", "rotation", "barlow_twins"]
+ADAPTATION = "dann"
+ALONE = "alone"
+DATA = ("data=fonts_to_handwriting", "data.source_labels_per_class=10")
+HEADINGS = ("before", "accuracy", "difference to alone", "better in", "seeds", "seconds")
+CAPTION = (
+    f"Accuracy of {ADAPTATION} on the target's test images, of checkpoints that were selected without target labels, and its "
+    "paired differences: mean ± standard deviation over seeds."
+)
+
+
+class Row(NamedTuple):
+    """Adaptation after a method: target test accuracies by seed, and what they gain over adaptation alone."""
+
+    before: str
+    seeds: list[int]
+    accuracies: list[float]
+    differences: list[float]
+    seconds: float
+
+
+def collect(tasks: Sequence[Task]) -> list[Row]:
+    """What is finished, without those seeds that adaptation alone lacks."""
+    accuracies = {(task.setting, task.seed): read_metrics(task.folder) for task in tasks if task.is_finished and not task.is_outdated}
+    rows = []
+    for setting in dict.fromkeys(task.setting for task in tasks):
+        seeds = [task.seed for task in tasks if task.setting == setting and {(setting, task.seed), (ALONE, task.seed)} <= {*accuracies}]
+        if not seeds:
+            continue
+        found, alone = ([accuracies[place, seed]["target/test_accuracy"] for seed in seeds] for place in (setting, ALONE))
+        seconds, _ = mean_and_deviation([accuracies[setting, seed]["train/seconds"] for seed in seeds])
+        rows.append(Row(setting, seeds, found, [one - other for one, other in zip(found, alone, strict=True)], seconds))
+    return rows
+
+
+def cells(row: Row) -> list[str]:
+    """What the table says of a row."""
+    texts = []
+    for values, form in ((row.accuracies, "{:.4f}"), (row.differences, "{:+.4f}")):
+        mean, deviation = mean_and_deviation(values)
+        texts.append(form.format(mean) + (f" ± {deviation:.4f}" if len(values) > 1 else ""))
+    better = f"{sum(difference > 0 for difference in row.differences)} of {len(row.seeds)}"
+    is_alone = row.before == ALONE
+    return [row.before, texts[0], *(("–", "–") if is_alone else (texts[1], better)), str(len(row.seeds)), f"{row.seconds:.0f}"]
+
+
+def report(tasks: Sequence[Task], errors: dict[str, str], file: Path, console: Console) -> None:
+    """Prints the table and writes it as Markdown, and as JSON beside it."""
+    rows = collect(tasks)
+    table = Table(title="self-supervised, then adapted", caption=CAPTION, caption_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "before" else "right")
+    for row in rows:
+        table.add_row(*cells(row))
+    console.print(table)
+    failures = [f"failed: {name}: {error}" for name, error in errors.items()]
+    for failure in failures:
+        console.print(failure, markup=False, soft_wrap=True)
+    lines = [f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1), *(f"| {' | '.join(cells(row))} |" for row in rows)]
+    write_json(file.with_suffix(".json"), {"rows": [row._asdict() for row in rows], "failures": failures})
+    file.write_text("\n".join([*lines, "", CAPTION, "", *failures]))
+
+
+def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
+    """Trains and reports; returns the exit code."""
+    folder = (arguments.folder / "self_supervised").resolve()
+    first = Grid({"before": DATA}, arguments.methods, (*COMMON, f"trainer.max_steps={arguments.steps}"))
+    settings = {ALONE: DATA}
+    for method in arguments.methods:
+        settings[method] = (*DATA, f"init_from='{folder / 'before' / method / 'seed-'}${{seed}}'")
+    second = Grid(settings, [ADAPTATION], COMMON)
+    try:
+        before, after = (compose_tasks(grid, folder, range(arguments.seeds), arguments.overrides) for grid in (first, second))
+    except (HydraException, UserError) as error:
+        console.print(str(error), markup=False)
+        return 2
+    errors: dict[str, str] = {}
+    if not arguments.report:
+        # Seed by seed, so that a benchmark that is stopped has whole pairs.
+        for seed in range(arguments.seeds):
+            for tasks in (before, after):
+                errors |= run_tasks([task for task in tasks if task.seed == seed], arguments.jobs, console)
+    report(after, errors, folder.with_suffix(".md"), console)
+    return 1 if errors else 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every run, such as trainer=gpu")
+    parser.add_argument("--methods", type=lambda text: text.split(","), default=METHODS, help="some of them, with commas between")
+    parser.add_argument("--steps", type=int, default=600, help="of self-supervised training")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, each with one thread")
+    parser.add_argument("--report", action="store_true", help="the table of what there is, without training")
+    parser.add_argument("--folder", type=Path, default=Path("outputs/benchmarks"))
+    console = Console()
+    console = console if console.is_terminal else Console(width=140)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    torch.set_num_threads(1)
+    try:
+        sys.exit(run_benchmark(parser.parse_intermixed_args(), console))
+    except (KeyboardInterrupt, Interrupted):
+        console.print("Stopped. The same command goes on from here.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Losses on what the dimensions of an embedding have in common."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Below this norm a dimension counts as constant: it correlates with nothing, and its gradient stays within bounds.
+CONSTANT = 1e-5
+
+
+def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Correlation of every dimension of one embedding with every dimension of another, over a batch.
+
+    Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021, Eq. 2, of embeddings
+    that are centred over the batch.
+
+    Args:
+        first: Shape (N, D), N at least 2. Computed in float32 at least.
+        second: Of the same samples in the same order, shape (N, D).
+
+    Returns:
+        Shape (D, D), in [-1, 1]; 0 for a dimension that is constant.
+
+    Raises:
+        ValueError: If the shapes differ or there are fewer than two samples.
+
+    >>> cross_correlation(torch.tensor([[0.0, 1.0], [1.0, 5.0]]), torch.tensor([[3.0, 0.0], [4.0, -1.0]])).round()
+    tensor([[ 1., -1.],
+            [ 1., -1.]])
+    """
+    if first.ndim != 2 or first.shape != second.shape or len(first) < 2:
+        raise ValueError(f"two views of at least two images are needed, but their shapes are {tuple(first.shape)}, {tuple(second.shape)}")
+    with torch.autocast(first.device.type, enabled=False):
+        first, second = (rows if rows.dtype == torch.float64 else rows.float() for rows in (first, second))
+        first, second = (F.normalize(rows - rows.mean(dim=0), dim=0, eps=CONSTANT) for rows in (first, second))
+        return first.T @ second
+
+
+def redundancy_reduction(first: Tensor, second: Tensor, *, off_diagonal_weight: float = 0.005) -> Tensor:
+    """Squared distance of `cross_correlation` from the identity: dimensions agree between views and differ from each other.
+
+    Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021, Eq. 1.
+
+    Args:
+        first: Projections of one view of each image, shape (N, D), N at least 2.
+        second: Projections of the other view, in the same order, shape (N, D).
+        off_diagonal_weight: λ, at least 0, of the correlations between different dimensions.
+
+    Returns:
+        A scalar, at least 0. It is a sum over dimensions, not a mean, as in the paper.
+
+    Raises:
+        ValueError: If the shapes differ, there are fewer than two images, or the weight is negative.
+
+    >>> views = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    >>> round(float(redundancy_reduction(views, views, off_diagonal_weight=0.1)), 4)  # both dimensions are one
+    0.2
+    """
+    if off_diagonal_weight < 0:
+        raise ValueError(f"off_diagonal_weight must be at least 0, but is {off_diagonal_weight}")
+    correlation = cross_correlation(first, second)
+    agreement = correlation.diagonal()
+    redundancy = correlation.square().sum() - agreement.square().sum()
+    return (1 - agreement).square().sum() + off_diagonal_weight * redundancy
