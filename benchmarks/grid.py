@@ -275,8 +275,8 @@ def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, s
     for number, (task, error) in enumerate(work_through(unfinished, min(jobs, max(len(unfinished), 1))), start=1):
         if error is not None:
             errors[task.name] = error
-        accuracy = math.nan if error else test_accuracy(read_metrics(task.folder))
-        outcome = error or ("trained" if math.isnan(accuracy) else f"{accuracy:.4f}")
+        reached = math.nan if error else test_accuracy(read_metrics(task.folder))
+        outcome = error or ("trained" if math.isnan(reached) else f"{reached:.4f}")
         console.print(f"{number}/{len(unfinished)} {task.name}: {outcome}", markup=False, soft_wrap=True)
     return errors
 
