@@ -252,7 +252,34 @@ class Tampered(Arrays):
         return changed
 
 
-def _classes_of_methods() -> dict[str, Any]:
+class TamperedBesideLabelled(Tampered):
+    """The same, but for the labels of the images that may train; or the first of these alone is changed.
+
+    Args:
+        tamper: What happens to all other labels of the target's training and validation parts, or `lent`.
+        **loading: What `Arrays` takes.
+    """
+
+    def __init__(self, *, tamper: Literal["nothing", "permute", "replace", "lent"], **loading: Any) -> None:
+        super().__init__(tamper="nothing" if tamper == "lent" else tamper, **loading)
+        self.changes_lent = tamper == "lent"
+        # Which these are depends on the labels as they were.
+        self.labelled_target = Arrays(**loading).labelled_target
+
+    def read_target(self, classes: list[str]) -> Parts:
+        original, tampered = Arrays.read_target(self, classes), super().read_target(classes)
+        assert original is not None and original.train.labels is not None and tampered.train.labels is not None
+        labels = tampered.train.labels.clone()
+        labels[self.labelled_target] = original.train.labels[self.labelled_target]
+        if self.changes_lent:
+            first = self.labelled_target[0]
+            labels[first] = (labels[first] + 1) % len(classes)
+        tampered.train.labels = labels
+        return tampered
+
+
+def methods_that_see(domain: Domain) -> list[str]:
+    """Their names."""
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return {method: locate(hydra.compose("train", [f"method={method}"]).method._target_) for method in METHODS}
 

@@ -113,6 +113,15 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
             "The selection looks at predictions, but this method trains no head that could make them. "
             "Use selection=last or selection=rankme."
         )
+    if data.target_labels_per_class is not None and (method.self_supervised or not method.takes_target_labels):
+        raise ConfigError(
+            f"data.target_labels_per_class={data.target_labels_per_class}, but this method trains without any labels. "
+            "Leave the key null, or choose another method, such as method=shot."
+        )
+    if method.soft_labels.is_balanced and data.source_sampling == "balanced":
+        raise ConfigError(
+            "method.class_weights=balanced and data.source_sampling=balanced would both make up for rare classes. Choose one of them."
+        )
     if selection.needs_target and data.domains.target is None:
         raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
     if data.domains.source is None and selection.score is not None and selection.score.needs_source:
@@ -124,7 +133,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         needs_pairs=method.needs_pairs,
         self_supervised=method.self_supervised,
         reveal_target_labels=selection.is_oracle,
-        frozen_backbone=classifier.backbone if classifier.frozen and not method.looks_into_backbone else None,
+        frozen_backbone=classifier.backbone if classifier.frozen and not method.needs_images else None,
     )
     scores = Scores(
         has_source=data.domains.source is not None,

@@ -14,8 +14,8 @@ Part = Literal["train", "val", "test"]
 class Labelled(NamedTuple):
     """Images and their labels; uint8 or float in [0, 1], shape (N, 3, H, W), and int64, shape (N,).
 
-    N is 0 in the batches of a method that takes no source. A self-supervised method gets no labels, shape (0,), and perhaps
-    a second view of the images.
+    N is 0 in the batches of a method that takes no source. Where training mixes, smooths or weights labels, they are rows of
+    shares, shape (N, K), see `SoftLabels`. A self-supervised method gets no labels, shape (0,), and perhaps a second view.
     Of a frozen backbone, these and other images may be features that it has computed before, shape (N, D).
     """
 
@@ -36,10 +36,14 @@ class Unlabelled(NamedTuple):
 
 
 class DomainBatch(NamedTuple):
-    """One training batch; the target is None where there is none or the method does not look at it."""
+    """One training batch; the target is None where there is none or the method does not look at it.
+
+    `target_labelled` are the few images of the target whose labels may train, see `data.target_labels_per_class`, or None.
+    """
 
     source: Labelled
     target: Unlabelled | None
+    target_labelled: Labelled | None = None
 
 
 class Prediction(NamedTuple):

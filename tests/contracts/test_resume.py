@@ -117,6 +117,26 @@ def test_stop_of_a_run_that_estimates_the_target_s_classes_changes_nothing(asser
     assert_stop_changes_nothing(overrides, ("on_train_batch_end", 1), ("on_train_batch_end", 7))
 
 
+@pytest.mark.parametrize("method", ["dann", "source_only", "shot"])
+def test_stop_of_a_run_with_all_options_of_labelled_data_changes_nothing(assert_stop_changes_nothing, method):
+    options = ("data.target_labels_per_class=1", "callbacks.ema.decay=0.8")
+    if method != "shot":
+        options += ("method.mixup=0.4", "method.cutmix=1", "method.label_smoothing=0.1", "method.class_weights=balanced")
+    assert_stop_changes_nothing(
+        (f"method={method}", *RANDOM, *THREE_EPOCHS, *options), ("on_train_batch_end", 3), ("on_train_batch_end", 8)
+    )
+
+
+# Of weights that are labelled by the classifier, take several steps for a batch or are accumulated.
+AVERAGED = [("method=dann",), ("method=mcd",), ("method=shot",), ("method=dann", "trainer.accumulate_grad_batches=2")]
+
+
+@pytest.mark.parametrize("method", AVERAGED, ids=" ".join)
+def test_stop_of_a_run_that_averages_its_weights_changes_nothing(assert_stop_changes_nothing, method):
+    overrides = (*method, *RANDOM, *THREE_EPOCHS, "callbacks.ema.decay=0.8", "optimizer.lr=0.01")
+    assert_stop_changes_nothing(overrides, ("on_train_batch_end", 2), ("on_validation_start", 10))
+
+
 def test_early_stopping_counts_on_after_a_stop(assert_stop_changes_nothing):
     patient = ("callbacks=early_stopping", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=100")
     overrides = ("method=dann", *patient, "trainer.max_epochs=5")

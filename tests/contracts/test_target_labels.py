@@ -7,13 +7,14 @@ from small_runs import METHODS, compose, differences, trained_state
 from acclimate import run
 from acclimate.config import group_options
 from acclimate.data.arrays import Arrays
+from acclimate.errors import ConfigError
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 TIMES = ("train/seconds", "train/samples_per_second")
 
 
-def train_tampered(folder, archives, tamper, *overrides):
-    config = compose(folder, *archives, "trainer.max_epochs=3", *overrides, "data._target_=small_runs.Tampered", f"data.tamper={tamper}")
+def train_tampered(folder, archives, tamper, *overrides, data="Tampered"):
+    config = compose(folder, *archives, "trainer.max_epochs=3", *overrides, f"data._target_=small_runs.{data}", f"data.tamper={tamper}")
     metrics = {name: value for name, value in run.train(config).items() if name not in TIMES}
     return metrics, trained_state(folder), trained_state(folder, "best.ckpt")
 
@@ -24,6 +25,49 @@ def test_target_labels_change_neither_weights_nor_selection(archives, tmp_path, 
     for tamper in ("permute", "replace", "remove"):
         found = train_tampered(tmp_path / tamper, archives, tamper, f"method={method}")
         assert differences(expected, found) == [], tamper
+
+
+LENT = "data.target_labels_per_class=2"
+WITHOUT_TARGET_LABELS = [method for method in METHODS if method in ("ada_bn", "tent")]
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in WITHOUT_TARGET_LABELS])
+def test_labels_that_are_lent_change_the_weights_and_all_others_change_nothing(archives, tmp_path, method):
+    def train(tamper):
+        options = (f"method={method}", LENT, "trainer.max_epochs=2")
+        return train_tampered(tmp_path / tamper, archives, tamper, *options, data="TamperedBesideLabelled")
+
+    expected = train("nothing")
+    for tamper in ("permute", "replace"):
+        assert differences(expected, train(tamper)) == [], tamper
+    weights, changed = (last["state_dict"] for _, last, _ in (expected, train("lent")))
+    assert not torch.equal(weights["classifier.bottleneck.0.weight"], changed["classifier.bottleneck.0.weight"])
+
+
+@pytest.mark.parametrize("method", WITHOUT_TARGET_LABELS)
+def test_methods_that_learn_from_no_label_refuse_them(archives, tmp_path, method):
+    with pytest.raises(ConfigError, match=r"target_labels_per_class=2, but this method adapts without any labels"):
+        run.build(compose(tmp_path, *archives, f"method={method}", LENT))
+
+
+def test_no_key_is_no_label(archives):
+    data = loaders(archives, reveal=False)
+    assert data.labelled_target == []
+    assert next(iter(data.train_dataloader())).target_labelled is None
+
+
+def test_only_images_that_lend_their_labels_come_with_them(archives):
+    data = loaders(archives, reveal=False, target_labels_per_class=2, target_batch_size=5)
+    images = data.domains.target.train
+    places = data.labelled_target
+    lent = {(image.sum().item(), label.item()) for image, label in zip(images.load(places), images.labels[places], strict=True)}
+    seen = set()
+    for batch, _ in zip(data.train_dataloader(), range(4), strict=False):
+        assert type(batch.target) is Unlabelled
+        assert len(batch.target_labelled.images) == 5
+        seen |= {(image.sum().item(), label.item()) for image, label in zip(*batch.target_labelled, strict=True)}
+    assert len(lent) == 6
+    assert seen == lent
 
 
 def test_target_labels_change_no_estimate_of_the_target_s_classes(archives, tmp_path):
@@ -60,9 +104,9 @@ def test_what_labels_of_the_target_were_used_for_is_marked_in_every_record(archi
         assert {name for name in metrics if "oracle" in name} == names
 
 
-def loaders(archives, *, reveal):
+def loaders(archives, *, reveal, **options):
     source, target = (text.partition("=")[2] for text in archives[1:])
-    data = Arrays(source=source, target=target, batch_size=4)
+    data = Arrays(source=source, target=target, batch_size=4, **options)
     data.prepare_for(image_size=16, needs_target=True, reveal_target_labels=reveal)
     return data
 

@@ -67,3 +67,16 @@ def test_every_sample_needs_its_label_or_logits(wrong):
     source = torch.zeros(2 if wrong == "labels" else 3, 2)
     with pytest.raises(ValueError, match="Expected a label for each"):
         costs(source, torch.zeros(4, 2), torch.zeros(1 if wrong == "logits" else 4, 3))
+
+
+def test_rows_of_shares_cost_as_much_as_the_labels_that_they_are_made_of():
+    source, labels, target, logits = torch.rand(3, 2), torch.tensor([0, 2, 1]), torch.rand(4, 2), torch.randn(4, 3)
+    weights = {"feature_weight": 0.5, "label_weight": 2.0}
+    numbers = joint_transport_costs(source, labels, target, logits, **weights)
+    rows = torch.eye(3)[labels]
+    torch.testing.assert_close(joint_transport_costs(source, rows, target, logits, **weights), numbers)
+    mixed = joint_transport_costs(source, 0.3 * rows + 0.7 * rows.roll(1, 0), target, logits, feature_weight=0.0, label_weight=1.0)
+    plain = joint_transport_costs(source, labels, target, logits, feature_weight=0.0, label_weight=1.0)
+    torch.testing.assert_close(mixed, 0.3 * plain + 0.7 * plain.roll(1, 0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(joint_transport_costs(source, rows, target, logits, feature_weight=0.0, label_weight=1.0), plain)

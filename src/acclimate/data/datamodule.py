@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from acclimate.data.decoded_images import Cache
 from acclimate.data.features import Features, FrozenBackbone
 from acclimate.data.image_set import Domains, ImageSet, Parts
+from acclimate.data.labelled_target import labelled_samples
 from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
 from acclimate.data.views import View, ViewName
 from acclimate.errors import ConfigError, DataError
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 class AdaptationData(pl.LightningDataModule, ABC):
     """Batches of a labelled source and, if there is one, an unlabelled target.
 
-    The labels of the target's training part never leave the image set, and those of its validation part only if
-    `reveal_target_labels` is set, which `selection=oracle` alone does.
+    The labels of the target's training part never leave the image set, but for those that `target_labels_per_class` asks
+    for, and those of its validation part only if `reveal_target_labels` is set, which `selection=oracle` alone does.
 
     Args:
         batch_size: Source images in a training batch.
@@ -38,6 +39,9 @@ class AdaptationData(pl.LightningDataModule, ABC):
             or the target. Each domain is an endless stream of permutations, so whatever the epoch, no image is left out.
         source_sampling: `natural` draws all source images equally often, `balanced` all classes: in each training batch
             they are as equal as they can be. The target has no labels to balance it by.
+        target_labels_per_class: How many training images of each class of the target lend their labels to training, at least
+            1; None is unsupervised adaptation. `split_seed` governs which. They come in batches of their own, in the first
+            view of the target, beside the unlabelled ones, among which they stay.
         source_view: How source images are seen in training, see `View`.
         target_views: How target images are seen in training.
         strong_view: A further view of target images for terms that compare two, such as FixMatch, and both views of all images
@@ -57,6 +61,9 @@ class AdaptationData(pl.LightningDataModule, ABC):
         ConfigError: If a number is out of its range.
     """
 
+    # Governs what is chosen once and for all runs; a subclass may leave it to the user.
+    split_seed: int = 0
+
     def __init__(
         self,
         *,
@@ -66,6 +73,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         num_workers: int = 0,
         epoch: Literal["longest", "shortest", "source", "target"] = "longest",
         source_sampling: Sampling = "natural",
+        target_labels_per_class: int | None = None,
         source_view: ViewName = "plain",
         target_views: Sequence[ViewName] = ("plain",),
         strong_view: ViewName = "strong",
@@ -82,6 +90,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             "eval_batch_size": eval_batch_size,
             "image_size": image_size,
             "source_labels_per_class": source_labels_per_class,
+            "target_labels_per_class": target_labels_per_class,
         }
         for name, value in counts.items():
             if value is not None and value < 1:
@@ -99,6 +108,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.epoch = epoch
         self.source_sampling: Sampling = source_sampling
         self.source_views: list[ViewName] = [source_view]
+        self.target_labels_per_class = target_labels_per_class
         self.target_views = list(target_views)
         self.strong_view: ViewName = strong_view
         self.source_labels_per_class = source_labels_per_class
@@ -145,6 +155,24 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 log.info("%s images: %s", name, sizes)
         return domains
 
+    @cached_property
+    def labelled_target(self) -> list[int]:
+        """Places in the target's training part of the images whose labels may train.
+
+        Raises:
+            ConfigError: If there are not as many labels as are asked for.
+        """
+        if self.target_labels_per_class is None:
+            return []
+        labels = None if self.domains.target is None else self.domains.target.train.labels
+        if labels is None:
+            reason = "data.target is null" if self.domains.target is None else "the target's training part has no labels"
+            raise ConfigError(
+                f"data.target_labels_per_class={self.target_labels_per_class} needs labelled images of the target, but {reason}. "
+                "Name a labelled target (data.target=...), or leave the key null."
+            )
+        return labelled_samples(labels, self.domains.classes, per_class=self.target_labels_per_class, seed=self.split_seed)
+
     def prepare_for(
         self,
         *,
@@ -168,10 +196,12 @@ class AdaptationData(pl.LightningDataModule, ABC):
             frozen_backbone: The backbone, if it stays as it is.
 
         Raises:
-            ConfigError: If the method needs a target, or the oracle its labels, and there are none, or labels would balance
-                the source but may not be looked at.
+            ConfigError: If the method needs a target, or the oracle or the training its labels, and there are none, or labels
+                would balance the source but may not be looked at.
             DataError: If a class has fewer training images than `source_labels_per_class`.
         """
+        if self.labelled_target:
+            log.info("Labels of %d target images train, too.", len(self.labelled_target))
         self.image_size = self.image_size or image_size
         if needs_target and self.domains.target is None:
             raise ConfigError(
@@ -198,11 +228,16 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def train_dataloader(self) -> TrainingLoader:
         source = None if self.domains.source is None else self.domains.source.train
         target = self.domains.target.train if self.domains.target and self.feeds_target else None
-        views = [*([] if source is None else self.source_views), *([] if target is None else self.target_views)]
+        labelled = self.domains.target.train if self.domains.target and self.labelled_target else None
+        views = [
+            *([] if source is None else self.source_views),
+            *([] if target is None else self.target_views),
+            *([] if labelled is None else self.target_views[:1]),
+        ]
         if set(views) == {"plain"}:
-            source, target = (None if images is None else self._inputs(images, "train") for images in (source, target))
-        seeds = {domain: seed_for(self.seed, domain) for domain in ("source", "target")}
-        source_feed = target_feed = None
+            source, target, labelled = (None if images is None else self._inputs(images, "train") for images in (source, target, labelled))
+        seeds = {domain: seed_for(self.seed, domain) for domain in ("source", "target", "target_labelled")}
+        source_feed = target_feed = labelled_feed = None
         lengths = {}
         if source is not None:
             source_views = [self._view(name) for name in self.source_views]
@@ -211,10 +246,14 @@ class AdaptationData(pl.LightningDataModule, ABC):
         if target is not None:
             target_feed = Feed(target, self.target_batch_size, [self._view(name) for name in self.target_views], seeds["target"])
             lengths["target"] = -(-len(target) // self.target_batch_size)
+        if labelled is not None:
+            few = labelled.take(self.labelled_target)
+            size = min(self.target_batch_size, len(few))
+            labelled_feed = Feed(few, size, [self._view(self.target_views[0])], seeds["target_labelled"])
         lengths["longest"], lengths["shortest"] = max(lengths.values()), min(lengths.values())
         world_size = self.trainer.world_size if self.trainer else 1
         return TrainingLoader(
-            TrainingBatches(source_feed, target_feed),
+            TrainingBatches(source_feed, target_feed, labelled_feed),
             batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
             num_workers=self._num_workers(source, target),
             # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.

@@ -81,18 +81,26 @@ class Feed:
 
 
 class TrainingBatches(Dataset[DomainBatch]):
-    """Item i is training batch i, for every i from 0 on; one of the two domains may be missing."""
+    """Item i is training batch i, for every i from 0 on; one of the two domains may be missing.
 
-    def __init__(self, source: Feed | None, target: Feed | None) -> None:
+    Args:
+        source: Labelled.
+        target: Unlabelled.
+        target_labelled: The images of the target whose labels may train, if there are any.
+    """
+
+    def __init__(self, source: Feed | None, target: Feed | None, target_labelled: Feed | None = None) -> None:
         self.source = source
         self.target = target
+        self.target_labelled = target_labelled
 
     def __getitem__(self, number: int) -> DomainBatch:
         target = None if self.target is None else self.target.unlabelled(number)
+        target_labelled = None if self.target_labelled is None else self.target_labelled.labelled(number)
         if self.source is not None:
-            return DomainBatch(self.source.labelled(number), target)
+            return DomainBatch(self.source.labelled(number), target, target_labelled)
         assert target is not None
-        return DomainBatch(Labelled(target.views[0][:0], NO_LABELS), target)
+        return DomainBatch(Labelled(target.views[0][:0], NO_LABELS), target, target_labelled)
 
 
 class TrainingLoader:

@@ -22,7 +22,7 @@ def joint_transport_costs(
 
     Args:
         source_features: Shape (N, D). Computed in float32 at least, like the other features and logits.
-        source_labels: Shape (N,), int64, in [0, K).
+        source_labels: Shape (N,), int64, in [0, K); or shares of the classes, shape (N, K), as `F.cross_entropy` takes them.
         target_features: Shape (M, D); M may differ from N.
         target_logits: Shape (M, K).
         feature_weight: α.
@@ -45,5 +45,10 @@ def joint_transport_costs(
             f"target samples, but got {len(source_labels)} and {len(target_logits)}."
         )
     logits = target_logits if target_logits.dtype == torch.float64 else target_logits.float()
-    cross_entropies = -torch.log_softmax(logits, dim=1).T[source_labels]
+    log_probabilities = torch.log_softmax(logits, dim=1)
+    if source_labels.is_floating_point():
+        with torch.autocast(logits.device.type, enabled=False):
+            cross_entropies = -source_labels.to(logits.dtype) @ log_probabilities.T
+    else:
+        cross_entropies = -log_probabilities.T[source_labels]
     return feature_weight * squared_distances(source_features, target_features) + label_weight * cross_entropies

@@ -30,6 +30,7 @@ class AdaBn(Method):
 
     needs_source: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
+    takes_target_labels: ClassVar[bool] = False
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)

@@ -2,12 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -16,6 +17,7 @@ from acclimate.methods.terms import TargetTerm, TargetTerms
 from acclimate.nn.batch_norm import BatchNormPolicy, batch_norms, fixed_statistics, predict_domains
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.label_shift import ClassProportions
+from acclimate.nn.soft_labels import SoftLabels
 from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
 
 # Of the published code of DAN and CDAN: layers that are trained already move at a tenth of the rate of new ones.
@@ -40,15 +42,24 @@ class Method(pl.LightningModule, ABC):
         target_class_weights: `estimated` draws the rows of source batches anew so that classes are as frequent as they
             seem to be in the target, for every loss, see `ClassProportions`; `none` takes the batches as they are.
         target_class_weights_from: The progress from which on it does, in [0, 1].
+        mixup: Above 0, Mixup of source images with this α, see `SoftLabels`; published choices are 0.2 to 0.4 on ImageNet and
+            1 on CIFAR. All losses see the mixed images: what aligns the domains aligns the target with them.
+        cutmix: Above 0, CutMix of source images with this α; the published choice is 1.
+        label_smoothing: The share of a source label that is spread over all classes, in [0, 1); often 0.1.
+        class_weights: How much an image of each class of the source counts, in the order of the classes; `balanced`: all
+            classes alike; `none`: all images alike.
 
     Raises:
         ConfigError: If a value is out of its range, there are terms or weights but the method does not look at the target,
-            or it aligns features of which no layer trains.
+            options of labelled images but it takes none, options that contradict each other, or it aligns features of
+            which no layer trains.
     """
 
     needs_source: ClassVar[bool] = True
     needs_target: ClassVar[bool] = True
     aligns_features: ClassVar[bool] = True
+    # Whether a loss on a few labelled images of the target may be added to its own.
+    takes_target_labels: ClassVar[bool] = True
     # Whether it needs what is inside the backbone, so that features in place of images do not do.
     looks_into_backbone: ClassVar[bool] = False
     # Whether it trains features without a label of either domain. The head stays as it is, and what it predicts means nothing.
@@ -71,6 +82,10 @@ class Method(pl.LightningModule, ABC):
         term_weights: Mapping[str, float] | None = None,
         target_class_weights: Literal["none", "estimated"] = "none",
         target_class_weights_from: float = 0.1,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        label_smoothing: float = 0.0,
+        class_weights: Literal["none", "balanced"] | Sequence[float] = "none",
     ) -> None:
         super().__init__()
         if backbone_rate is None:
@@ -101,6 +116,19 @@ class Method(pl.LightningModule, ABC):
             raise ConfigError(f"method.{key} looks at predictions, and this method trains no head that makes them. Use method=dann.")
         if self.self_supervised:
             classifier.head.requires_grad_(False)
+        self.soft_labels = SoftLabels(
+            classifier.head.out_features, mixup=mixup, cutmix=cutmix, smoothing=label_smoothing, class_weights=class_weights
+        )
+        if self.soft_labels.changes_labels and (self.self_supervised or not self.needs_source):
+            raise ConfigError(
+                "method.mixup, cutmix, label_smoothing and class_weights are for labelled source images, of which this method sees none. "
+                "Set them for the run that trains what it starts from."
+            )
+        if target_class_weights == "estimated" and (self.soft_labels.mix is not None or self.soft_labels.has_weights):
+            raise ConfigError(
+                "method.target_class_weights=estimated learns from images of one class how much each class should count. "
+                "Leave it out, or method.mixup, cutmix and class_weights."
+            )
         self.classifier = classifier
         self.make_optimizer = optimizer
         self.schedule = schedule
@@ -158,6 +186,11 @@ class Method(pl.LightningModule, ABC):
         torch.clear_autocast_cache()
 
     @property
+    def needs_images(self) -> bool:
+        """Whether features in place of images do not do."""
+        return self.looks_into_backbone or self.soft_labels.mix is not None
+
+    @property
     def progress(self) -> float:
         """How much of the training is done, in [0, 1]; a resumed run continues where it was."""
         return min(self.batches_done / self.total_batches, 1.0)
@@ -166,6 +199,24 @@ class Method(pl.LightningModule, ABC):
         if batch.target is None:
             return self.classifier(batch.source.images), None
         return predict_domains(self.classifier, batch.source.images, batch.target.views[0], batch_norm=self.batch_norm)
+
+    def predict_all(self, batch: DomainBatch) -> tuple[Prediction, Prediction | None, Prediction | None]:
+        """Predictions for both domains, and for the target's labelled images, if there are any.
+
+        Too few for statistics of their own, these are normalised with the target, or with the source if the method is not
+        given a target.
+        """
+        if batch.target_labelled is None:
+            return *self.predict_domains(batch), None
+        few = batch.target_labelled.images
+        if batch.target is None:
+            images = torch.cat([batch.source.images, few])
+            both, _ = self.predict_domains(batch._replace(source=Labelled(images, batch.source.labels)))
+            return _rows(both, 0, -len(few)), None, _rows(both, -len(few), None)
+        views = [torch.cat([batch.target.views[0], few])]
+        source, both_targets = self.predict_domains(batch._replace(target=Unlabelled(views)))
+        assert both_targets is not None
+        return source, _rows(both_targets, 0, -len(few)), _rows(both_targets, -len(few), None)
 
     def term_losses(self, batch: DomainBatch, target: Prediction | None) -> dict[str, Tensor]:
         """The weighted terms by name; a second view of the target is predicted only if one asks for it."""
@@ -182,14 +233,18 @@ class Method(pl.LightningModule, ABC):
     def training_step(self, batch: DomainBatch, batch_idx: int) -> Tensor:
         if self.class_proportions is not None:
             batch = batch._replace(source=self.class_proportions.resample(batch.source, progress=self.progress))
+        classes = batch.source.labels
+        batch = batch._replace(source=self.soft_labels(batch.source))
         self.take_turns(batch)
-        source, target = self.predict_domains(batch)
+        source, target, few = self.predict_all(batch)
         if self.class_proportions is not None and target is not None:
-            self.class_proportions.update(source.logits, batch.source.labels, target.logits)
+            self.class_proportions.update(source.logits, classes, target.logits)
             weights = self.class_proportions.weights()
             self.log_dict({"label_shift/max_weight": weights.max(), "label_shift/min_weight": weights.min()})
         self.train_adversary(batch, source, target)
         losses = self.losses(batch, source, target) | self.term_losses(batch, target)
+        if few is not None and batch.target_labelled is not None:
+            losses["target_classification"] = F.cross_entropy(few.logits, batch.target_labelled.labels)
         total = torch.stack(list(losses.values())).sum()
         self.log_dict({f"loss/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(source.logits))
         self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(source.logits))
@@ -232,6 +287,8 @@ class Method(pl.LightningModule, ABC):
         if math.isinf(min(by_epochs, by_steps)):
             raise ConfigError("The training has no end that schedules could run to. Set trainer.max_epochs or trainer.max_steps.")
         self.total_batches = max(int(min(by_epochs, by_steps)), 1)
+        if self.soft_labels.is_balanced:
+            self.soft_labels.balance(trainer.datamodule.domains.source.train.labels.to(self.device))  # type: ignore[attr-defined]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["batches_done"] = self.batches_done
@@ -245,3 +302,7 @@ class Method(pl.LightningModule, ABC):
             for layer in batch_norms(self.classifier):
                 layer.eval()
         return self
+
+
+def _rows(prediction: Prediction, start: int, end: int | None) -> Prediction:
+    return Prediction(prediction.features[start:end], prediction.logits[start:end])

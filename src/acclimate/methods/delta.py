@@ -60,8 +60,8 @@ class Delta(Method):
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
         with recorded_outputs(self.start.network.get_submodule("body")) as start_maps:
             self.start(batch.source.images)
-        # Taken out, so that the graph of the pass does not outlive it.
-        maps, self.maps = self.maps, []
+        # Taken out, so that the graph of the pass does not outlive it; labelled images of the target came behind the source.
+        maps, self.maps = [output[: len(source.logits)] for output in self.maps], []
         new = [*self.classifier.bottleneck.parameters(), *self.classifier.head.parameters()]
         return {
             "classification": F.cross_entropy(source.logits, batch.source.labels),

@@ -40,6 +40,7 @@ class Tent(Method):
 
     needs_source: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
+    takes_target_labels: ClassVar[bool] = False
 
     def __init__(self, classifier: Classifier, *, collapse_share: float = 0.5, **common: Any) -> None:
         super().__init__(classifier, **common)

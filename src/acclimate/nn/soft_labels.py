@@ -1,0 +1,97 @@
+"""Labelled batches whose labels are more than class numbers: Mixup, CutMix, label smoothing and class weights."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from acclimate.errors import ConfigError
+from acclimate.types import Labelled
+
+
+class SoftLabels(nn.Module):
+    """Turns class numbers into rows of K shares, to which `F.cross_entropy` compares predictions just the same.
+
+    Mixup, Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, and CutMix, Yun et al., "CutMix:
+    Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019, put each image together with
+    the one before it in the batch; with both, each batch gets one of them, at equal odds. Label smoothing is that of Szegedy
+    et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016. A class weight multiplies the row of an
+    image, so that its loss counts so many times.
+
+    Args:
+        num_classes: K.
+        mixup: α of the Beta distribution that images are mixed by, at least 0; 0 is no Mixup.
+        cutmix: The same for CutMix.
+        smoothing: ε, the share of a label that is spread over all classes, in [0, 1).
+        class_weights: One for each class, at least 0; `balanced` makes all classes count alike, see `balance`.
+
+    Raises:
+        ConfigError: If a value is out of its range, or there are not as many weights as classes.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        smoothing: float = 0.0,
+        class_weights: Literal["none", "balanced"] | Sequence[float] = "none",
+    ) -> None:
+        super().__init__()
+        for name, alpha in (("mixup", mixup), ("cutmix", cutmix)):
+            if alpha < 0:
+                raise ConfigError(f"method.{name} must be at least 0, but is {alpha}.")
+        if not 0 <= smoothing < 1:
+            raise ConfigError(f"method.label_smoothing must be at least 0 and below 1, but is {smoothing}.")
+        given = [1.0] * num_classes if isinstance(class_weights, str) else [float(weight) for weight in class_weights]
+        if len(given) != num_classes or min(given) < 0 or max(given) == 0:
+            raise ConfigError(
+                f"method.class_weights={given} must be {num_classes} numbers, one for each class in their order, at least 0 and not all 0; "
+                "or balanced, or none."
+            )
+        mixes: list[Any] = [
+            mix(alpha=float(alpha), num_classes=num_classes) for mix, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix)) if alpha
+        ]
+        self.mix = v2.RandomChoice(mixes) if mixes else None
+        self.num_classes = num_classes
+        self.smoothing = smoothing
+        self.has_weights = class_weights != "none"
+        self.is_balanced = class_weights == "balanced"
+        # Made anew from the configuration and the data.
+        self.register_buffer("weights", torch.tensor(given), persistent=False)
+
+    @property
+    def changes_labels(self) -> bool:
+        return self.mix is not None or self.smoothing > 0 or self.has_weights
+
+    def balance(self, labels: Tensor) -> None:
+        """Sets weights under which all classes count alike and the mean over the images is 1.
+
+        Args:
+            labels: Of all images, int64, shape (N,).
+        """
+        counts = labels.bincount(minlength=self.num_classes)
+        self.weights.copy_(len(labels) / (counts.count_nonzero() * counts.clamp_min(1)))
+
+    def forward(self, batch: Labelled) -> Labelled:
+        """The batch, mixed, with labels of shape (N, K), whose rows sum to the weights; or as it is, if nothing is to change.
+
+        Args:
+            batch: With class numbers.
+        """
+        if not self.changes_labels:
+            return batch
+        images, rows = batch.images, F.one_hot(batch.labels, self.num_classes).float()
+        if self.mix is not None:
+            mixed, rows = self.mix(images if images.is_floating_point() else images.float(), batch.labels)
+            # They stay of one kind with those of the target, which they may be put together with.
+            images = mixed if images.is_floating_point() else mixed.round().to(images.dtype)
+        rows = rows * self.weights
+        rows = (1 - self.smoothing) * rows + self.smoothing / self.num_classes * rows.sum(dim=1, keepdim=True)
+        return Labelled(images, rows)

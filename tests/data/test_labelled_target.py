@@ -1,0 +1,37 @@
+"""Which target images lend their labels."""
+
+import pytest
+import torch
+
+from acclimate.data.labelled_target import labelled_samples
+from acclimate.errors import ConfigError
+
+LABELS = torch.tensor([0, 1, 0, 1, 1, 0, 2, 2, 2, 0])
+CLASSES = ["ants", "bees", "moths"]
+
+
+@pytest.mark.parametrize("per_class", [1, 2, 3])
+def test_each_class_lends_as_many(per_class):
+    chosen = labelled_samples(LABELS, CLASSES, per_class=per_class, seed=0)
+    assert chosen == sorted(set(chosen))
+    assert LABELS[chosen].bincount().tolist() == [per_class] * 3
+
+
+def test_more_labels_contain_the_fewer():
+    one, two = (set(labelled_samples(LABELS, CLASSES, per_class=number, seed=0)) for number in (1, 2))
+    assert one < two
+
+
+def test_the_seed_decides_which():
+    found = [labelled_samples(LABELS, CLASSES, per_class=1, seed=seed) for seed in (0, 0, 1, 2, 3)]
+    assert found[0] == found[1]
+    assert len({tuple(chosen) for chosen in found}) > 1
+
+
+def test_a_label_that_is_no_class_is_not_lent():
+    assert 1 not in labelled_samples(torch.tensor([0, 10**9, 1, 2]), CLASSES, per_class=1, seed=0)
+
+
+def test_too_few_images_are_named():
+    with pytest.raises(ConfigError, match=r"per_class=4, but .* the target has only 3 of bees, 3 of moths\. Take fewer"):
+        labelled_samples(LABELS, CLASSES, per_class=4, seed=0)
