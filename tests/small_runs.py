@@ -278,8 +278,7 @@ class TamperedBesideLabelled(Tampered):
         return tampered
 
 
-def methods_that_see(domain: Domain) -> list[str]:
-    """Their names."""
+def _classes_of_methods() -> dict[str, Any]:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return {method: locate(hydra.compose("train", [f"method={method}"]).method._target_) for method in METHODS}
 

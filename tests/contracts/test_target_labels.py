@@ -46,7 +46,7 @@ def test_labels_that_are_lent_change_the_weights_and_all_others_change_nothing(a
 
 @pytest.mark.parametrize("method", WITHOUT_TARGET_LABELS)
 def test_methods_that_learn_from_no_label_refuse_them(archives, tmp_path, method):
-    with pytest.raises(ConfigError, match=r"target_labels_per_class=2, but this method adapts without any labels"):
+    with pytest.raises(ConfigError, match=r"target_labels_per_class=2, but this method trains without any labels"):
         run.build(compose(tmp_path, *archives, f"method={method}", LENT))
 
 

@@ -101,34 +101,14 @@ class Method(pl.LightningModule, ABC):
                 "This method aligns features, but the backbone is frozen and there is no bottleneck that could move them. "
                 "Set model.bottleneck=256, or choose a method that trains the head alone, such as method=mcc."
             )
-        if terms and not self.needs_target:
-            raise ConfigError(f"method.terms ({', '.join(terms)}) need the target, which this method does not look at. Use method=dann.")
-        if target_class_weights == "estimated" and not self.needs_target:
-            raise ConfigError(
-                "method.target_class_weights=estimated needs the target, which this method does not look at. Use method=dann."
-            )
-        if target_class_weights == "estimated" and not self.needs_source:
-            raise ConfigError("method.target_class_weights=estimated weights the source, which this method does not have. Use method=dann.")
         if not 0 <= target_class_weights_from <= 1:
             raise ConfigError(f"method.target_class_weights_from must be at least 0 and at most 1, but is {target_class_weights_from}.")
-        if self.self_supervised and (terms or target_class_weights == "estimated"):
-            key = "terms" if terms else "target_class_weights=estimated"
-            raise ConfigError(f"method.{key} looks at predictions, and this method trains no head that makes them. Use method=dann.")
         if self.self_supervised:
             classifier.head.requires_grad_(False)
         self.soft_labels = SoftLabels(
             classifier.head.out_features, mixup=mixup, cutmix=cutmix, smoothing=label_smoothing, class_weights=class_weights
         )
-        if self.soft_labels.changes_labels and (self.self_supervised or not self.needs_source):
-            raise ConfigError(
-                "method.mixup, cutmix, label_smoothing and class_weights are for labelled source images, of which this method sees none. "
-                "Set them for the run that trains what it starts from."
-            )
-        if target_class_weights == "estimated" and (self.soft_labels.mix is not None or self.soft_labels.has_weights):
-            raise ConfigError(
-                "method.target_class_weights=estimated learns from images of one class how much each class should count. "
-                "Leave it out, or method.mixup, cutmix and class_weights."
-            )
+        self._check_options(terms, estimates_weights=target_class_weights == "estimated")
         self.classifier = classifier
         self.make_optimizer = optimizer
         self.schedule = schedule
@@ -144,6 +124,30 @@ class Method(pl.LightningModule, ABC):
         self.total_batches = 1
         # Lightning leaves layers in the mode that they are in, and frozen batch norm has one of its own.
         self.train()
+
+    def _check_options(self, terms: Mapping[str, TargetTerm] | None, *, estimates_weights: bool) -> None:
+        """Refuses what asks for a domain, or for predictions, that the method does not have, and what works against each other."""
+        if terms and not self.needs_target:
+            raise ConfigError(f"method.terms ({', '.join(terms)}) need the target, which this method does not look at. Use method=dann.")
+        if estimates_weights and not self.needs_target:
+            raise ConfigError(
+                "method.target_class_weights=estimated needs the target, which this method does not look at. Use method=dann."
+            )
+        if estimates_weights and not self.needs_source:
+            raise ConfigError("method.target_class_weights=estimated weights the source, which this method does not have. Use method=dann.")
+        if self.self_supervised and (terms or estimates_weights):
+            key = "terms" if terms else "target_class_weights=estimated"
+            raise ConfigError(f"method.{key} looks at predictions, and this method trains no head that makes them. Use method=dann.")
+        if self.soft_labels.changes_labels and (self.self_supervised or not self.needs_source):
+            raise ConfigError(
+                "method.mixup, cutmix, label_smoothing and class_weights are for labelled source images, of which this method sees none. "
+                "Set them for the run that trains what it starts from."
+            )
+        if estimates_weights and (self.soft_labels.mix is not None or self.soft_labels.has_weights):
+            raise ConfigError(
+                "method.target_class_weights=estimated learns from images of one class how much each class should count. "
+                "Leave it out, or method.mixup, cutmix and class_weights."
+            )
 
     @abstractmethod
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
