@@ -92,7 +92,8 @@ def shrink(arguments: list[str], folder: Path) -> list[str]:
     kept = [text for text in arguments if not text.startswith(("trainer=", "trainer.max_epochs="))]
     chosen = [*kept] if any(text.startswith(("data=", "experiment=")) for text in kept) else [*kept, "data=fonts_to_handwriting"]
     small = [override for name, overrides in SMALL.items() if name in chosen for override in overrides]
-    return [*kept, "trainer=smoke", *small, *([] if "-m" in kept else [f"hydra.run.dir={folder}"])]
+    has_folder = "-m" in kept or any(text.startswith("hydra.run.dir=") for text in kept)
+    return [*kept, "trainer=smoke", *small, *([] if has_folder else [f"hydra.run.dir={folder}"])]
 
 
 def fill(value: str, run: Path) -> str:
@@ -131,9 +132,10 @@ def test_acclimate_commands_run_in_order(
         if words[0] != "acclimate":
             continue
         arguments = ["=".join(fill(part, run) for part in word.split("=")) for word in words[1:]]
-        resumes = any(text.startswith("resume=") for text in arguments)
-        trains = arguments[0] == "train" and not resumes and not any(flag in arguments for flag in NOT_TRAINED)
-        if trains:
+        continues = any(text.startswith("resume=") for text in arguments)
+        resumes = arguments[0] == "train" and continues
+        trains = arguments[0] == "train" and not continues and not any(flag in arguments for flag in NOT_TRAINED)
+        if trains or (arguments[0] == "chain" and not continues):
             arguments = shrink(arguments, workplace / "outputs" / str(number))
         if resumes:
             # As if it had been stopped before it could report.
