@@ -26,9 +26,9 @@ def test_logistic_regression_is_that_of_scikit_learn(num_classes, strength):
     if num_classes == 3:
         np.testing.assert_allclose(found.numpy(), expected.coef_, rtol=1e-3, atol=1e-4)
     else:
-        # Of two classes it penalises the difference alone, which is twice as long as each of ours.
-        halved = LogisticRegression(C=strength / 2, fit_intercept=False, tol=1e-10, max_iter=10_000)
-        difference = halved.fit(probabilities.numpy(), labels.numpy()).coef_[0]
+        # Of two classes it has one vector, the difference of ours, whose square is twice the sum of theirs.
+        single = LogisticRegression(C=2 * strength, fit_intercept=False, tol=1e-10, max_iter=10_000)
+        difference = single.fit(probabilities.numpy(), labels.numpy()).coef_[0]
         np.testing.assert_allclose((found[1] - found[0]).numpy(), difference, rtol=1e-3, atol=1e-4)
 
 
