@@ -22,6 +22,7 @@ from acclimate.data.arrays import Arrays
 from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
+from acclimate.nn.backbones import Backbone, small_cnn
 from acclimate.types import Domain, DomainBatch
 
 METHODS = group_options("method")
@@ -90,12 +91,28 @@ SMALL = (
 def compose(folder: Path, *overrides: str) -> dict[str, Any]:
     """A plain configuration of a small run that writes to a folder; later overrides win.
 
-    A method without source starts from the same run with `source_only`, unless it is told to start elsewhere.
+    A method without source starts from the same run with `source_only`, unless it is told to start elsewhere; one that needs
+    the head of a pretrained model gets a model that claims to be one.
     """
     config = copy.deepcopy(_composed(overrides, str(folder)))
+    if locate(config["method"]["_target_"]).needs_source_head and config["model"]["weights"] is None:  # type: ignore[attr-defined]
+        config["model"]["weights"] = True
+        config["model"]["backbone"]["_target_"] = "small_runs.pretrained_cnn"
     if config["init_from"] is None and not is_given("source", config["method"]["_target_"]):
         config["init_from"] = _trained_on_the_source(*(text for text in overrides if not text.lstrip("+").startswith("method")))
     return config
+
+
+def headless_cnn(weights: bool | None, **size: int) -> Backbone:
+    """A small CNN that claims to have weights, but knows no head."""
+    return small_cnn(**size)
+
+
+def pretrained_cnn(weights: bool | None, **size: int) -> Backbone:
+    """A small CNN with a head of 7 classes that are told to be those that it was trained on."""
+    backbone = headless_cnn(weights, **size)
+    backbone.make_source_head = lambda: torch.nn.Linear(backbone.num_features, 7)
+    return backbone
 
 
 @functools.cache

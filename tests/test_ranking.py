@@ -14,6 +14,7 @@ from acclimate.data.arrays import Arrays
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
 from acclimate.metrics.h_score import h_score
+from acclimate.metrics.leep import log_expected_empirical_prediction
 from acclimate.metrics.logme import log_maximum_evidence
 from acclimate.ranking import score_backbone
 
@@ -72,6 +73,23 @@ def test_h_score_is_left_out_where_it_says_nothing(archives):
     found = score_backbone("all", lambda_module(lambda inputs: backbone(inputs.float())), images, device=torch.device("cpu"))
     assert found.h_score is None
     assert found.num_features == 3 * IMAGE_SIZE**2
+
+
+def test_leep_is_of_the_pretrained_head_and_left_out_without_one(archives):
+    images, head = training_images(archives), nn.Linear(10, 4)
+    found = score_backbone("pixels", FirstPixels(), images, device=torch.device("cpu"), source_head=head)
+    pixels = torch.as_tensor(images.images.load(range(20)))[:, 0, 5, 2:12].float()
+    expected = log_expected_empirical_prediction(head(pixels).softmax(dim=1), images.images.labels)
+    assert found.leep == pytest.approx(expected.item())
+    assert score_backbone("pixels", FirstPixels(), images, device=torch.device("cpu")).leep is None
+
+
+def test_only_weights_that_come_with_a_head_are_ranked_by_it(archives):
+    scores = []
+    for backbone, weights in (("pretrained_cnn", "true"), ("pretrained_cnn", "null"), ("headless_cnn", "true")):
+        target = f"model.backbone._target_=small_runs.{backbone}"
+        scores += run.rank(compose_sweep([*archives, *SMALL, "model=small_cnn", target, f"model.weights={weights}"]))
+    assert [score.leep is None for score in scores] == [False, True, True]
 
 
 def lambda_module(function):

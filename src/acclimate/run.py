@@ -98,6 +98,11 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
             raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
         _refuse_untrained_head(checkpoint)
         data.leave_out_source(checkpoint["classes"])
+    if config["init_from"] is not None and getattr(locate(config["method"]["_target_"]), "needs_source_head", False):
+        raise ConfigError(
+            "This method starts from the head that a pretrained model came with, which a run does not keep. "
+            "Leave out init_from, or use method=fine_tune."
+        )
     classes = data.domains.classes
     classifier = (
         _instantiate(config["model"], num_classes=len(classes)) if checkpoint is None else _restart(checkpoint, config["model"], classes)
@@ -322,12 +327,15 @@ def rank(configs: Mapping[str, Config]) -> list[RankedBackbone]:
         check_config(config)
         pl.seed_everything(config["seed"], verbose=False)
         data: AdaptationData = _instantiate(config["data"])
-        backbone: Backbone = _instantiate(config["model"], num_classes=len(data.domains.classes)).backbone
+        classifier: Classifier = _instantiate(config["model"], num_classes=len(data.domains.classes))
+        backbone: Backbone = classifier.backbone
+        make_head = backbone.make_source_head if classifier.pretrained else None
         data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
         view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
         assert data.domains.source is not None
         images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
-        ranked.append(score_backbone(name, backbone.to(device), images, device=device))
+        source_head = make_head().to(device) if make_head is not None else None
+        ranked.append(score_backbone(name, backbone.to(device), images, device=device, source_head=source_head))
     return sorted(ranked, key=lambda backbone: backbone.logme, reverse=True)
 
 

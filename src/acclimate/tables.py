@@ -101,10 +101,10 @@ def print_ranking(backbones: Sequence[RankedBackbone]) -> None:
     """One row for each backbone, best first."""
     table = Table()
     table.add_column("model", overflow="fold")
-    for name in ("LogME", "H-score", "features"):
+    for name in ("LogME", "H-score", "LEEP", "features"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, logme, h_score, num_features in backbones:
-        table.add_row(name, f"{logme:.4f}", "-" if h_score is None else f"{h_score:.4f}", str(num_features))
+    for name, *scores, num_features in backbones:
+        table.add_row(name, *("-" if score is None else f"{score:.4f}" for score in scores), str(num_features))
     _console().print(table)
 
 

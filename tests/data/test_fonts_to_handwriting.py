@@ -100,3 +100,12 @@ def test_target_classes_that_are_not_different_digits_are_refused(classes):
 def test_numbers_out_of_range_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         FontsToHandwriting(**settings)
+
+
+def test_labels_of_a_few_handwritten_digits_may_train():
+    data = FontsToHandwriting(num_source=40, num_source_eval=20, target_labels_per_class=3, batch_size=8)
+    data.prepare_for(image_size=32, needs_target=False, reveal_target_labels=False)
+    assert data.domains.target.train.labels[data.labelled_target].bincount().tolist() == [3] * 10
+    batch = next(iter(data.train_dataloader()))
+    assert batch.target is None
+    assert len(batch.target_labelled.labels) == 8

@@ -264,3 +264,35 @@ def test_fractions_that_leave_a_part_empty_are_refused(source, fractions):
 def test_numbers_out_of_range_are_named(source, setting, value):
     with pytest.raises(ConfigError, match=rf"data\.{setting} must be at least .*is {value}|data\.{setting} must be above 0.*is {value}"):
         read(source=source, **{setting: value})
+
+
+def labelled_target(tmp_path, target, **settings):
+    data = folders(source=write_class_folders(tmp_path / "source"), target=target, batch_size=4, **settings)
+    data.prepare_for(image_size=8, needs_target=True, reveal_target_labels=False)
+    return data
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_labels_of_a_few_target_images_may_train(tmp_path, cache):
+    data = labelled_target(tmp_path, write_class_folders(tmp_path / "target"), target_labels_per_class=2, cache=cache)
+    few = next(iter(data.train_dataloader())).target_labelled
+    assert few.labels.bincount().tolist() == [2, 2]
+    # The first of the colours is red and the second blue.
+    reddest = (few.images.float().mean(dim=(2, 3)).argmax(dim=1) == 0).tolist()
+    assert reddest == (few.labels == 0).tolist()
+
+
+def test_labels_of_a_target_without_class_folders_cannot_train(tmp_path):
+    with pytest.raises(ConfigError, match=r"target_labels_per_class=2 needs labelled images .* training part has no labels"):
+        labelled_target(tmp_path, write_flat_folder(tmp_path / "target"), target_labels_per_class=2)
+
+
+def test_labels_of_no_target_cannot_train(tmp_path):
+    data = folders(source=write_class_folders(tmp_path / "source"), target_labels_per_class=1)
+    with pytest.raises(ConfigError, match=r"target_labels_per_class=1 needs labelled images .* data\.target is null"):
+        data.prepare_for(image_size=8, needs_target=False, reveal_target_labels=False)
+
+
+def test_more_labels_than_the_target_has_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"has only 6 of cat, 6 of dog"):
+        labelled_target(tmp_path, write_class_folders(tmp_path / "target"), target_labels_per_class=7)

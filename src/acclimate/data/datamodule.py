@@ -268,6 +268,12 @@ class AdaptationData(pl.LightningDataModule, ABC):
         batches = EvaluationBatches(self.domains.target.train, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
         return batch_loader(batches, num_workers=0)
 
+    def labelled_source(self) -> DataLoader[Labelled]:
+        """All training images of the source, as evaluation sees them."""
+        assert self.domains.source is not None
+        batches = EvaluationBatches(self.domains.source.train, self._view("plain"), batch_size=self.eval_batch_size, labelled=True)
+        return batch_loader(batches, num_workers=0)
+
     def val_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
         return self._evaluation_loaders("val")
 

@@ -58,6 +58,8 @@ class Method(pl.LightningModule, ABC):
     needs_source: ClassVar[bool] = True
     needs_target: ClassVar[bool] = True
     aligns_features: ClassVar[bool] = True
+    # Whether it needs the head that the backbone's weights came with.
+    needs_source_head: ClassVar[bool] = False
     # Whether a loss on a few labelled images of the target may be added to its own.
     takes_target_labels: ClassVar[bool] = True
     # Whether it needs what is inside the backbone, so that features in place of images do not do.

@@ -1,6 +1,7 @@
 """Feature extractors, each with what its images must look like."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from itertools import pairwise
 from typing import Any
@@ -24,6 +25,8 @@ class Backbone(nn.Module):
         image_size: The height and width in pixels that it was made for.
         mean: Per channel, subtracted from images in [0, 1].
         std: Per channel, what they are then divided by.
+        make_source_head: Makes the layer from its features to the classes that its weights were trained on, or one of the
+            same size if they are random; None if there is none. The layer belongs to no checkpoint unless a method takes it.
     """
 
     mean: Tensor
@@ -37,11 +40,13 @@ class Backbone(nn.Module):
         image_size: int,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        make_source_head: Callable[[], nn.Linear] | None = None,
     ) -> None:
         super().__init__()
         self.body = body
         self.num_features = num_features
         self.image_size = image_size
+        self.make_source_head = make_source_head
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
@@ -118,8 +123,11 @@ def torchvision_backbone(weights: str | None, *, name: str) -> Backbone:
     if not isinstance(getattr(body, "fc", None), nn.Linear):
         raise ConfigError(f"{name} does not end in a layer called fc. Use model=timm model.backbone.name={name}.")
     num_features = int(body.fc.in_features)
+    head = {name: value.clone() for name, value in body.fc.state_dict().items()}
     body.fc = nn.Identity()
-    return Backbone(body, num_features=num_features, image_size=image_size, mean=mean, std=std)
+    return Backbone(
+        body, num_features=num_features, image_size=image_size, mean=mean, std=std, make_source_head=partial(_linear_layer, head)
+    )
 
 
 def timm_backbone(weights: bool | None, *, name: str) -> Backbone:
@@ -147,7 +155,37 @@ def timm_backbone(weights: bool | None, *, name: str) -> Backbone:
     preset: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
     # Some, such as MobileNetV3, have a hidden layer in front of their classifier, which is wider than what they pool.
     num_features = getattr(body, "head_hidden_size", body.num_features)
-    return Backbone(body, num_features=num_features, image_size=preset["input_size"][1], mean=preset["mean"], std=preset["std"])
+    return Backbone(
+        body,
+        num_features=num_features,
+        image_size=preset["input_size"][1],
+        mean=preset["mean"],
+        std=preset["std"],
+        make_source_head=partial(_timm_head, name, pretrained=bool(weights), num_features=num_features),
+    )
+
+
+def _timm_head(name: str, *, pretrained: bool, num_features: int) -> nn.Linear:
+    """The classifier of a model of timm.
+
+    Raises:
+        ConfigError: If it is anything but a linear layer on the features.
+    """
+    import timm
+
+    with explain_missing_download(f"the weights of {name}"):
+        model: Any = timm.create_model(name, pretrained=pretrained)
+    head = model.get_classifier()
+    if not isinstance(head, nn.Linear) or head.in_features != num_features:
+        raise ConfigError(f"{name} does not end in a linear layer on its features. Use another model, or another method than co_tuning.")
+    return head
+
+
+def _linear_layer(weights: Mapping[str, Tensor]) -> nn.Linear:
+    """A layer with this `weight` and `bias`."""
+    layer = nn.Linear(weights["weight"].shape[1], weights["weight"].shape[0])
+    layer.load_state_dict(weights)
+    return layer
 
 
 def efficientnet_lite0(weights: bool | None) -> Backbone:
@@ -177,4 +215,6 @@ def efficientnet_lite0(weights: bool | None) -> Backbone:
         # The package uses other names for the same tensors in the same order; its last two belong to the classifier.
         own = backbone.body.state_dict()
         backbone.body.load_state_dict(dict(zip(own, published.values(), strict=False)))
+        weight, bias = list(published.values())[len(own) :]
+        backbone.make_source_head = partial(_linear_layer, {"weight": weight, "bias": bias})
     return backbone

@@ -47,6 +47,8 @@ class Classifier(nn.Module):
         self.backbone = backbone(weights=None if from_file else weights)
         if from_file:
             load_weights(self.backbone.body, Path(str(weights)))
+            # The backbone knows only its own.
+            self.backbone.make_source_head = None
         self.num_features = bottleneck or self.backbone.num_features
         # Batch norm keeps features of all methods on one scale, as in the bottlenecks of DANN's and CDAN's published code.
         self.bottleneck = (

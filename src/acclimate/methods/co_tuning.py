@@ -1,0 +1,96 @@
+"""Co-tuning (You et al., NeurIPS 2020)."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from acclimate.errors import ConfigError
+from acclimate.methods.base import Method
+from acclimate.nn.category_relationship import calibrated_relationship, direct_relationship
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.modes import evaluation
+from acclimate.types import DomainBatch, Labelled, Prediction
+
+
+class CoTuning(Method):
+    """The head of the pretrained model stays and learns on, from labels that the classes are translated into.
+
+    You et al., "Co-Tuning for Transfer Learning", NeurIPS 2020. What each class is in terms of the pretrained classes is
+    found out before training, from the pretrained model's predictions for all labelled training images, see
+    `calibrated_relationship` and `direct_relationship`. In the paper's words our source is the target, and what we call
+    pretrained is its source. The old head sees the features of the backbone; it moves at the backbone's rate, as in the
+    published code.
+
+    Args:
+        classifier: A pretrained one whose backbone knows its head.
+        pretrained_weight: λ, of the cross-entropy on the pretrained classes, at least 0.
+        relationship: How the translation is found.
+        **common: What `Method` takes.
+
+    Raises:
+        ConfigError: If the weight is out of its range, or there is no head that belongs to the backbone's weights.
+    """
+
+    needs_target: ClassVar[bool] = False
+    aligns_features: ClassVar[bool] = False
+    needs_source_head: ClassVar[bool] = True
+    relationship: Tensor
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        pretrained_weight: float = 2.3,
+        relationship: Literal["calibrated", "direct"] = "calibrated",
+        **common: Any,
+    ) -> None:
+        super().__init__(classifier, **common)
+        if pretrained_weight < 0:
+            raise ConfigError(f"method.pretrained_weight must be at least 0, but is {pretrained_weight}.")
+        make_head = classifier.backbone.make_source_head
+        if make_head is None or not classifier.pretrained:
+            raise ConfigError(
+                "This method trains the head that a pretrained model came with, but this model has none: its weights are random or from "
+                "a file. Use model=efficientnet_lite0, or another with named weights, or method=fine_tune."
+            )
+        self.pretrained_weight = pretrained_weight
+        self.relate = {"calibrated": calibrated_relationship, "direct": direct_relationship}[relationship]
+        self.source_head = make_head()
+        num_classes, num_pretrained = classifier.head.out_features, self.source_head.out_features
+        # Known from the first step on, and then kept: training changes the predictions.
+        self.register_buffer("relationship", torch.full((num_classes, num_pretrained), 1 / num_pretrained))
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.batches_done == 0:
+            self.translate(self.trainer.datamodule.labelled_source())  # type: ignore[attr-defined]
+
+    def translate(self, batches: Iterable[Labelled]) -> None:
+        """Finds out what each class is in terms of the pretrained ones, from all labelled images."""
+        with evaluation(self):
+            found = [
+                (self.source_head(self.classifier.backbone(images.to(self.device))).softmax(dim=1), labels) for images, labels in batches
+            ]
+        probabilities, labels = (torch.cat(part) for part in zip(*found, strict=True))
+        self.relationship.copy_(self.relate(probabilities, labels.to(self.device), num_classes=len(self.relationship)))
+
+    def predict_domains(self, batch: DomainBatch) -> tuple[Prediction, None]:
+        self.backbone_features = self.classifier.backbone(batch.source.images)
+        # They pass the backbone as they are.
+        return self.classifier(self.backbone_features), None
+
+    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+        labels = batch.source.labels
+        translated = labels @ self.relationship if labels.is_floating_point() else self.relationship[labels]
+        logits = self.source_head(self.backbone_features[: len(source.logits)])
+        return {
+            "classification": F.cross_entropy(source.logits, labels),
+            "pretrained_classification": self.pretrained_weight * F.cross_entropy(logits, translated),
+        }
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        groups = super().parameter_groups()
+        return [group | {"rate": self.backbone_rate} if group["name"] == "method" else group for group in groups]
