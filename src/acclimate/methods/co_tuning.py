@@ -72,7 +72,7 @@ class CoTuning(Method):
         """Finds out what each class is in terms of the pretrained ones, from all labelled images."""
         with evaluation(self):
             found = [
-                (self.source_head(self.classifier.backbone(images.to(self.device))).softmax(dim=1), labels) for images, labels in batches
+                (self.source_head(self.classifier.backbone(batch.images.to(self.device))).softmax(dim=1), batch.labels) for batch in batches
             ]
         probabilities, labels = (torch.cat(part) for part in zip(*found, strict=True))
         self.relationship.copy_(self.relate(probabilities, labels.to(self.device), num_classes=len(self.relationship)))
