@@ -147,6 +147,15 @@ def keep_checkpoints(folder: Path) -> dict[str, Any]:
     }
 
 
+def train_once(config: dict[str, Any]) -> dict[str, Any]:
+    """The metrics of a run that stands alone: trained now, continued, or read if it is finished and its configuration is the same."""
+    task = Task("", "", config["seed"], config)
+    if task.is_outdated:
+        shutil.rmtree(task.folder)
+    write_json(task.folder / "config.json", task.stored_config)
+    return train(config)
+
+
 def attempt(task: Task) -> str | None:
     """Trains and judges a run, or goes on with it; returns what went wrong."""
     try:
@@ -275,13 +284,13 @@ def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, s
     for number, (task, error) in enumerate(work_through(unfinished, min(jobs, max(len(unfinished), 1))), start=1):
         if error is not None:
             errors[task.name] = error
-        reached = math.nan if error else test_accuracy(read_metrics(task.folder))
+        metrics = {} if error else read_metrics(task.folder)
+        reached = metrics.get("target/test_accuracy", source_accuracy(metrics))
         outcome = error or ("trained" if math.isnan(reached) else f"{reached:.4f}")
         console.print(f"{number}/{len(unfinished)} {task.name}: {outcome}", markup=False, soft_wrap=True)
     return errors
 
 
-def test_accuracy(metrics: dict[str, Any]) -> float:
-    """The accuracy that a run is for: on the target, or else on source images that did not train; nan for one without labels."""
-    names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
-    return float(next((metrics[name] for name in names if name in metrics), math.nan))
+def source_accuracy(metrics: dict[str, Any]) -> float:
+    """On source images that did not train: of the test part, or of validation where there is none; nan where nothing was labelled."""
+    return float(metrics.get("source/test_accuracy", metrics.get("source/val_accuracy", math.nan)))

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from grid import QUIET, compose, test_accuracy
+from grid import QUIET, compose, source_accuracy, train_once
 from hydra.errors import HydraException
 from program import Results, options, start
 from rich.console import Console
 from selection import rank_correlation
 
 from acclimate.errors import UserError
-from acclimate.run import best_checkpoint, rank, train, write_json
+from acclimate.run import best_checkpoint, rank, write_json
 
 COMMON = (*QUIET, "trainer=cpu")
 # What the last one is trained on has other fonts and places of the same digits.
@@ -78,7 +78,7 @@ def measure(setting: Setting, folder: Path, digits: Path, overrides: Sequence[st
         filled = [word.format(size=setting.image_size, digits=digits) for word in words]
         place = folder / name.replace(", ", "_")
         configs[name] = compose([*COMMON, *setting.overrides, *filled, *PROBE, *overrides], place)
-    accuracies = {name: test_accuracy(train(config)) for name, config in configs.items()}
+    accuracies = {name: source_accuracy(train_once(config)) for name, config in configs.items()}
     return [Row(one.name, one.logme, one.h_score, accuracies[one.name]) for one in rank(configs)]
 
 
@@ -92,8 +92,8 @@ def correlations(rows: Sequence[Row]) -> tuple[float, float | None]:
 
 HEADINGS = ("backbone", "LogME", "H-score", "linear probe")
 CAPTION = (
-    "Scores of the untrained order and the accuracy of a linear probe on test images; in the last row Spearman's ρ of each score "
-    "with that accuracy. There is no H-score with more features than images."
+    "Scores without training, which give the order, and the accuracy of a linear probe on test images; in the last row Spearman's "
+    "ρ of each score with that accuracy. There is no H-score with more features than images."
 )
 
 
@@ -117,7 +117,7 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
         return 2
     markdown, contents = [], {}
     try:
-        train(compose([*COMMON, *PRETRAINING, *arguments.overrides], folder / "pretraining"))
+        train_once(compose([*COMMON, *PRETRAINING, *arguments.overrides], folder / "pretraining"))
         digits = best_checkpoint(folder / "pretraining")
         for name in arguments.settings:
             rows = measure(SETTINGS[name], folder / name, digits, arguments.overrides)

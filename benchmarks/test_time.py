@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from grid import QUIET, compose
+from grid import QUIET, compose, train_once
 from hydra.errors import HydraException
 from numpy.typing import NDArray
 from program import Results, options, start
@@ -25,7 +25,7 @@ from rich.console import Console
 
 from acclimate.composition import override
 from acclimate.errors import UserError
-from acclimate.run import best_checkpoint, evaluate, read_checkpoint, train, write_json
+from acclimate.run import best_checkpoint, evaluate, read_checkpoint, write_json
 from acclimate.seeds import seed_for
 
 Images = NDArray[np.uint8]
@@ -105,7 +105,7 @@ def accuracies(source_run: Path, target: Path, folder: Path, overrides: list[str
     found = {UNADAPTED: evaluate(override(checkpoint["config"], [f"data.target={target}", "trainer.enable_progress_bar=true"]), checkpoint)}
     for way, settings in WAYS.items():
         words = [*COMMON, *ADAPTATION, *settings, f"data.target={target}", f"init_from={source_run}", *overrides]
-        found[way] = train(compose(words, folder / way.replace(" ", "_")))
+        found[way] = train_once(compose(words, folder / way.replace(" ", "_")))
     return {way: metrics["target/test_accuracy"] for way, metrics in found.items()}
 
 
@@ -126,7 +126,7 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
     source_run = folder / "source"
     found: dict[str, list[dict[str, float]]] = {}
     try:
-        train(compose([*COMMON, *SOURCE, f"data.source={folder / 'data' / 'source.npz'}"], source_run))
+        train_once(compose([*COMMON, *SOURCE, f"data.source={folder / 'data' / 'source.npz'}"], source_run))
         for shift in SHIFTS:
             for severity in SEVERITIES:
                 name = f"{shift}-{severity}"

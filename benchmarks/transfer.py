@@ -17,7 +17,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from grid import QUIET, Grid, Task, compose_tasks, missing_data, run_tasks, test_accuracy
+from grid import QUIET, Grid, Task, compose_tasks, missing_data, run_tasks, source_accuracy
 from hydra.errors import HydraException
 from program import Results, grid_options, is_below, mean_text, start
 from rich.console import Console
@@ -71,7 +71,7 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
         for task in tasks:
             if task.method == method and task.is_finished and not task.is_outdated:
                 metrics = read_metrics(task.folder)
-                accuracies.setdefault(task.setting, []).append(test_accuracy(metrics))
+                accuracies.setdefault(task.setting, []).append(source_accuracy(metrics))
                 seconds.append(metrics["train/seconds"])
         if seconds:
             rows.append(Row(method, accuracies, statistics.fmean(seconds)))

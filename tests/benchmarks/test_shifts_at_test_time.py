@@ -80,6 +80,14 @@ def test_a_second_call_trains_nothing(program, tmp_path):
     assert times == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("metrics.json")}
 
 
+def test_what_was_adapted_otherwise_is_adapted_anew(program, tmp_path):
+    assert program() == 0
+    times = {file.parent.name: file.stat().st_mtime_ns for file in tmp_path.rglob("metrics.json")}
+    assert program("optimizer.lr=0.1") == 0
+    after = {file.parent.name: file.stat().st_mtime_ns for file in tmp_path.rglob("metrics.json")}
+    assert {name for name in after if after[name] == times[name]} == {"source"}
+
+
 def test_a_missing_archive_is_named(program, tmp_path, capsys):
     (tmp_path / "mnist.npz").unlink()
     assert program() == 2
