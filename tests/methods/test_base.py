@@ -4,13 +4,27 @@ import math
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
-from single_steps import NUM_FEATURES, RATE, attach_optimizer, deep_classifier, tiny_batch, tiny_classifier, tiny_method
+from single_steps import (
+    NUM_FEATURES,
+    RATE,
+    UNEQUAL_SIZES,
+    Objectives,
+    assert_same_step,
+    attach_optimizer,
+    deep_classifier,
+    tiny_batch,
+    tiny_classifier,
+    tiny_method,
+)
 from small_runs import compose
+from torch.nn import functional as F
 
 from acclimate import run
 from acclimate.errors import ConfigError
+from acclimate.methods.base import Method
 from acclimate.methods.dann import Dann
 from acclimate.schedules import constant
+from acclimate.types import Labelled
 
 
 def dann(**options):
@@ -244,3 +258,49 @@ def test_extra_steps_of_a_whole_training_touch_nothing_else(archives, tmp_path, 
     assert parts.method.moved == {name for name, _ in parts.method.named_parameters() if name.startswith("discriminator.")}
     assert (parts.trainer.global_step, parts.method.batches_done) == (7, 7)
     assert parts.method.logged_steps == (6, 6)
+
+
+class Plain(Method):
+    """Cross-entropy on the source and, if there is one, the entropy of the target."""
+
+    aligns_features = False
+
+    def losses(self, batch, source, target):
+        losses = {"classification": F.cross_entropy(source.logits, batch.source.labels)}
+        if target is not None:
+            losses["entropy"] = -(target.logits.softmax(dim=1) * target.logits.log_softmax(dim=1)).sum(dim=1).mean()
+        return losses
+
+
+def with_labelled_target(batch, num=3):
+    generator = torch.Generator().manual_seed(3)
+    few = torch.rand(num, 3, 8, 8, generator=generator, dtype=torch.float64)
+    return batch._replace(target_labelled=Labelled(few, torch.arange(num) % 3))
+
+
+@pytest.mark.parametrize(("num_source", "num_target"), UNEQUAL_SIZES)
+def test_labelled_target_images_are_normalised_with_the_target_and_add_their_cross_entropy(num_source, num_target):
+    def algorithm(method, batch):
+        source = method.classifier(batch.source.images)
+        both = method.classifier(torch.cat([batch.target.views[0], batch.target_labelled.images]))
+        target, few = both.logits[:num_target], both.logits[num_target:]
+        losses = {
+            "classification": F.cross_entropy(source.logits, batch.source.labels),
+            "entropy": torch.distributions.Categorical(logits=target).entropy().mean(),
+            "target_classification": F.cross_entropy(few, batch.target_labelled.labels),
+        }
+        return Objectives(losses, sum(losses.values()))
+
+    assert_same_step(tiny_method(Plain), with_labelled_target(tiny_batch(num_source, num_target)), algorithm)
+
+
+def test_without_a_target_batch_they_are_normalised_with_the_source():
+    def algorithm(method, batch):
+        both = method.classifier(torch.cat([batch.source.images, batch.target_labelled.images]))
+        losses = {
+            "classification": F.cross_entropy(both.logits[:7], batch.source.labels),
+            "target_classification": F.cross_entropy(both.logits[7:], batch.target_labelled.labels),
+        }
+        return Objectives(losses, sum(losses.values()))
+
+    assert_same_step(tiny_method(Plain), with_labelled_target(tiny_batch(7, 4))._replace(target=None), algorithm)
