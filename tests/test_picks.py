@@ -138,8 +138,8 @@ def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():
 
 def test_keys_that_name_no_images_are_those_of_every_data_set():
     # And how files are kept once they are decoded.
-    # Of its keys this one alone says which images there are to train on.
-    assert {*SERVING, "source_labels_per_class"} == {*inspect.signature(AdaptationData).parameters, "cache"}
+    # Of its keys these alone say which images there are to train on, and which have labels.
+    assert {*SERVING, "source_labels_per_class", "target_labels_per_class"} == {*inspect.signature(AdaptationData).parameters, "cache"}
 
 
 def test_the_result_of_an_oracle_says_so(tmp_path, capsys):

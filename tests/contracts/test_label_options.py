@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_runs import METHODS, SOURCE_FREE, build_method, compose
+from small_runs import METHODS, SELF_SUPERVISED, SOURCE_FREE, build_method, compose
 from torch.nn import functional as F
 
 from acclimate import run
@@ -11,7 +11,7 @@ from acclimate.errors import ConfigError
 ALL = ("method.mixup=0.4", "method.cutmix=1", "method.label_smoothing=0.1", "method.class_weights=balanced")
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in SOURCE_FREE])
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in (*SOURCE_FREE, *SELF_SUPERVISED)])
 def test_every_method_trains_with_all_of_them(archives, tmp_path, method):
     parts = run.build(compose(tmp_path, *archives, f"method={method}", *ALL, "trainer.max_steps=2", "callbacks={}"))
     before = {name: value.clone() for name, value in parts.method.classifier.state_dict().items()}
@@ -21,7 +21,7 @@ def test_every_method_trains_with_all_of_them(archives, tmp_path, method):
     assert not torch.equal(before["head.weight"], after["head.weight"])
 
 
-@pytest.mark.parametrize("method", SOURCE_FREE)
+@pytest.mark.parametrize("method", [*SOURCE_FREE, *SELF_SUPERVISED])
 def test_methods_that_see_no_source_refuse_them(archives, tmp_path, method):
     with pytest.raises(ConfigError, match="are for labelled source images, of which this method sees none"):
         run.build(compose(tmp_path, *archives, f"method={method}", "method.label_smoothing=0.1"))

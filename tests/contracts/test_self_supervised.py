@@ -49,7 +49,7 @@ def test_no_loader_gives_out_a_label(archives, tmp_path, method):
 @pytest.mark.parametrize("method", ["simclr", "barlow_twins"])
 def test_images_of_both_domains_come_in_two_different_strong_views(archives, tmp_path, method):
     for name, are_equal in (("strong", False), ("plain", True)):
-        _, (source, target) = build_method(compose(tmp_path, *archives, f"method={method}", f"data.strong_view={name}"))
+        _, (source, target, _) = build_method(compose(tmp_path, *archives, f"method={method}", f"data.strong_view={name}"))
         assert source.images.shape == source.second_view.shape == (4, 3, 16, 16)
         assert [view.shape for view in target.views] == [(3, 3, 16, 16)] * 2
         for first, second in ((source.images, source.second_view), target.views):
@@ -80,7 +80,7 @@ def test_no_symptom_is_seen_in_predictions_of_an_untrained_head(archives, tmp_pa
         parts.method.classifier.head.bias[0] = 100
     with caplog.at_level(logging.WARNING, logger="acclimate"):
         parts.trainer.fit(parts.method, parts.data)
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("method", SELF_SUPERVISED)
@@ -174,10 +174,3 @@ def test_seed_chooses_the_labelled_images(archives, tmp_path):
         chosen.append(parts.data.domains.source.train.images)
     assert torch.equal(chosen[0], chosen[1])
     assert not torch.equal(chosen[0], chosen[2])
-
-
-def test_class_with_fewer_images_keeps_them_all_and_none_is_refused(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=dann", "data.source_labels_per_class=1000"))
-    assert sizes(parts) == sizes(run.build(compose(tmp_path, *archives, "method=dann")))
-    with pytest.raises(ConfigError, match=r"data\.source_labels_per_class must be at least 1, but is 0"):
-        run.build(compose(tmp_path, *archives, "method=dann", "data.source_labels_per_class=0"))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_runs import METHODS, compose, differences, trained_state
+from small_runs import METHODS, SELF_SUPERVISED, compose, differences, trained_state
 
 from acclimate import run
 from acclimate.config import group_options
@@ -28,7 +28,7 @@ def test_target_labels_change_neither_weights_nor_selection(archives, tmp_path, 
 
 
 LENT = "data.target_labels_per_class=2"
-WITHOUT_TARGET_LABELS = [method for method in METHODS if method in ("ada_bn", "tent")]
+WITHOUT_TARGET_LABELS = [method for method in METHODS if method in ("ada_bn", "tent", *SELF_SUPERVISED)]
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method not in WITHOUT_TARGET_LABELS])
@@ -65,7 +65,7 @@ def test_only_images_that_lend_their_labels_come_with_them(archives):
     for batch, _ in zip(data.train_dataloader(), range(4), strict=False):
         assert type(batch.target) is Unlabelled
         assert len(batch.target_labelled.images) == 5
-        seen |= {(image.sum().item(), label.item()) for image, label in zip(*batch.target_labelled, strict=True)}
+        seen |= {(image.sum().item(), label.item()) for image, label in zip(*batch.target_labelled[:2], strict=True)}
     assert len(lent) == 6
     assert seen == lent
 
