@@ -10,11 +10,12 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow train sweep dashboard benchmark benchmark-methods benchmark-mnist-m benchmark-selection lint format types clean
+.PHONY: help install demo test test-slow train sweep dashboard benchmark benchmark-methods benchmark-mnist-m benchmark-selection \
+	benchmark-transfer benchmark-test-time benchmark-ranking benchmark-self-supervised lint format types clean
 
 help: ## Lists the targets
 	@echo "make TARGET, where TARGET is one of"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-21s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-27s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## Creates .venv with the versions of requirements.txt, if it is not up to date
 
@@ -66,6 +67,18 @@ benchmark-mnist-m: $(STAMP) ## Compares methods on MNIST to MNIST-M: make benchm
 
 benchmark-selection: $(STAMP) ## Compares scores that select without target labels; reuses runs of the others
 	@$(BIN)/python benchmarks/methods.py selection --seeds 2 $(ARGS) && $(BIN)/python benchmarks/selection.py
+
+benchmark-transfer: $(STAMP) ## Compares fine-tuning strategies on few photographs; a second call goes on
+	@$(BIN)/python benchmarks/transfer.py $(ARGS)
+
+benchmark-test-time: $(STAMP) ## Compares adaptation at test time on shifted digits of MNIST
+	@$(BIN)/python benchmarks/test_time.py $(ARGS)
+
+benchmark-ranking: $(STAMP) ## Compares what acclimate rank says of backbones with what a head on each reaches
+	@$(BIN)/python benchmarks/ranking.py $(ARGS)
+
+benchmark-self-supervised: $(STAMP) ## Compares dann after self-supervised training with dann alone, with few labels
+	@$(BIN)/python benchmarks/self_supervised.py $(ARGS)
 
 lint: $(STAMP) ## Checks style and format
 	@$(BIN)/ruff check .
