@@ -29,9 +29,14 @@ def test_target_labels_change_neither_weights_nor_selection(archives, tmp_path, 
 
 LENT = "data.target_labels_per_class=2"
 WITHOUT_TARGET_LABELS = [method for method in METHODS if method in ("ada_bn", "tent", *SELF_SUPERVISED)]
+# One of each kind: aligned, taking turns, with terms, without a target, without a source, with a network of its own.
+KINDS = ("dann", "mcd", "dann_mcc_fixmatch", "fine_tune", "shot", "co_tuning")
+LENDING = [
+    pytest.param(method, marks=() if method in KINDS else pytest.mark.slow) for method in METHODS if method not in WITHOUT_TARGET_LABELS
+]
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in WITHOUT_TARGET_LABELS])
+@pytest.mark.parametrize("method", LENDING)
 def test_labels_that_are_lent_change_the_weights_and_all_others_change_nothing(archives, tmp_path, method):
     def train(tamper):
         options = (f"method={method}", LENT, "trainer.max_epochs=2")
