@@ -28,7 +28,7 @@ from acclimate.run import write_json
 
 # These are for pretrained models, start from another run, or train no classifier.
 WITHOUT = (
-    *("linear_probe", "fine_tune", "layerwise_decay", "gradual_unfreeze", "l2_sp", "delta", "bss", "stoch_norm", "lora"),
+    *("linear_probe", "fine_tune", "layerwise_decay", "gradual_unfreeze", "l2_sp", "delta", "bss", "stoch_norm", "lora", "co_tuning"),
     *("shot", "ada_bn", "tent"),
     *("simclr", "rotation", "barlow_twins"),
 )

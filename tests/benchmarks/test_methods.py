@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import trained_state
+from small_runs import ADAPTING, SOURCE_FREE, trained_state
 
 from acclimate.callbacks.selection import Selection
 
@@ -116,3 +116,7 @@ def test_a_method_is_worse_by_more_than_the_root_of_the_mean_variance(methods):
 def test_missing_archives_are_named(program, tmp_path, capsys):
     assert program("--seeds", "1", f"data.target={tmp_path / 'absent.npz'}") == 2
     assert "absent.npz" in capsys.readouterr().out
+
+
+def test_the_methods_that_are_compared_are_those_that_adapt_from_a_source_to_a_target(methods):
+    assert {*methods.BENCHMARKS["methods"].methods} == {"source_only", *ADAPTING} - {*SOURCE_FREE}
