@@ -40,6 +40,13 @@ QUIET = (
     "callbacks.learning_rate=null",
     "trainer.enable_progress_bar=false",
 )
+# Photographs of ants and bees, in train/ and val/.
+PHOTOGRAPHS = (
+    "data=image_folder",
+    "data.source=${oc.env:ACCLIMATE_DATA,../shared/data}/hymenoptera",
+    "data.target=null",
+    "data.num_workers=0",
+)
 COMMON = (
     *QUIET,
     "trainer=cpu",

@@ -5,9 +5,9 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from acclimate.comparison import mean_and_deviation
 from acclimate.errors import Interrupted
+from acclimate.run import write_json
 
 FOLDER = Path("outputs/benchmarks")
 
@@ -41,10 +42,28 @@ class Results(NamedTuple):
         return f"### {self.title}\n\n{table}\n\n{self.caption}\n"
 
 
-def mean_text(values: Sequence[float]) -> str:
-    """Mean ± standard deviation over seeds; the mean alone of one."""
+def publish(results: Results, rows: Sequence[Any], errors: Mapping[str, str], file: Path, console: Console) -> None:
+    """Prints a table and what went wrong by the names of runs, and writes both as Markdown, and as JSON beside it.
+
+    Args:
+        results: The table.
+        rows: NamedTuples of what it shows.
+        errors: What went wrong, by the names of runs.
+        file: With the suffix `.md`.
+        console: Where it is printed.
+    """
+    failures = [f"failed: {name}: {error}" for name, error in errors.items()]
+    results.show(console)
+    for failure in failures:
+        console.print(failure, markup=False, soft_wrap=True)
+    write_json(file.with_suffix(".json"), {"rows": [row._asdict() for row in rows], "failures": failures})
+    file.write_text("\n".join([results.markdown(), *failures]))
+
+
+def mean_text(values: Sequence[float], *, sign: str = "") -> str:
+    """Mean ± standard deviation over seeds; the mean alone of one. A sign of `+` shows that of every mean."""
     mean, deviation = mean_and_deviation(values)
-    return f"{mean:.4f}" + (f" ± {deviation:.4f}" if len(values) > 1 else "")
+    return f"{mean:{sign}.4f}" + (f" ± {deviation:.4f}" if len(values) > 1 else "")
 
 
 def is_below(values: Sequence[float], reference: Sequence[float]) -> bool:

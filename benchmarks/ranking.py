@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from grid import QUIET, compose, source_accuracy, train_once
+from grid import PHOTOGRAPHS, QUIET, compose, source_accuracy, train_once
 from hydra.errors import HydraException
 from program import Results, options, start
 from rich.console import Console
@@ -42,10 +42,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "photographs": Setting(
-        ("data=image_folder", "data.source=${oc.env:ACCLIMATE_DATA,../shared/data}/hymenoptera", "data.target=null", "data.num_workers=0"),
-        160,
-    ),
+    "photographs": Setting(PHOTOGRAPHS, 160),
     "digits": Setting(("data=fonts_to_handwriting", "data.num_source=3000"), 64),
 }
 BACKBONES = {

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from program import FOLDER, Results
 from rich.console import Console
-from rich.table import Table
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -202,7 +202,7 @@ def draw(runs: dict[str, list[Run]], file: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("outputs/benchmarks"), help="where the benchmarks of methods wrote")
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help="where the benchmarks of methods wrote")
     folder = parser.parse_args().folder
     console = Console()
     console = console if console.is_terminal else Console(width=140)
@@ -218,15 +218,9 @@ def main() -> None:
     for data, runs in found.items():
         rows = sorted((judge(name, runs) for name in NAMES), key=lambda row: row.checkpoint_regret)
         title = f"{data}: {len(runs)} runs, {len({run.method for run in runs})} methods, {len({run.setting for run in runs})} settings"
-        table = Table(*HEADINGS, title=title, caption=CAPTION, caption_justify="left")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        markdown += [f"### {title}", "", f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
-        for row in rows:
-            table.add_row(*cells(row))
-            markdown.append(f"| {' | '.join(cells(row))} |")
-        console.print(table)
-        markdown += ["", CAPTION, ""]
+        results = Results(title, HEADINGS, [cells(row) for row in rows], CAPTION)
+        results.show(console)
+        markdown.append(results.markdown())
         contents[data] = [row._asdict() for row in rows]
     write_json(folder / "selection.json", contents)
     (folder / "selection.md").write_text("\n".join(markdown))

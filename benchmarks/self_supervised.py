@@ -10,22 +10,16 @@ skipped, and those that were stopped are continued.
 """
 
 import argparse
-import os
-import signal
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from grid import COMMON, Grid, Task, compose_tasks, run_tasks
 from hydra.errors import HydraException
+from program import Results, grid_options, mean_text, publish, start
 from rich.console import Console
-from rich.table import Table
 
 from acclimate.comparison import mean_and_deviation, read_metrics
-from acclimate.errors import Interrupted, UserError
-from acclimate.run import write_json
+from acclimate.errors import UserError
 
 METHODS = ["simclr", "rotation", "barlow_twins"]
 ADAPTATION = "dann"
@@ -64,30 +58,9 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
 
 def cells(row: Row) -> list[str]:
     """What the table says of a row."""
-    texts = []
-    for values, form in ((row.accuracies, "{:.4f}"), (row.differences, "{:+.4f}")):
-        mean, deviation = mean_and_deviation(values)
-        texts.append(form.format(mean) + (f" ± {deviation:.4f}" if len(values) > 1 else ""))
     better = f"{sum(difference > 0 for difference in row.differences)} of {len(row.seeds)}"
-    is_alone = row.before == ALONE
-    return [row.before, texts[0], *(("–", "–") if is_alone else (texts[1], better)), str(len(row.seeds)), f"{row.seconds:.0f}"]
-
-
-def report(tasks: Sequence[Task], errors: dict[str, str], file: Path, console: Console) -> None:
-    """Prints the table and writes it as Markdown, and as JSON beside it."""
-    rows = collect(tasks)
-    table = Table(title="self-supervised, then adapted", caption=CAPTION, caption_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading, no_wrap=True, justify="left" if heading == "before" else "right")
-    for row in rows:
-        table.add_row(*cells(row))
-    console.print(table)
-    failures = [f"failed: {name}: {error}" for name, error in errors.items()]
-    for failure in failures:
-        console.print(failure, markup=False, soft_wrap=True)
-    lines = [f"| {' | '.join(HEADINGS)} |", "|---|" + "---:|" * (len(HEADINGS) - 1), *(f"| {' | '.join(cells(row))} |" for row in rows)]
-    write_json(file.with_suffix(".json"), {"rows": [row._asdict() for row in rows], "failures": failures})
-    file.write_text("\n".join([*lines, "", CAPTION, "", *failures]))
+    gain = ("–", "–") if row.before == ALONE else (mean_text(row.differences, sign="+"), better)
+    return [row.before, mean_text(row.accuracies), *gain, str(len(row.seeds)), f"{row.seconds:.0f}"]
 
 
 def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
@@ -109,28 +82,17 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
         for seed in range(arguments.seeds):
             for tasks in (before, after):
                 errors |= run_tasks([task for task in tasks if task.seed == seed], arguments.jobs, console)
-    report(after, errors, folder.with_suffix(".md"), console)
+    rows = collect(after)
+    results = Results("self-supervised, then adapted", HEADINGS, [cells(row) for row in rows], CAPTION)
+    publish(results, rows, errors, folder.with_suffix(".md"), console)
     return 1 if errors else 0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every run, such as trainer=gpu")
-    parser.add_argument("--methods", type=lambda text: text.split(","), default=METHODS, help="some of them, with commas between")
+    parser = grid_options(__doc__)
+    parser.set_defaults(methods=METHODS, seeds=5)
     parser.add_argument("--steps", type=int, default=600, help="of self-supervised training")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, each with one thread")
-    parser.add_argument("--report", action="store_true", help="the table of what there is, without training")
-    parser.add_argument("--folder", type=Path, default=Path("outputs/benchmarks"))
-    console = Console()
-    console = console if console.is_terminal else Console(width=140)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    torch.set_num_threads(1)
-    try:
-        sys.exit(run_benchmark(parser.parse_intermixed_args(), console))
-    except (KeyboardInterrupt, Interrupted):
-        console.print("Stopped. The same command goes on from here.")
-        sys.exit(130)
+    start(run_benchmark, parser)
 
 
 if __name__ == "__main__":

@@ -17,15 +17,14 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from grid import QUIET, Grid, Task, compose_tasks, missing_data, run_tasks, source_accuracy
+from grid import PHOTOGRAPHS, QUIET, Grid, Task, compose_tasks, missing_data, run_tasks, source_accuracy
 from hydra.errors import HydraException
-from program import Results, grid_options, is_below, mean_text, start
+from program import Results, grid_options, is_below, mean_text, publish, start
 from rich.console import Console
 
 from acclimate.comparison import read_metrics
 from acclimate.config import group_options
 from acclimate.errors import UserError
-from acclimate.run import write_json
 
 BASELINE = "fine_tune"
 METHODS = (
@@ -39,12 +38,9 @@ STEPS = 100
 COMMON = (
     *QUIET,
     "trainer=cpu",
-    "data=image_folder",
-    "data.source=${oc.env:ACCLIMATE_DATA,../shared/data}/hymenoptera",
-    "data.target=null",
+    *PHOTOGRAPHS,
     "data.image_size=192",
     "data.batch_size=16",
-    "data.num_workers=0",
     "model=efficientnet_lite0",
     "selection=last",
     f"trainer.max_steps={STEPS}",
@@ -123,12 +119,7 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
     rows = collect(tasks)
     headings = ("method", *grid.settings, "seeds", "seconds")
     results = Results("labelled images", headings, [cells(row, rows, list(grid.settings)) for row in rows], CAPTION)
-    failures = [f"failed: {name}: {error}" for name, error in errors.items()]
-    results.show(console)
-    for failure in failures:
-        console.print(failure, markup=False, soft_wrap=True)
-    write_json(arguments.folder / "transfer.json", {"rows": [row._asdict() for row in rows], "failures": failures})
-    (arguments.folder / "transfer.md").write_text("\n".join([results.markdown(), *failures]))
+    publish(results, rows, errors, arguments.folder / "transfer.md", console)
     return 1 if errors else 0
 
 
