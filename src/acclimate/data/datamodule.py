@@ -16,6 +16,7 @@ from acclimate.data.features import Features, FrozenBackbone
 from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.data.labelled_target import labelled_samples
 from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
+from acclimate.data.splitting import choose_of_each_class
 from acclimate.data.views import View, ViewName
 from acclimate.errors import ConfigError, DataError
 from acclimate.seeds import seed_for
@@ -339,9 +340,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 f"data.source_labels_per_class={num_per_class}, but of the class {self.domains.classes[int(counts.argmin())]} only "
                 f"{counts.min()} images are for training. Ask for at most as many, or set it to null to take all."
             )
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_for(self.seed, "labelled")))
-        chosen = [order[labels[order] == label][:num_per_class] for label in range(len(counts))]
-        return source._replace(train=source.train.take(torch.cat(chosen).sort().values.tolist()))
+        chosen = choose_of_each_class(labels, num_classes=len(counts), per_class=num_per_class, seed=self.seed)
+        return source._replace(train=source.train.take(chosen))
 
     def _view(self, name: ViewName) -> View:
         if self.image_size is None:

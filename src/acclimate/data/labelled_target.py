@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
+from acclimate.data.splitting import choose_of_each_class
 from acclimate.errors import ConfigError
-from acclimate.seeds import seed_for
 
 
 def labelled_samples(labels: Tensor, classes: Sequence[str], *, per_class: int, seed: int) -> list[int]:
@@ -24,15 +23,11 @@ def labelled_samples(labels: Tensor, classes: Sequence[str], *, per_class: int, 
     Raises:
         ConfigError: If a class has too few images.
     """
-    members = [(labels == label).nonzero().flatten() for label in range(len(classes))]
-    scarce = [f"{len(found)} of {name}" for name, found in zip(classes, members, strict=True) if len(found) < per_class]
+    counts = [int((labels == label).sum()) for label in range(len(classes))]
+    scarce = [f"{count} of {name}" for name, count in zip(classes, counts, strict=True) if count < per_class]
     if scarce:
         raise ConfigError(
             f"data.target_labels_per_class={per_class}, but among its training images the target has only {', '.join(scarce)}. "
             "Take fewer, or label more."
         )
-    chosen = []
-    for name, found in zip(classes, members, strict=True):
-        generator = torch.Generator().manual_seed(seed_for(seed, "labelled", name))
-        chosen += found[torch.randperm(len(found), generator=generator)[:per_class]].tolist()
-    return sorted(chosen)
+    return choose_of_each_class(labels, num_classes=len(classes), per_class=per_class, seed=seed)

@@ -3,6 +3,9 @@
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
+import torch
+from torch import Tensor
+
 from acclimate.errors import DataError
 from acclimate.seeds import seed_for
 
@@ -43,3 +46,20 @@ def split(names: Sequence[str], groups: Sequence[Hashable], *, fractions: Sequen
             f"Give at least {len(parts)} images (for each class, if there are classes), or folders train/, val/ and test/ of your own."
         )
     return [sorted(part) for part in parts]
+
+
+def choose_of_each_class(labels: Tensor, *, num_classes: int, per_class: int, seed: int) -> list[int]:
+    """A few samples of each class, by chance; more of them contain the fewer.
+
+    Args:
+        labels: Of all samples that they are taken from, int64, shape (N,). What is no class is not chosen.
+        num_classes: K.
+        per_class: How many of each class, at least 1; a class that has fewer gives them all.
+        seed: Another seed gives other samples.
+
+    Returns:
+        Places of the samples in ascending order.
+    """
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_for(seed, "labelled")))
+    chosen = [order[labels[order] == label][:per_class] for label in range(num_classes)]
+    return torch.cat(chosen).sort().values.tolist()
