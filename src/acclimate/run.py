@@ -100,7 +100,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
     method: Method = _instantiate(
         config["method"],
         classifier=classifier,
-        optimizer=_instantiate(config["optimizer"]),
+        optimizer=_instantiate(_clippable(config["optimizer"], config["trainer"])),
         schedule=_instantiate(config["scheduler"]),
     )
     if selection.needs_target and data.domains.target is None:
@@ -112,7 +112,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         needs_target=method.needs_target,
         needs_strong_view=method.terms.need_strong_view,
         reveal_target_labels=selection.is_oracle,
-        frozen_backbone=classifier.backbone if classifier.frozen else None,
+        frozen_backbone=classifier.backbone if classifier.frozen and not method.looks_into_backbone else None,
     )
     scores = Scores(has_source=data.domains.source is not None, has_target=data.domains.target is not None)
     throughput = Throughput()
@@ -133,6 +133,12 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         settings["max_epochs"] = -1
     trainer: pl.Trainer = _instantiate(settings, callbacks=callbacks, logger=_instantiate(config["logger"]))
     return Run(data, method, selection, scores, throughput, trainer)
+
+
+def _clippable(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """In mixed precision Lightning clips no gradients of fused optimizers, which could be about to scale them."""
+    clips_scaled = trainer.get("gradient_clip_val") and "mixed" in str(trainer.get("precision"))
+    return {**optimizer, "fused": False} if clips_scaled and optimizer.get("fused") else optimizer
 
 
 def _instantiate(node: Mapping[str, Any], **provided: Any) -> Any:

@@ -49,6 +49,8 @@ class Method(pl.LightningModule, ABC):
     needs_source: ClassVar[bool] = True
     needs_target: ClassVar[bool] = True
     aligns_features: ClassVar[bool] = True
+    # Whether it needs what is inside the backbone, so that features in place of images do not do.
+    looks_into_backbone: ClassVar[bool] = False
     batches_done: int
     total_batches: int
 

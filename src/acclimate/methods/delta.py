@@ -39,6 +39,7 @@ class Delta(Method):
 
     needs_target: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
+    looks_into_backbone: ClassVar[bool] = True
 
     def __init__(self, classifier: Classifier, *, map_weight: float = 1.0, shrinkage_weight: float = 0.01, **common: Any) -> None:
         super().__init__(classifier, **common)
