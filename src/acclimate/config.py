@@ -204,17 +204,16 @@ def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """What a class or function accepts; `**keywords` stand for what the base class accepts, if that is one of ours."""
     if not inspect.isclass(target):
         return dict(inspect.signature(target).parameters)
-    found: dict[str, inspect.Parameter] | None = None
-    for ancestor in target.__mro__:
-        if "__init__" not in vars(ancestor) or ancestor is object:
-            continue
+    found: dict[str, inspect.Parameter] = {}
+    builders = [ancestor for ancestor in target.__mro__ if "__init__" in vars(ancestor) and ancestor is not object]
+    for number, ancestor in enumerate(builders):
         is_ours = ancestor.__module__.startswith(f"{__package__}.")
-        keywords = [name for name, parameter in (found or {}).items() if parameter.kind is parameter.VAR_KEYWORD]
-        if found is not None and not (keywords and is_ours):
+        keywords = [name for name, parameter in found.items() if parameter.kind is parameter.VAR_KEYWORD]
+        if number > 0 and not (keywords and is_ours):
             break
         own = dict(list(inspect.signature(ancestor.__init__).parameters.items())[1:])  # type: ignore[misc]
-        found = own | {name: parameter for name, parameter in (found or {}).items() if name not in keywords}
-    return found or {}
+        found = own | {name: parameter for name, parameter in found.items() if name not in keywords}
+    return found
 
 
 def type_hints(target: Callable[..., Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
     method: Method = _instantiate(
         config["method"],
         classifier=classifier,
-        optimizer=_instantiate(config["optimizer"]),
+        optimizer=_instantiate(_clippable(config["optimizer"], config["trainer"])),
         schedule=_instantiate(config["scheduler"]),
     )
     if method.self_supervised and selection.score is not None and selection.score.needs_head:
@@ -118,7 +118,7 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
             "The selection looks at predictions, but this method trains no head that could make them. "
             "Use selection=last or selection=rankme."
         )
-    if data.target_labels_per_class is not None and (method.self_supervised or not method.takes_target_labels):
+    if data.target_labels_per_class is not None and not method.takes_target_labels:
         raise ConfigError(
             f"data.target_labels_per_class={data.target_labels_per_class}, but this method trains without any labels. "
             "Leave the key null, or choose another method, such as method=shot."
@@ -164,6 +164,12 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         settings["max_epochs"] = -1
     trainer: pl.Trainer = _instantiate(settings, callbacks=callbacks, logger=_instantiate(config["logger"]))
     return Run(data, method, selection, scores, throughput, trainer)
+
+
+def _clippable(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """In mixed precision Lightning clips no gradients of fused optimizers, which could be about to scale them."""
+    clips_scaled = trainer.get("gradient_clip_val") and "mixed" in str(trainer.get("precision"))
+    return {**optimizer, "fused": False} if clips_scaled and optimizer.get("fused") else optimizer
 
 
 def _instantiate(node: Mapping[str, Any], **provided: Any) -> Any:

@@ -156,6 +156,17 @@ def test_all_divisions_of_a_folder_share_an_entry(tmp_path):
     assert len(cache_folder.entries()) == 1
 
 
+@pytest.mark.parametrize("kind", ["none", "ram", "disk"])
+def test_evaluation_sees_what_it_would_see_of_all_pixels(tmp_path, kind):
+    for name in ("cat", "dog"):
+        for number in range(5):
+            write_noise(tmp_path / "source" / name / f"{number}.png", 30 + 7 * number, 50, seed=number)
+    data = prepared(tmp_path, cache=kind, crop=0.8)
+    val = ImageFolder(source=str(tmp_path / "source")).domains.source.val
+    seen = View("plain", image_size=SIDE, crop=0.8).look([decode(path) for path in val.paths], [])
+    assert torch.equal(next(iter(data.val_dataloader()[0])).images, seen)
+
+
 @pytest.mark.parametrize("kind", ["ram", "disk"])
 def test_a_run_with_a_cache_is_the_run_without(tmp_path, kind):
     for domain in ("source", "target"):

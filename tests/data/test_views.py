@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from acclimate.data.views import View
 
@@ -18,6 +19,31 @@ def test_a_random_view_depends_on_nothing_but_the_image_and_its_seed(name):
     torch.manual_seed(1)
     assert torch.equal(view.look(images[1:2], [8])[0], together[1])
     assert torch.equal(View(name, image_size=16).look(images.flip(0), [9, 8, 7]).flip(0), together)
+
+
+def views_of_torchvision(name, images, seeds, *, image_size):
+    """The transforms of torchvision, one image after the other."""
+    shift = [v2.Resize(image_size), v2.CenterCrop(image_size), v2.Pad(image_size // 8, padding_mode="edge"), v2.RandomCrop(image_size)]
+    crop_flip = [v2.RandomResizedCrop(image_size, scale=(0.25, 1.0)), v2.RandomHorizontalFlip()]
+    strong = v2.RandAugment(num_ops=2, magnitude=10)
+    steps = {"shift": shift, "crop_flip": crop_flip, "strong": [*shift, strong], "strong_crop_flip": [*crop_flip, strong]}
+    views = []
+    with torch.random.fork_rng():
+        for image, seed in zip(images, seeds, strict=True):
+            torch.manual_seed(seed)
+            views.append(v2.Compose(steps[name])(image))
+    return torch.stack(views)
+
+
+@pytest.mark.parametrize("name", RANDOM_VIEWS)
+@pytest.mark.parametrize("sizes", [[(24, 24)] * 200, [(20 + number % 7, 31) for number in range(200)]], ids=["one size", "all sizes"])
+def test_views_of_a_batch_are_those_that_torchvision_gives_of_one_image_after_the_other(name, sizes):
+    images = [noise(3, *size, seed=number) for number, size in enumerate(sizes)]
+    batch = torch.stack(images) if len(set(sizes)) == 1 else images
+    views = View(name, image_size=16).look(batch, range(len(images)))
+    differences = (views.int() - views_of_torchvision(name, images, range(len(images)), image_size=16).int()).abs()
+    # Torchvision rounds its factors to fewer digits, which can move a pixel by one; what follows may make more of it.
+    assert (differences > 1).float().mean() < (1e-3 if name.startswith("strong") else 1e-9)
 
 
 @pytest.mark.parametrize("name", RANDOM_VIEWS)

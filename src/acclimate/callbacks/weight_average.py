@@ -38,6 +38,8 @@ class WeightAverage(Callback):
         self._trained: dict[str, Tensor] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.decay:
+            return
         # A run that is continued has one already, but not where it trains.
         known = self.average or _weights(pl_module)
         self.average = {name: value.detach().to(pl_module.device, copy=True) for name, value in known.items()}

@@ -75,10 +75,10 @@ def decode(path: Path, shorter_side: int | None = None) -> Tensor:
             with Image.open(path) as image:
                 if shorter_side is not None:
                     image.draft(None, (shorter_side, shorter_side))
-                upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I") or upright.mode == "F":
-                    upright = _to_eight_bits(upright)
-                pixels = np.array(upright.convert("RGB"))
+                ImageOps.exif_transpose(image, in_place=True)
+                upright = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image
+                # Pillow would copy an image that is RGB already.
+                pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
             f"{path} is not a whole image: {error}. Repair or remove it, or leave such files out with data.on_bad_image=skip."

@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms import v2
 
+from acclimate.data.rand_augment import apply_changes, draw_changes
+
+Transform = Callable[[Tensor], Tensor] | None
 ViewName = Literal["plain", "shift", "crop_flip", "strong", "strong_crop_flip"]
 
 
@@ -29,18 +32,19 @@ class View:
 
     def __init__(self, name: ViewName, *, image_size: int, crop: float = 1.0) -> None:
         centre = [v2.Resize(shorter_side(image_size, crop), antialias=True), v2.CenterCrop(image_size)]
-        shift = [*centre, v2.Pad(image_size // 8, padding_mode="edge"), v2.RandomCrop(image_size)]
+        base = name.removeprefix("strong_").replace("strong", "shift")
+        if base == "shift":
+            centre.append(v2.Pad(image_size // 8, padding_mode="edge"))
         crop_flip = [v2.RandomResizedCrop(image_size, scale=(0.25, 1.0), antialias=True), v2.RandomHorizontalFlip()]
-        strong = v2.RandAugment(num_ops=2, magnitude=10)
-        steps: dict[str, list[nn.Module]] = {
-            "plain": centre,
-            "shift": shift,
-            "crop_flip": crop_flip,
-            "strong": [*shift, strong],
-            "strong_crop_flip": [*crop_flip, strong],
-        }
-        self.random = name != "plain"
-        self._transform: Callable[[Tensor], Tensor] = v2.Compose(steps[name])
+        # What all images get alike, and what each gets by chance.
+        self._fit: Transform = None if base == "crop_flip" else v2.Compose(centre)
+        self._move: Transform = {"plain": None, "shift": v2.RandomCrop(image_size), "crop_flip": v2.Compose(crop_flip)}[base]
+        self._strong = name.startswith("strong")
+
+    @property
+    def random(self) -> bool:
+        """Whether it differs from time to time."""
+        return self._move is not None
 
     def look(self, images: Tensor | list[Tensor], seeds: Sequence[int]) -> Tensor:
         """The view of each image, shape (N, 3, image_size, image_size); what is random depends on the image's seed alone.
@@ -49,13 +53,16 @@ class View:
         """
         if isinstance(images, Tensor) and images.ndim == 2:
             return images
-        if isinstance(images, Tensor) and not self.random:
-            return self._transform(images)
-        if not self.random:
-            return torch.stack([self._transform(image) for image in images])
+        if self._fit is not None:
+            images = self._fit(images) if isinstance(images, Tensor) else torch.stack([self._fit(image) for image in images])
+        if self._move is None:
+            assert isinstance(images, Tensor)
+            return images
+        views, changes = [], []
         with torch.random.fork_rng(devices=[]):
-            views = []
             for image, seed in zip(images, seeds, strict=True):
                 torch.default_generator.manual_seed(seed)
-                views.append(self._transform(image))
-            return torch.stack(views)
+                views.append(self._move(image))
+                if self._strong:
+                    changes.append(draw_changes())
+        return apply_changes(torch.stack(views), changes) if self._strong else torch.stack(views)

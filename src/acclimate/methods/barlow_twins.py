@@ -31,6 +31,7 @@ class BarlowTwins(Method):
     """
 
     self_supervised: ClassVar[bool] = True
+    takes_target_labels: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = True
 
     def __init__(self, classifier: Classifier, *, off_diagonal_weight: float = 0.005, projector_width: int = 512, **common: Any) -> None:

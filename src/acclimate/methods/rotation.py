@@ -26,6 +26,7 @@ class Rotation(Method):
     """
 
     self_supervised: ClassVar[bool] = True
+    takes_target_labels: ClassVar[bool] = False
     # Features cannot be turned.
     looks_into_backbone: ClassVar[bool] = True
 

@@ -32,6 +32,7 @@ class SimClr(Method):
     """
 
     self_supervised: ClassVar[bool] = True
+    takes_target_labels: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = True
 
     def __init__(
