@@ -72,7 +72,7 @@ def bare_loop(steps: int, tensors: tuple[Tensor, Tensor, Tensor], *, channels_la
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     networks = nn.ModuleList([extractor, head, discriminator])
     extractor.to(memory_format=memory_format)
-    optimizer = torch.optim.AdamW(networks.parameters(), lr=1e-3, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(networks.parameters(), lr=1e-3, weight_decay=0.01, fused=channels_last)
     source, labels, target = tensors
 
     def images(pool: Tensor, chosen: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ PROVIDED = {
     "method": {"classifier", "optimizer", "schedule"},
     "trainer": {"callbacks", "logger"},
 }
+# Keys of ours beside those of a class that is not ours.
+ADDED = {"trainer": [inspect.Parameter("compile", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)]}
 ROOT_KEYS = (
     "data",
     "model",
@@ -113,10 +115,11 @@ def _check_target(node: Mapping[str, Any], path: str) -> Iterator[str]:
     except (ImportError, AttributeError) as error:
         yield f"{path}._target_={node['_target_']} cannot be imported: {error}."
         return
-    accepted = parameters(target)
+    added = {parameter.name: parameter for parameter in ADDED.get(path, [])}
+    accepted = parameters(target) | added
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     named = {name: p for name, p in accepted.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    hints = type_hints(target)
+    hints = type_hints(target) | {name: parameter.annotation for name, parameter in added.items()}
     name = getattr(target, "__name__", str(target))
     provided = PROVIDED.get(path, set())
     for key, value in node.items():

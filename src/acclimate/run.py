@@ -2,9 +2,12 @@
 
 import json
 import logging
+import os
 import pickle
+import shutil
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,7 +148,11 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         has_target=data.domains.target is not None,
         has_head=not method.self_supervised,
     )
-    accuracies, throughput = Accuracies(), Throughput()
+    settings = dict(config["trainer"])
+    compiles = settings.pop("compile", False)
+    if compiles:
+        compile_classifier(classifier)
+    accuracies, throughput = Accuracies(), Throughput(warms_up=compiles)
     callbacks: list[Callback] = [
         selection,
         accuracies,
@@ -159,7 +166,6 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         keep_last_checkpoint(Path(config["folder"])),
         Interruption(str(last_checkpoint(Path(config["folder"])))),
     ]
-    settings = dict(config["trainer"])
     if settings.get("max_steps", -1) > 0:
         settings["max_epochs"] = -1
     trainer: pl.Trainer = _instantiate(settings, callbacks=callbacks, logger=_instantiate(config["logger"]))
@@ -172,6 +178,21 @@ def _clippable(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Mapp
     return {**optimizer, "fused": False} if clips_scaled and optimizer.get("fused") else optimizer
 
 
+def compile_classifier(classifier: Classifier) -> None:
+    """Has torch compile the passes through a classifier, each kind when it is first made.
+
+    Raises:
+        ConfigError: If there is no C++ compiler, which torch needs for that.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise ConfigError(
+            f"trainer.compile=true needs a C++ compiler, and there is no {compiler}. "
+            "Install one, name yours (CXX=clang++), or leave the key out."
+        )
+    classifier.compile()
+
+
 def _instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
     """Builds a node with Hydra, which gets plain containers and gives them on as such.
 
@@ -181,7 +202,8 @@ def _instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
     # Provided objects go past Hydra, which would look into them for configuration.
     try:
         build_it = instantiate({**node, "_partial_": True}, _convert_="all")
-        return build_it if node.get("_partial_") else build_it(**provided)
+        # Hydra's own partial checks its target at every call, and a schedule is called in every step.
+        return partial(build_it.func, *build_it.args, **build_it.keywords) if node.get("_partial_") else build_it(**provided)
     except (InstantiationException, ValueError, TypeError, MisconfigurationException) as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if isinstance(cause, UserError):
@@ -230,6 +252,8 @@ def train(config: Config) -> dict[str, Any]:
         "train/samples_per_second": run.throughput.samples / max(run.throughput.seconds, 1e-9),
         "seed": config["seed"],
     }
+    if config["trainer"].get("compile"):
+        metrics["train/warm_up_seconds"] = run.throughput.warm_up_seconds
     if isinstance(run.trainer.logger, TensorBoardLogger):
         numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
         run.trainer.logger.log_hyperparams(config, numbers)
@@ -260,6 +284,8 @@ def evaluate(config: Config, checkpoint: Config) -> dict[str, Any]:
         "init_from": None,
         "callbacks": {"progress_bar": {"_target_": "acclimate.callbacks.progress_bar.ProgressBar"}},
         "logger": NO_LOGGER,
+        # Too little to do for a compiler to pay.
+        "trainer": {**config["trainer"], "compile": False},
     }
     return _evaluate(build(config | changes, checkpoint), checkpoint)
 

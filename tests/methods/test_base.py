@@ -304,3 +304,24 @@ def test_without_a_target_batch_they_are_normalised_with_the_source():
         return Objectives(losses, sum(losses.values()))
 
     assert_same_step(tiny_method(Plain), with_labelled_target(tiny_batch(7, 4))._replace(target=None), algorithm)
+
+
+@pytest.mark.parametrize(("interval", "accumulated"), [(2, 1), (100, 1), (5, 2)])
+def test_losses_are_logged_in_every_step_that_is_written_and_at_the_end_of_an_epoch(archives, tmp_path, interval, accumulated):
+    written = []
+
+    class Steps(Callback):
+        def on_train_start(self, trainer, pl_module):
+            trainer.logger.log_metrics = lambda metrics, step: written.append((step, "loss/total" in metrics)) if metrics else None
+
+    class Seen(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            assert "loss/total" in trainer.callback_metrics
+
+    intervals = (f"trainer.log_every_n_steps={interval}", f"trainer.accumulate_grad_batches={accumulated}")
+    options = ("trainer.max_epochs=2", *intervals, "method=source_only")
+    parts = run.build(compose(tmp_path, *archives, *options, "logger=tensorboard"))
+    parts.trainer.callbacks += [Steps(), Seen()]
+    parts.trainer.fit(parts.method, parts.data)
+    steps = [step for step, has_losses in written if has_losses]
+    assert steps == list(range(interval - 1, parts.trainer.global_step, interval))

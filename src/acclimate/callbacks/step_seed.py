@@ -20,4 +20,8 @@ class StepSeed(Callback):
         self.seed = seed
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(seed_for(self.seed, "step", pl_module.batches_done, trainer.global_rank))
+        seed = seed_for(self.seed, "step", pl_module.batches_done, trainer.global_rank)
+        # torch.manual_seed also leaves a note, with a stack trace, for every kind of device that is not in use yet.
+        torch.default_generator.manual_seed(seed)
+        if pl_module.device.type != "cpu":
+            torch.get_device_module(pl_module.device).manual_seed(seed)

@@ -12,14 +12,20 @@ from acclimate.types import DomainBatch
 class Throughput(Callback):
     """Counts images and seconds of training; a resumed run adds to what it had.
 
+    Args:
+        warms_up: Whether the first step, also of a resumed run, is counted apart because it waits for a compiler.
+
     Attributes:
-        seconds: From the first step to the last, without validations.
-        samples: Images of both domains that went into steps on this device.
+        seconds: From the first step to the last, without validations and the warm-up.
+        samples: Images of both domains that went into these steps on this device.
+        warm_up_seconds: Of the first steps.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, warms_up: bool = False) -> None:
+        self.warms_up = warms_up
         self.seconds = 0.0
         self.samples = 0
+        self.warm_up_seconds = 0.0
         self._since = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -28,25 +34,30 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: DomainBatch, batch_idx: int
     ) -> None:
+        if self.warms_up:
+            self.warms_up = False
+            self.warm_up_seconds += self._passed()
+            return
         self.samples += len(batch.source.images) + (len(batch.target.views[0]) if batch.target else 0)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
-            self._count()
+            self.seconds += self._passed()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._count()
+        self.seconds += self._passed()
 
-    def _count(self) -> None:
-        now = time.perf_counter()
-        self.seconds += now - self._since
-        self._since = now
+    def _passed(self) -> float:
+        """Seconds since it was asked last."""
+        since, self._since = self._since, time.perf_counter()
+        return self._since - since
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "samples": self.samples}
+        return {"seconds": self.seconds, "samples": self.samples, "warm_up_seconds": self.warm_up_seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds, self.samples = state_dict["seconds"], state_dict["samples"]
+        self.warm_up_seconds = state_dict["warm_up_seconds"]
