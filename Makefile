@@ -56,8 +56,8 @@ sweep: $(STAMP) ## Trains every combination: make sweep ARGS="method=source_only
 dashboard: $(STAMP) ## Shows the curves and pictures of outputs/ in TensorBoard
 	@$(BIN)/tensorboard --logdir outputs
 
-benchmark: $(STAMP) ## Compares the speed of dann with the same algorithm as a bare torch loop
-	@$(BIN)/python benchmarks/overhead.py $(ARGS)
+benchmark: $(STAMP) ## Compares the speed of training with plain torch loops; some parts: make benchmark ARGS="step pipeline"
+	@$(BIN)/python benchmarks/speed.py $(ARGS)
 
 benchmark-methods: $(STAMP) ## Compares all methods on the default data over seeds; a second call goes on
 	@$(BIN)/python benchmarks/methods.py methods --top-seeds 5 $(ARGS)

@@ -1,0 +1,203 @@
+"""The programs that acclimate's speed is compared with: plain torch, as short as they can be, as tutorials and libraries have them.
+
+Each returns images per second, or seconds, of its training alone.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+SIZE = 224
+
+
+class Digits(NamedTuple):
+    """What both programs train on: uint8, shape (N, 1, 32, 32), and labels of the source."""
+
+    source: Tensor
+    labels: Tensor
+    target: Tensor
+
+
+class Layers(nn.Module):
+    """The layers of `small_cnn` with dann's bottleneck, head and discriminator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for num_in, num_out in ((3, 32), (32, 64), (64, 128)):
+            layers += [nn.Conv2d(num_in, num_out, 3, padding=1, bias=False), nn.BatchNorm2d(num_out), nn.ReLU(), nn.MaxPool2d(2)]
+        self.extractor = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2048, 128), nn.BatchNorm1d(128), nn.ReLU())
+        self.head = nn.Linear(128, 10)
+        self.discriminator = discriminator(128)
+
+
+def discriminator(num_features: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(num_features, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 1))
+
+
+class ReverseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, features, strength):
+        ctx.strength = strength
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.strength * gradient, None
+
+
+def dann_loss(discriminator: nn.Module, source: Tensor, target: Tensor, progress: float) -> Tensor:
+    strength = 2 / (1 + math.exp(-10 * progress)) - 1
+    logits = discriminator(ReverseGradient.apply(torch.cat([source, target]), strength))
+    is_source = torch.cat([torch.ones(len(source), 1), torch.zeros(len(target), 1)])
+    return F.binary_cross_entropy_with_logits(logits, is_source)
+
+
+def batches(digits: Digits, steps: int, batch_size: int, memory_format: torch.memory_format) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Images of the source, their labels, and images of the target."""
+
+    def pixels(pool: Tensor, chosen: Tensor) -> Tensor:
+        images = pool[chosen].expand(-1, 3, -1, -1).float().div(255).sub(0.5).div(0.5)
+        return images.contiguous(memory_format=memory_format)
+
+    for _ in range(steps):
+        chosen = torch.randint(len(digits.source), (batch_size,))
+        others = torch.randint(len(digits.target), (batch_size,))
+        yield pixels(digits.source, chosen), digits.labels[chosen], pixels(digits.target, others)
+
+
+def dann(digits: Digits, *, steps: int, batch_size: int, best: bool) -> float:
+    """The shortest loop that does what dann does: a pass for each domain, one loss, AdamW, a schedule.
+
+    Args:
+        best: With the fastest layout of memory and the fastest optimizer.
+    """
+    memory_format = torch.channels_last if best else torch.contiguous_format
+    layers = Layers().to(memory_format=memory_format)
+    optimizer = torch.optim.AdamW(layers.parameters(), lr=1e-3, weight_decay=0.01, fused=best)
+    started = time.perf_counter()
+    for step, (source, labels, target) in enumerate(batches(digits, steps, batch_size, memory_format)):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * (1 + 10 * step / steps) ** -0.75
+        source_features, target_features = layers.extractor(source), layers.extractor(target)
+        loss = F.cross_entropy(layers.head(source_features), labels)
+        loss = loss + dann_loss(layers.discriminator, source_features, target_features, step / steps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return 2 * batch_size * steps / (time.perf_counter() - started)
+
+
+def tutorial_adversary(digits: Digits, *, steps: int, batch_size: int) -> float:
+    """A step of the discriminator on both domains, then one of the features that shall look like the source; no labels at all."""
+    layers = Layers()
+    of_discriminator = torch.optim.Adam(layers.discriminator.parameters(), lr=1e-3)
+    of_features = torch.optim.Adam(layers.extractor.parameters(), lr=1e-3)
+    ones, zeros = torch.ones(batch_size, 1), torch.zeros(batch_size, 1)
+    started = time.perf_counter()
+    for source, _, target in batches(digits, steps, batch_size, torch.contiguous_format):
+        source_features, target_features = layers.extractor(source), layers.extractor(target)
+        loss = F.binary_cross_entropy_with_logits(layers.discriminator(source_features.detach()), ones)
+        loss = loss + F.binary_cross_entropy_with_logits(layers.discriminator(target_features.detach()), zeros)
+        of_discriminator.zero_grad()
+        loss.backward()
+        of_discriminator.step()
+        of_features.zero_grad()
+        F.binary_cross_entropy_with_logits(layers.discriminator(target_features), ones).backward()
+        of_features.step()
+    return 2 * batch_size * steps / (time.perf_counter() - started)
+
+
+def to_floats(view: str, mean: Tensor, std: Tensor) -> transforms.Compose:
+    """What tutorials do to an image of PIL."""
+    sized = [transforms.Resize((SIZE, SIZE))]
+    if view == "crop_flip":
+        sized = [transforms.RandomResizedCrop(SIZE, scale=(0.25, 1.0)), transforms.RandomHorizontalFlip()]
+    return transforms.Compose([*sized, transforms.ToTensor(), transforms.Normalize(mean.flatten().tolist(), std.flatten().tolist())])
+
+
+class Trained(NamedTuple):
+    """How long it took, and the accuracy on the validation images."""
+
+    seconds: float
+    accuracy: float
+
+
+def frozen_backbone(folder: Path, backbone: nn.Module, *, epochs: int, batch_size: int, workers: int) -> Trained:
+    """A new head on a frozen network, whose every epoch decodes all images and computes all features."""
+    torch.manual_seed(0)
+    # It finds the model built.
+    body = copy.deepcopy(backbone.body).to(memory_format=torch.contiguous_format).requires_grad_(False)
+    started = time.perf_counter()
+    plain = to_floats("plain", backbone.mean, backbone.std)
+    sets = {part: datasets.ImageFolder(folder / part, plain) for part in ("train", "val")}
+    loaders = {part: DataLoader(sets[part], batch_size, shuffle=part == "train", num_workers=workers) for part in sets}
+    model = nn.Sequential(body, nn.Linear(backbone.num_features, len(sets["train"].classes)))
+    optimizer = torch.optim.Adam(model[1].parameters(), lr=1e-3)
+    model.train()
+    for _ in range(epochs):
+        for images, labels in loaders["train"]:
+            loss = F.cross_entropy(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    seconds = time.perf_counter() - started
+    with torch.inference_mode():
+        model.eval()
+        right = sum((model(images).argmax(dim=1) == labels).sum().item() for images, labels in loaders["val"])
+    return Trained(seconds, right / len(sets["val"]))
+
+
+def dann_on_photographs(source: Path, target: Path, *, steps: int, batch_size: int, workers: int) -> float:
+    """`dann` with a ResNet-50 over two `ImageFolder`s, as libraries of the field have it."""
+    half = torch.full((3,), 0.5)
+    loaders = [
+        DataLoader(
+            datasets.ImageFolder(folder, to_floats("crop_flip", half, half)),
+            batch_size,
+            shuffle=True,
+            num_workers=workers,
+            drop_last=True,
+            persistent_workers=workers > 0,
+        )
+        for folder in (source, target)
+    ]
+    network = torchvision.models.resnet50()
+    network.fc = nn.Identity()
+    bottleneck = nn.Sequential(nn.Linear(2048, 256), nn.BatchNorm1d(256), nn.ReLU())
+    model = nn.ModuleList([network, bottleneck, nn.Linear(256, 2), discriminator(256)])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    streams = [endless(loader) for loader in loaders]
+    started = 0.0
+    for step in range(steps + 1):
+        # Workers start and memory is taken in the first step.
+        started = time.perf_counter() if step == 1 else started
+        (images, labels), (target_images, _) = (next(stream) for stream in streams)
+        features, target_features = bottleneck(network(images)), bottleneck(network(target_images))
+        loss = F.cross_entropy(model[2](features), labels) + dann_loss(model[3], features, target_features, step / steps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return 2 * batch_size * steps / (time.perf_counter() - started)
+
+
+def endless(loader: DataLoader) -> Iterator:
+    while True:
+        yield from loader
+
+
+def image_folder(folder: Path, view: str, *, batch_size: int, workers: int) -> DataLoader:
+    """Batches of an `ImageFolder`."""
+    half = torch.full((3,), 0.5)
+    images = datasets.ImageFolder(folder, to_floats(view, half, half))
+    return DataLoader(images, batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0)

@@ -1,0 +1,333 @@
+"""How fast acclimate trains, as ratios to plain loops that take turns with it in one run on one machine.
+
+Above 1 acclimate is faster. Each part is measured in rounds, of which the table shows the median, the lowest and the
+highest ratio. Parts that are measured anew replace what the table had of them.
+
+    make benchmark
+    python benchmarks/speed.py step pipeline --rounds 7
+    python benchmarks/speed.py frozen --images DIR --model resnet50 --random-weights
+
+DIR holds train/ and val/ with class folders of photographs; without it hymenoptera/ in ACCLIMATE_DATA is taken, or images
+are made up, whose accuracies mean nothing.
+"""
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import bare_loops
+import hydra
+import numpy as np
+from bare_loops import Digits, Trained
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from program import Results, options
+from rich.console import Console
+
+from acclimate import cache_folder
+from acclimate.composition import resolve
+from acclimate.config import conf_dir
+from acclimate.data.image_folder import ImageFolder
+from acclimate.run import NO_LOGGER, Run, build, write_json
+from acclimate.types import DomainBatch
+
+# Of the loops over digits and over photographs.
+MANY, FEW = 64, 32
+
+ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
+
+Ratios = dict[str, list[float]]
+
+
+def prepared(folder: Path, *overrides: str) -> Run:
+    """A run without callbacks that are for people."""
+    words = [f"folder={folder}", "trainer=cpu", "+trainer.limit_val_batches=0", "+trainer.enable_progress_bar=false", *overrides]
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = resolve(hydra.compose("train", words))
+    return build(config | {"callbacks": {}, "logger": NO_LOGGER})
+
+
+def rate(run: Run) -> float:
+    """Images per second of a run's training, its warm-up apart."""
+    run.trainer.fit(run.method, run.data)
+    return run.throughput.samples / run.throughput.seconds
+
+
+def step(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """Steps on digits that are in memory: what the framework costs, and what layouts, optimizers and compilers save."""
+    steps, data = arguments.steps, (f"data.num_source={MANY * 50}", "data.num_source_eval=100", f"data.batch_size={MANY}")
+
+    def ours(*overrides: str) -> Run:
+        return prepared(folder, f"trainer.max_steps={steps}", *data, *overrides)
+
+    domains = ours().data.domains
+    digits = Digits(domains.source.train.images, domains.source.train.labels, domains.target.train.images)
+    kinds = {
+        "dann with small_cnn ÷ a bare loop": ("method=dann", lambda: bare_loops.dann(digits, steps=steps, batch_size=MANY, best=False)),
+        "the same ÷ that loop with channels_last and fused AdamW": (
+            "method=dann",
+            lambda: bare_loops.dann(digits, steps=steps, batch_size=MANY, best=True),
+        ),
+        "adda with small_cnn ÷ the tutorial's adversarial loop": (
+            "method=adda",
+            lambda: bare_loops.tutorial_adversary(digits, steps=steps, batch_size=MANY),
+        ),
+    }
+    found: Ratios = {}
+    for _ in range(arguments.rounds):
+        for name, (method, theirs) in kinds.items():
+            found.setdefault(name, []).append(rate(ours(method)) / theirs())
+        compiled = rate(ours("method=dann", "trainer.compile=true"))
+        plain = bare_loops.dann(digits, steps=steps, batch_size=MANY, best=False)
+        found.setdefault("dann with trainer.compile=true ÷ the first bare loop, after warm-up", []).append(compiled / plain)
+    return found
+
+
+def photographs(arguments: argparse.Namespace, folder: Path, *overrides: str) -> Run:
+    """A run on photographs; what is looked at and decoded first does not wait for it to train."""
+    weights = ("model.weights=null",) if arguments.random_weights else ()
+    workers = f"data.num_workers={arguments.workers}"
+    return prepared(folder, "data=image_folder", f"model={arguments.model}", *weights, workers, f"data.batch_size={FEW}", *overrides)
+
+
+def frozen_by_acclimate(arguments: argparse.Namespace, folder: Path, epochs: int) -> Trained:
+    """The same rate, batches and epochs as the tutorial; the clock also counts the building of the model and a checkpoint of each epoch."""
+    settings = ("method=linear_probe", "optimizer.lr=0.001", "optimizer.weight_decay=0", "scheduler=constant", "data.source_view=plain")
+    started = time.perf_counter()
+    images = (f"data.source={arguments.images}", "data.crop=1.0", f"trainer.max_epochs={epochs}")
+    run = photographs(arguments, folder, *images, *settings)
+    run.trainer.fit(run.method, run.data)
+    seconds = time.perf_counter() - started
+    run.trainer.limit_val_batches = 1.0
+    accuracy = run.trainer.validate(run.method, run.data, verbose=False)[0]["source/val_accuracy"]
+    return Trained(seconds, accuracy)
+
+
+def frozen(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """A new head on a frozen backbone, whose features acclimate computes once."""
+    backbone = photographs(arguments, folder, f"data.source={arguments.images}", "method=linear_probe").method.classifier.backbone
+    found: Ratios = {}
+    for _ in range(arguments.rounds):
+        for epochs in arguments.epochs:
+            about = f"{arguments.model}, {epochs} epochs"
+            cache_folder.clear()
+            theirs = bare_loops.frozen_backbone(arguments.images, backbone, epochs=epochs, batch_size=FEW, workers=arguments.workers)
+            ours = frozen_by_acclimate(arguments, folder, epochs)
+            found.setdefault(f"new head on a frozen {about}", []).append(theirs.seconds / ours.seconds)
+            found.setdefault(f"  accuracy − the tutorial's, {about}", []).append(ours.accuracy - theirs.accuracy)
+    return found
+
+
+def second_job(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """Two jobs of a sweep on the same frozen features: seconds until the training ends, once the models are built."""
+    found: Ratios = {f"second job of a sweep on a frozen {arguments.model} ÷ the first": []}
+    for _ in range(arguments.rounds):
+        cache_folder.clear()
+        seconds = []
+        for seed in range(2):
+            images = (f"data.source={arguments.images}", "data.source_view=plain", "trainer.max_epochs=5", f"seed={seed}")
+            run = photographs(arguments, folder, "method=linear_probe", *images)
+            started = time.perf_counter()
+            run.trainer.fit(run.method, run.data)
+            seconds.append(time.perf_counter() - started)
+        found[next(iter(found))].append(seconds[0] / seconds[1])
+    return found
+
+
+def pipeline(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """The batches alone; ours are uint8, which the model turns into numbers. What is looked at and decoded first counts."""
+    found: Ratios = {}
+    root = arguments.images / "train"
+    for _ in range(arguments.rounds):
+        for view in ("plain", "crop_flip"):
+            cache_folder.clear()
+            started = time.perf_counter()
+            theirs = bare_loops.image_folder(root, view, batch_size=FEW, workers=arguments.workers)
+            their_rates = [images_per_second(theirs, started), images_per_second(theirs, time.perf_counter())]
+            started = time.perf_counter()
+            # All images but one or two of each class train.
+            parts = {"val_fraction": 0.01, "test_fraction": 0.01}
+            data = ImageFolder(source=str(root), cache="disk", source_view=view, batch_size=FEW, num_workers=arguments.workers, **parts)
+            data.prepare_for(image_size=bare_loops.SIZE, needs_target=False, reveal_target_labels=False)
+            ours = data.train_dataloader()
+            our_rates = [images_per_second(ours, started), images_per_second(ours, time.perf_counter())]
+            for epoch, our, their in zip((1, 2), our_rates, their_rates, strict=True):
+                found.setdefault(f"batches of photographs, {view}, epoch {epoch} ÷ ImageFolder", []).append(our / their)
+    return found
+
+
+def images_per_second(loader: Iterable, started: float) -> float:
+    """Of an epoch since a time."""
+    seen = sum(len(batch.source.images if isinstance(batch, DomainBatch) else batch[0]) for batch in loader)
+    return seen / (time.perf_counter() - started)
+
+
+def resnet(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """`dann` with all layers of a ResNet-50 at 224 pixels."""
+    source, target, batch_size, steps = arguments.images / "train", arguments.images / "val", FEW // 2, 3
+    name = "dann with resnet50 on photographs ÷ a loop over ImageFolder"
+    found: Ratios = {name: []}
+    domains = (f"data.source={source}", f"data.target={target}", f"data.batch_size={batch_size}")
+    for _ in range(arguments.rounds):
+        # One step more than counts, as in the loop.
+        run = photographs(
+            argparse.Namespace(**{**vars(arguments), "model": "resnet50", "random_weights": True}),
+            folder,
+            *domains,
+            "method=dann",
+            f"trainer.max_steps={steps + 1}",
+            "data.source_view=crop_flip",
+            "data.target_views=[crop_flip]",
+        )
+        run.throughput.warms_up = True
+        theirs = bare_loops.dann_on_photographs(source, target, steps=steps, batch_size=batch_size, workers=arguments.workers)
+        found[name].append(rate(run) / theirs)
+    return found
+
+
+def memory(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """The largest memory of `acclimate train` on many files, with decoded images on disk ÷ without."""
+    few = make_up_photographs(folder / "few", num_images=60, size=(224, 224))
+    many = folder / "many"
+    for number in range(arguments.num_files):
+        original = few[number % len(few)]
+        link = many / original.parent.name / f"{number}.jpg"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        os.link(original, link)
+    words = (f"data.source={many}", "data=image_folder", "method=source_only", "data.num_workers=0", "trainer=cpu", "logger=none")
+    short = ("trainer.max_steps=20", "+trainer.limit_val_batches=2", "+trainer.limit_test_batches=2", "data.batch_size=32")
+    peaks = {}
+    for cache in ("none", "disk"):
+        command = (ACCLIMATE, "train", *words, *short, f"data.cache={cache}", f"hydra.run.dir={folder}/{cache}", "data.target=null")
+        program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(program.pid, 0)
+        if status:
+            raise RuntimeError(f"Failed: {' '.join(command)}")
+        peaks[cache] = used.ru_maxrss
+    return {f"memory with {arguments.num_files} files, data.cache=disk ÷ none": [peaks["disk"] / peaks["none"]]}
+
+
+def help_text(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """Not a ratio: how long a user waits for the list of commands."""
+    name = "seconds until acclimate --help has answered"
+    found: Ratios = {name: []}
+    for _ in range(arguments.rounds):
+        started = time.perf_counter()
+        subprocess.run([ACCLIMATE, "--help"], check=True, stdout=subprocess.DEVNULL)
+        found[name].append(time.perf_counter() - started)
+    return found
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path], Ratios]] = {
+    "step": step,
+    "frozen": frozen,
+    "second_job": second_job,
+    "pipeline": pipeline,
+    "resnet": resnet,
+    "memory": memory,
+    "help": help_text,
+}
+
+
+def make_up_photographs(folder: Path, *, num_images: int, size: tuple[int, int] = (500, 375)) -> list[Path]:
+    """JPEG files in two classes, with as much detail as photographs have."""
+    generator = np.random.default_rng(0)
+    paths = []
+    for number in range(num_images):
+        path = folder / f"class{number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(generator.integers(0, 256, (size[1] // 5, size[0] // 5, 3), dtype=np.uint8))
+        coarse.resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+        paths.append(path)
+    return paths
+
+
+class Measured(NamedTuple):
+    """A row of the table."""
+
+    what: str
+    ratios: list[float]
+    command: str
+
+
+def draw(rows: list[Measured], file: Path) -> None:
+    """A picture of the ratios, on a logarithmic axis."""
+    ratios = [row for row in rows if "÷" in row.what]
+    figure = Figure(figsize=(11, 1 + 0.4 * len(ratios)), layout="constrained")
+    axes = figure.add_subplot()
+    medians = [statistics.median(row.ratios) for row in ratios]
+    axes.barh(range(len(ratios)), medians, color=["#3b75af" if median >= 1 else "#c44e52" for median in medians])
+    for place, row in enumerate(ratios):
+        axes.plot([min(row.ratios), max(row.ratios)], [place, place], color="black", linewidth=1)
+        axes.annotate(f" {medians[place]:.2f}", (max(row.ratios), place), va="center")
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(ratios)), [row.what for row in ratios])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("ratio, median and range")
+    FigureCanvasAgg(figure)
+    figure.savefig(file, dpi=110)
+
+
+def report(file: Path, console: Console) -> None:
+    """The table of all that was measured so far, also as Markdown and as a picture."""
+    rows = [Measured(**row) for row in json.loads(file.read_text())["rows"]]
+    cells = [[row.what, *(f"{pick(row.ratios):.2f}" for pick in (statistics.median, min, max)), row.command] for row in rows]
+    results = Results("Speed", ("ratio", "median", "lowest", "highest", "command"), cells, f"{os.cpu_count()} processor cores.")
+    results.show(console)
+    file.with_suffix(".md").write_text(results.markdown())
+    draw(rows, file.with_suffix(".png"))
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART", help=f"some of {', '.join(PARTS)}; all of them without")
+    parser.add_argument("--images", type=Path, help="a folder with train/ and val/")
+    parser.add_argument("--model", default="efficientnet_lite0", help="the frozen backbone")
+    parser.add_argument("--random-weights", action="store_true", help="where the model's own cannot be had")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=80, help="of each program in each round")
+    parser.add_argument("--epochs", type=lambda text: [int(number) for number in text.split(",")], default=[5], help="with commas between")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--num-files", type=int, default=50_000)
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; choose among {', '.join(PARTS)}")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    file = arguments.folder / "speed.json"
+    command = " ".join(["python", "benchmarks/speed.py", *(word for word in sys.argv[1:] if word not in PARTS)])
+    with tempfile.TemporaryDirectory() as place:
+        # Not the user's cache, which is not to be cleared.
+        os.environ["ACCLIMATE_CACHE"] = f"{place}/cache"
+        if arguments.images is None:
+            arguments.images = Path(os.environ.get("ACCLIMATE_DATA", "../shared/data")) / "hymenoptera"
+        if not arguments.images.is_dir():
+            arguments.images = Path(place) / "photographs"
+            make_up_photographs(arguments.images / "train", num_images=244)
+            make_up_photographs(arguments.images / "val", num_images=153)
+        for part in arguments.parts:
+            console.print(f"measuring {part}")
+            found = PARTS[part](arguments, Path(place) / part)
+            before = json.loads(file.read_text())["rows"] if file.exists() else []
+            rows = [row for row in before if row["what"] not in found]
+            rows += [Measured(what, ratios, f"{command} {part}")._asdict() for what, ratios in found.items()]
+            write_json(file, {"rows": rows})
+    report(file, console)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+import json
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def speed(benchmarks):
+    return benchmarks("speed")
+
+
+@pytest.fixture(scope="module")
+def bare_loops(benchmarks):
+    return benchmarks("bare_loops")
+
+
+@pytest.fixture
+def program(speed, monkeypatch, tmp_path):
+    """Calls it as from the command line."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["speed", "--folder", str(tmp_path), *arguments])
+        speed.main()
+
+    return call
+
+
+def test_the_bare_loop_trains_as_many_parameters_as_dann_with_small_cnn(speed, bare_loops, tmp_path):
+    method = speed.prepared(tmp_path, "data.num_source=100", "data.num_source_eval=10").method
+    number = sum(parameter.numel() for parameter in method.parameters())
+    assert number == sum(parameter.numel() for parameter in bare_loops.Layers().parameters())
+
+
+def test_a_part_that_is_measured_anew_replaces_its_rows_alone(program, speed, monkeypatch, tmp_path):
+    monkeypatch.setattr(speed, "PARTS", {"fast": lambda *_: {"a ÷ b": [2.0, 4.0, 3.0]}, "slow": lambda *_: {"c ÷ d": [0.5]}})
+    program("slow", "fast")
+    monkeypatch.setitem(speed.PARTS, "slow", lambda *_: {"c ÷ d": [0.25]})
+    program("slow", "--rounds", "1")
+    rows = {row["what"]: row for row in json.loads((tmp_path / "speed.json").read_text())["rows"]}
+    assert {what: row["ratios"] for what, row in rows.items()} == {"a ÷ b": [2.0, 4.0, 3.0], "c ÷ d": [0.25]}
+    assert rows["c ÷ d"]["command"].endswith("--rounds 1 slow")
+    assert "| a ÷ b | 3.00 | 2.00 | 4.00 |" in (tmp_path / "speed.md").read_text()
+    assert (tmp_path / "speed.png").stat().st_size > 0
+
+
+def test_an_unknown_part_is_refused(program, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        program("stpe")
+    assert "choose among step" in capsys.readouterr().err
