@@ -48,7 +48,8 @@ def maximum_mean_discrepancy(source: Tensor, target: Tensor, *, bandwidths: Sequ
     Args:
         source: Features, shape (N, D), N at least 2. Computed in float32 at least.
         target: Features, shape (M, D), M at least 2; M may differ from N.
-        bandwidths: Kernel widths, in the units of the features; each gives exp(-distance² / (2 · width²)).
+        bandwidths: Kernel widths above 0, in the units of the features; each gives exp(-distance² / (2 · width²)). Those
+            of a tensor, as `bandwidth_family` gives them, are not checked.
 
     Returns:
         A scalar of at most 2 that differentiates with respect to both sets.
@@ -108,6 +109,7 @@ def _joint_kernel(first: Sequence[Tensor], second: Sequence[Tensor], bandwidths:
 
 def _gaussian_kernel(distances: Tensor, bandwidths: Sequence[float] | Tensor) -> Tensor:
     widths = torch.as_tensor(bandwidths, dtype=distances.dtype, device=distances.device)
-    if widths.numel() == 0 or not (widths > 0).all():
+    # Of a tensor a look at its values would wait for the device in every step.
+    if widths.numel() == 0 or not (isinstance(bandwidths, Tensor) or all(width > 0 for width in bandwidths)):
         raise ValueError(f"bandwidths must be above 0 and at least one, but are {widths.tolist()}.")
     return torch.exp(-distances / (2.0 * widths.square()[:, None, None])).mean(dim=0)
