@@ -29,7 +29,7 @@ from acclimate.errors import UserError
 BASELINE = "fine_tune"
 METHODS = (
     *("linear_probe", BASELINE, "gradual_unfreeze", "layerwise_decay", "l2_sp"),
-    *("delta", "bss", "stoch_norm", "lora"),
+    *("delta", "bss", "co_tuning", "stoch_norm", "lora"),
 )
 LABELS = {"5_per_class": 5, "20_per_class": 20, "all": None}
 # A step of fine_tune on 16 images takes one thread 1.4 s with 224 pixels, and 1.0, 0.7 and 0.5 s with 192, 160 and 128. Of
