@@ -157,12 +157,13 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
         selection,
         accuracies,
         scores,
-        throughput,
         Health(accuracies, scores),
         StepSeed(config["seed"]),
         Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.self_supervised),
         *(_instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
         ValidationLog(),
+        # Behind those that draw pictures before the training.
+        throughput,
         keep_last_checkpoint(Path(config["folder"])),
         Interruption(str(last_checkpoint(Path(config["folder"])))),
     ]

@@ -16,7 +16,8 @@ class Throughput(Callback):
         warms_up: Whether the first step, also of a resumed run, is counted apart because it waits for a compiler.
 
     Attributes:
-        seconds: From the first step to the last, without validations and the warm-up.
+        seconds: Until the last step, without validations and the warm-up. Features of a frozen backbone count, which are
+            computed before the first step.
         samples: Images of both domains that went into these steps on this device.
         warm_up_seconds: Of the first steps.
     """
@@ -28,7 +29,7 @@ class Throughput(Callback):
         self.warm_up_seconds = 0.0
         self._since = 0.0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()
 
     def on_train_batch_end(
