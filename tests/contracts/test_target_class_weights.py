@@ -1,5 +1,7 @@
 """Every method that looks at the target trains on source classes in the target's estimated proportions, if asked to."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -164,9 +166,15 @@ def test_where_only_the_proportions_differ_their_estimates_come_near_the_truth(t
     torch.testing.assert_close(source * proportions.weights(), torch.tensor(TARGET), atol=0.1, rtol=0)
 
 
-@pytest.mark.parametrize("method", ["dann", "cdan"])
-def test_alignment_gains_where_the_target_lacks_a_class_and_images_differ_too(tmp_path, method):
+def test_alignment_gains_where_the_target_lacks_a_class_and_images_differ_too(tmp_path):
     archives = write_partial(tmp_path, degrees=15)
-    runs = {choice: (f"method={method}", f"method.target_class_weights={choice}") for choice in ("none", "estimated")}
-    found = {choice: run.train(compose(tmp_path / choice, *archives, *SETTING, *words)) for choice, words in runs.items()}
-    assert found["estimated"]["target/test_accuracy"] >= found["none"]["target/test_accuracy"] + 0.1
+    gains = []
+    # Four gains, because one alone varies by more than its mean.
+    for method, seed in product(["dann", "cdan"], [0, 1]):
+        accuracy = {}
+        for choice in ("none", "estimated"):
+            words = (f"method={method}", f"seed={seed}", f"method.target_class_weights={choice}")
+            results = run.train(compose(tmp_path / f"{method}-{seed}-{choice}", *archives, *SETTING, *words))
+            accuracy[choice] = results["target/test_accuracy"]
+        gains.append(accuracy["estimated"] - accuracy["none"])
+    assert np.mean(gains) >= 0.1
