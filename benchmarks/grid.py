@@ -30,7 +30,7 @@ from acclimate.config import conf_dir
 from acclimate.data.image_set import Domains, ImageSet
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
-from acclimate.run import read_checkpoint, rebuild_classifier, train, write_json
+from acclimate.run import read_checkpoint, rebuild_classifier, train, usual_precision, write_json
 from acclimate.types import Prediction, Unlabelled
 
 QUIET = (
@@ -227,7 +227,8 @@ def predict(checkpoint: dict[str, Any], images: ImageSet) -> Prediction:
     view = View("plain", image_size=checkpoint["image_size"], crop=data["crop"])
     batches = EvaluationBatches(images, view, batch_size=data["eval_batch_size"], labelled=False)
     predictions = []
-    with torch.autocast(device, torch.bfloat16, enabled=trainer["precision"] == "bf16-mixed"):
+    precision = trainer["precision"] or usual_precision(trainer["accelerator"])
+    with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
         for number in range(len(batches)):
             batch = batches[number]
             assert isinstance(batch, Unlabelled)
