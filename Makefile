@@ -32,13 +32,13 @@ $(STAMP): pyproject.toml requirements.txt
 demo: $(STAMP) ## Adapts from rendered digits to handwriting with three methods and compares them
 	@folder="outputs/demo/$$(date +%Y-%m-%d_%H-%M-%S)"; \
 	echo "Trains on digits rendered from fonts, tests on real handwriting: three methods, some minutes in all."; \
-	$(BIN)/acclimate train -m method=source_only,dann,dann_mcc hydra.sweep.dir="$$folder" && \
+	$(BIN)/acclimate train -m method=source_only,dann,dann_mcc_fixmatch hydra.sweep.dir="$$folder" && \
 	echo && \
 	$(BIN)/acclimate compare "$$folder" && \
 	echo && \
 	echo "The runs are in $$folder. What to try next:" && \
 	echo "  $(BIN)/acclimate train data=image_folder data.source=DIR data.target=DIR model=efficientnet_lite0" && \
-	echo "  $(BIN)/acclimate train -m method=source_only,dann,dann_mcc seed=0,1,2" && \
+	echo "  $(BIN)/acclimate train -m method=source_only,dann,dann_mcc_fixmatch seed=0,1,2" && \
 	echo "  make dashboard"
 
 test: $(STAMP) ## Runs the tests

@@ -144,7 +144,7 @@ def test_bad_files_are_found_before_the_training(tmp_path, kind):
 
 
 def prepared(root: Path, **settings):
-    data = ImageFolder(source=str(root / "source"), image_size=SIDE, num_workers=0, batch_size=4, **settings)
+    data = ImageFolder(source=str(root / "source"), image_size=SIDE, batch_size=4, **{"num_workers": 0, **settings})
     data.prepare_for(image_size=SIDE, needs_target=False, reveal_target_labels=False)
     return data
 
@@ -192,6 +192,14 @@ def test_workers_read_the_same_images(files, kind):
         return torch.cat([batch.images for batch in batch_loader(batches, num_workers=num_workers)])
 
     assert torch.equal(epoch(decode_once(files, kind), 2), epoch(files, 0))
+
+
+@pytest.mark.parametrize(("kind", "view", "training", "evaluation"), [("none", "plain", 2, 2), ("disk", "plain", 0, 0), ("ram", "shift", 2, 0)])
+def test_processes_start_only_where_images_are_decoded_or_augmented(tmp_path, kind, view, training, evaluation):
+    write_class_folders(tmp_path / "source")
+    data = prepared(tmp_path, cache=kind, source_view=view, num_workers=2)
+    assert data.train_dataloader()._loader.num_workers == training
+    assert [loader.num_workers for loader in data.val_dataloader()] == [evaluation]
 
 
 def test_a_predicted_image_is_seen_as_in_evaluation(tmp_path):

@@ -108,3 +108,11 @@ def test_only_strong_views_of_photographs_are_mirrored(name, share):
     views = View(name, image_size=32).look(ramp, range(200)).float()
     reversed_order = views[..., 8:24, 20:26].mean(dim=(1, 2, 3)) < views[..., 8:24, 6:12].mean(dim=(1, 2, 3))
     assert reversed_order.float().mean().item() == pytest.approx(share, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["plain", "crop_flip"])
+def test_pixels_of_files_stay_in_the_layout_that_convolutions_want_and_others_are_the_same(name):
+    files = [noise(21 + number, 30, 3, seed=number).permute(2, 0, 1) for number in range(4)]
+    views = View(name, image_size=16).look(files, range(4))
+    assert views.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(views, View(name, image_size=16).look([image.contiguous() for image in files], range(4)))

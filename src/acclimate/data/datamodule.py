@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from acclimate.data.decoded_images import Cache
-from acclimate.data.features import Features, FrozenBackbone
+from acclimate.data.features import FrozenBackbone
 from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.data.labelled_target import labelled_samples
 from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
@@ -35,7 +35,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
         batch_size: Source images in a training batch.
         target_batch_size: Target images in a training batch; None takes as many as of the source.
         eval_batch_size: Images in a batch of evaluation.
-        num_workers: Processes that prepare batches; 0 prepares them in the training process. They change no batch.
+        num_workers: Processes that decode and augment images; 0 does so in the training process, as it does anyway where
+            neither is to be done. They change no batch.
         epoch: How many batches an epoch has: as many as go once through the longer or the shorter domain, the source
             or the target. Each domain is an endless stream of permutations, so whatever the epoch, no image is left out.
         source_sampling: `natural` draws all source images equally often, `balanced` all classes: in each training batch
@@ -256,7 +257,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         return TrainingLoader(
             TrainingBatches(source_feed, target_feed, labelled_feed),
             batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
-            num_workers=self._num_workers(source, target),
+            num_workers=self._num_workers(views, source, target, labelled),
             # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
             batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
@@ -307,7 +308,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 batch_size=self.eval_batch_size,
                 labelled=allowed and images.labels is not None,
             )
-            loaders.append(batch_loader(batches, num_workers=self._num_workers(inputs)))
+            loaders.append(batch_loader(batches, num_workers=self._num_workers(["plain"], inputs)))
         return loaders
 
     def _inputs(self, images: ImageSet, part: Part) -> ImageSet:
@@ -321,14 +322,15 @@ class AdaptationData(pl.LightningDataModule, ABC):
         batches = EvaluationBatches(images, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
         return self.frozen_backbone.features(
             images,
-            batch_loader(batches, num_workers=self.num_workers),
+            batch_loader(batches, num_workers=self._num_workers(["plain"], images)),
             precision=self.trainer.precision_plugin.forward_context,
             conditions=(self.image_size, self.crop, self.eval_batch_size, self.trainer.precision, torch.get_float32_matmul_precision()),
         )
 
-    def _num_workers(self, *inputs: ImageSet | None) -> int:
-        """Features need no preparation."""
-        return 0 if any(isinstance(images, Features) for images in inputs) else self.num_workers
+    def _num_workers(self, views: Sequence[ViewName], *inputs: ImageSet | None) -> int:
+        """None where batches are but copied: handing them over takes a process longer than making them."""
+        copies = set(views) == {"plain"} and all(images is None or images.decoded for images in inputs)
+        return 0 if copies else self.num_workers
 
     def _keep_labelled(self, source: Parts, num_per_class: int) -> Parts:
         """A source that trains on so many images of each class."""

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import PIL
@@ -35,6 +35,8 @@ class ImageFiles(ImageSet):
         labels: int64, shape (N,), or None.
         shorter_side: Of larger images, see `decode`.
     """
+
+    decoded: ClassVar[bool] = False
 
     def __init__(self, paths: Sequence[Path], labels: Tensor | None, *, shorter_side: int | None = None) -> None:
         self.paths = list(paths)

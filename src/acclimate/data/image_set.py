@@ -4,7 +4,7 @@ import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -15,9 +15,11 @@ class ImageSet(ABC):
 
     Attributes:
         labels: int64, shape (N,), or None for images without labels.
+        decoded: Whether to load them is to copy them.
     """
 
     labels: Tensor | None
+    decoded: ClassVar[bool] = True
 
     @abstractmethod
     def __len__(self) -> int: ...
