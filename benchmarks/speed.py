@@ -31,6 +31,7 @@ import numpy as np
 from bare_loops import Digits, Trained
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from PIL import Image
 from program import Results, options
 from rich.console import Console
@@ -120,12 +121,12 @@ def frozen(arguments: argparse.Namespace, folder: Path) -> Ratios:
     found: Ratios = {}
     for _ in range(arguments.rounds):
         for epochs in arguments.epochs:
-            about = f"{arguments.model}, {epochs} epochs"
+            about = f"frozen {arguments.model}, {epochs} epochs"
             cache_folder.clear()
             theirs = bare_loops.frozen_backbone(arguments.images, backbone, epochs=epochs, batch_size=FEW, workers=arguments.workers)
             ours = frozen_by_acclimate(arguments, folder, epochs)
-            found.setdefault(f"new head on a frozen {about}", []).append(theirs.seconds / ours.seconds)
-            found.setdefault(f"  accuracy − the tutorial's, {about}", []).append(ours.accuracy - theirs.accuracy)
+            found.setdefault(f"new head on a {about} ÷ the tutorial's loop", []).append(theirs.seconds / ours.seconds)
+            found.setdefault(f"its accuracy − the tutorial's: {about}", []).append(ours.accuracy - theirs.accuracy)
     return found
 
 
@@ -275,6 +276,8 @@ def draw(rows: list[Measured], file: Path) -> None:
     axes.set_yticks(range(len(ratios)), [row.what for row in ratios])
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.margins(x=0.08)
     axes.set_xlabel("ratio, median and range")
     FigureCanvasAgg(figure)
     figure.savefig(file, dpi=110)
@@ -309,7 +312,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     console = Console(width=None if sys.stdout.isatty() else 180)
     file = arguments.folder / "speed.json"
-    command = " ".join(["python", "benchmarks/speed.py", *(word for word in sys.argv[1:] if word not in PARTS)])
+    settings = [word for word in sys.argv[1:] if word not in PARTS]
     with tempfile.TemporaryDirectory() as place:
         # Not the user's cache, which is not to be cleared.
         os.environ["ACCLIMATE_CACHE"] = f"{place}/cache"
@@ -324,7 +327,8 @@ def main() -> None:
             found = PARTS[part](arguments, Path(place) / part)
             before = json.loads(file.read_text())["rows"] if file.exists() else []
             rows = [row for row in before if row["what"] not in found]
-            rows += [Measured(what, ratios, f"{command} {part}")._asdict() for what, ratios in found.items()]
+            command = f'make benchmark ARGS="{" ".join([part, *settings])}"'
+            rows += [Measured(what, ratios, command)._asdict() for what, ratios in found.items()]
             write_json(file, {"rows": rows})
     report(file, console)
 

@@ -194,7 +194,9 @@ def test_workers_read_the_same_images(files, kind):
     assert torch.equal(epoch(decode_once(files, kind), 2), epoch(files, 0))
 
 
-@pytest.mark.parametrize(("kind", "view", "training", "evaluation"), [("none", "plain", 2, 2), ("disk", "plain", 0, 0), ("ram", "shift", 2, 0)])
+@pytest.mark.parametrize(
+    ("kind", "view", "training", "evaluation"), [("none", "plain", 2, 2), ("disk", "plain", 0, 0), ("ram", "shift", 2, 0)]
+)
 def test_processes_start_only_where_images_are_decoded_or_augmented(tmp_path, kind, view, training, evaluation):
     write_class_folders(tmp_path / "source")
     data = prepared(tmp_path, cache=kind, source_view=view, num_workers=2)
