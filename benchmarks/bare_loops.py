@@ -183,7 +183,7 @@ def dann_on_photographs(source: Path, target: Path, *, steps: int, batch_size: i
         # Workers start and memory is taken in the first step.
         started = time.perf_counter() if step == 1 else started
         (images, labels), (target_images, _) = (next(stream) for stream in streams)
-        features, target_features = bottleneck(network(images)), bottleneck(network(target_images))
+        features, target_features = bottleneck(network(torch.cat([images, target_images]))).chunk(2)
         loss = F.cross_entropy(model[2](features), labels) + dann_loss(model[3], features, target_features, step / steps)
         optimizer.zero_grad()
         loss.backward()

@@ -187,6 +187,7 @@ def resnet(arguments: argparse.Namespace, folder: Path) -> Ratios:
             folder,
             *domains,
             "method=dann",
+            "method.batch_norm=joint",
             f"trainer.max_steps={steps + 1}",
             "data.source_view=crop_flip",
             "data.target_views=[crop_flip]",

@@ -19,7 +19,7 @@ def shorter_side(image_size: int, crop: float) -> int:
     return round(image_size / crop)
 
 
-class RandomPart(v2.RandomResizedCrop):
+class RandomPart(v2.RandomResizedCrop):  # type: ignore[misc]
     """Torchvision's, in half of the time: a part whose pixels were put side by side first is resized faster."""
 
     def transform(self, image: Tensor, params: dict[str, Any]) -> Tensor:
@@ -78,7 +78,7 @@ class View:
         return apply_changes(_stack(views), changes) if self._strong else _stack(views)
 
 
-def _stack(images: Sequence[Tensor]) -> Tensor:
+def _stack(images: list[Tensor]) -> Tensor:
     """Images of one size as one tensor, in the layout that they have: for those of files channels_last, which convolutions want."""
     if images[0].stride(0) == 1:
         return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
