@@ -196,8 +196,15 @@ def endless(loader: DataLoader) -> Iterator:
         yield from loader
 
 
-def image_folder(folder: Path, view: str, *, batch_size: int, workers: int) -> DataLoader:
-    """Batches of an `ImageFolder`."""
+def image_folder(folder: Path, view: str, *, epochs: int, batch_size: int, workers: int) -> list[float]:
+    """The batches of an `ImageFolder` alone: images per second of each epoch."""
+    rates = []
+    started = time.perf_counter()
     half = torch.full((3,), 0.5)
     images = datasets.ImageFolder(folder, to_floats(view, half, half))
-    return DataLoader(images, batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    loader = DataLoader(images, batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    for _ in range(epochs):
+        seen = sum(len(batch) for batch, _ in loader)
+        rates.append(seen / (time.perf_counter() - started))
+        started = time.perf_counter()
+    return rates

@@ -12,8 +12,10 @@ are made up, whose accuracies mean nothing.
 """
 
 import argparse
+import functools
 import json
 import logging
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -22,8 +24,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import bare_loops
 import hydra
@@ -49,6 +52,18 @@ MANY, FEW = 64, 32
 ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
 
 Ratios = dict[str, list[float]]
+Result = TypeVar("Result")
+
+
+@functools.cache
+def other_process() -> ProcessPoolExecutor:
+    """Where the plain loops run, which what acclimate sets in its own process does not reach."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+
+def plainly(loop: Callable[..., Result], *given: Any, **named: Any) -> Result:
+    """What a plain loop returns."""
+    return other_process().submit(loop, *given, **named).result()
 
 
 def prepared(folder: Path, *overrides: str) -> Run:
@@ -75,14 +90,17 @@ def step(arguments: argparse.Namespace, folder: Path) -> Ratios:
     domains = ours().data.domains
     digits = Digits(domains.source.train.images, domains.source.train.labels, domains.target.train.images)
     kinds = {
-        "dann with small_cnn ÷ a bare loop": ("method=dann", lambda: bare_loops.dann(digits, steps=steps, batch_size=MANY, best=False)),
+        "dann with small_cnn ÷ a bare loop": (
+            "method=dann",
+            lambda: plainly(bare_loops.dann, digits, steps=steps, batch_size=MANY, best=False),
+        ),
         "the same ÷ that loop with channels_last and fused AdamW": (
             "method=dann",
-            lambda: bare_loops.dann(digits, steps=steps, batch_size=MANY, best=True),
+            lambda: plainly(bare_loops.dann, digits, steps=steps, batch_size=MANY, best=True),
         ),
         "adda with small_cnn ÷ the tutorial's adversarial loop": (
             "method=adda",
-            lambda: bare_loops.tutorial_adversary(digits, steps=steps, batch_size=MANY),
+            lambda: plainly(bare_loops.tutorial_adversary, digits, steps=steps, batch_size=MANY),
         ),
     }
     found: Ratios = {}
@@ -90,7 +108,7 @@ def step(arguments: argparse.Namespace, folder: Path) -> Ratios:
         for name, (method, theirs) in kinds.items():
             found.setdefault(name, []).append(rate(ours(method)) / theirs())
         compiled = rate(ours("method=dann", "trainer.compile=true"))
-        plain = bare_loops.dann(digits, steps=steps, batch_size=MANY, best=False)
+        plain = plainly(bare_loops.dann, digits, steps=steps, batch_size=MANY, best=False)
         found.setdefault("dann with trainer.compile=true ÷ the first bare loop, after warm-up", []).append(compiled / plain)
     return found
 
@@ -123,7 +141,9 @@ def frozen(arguments: argparse.Namespace, folder: Path) -> Ratios:
         for epochs in arguments.epochs:
             about = f"frozen {arguments.model}, {epochs} epochs"
             cache_folder.clear()
-            theirs = bare_loops.frozen_backbone(arguments.images, backbone, epochs=epochs, batch_size=FEW, workers=arguments.workers)
+            theirs = plainly(
+                bare_loops.frozen_backbone, arguments.images, backbone, epochs=epochs, batch_size=FEW, workers=arguments.workers
+            )
             ours = frozen_by_acclimate(arguments, folder, epochs)
             found.setdefault(f"new head on a {about} ÷ the tutorial's loop", []).append(theirs.seconds / ours.seconds)
             found.setdefault(f"its accuracy − the tutorial's: {about}", []).append(ours.accuracy - theirs.accuracy)
@@ -153,25 +173,22 @@ def pipeline(arguments: argparse.Namespace, folder: Path) -> Ratios:
     for _ in range(arguments.rounds):
         for view in ("plain", "crop_flip"):
             cache_folder.clear()
-            started = time.perf_counter()
-            theirs = bare_loops.image_folder(root, view, batch_size=FEW, workers=arguments.workers)
-            their_rates = [images_per_second(theirs, started), images_per_second(theirs, time.perf_counter())]
+            their_rates = plainly(bare_loops.image_folder, root, view, epochs=2, batch_size=FEW, workers=arguments.workers)
             started = time.perf_counter()
             # All images but one or two of each class train.
             parts = {"val_fraction": 0.01, "test_fraction": 0.01}
             data = ImageFolder(source=str(root), cache="disk", source_view=view, batch_size=FEW, num_workers=arguments.workers, **parts)
             data.prepare_for(image_size=bare_loops.SIZE, needs_target=False, reveal_target_labels=False)
             ours = data.train_dataloader()
-            our_rates = [images_per_second(ours, started), images_per_second(ours, time.perf_counter())]
+            our_rates = [our_images_per_second(ours, started), our_images_per_second(ours, time.perf_counter())]
             for epoch, our, their in zip((1, 2), our_rates, their_rates, strict=True):
                 found.setdefault(f"batches of photographs, {view}, epoch {epoch} ÷ ImageFolder", []).append(our / their)
     return found
 
 
-def images_per_second(loader: Iterable, started: float) -> float:
+def our_images_per_second(loader: Iterable[DomainBatch], started: float) -> float:
     """Of an epoch since a time."""
-    seen = sum(len(batch.source.images if isinstance(batch, DomainBatch) else batch[0]) for batch in loader)
-    return seen / (time.perf_counter() - started)
+    return sum(len(batch.source.images) for batch in loader) / (time.perf_counter() - started)
 
 
 def resnet(arguments: argparse.Namespace, folder: Path) -> Ratios:
@@ -193,7 +210,7 @@ def resnet(arguments: argparse.Namespace, folder: Path) -> Ratios:
             "data.target_views=[crop_flip]",
         )
         run.throughput.warms_up = True
-        theirs = bare_loops.dann_on_photographs(source, target, steps=steps, batch_size=batch_size, workers=arguments.workers)
+        theirs = plainly(bare_loops.dann_on_photographs, source, target, steps=steps, batch_size=batch_size, workers=arguments.workers)
         found[name].append(rate(run) / theirs)
     return found
 

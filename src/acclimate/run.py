@@ -37,6 +37,7 @@ from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View, shorter_side
 from acclimate.errors import ConfigError, DataError, UserError
+from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.backbones import Backbone
@@ -171,6 +172,8 @@ def build(config: Config, checkpoint: Config | None = None) -> Run:
     if settings.get("max_steps", -1) > 0:
         settings["max_epochs"] = -1
     trainer: pl.Trainer = _instantiate(settings, callbacks=callbacks, logger=_instantiate(config["logger"]))
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
     return Run(data, method, selection, scores, throughput, trainer)
 
 
