@@ -10,30 +10,34 @@ from acclimate.methods.simclr import SimClr
 def plain_simclr(method, batch, temperature=0.2):
     """Chen et al., Algorithm 1, view by view: neighbours are the two views of an image."""
     classifier, projector = method.classifier, method.projector
-    projections = [[], []]
-    for place, (source, target) in enumerate(
-        [(batch.source.images, batch.target.views[0]), (batch.source.second_view, batch.target.views[1])]
-    ):
-        for images in (source, target):
-            hidden = torch.relu(projector[0](classifier.bottleneck(classifier.backbone(images))))
-            projections[place] += projector[2](hidden)
-    views = [view for pair in zip(*projections, strict=True) for view in pair]
+    pairs = {"source": [batch.source.images, batch.source.second_view], "target": batch.target.views}
+    projections = {}
+    for domain, views in pairs.items():
+        hidden = [torch.relu(projector[0](classifier.bottleneck(classifier.backbone(images)))) for images in views]
+        projections[domain] = [view for pair in zip(*map(projector[2], hidden), strict=True) for view in pair]
+    if method.negatives == "batch":
+        projections = {"both": [*projections["source"], *projections["target"]]}
 
     def similarity(one, other):
         return (one @ other) / (one.norm() * other.norm())
 
-    total = 0
-    for i, view in enumerate(views):
-        partner = i + 1 if i % 2 == 0 else i - 1
-        others = sum(torch.exp(similarity(view, other) / temperature) for k, other in enumerate(views) if k != i)
-        total = total - torch.log(torch.exp(similarity(view, views[partner]) / temperature) / others)
-    loss = total / len(views)
+    losses = []
+    for views in projections.values():
+        total = 0
+        for i, view in enumerate(views):
+            partner = i + 1 if i % 2 == 0 else i - 1
+            others = sum(torch.exp(similarity(view, other) / temperature) for k, other in enumerate(views) if k != i)
+            total = total - torch.log(torch.exp(similarity(view, views[partner]) / temperature) / others)
+        losses.append(total / len(views))
+    loss = sum(losses) / len(losses)
     return Objectives({"contrastive": loss}, classifier=loss, added=loss)
 
 
+@pytest.mark.parametrize("negatives", ["domain", "batch"])
 @pytest.mark.parametrize("sizes", UNEQUAL_SIZES)
-def test_step_is_that_of_the_paper(sizes):
-    assert_same_step(tiny_method(SimClr, temperature=0.2, projector_width=5, num_projected=3), paired_views(*sizes), plain_simclr)
+def test_step_is_that_of_the_paper(sizes, negatives):
+    method = tiny_method(SimClr, negatives=negatives, temperature=0.2, projector_width=5, num_projected=3)
+    assert_same_step(method, paired_views(*sizes), plain_simclr)
 
 
 def test_projector_has_the_paper_s_layers_and_belongs_to_the_method():
@@ -47,3 +51,8 @@ def test_projector_has_the_paper_s_layers_and_belongs_to_the_method():
 def test_temperature_that_is_not_positive_is_refused(temperature):
     with pytest.raises(ConfigError, match=r"method\.temperature must be above 0"):
         tiny_method(SimClr, temperature=temperature)
+
+
+def test_negatives_of_another_kind_are_refused():
+    with pytest.raises(ConfigError, match=r"method\.negatives must be domain or batch, but is class"):
+        tiny_method(SimClr, negatives="class")

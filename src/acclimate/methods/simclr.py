@@ -1,6 +1,6 @@
 """Contrastive learning of both domains together (SimCLR)."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,21 @@ from acclimate.nn.batch_norm import predict_domains
 from acclimate.nn.classifier import Classifier
 from acclimate.types import DomainBatch, Prediction
 
+Negatives = Literal["domain", "batch"]
+
 
 class SimClr(Method):
-    """Two random views of an image are to be more alike than views of different images, whichever domain these are from.
+    """Two random views of an image are to be more alike than views of different images.
 
     Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, Algorithm 1, on the
-    images of source and target in one batch. The projector has one hidden layer, as in section 2.1, and stays behind:
-    what trains on with `init_from` takes the features in front of it.
+    images of source and target. The projector has one hidden layer, as in section 2.1, and stays behind: what trains on
+    with `init_from` takes the features in front of it.
 
     Args:
         classifier: Its features are trained, its head is not.
+        negatives: From where the different images are: `domain` takes those of an image's own domain, so that nothing
+            teaches the features to tell the domains apart (Thota and Leontidis, "Contrastive Domain Adaptation", CVPR
+            Workshops 2021, Eq. 2); `batch` takes those of both.
         temperature: τ of `nt_xent`, above 0.
         projector_width: Units in the projector's hidden layer.
         num_projected: Dimensions of the space in which views are compared.
@@ -39,14 +44,18 @@ class SimClr(Method):
         self,
         classifier: Classifier,
         *,
+        negatives: Negatives = "domain",
         temperature: float = 0.5,
         projector_width: int = 256,
         num_projected: int = 128,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
+        if negatives not in get_args(Negatives):
+            raise ConfigError(f"method.negatives must be domain or batch, but is {negatives}.")
         if temperature <= 0:
             raise ConfigError(f"method.temperature must be above 0, but is {temperature}.")
+        self.negatives = negatives
         self.temperature = temperature
         self.projector = nn.Sequential(
             nn.Linear(classifier.num_features, projector_width), nn.ReLU(), nn.Linear(projector_width, num_projected)
@@ -55,6 +64,8 @@ class SimClr(Method):
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
         assert target is not None and batch.target is not None and batch.source.second_view is not None
         others = predict_domains(self.classifier, batch.source.second_view, batch.target.views[1], batch_norm=self.batch_norm)
-        views = (torch.cat([prediction.features for prediction in domains]) for domains in ((source, target), others))
-        first, second = (self.projector(view) for view in views)
-        return {"contrastive": nt_xent(first, second, temperature=self.temperature)}
+        first, second = ([self.projector(prediction.features) for prediction in domains] for domains in ((source, target), others))
+        if self.negatives == "batch":
+            first, second = [torch.cat(first)], [torch.cat(second)]
+        losses = [nt_xent(*views, temperature=self.temperature) for views in zip(first, second, strict=True)]
+        return {"contrastive": torch.stack(losses).mean()}
