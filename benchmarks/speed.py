@@ -1,7 +1,7 @@
 """How fast acclimate trains, as ratios to plain loops that take turns with it in one run on one machine.
 
 Above 1 acclimate is faster. Each part is measured in rounds, of which the table shows the median, the lowest and the
-highest ratio. Parts that are measured anew replace what the table had of them.
+highest ratio. Parts that are measured anew take the place of what the table had of them.
 
     make benchmark
     python benchmarks/speed.py step pipeline --rounds 7
@@ -295,7 +295,7 @@ def draw(rows: list[Measured], file: Path) -> None:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.margins(x=0.08)
+    axes.margins(x=0.15)
     axes.set_xlabel("ratio, median and range")
     FigureCanvasAgg(figure)
     figure.savefig(file, dpi=110)
@@ -331,22 +331,23 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 180)
     file = arguments.folder / "speed.json"
     settings = [word for word in sys.argv[1:] if word not in PARTS]
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as scratch:
         # Not the user's cache, which is not to be cleared.
-        os.environ["ACCLIMATE_CACHE"] = f"{place}/cache"
+        os.environ["ACCLIMATE_CACHE"] = f"{scratch}/cache"
         if arguments.images is None:
             arguments.images = Path(os.environ.get("ACCLIMATE_DATA", "../shared/data")) / "hymenoptera"
         if not arguments.images.is_dir():
-            arguments.images = Path(place) / "photographs"
+            arguments.images = Path(scratch) / "photographs"
             make_up_photographs(arguments.images / "train", num_images=244)
             make_up_photographs(arguments.images / "val", num_images=153)
         for part in arguments.parts:
             console.print(f"measuring {part}")
-            found = PARTS[part](arguments, Path(place) / part)
+            found = PARTS[part](arguments, Path(scratch) / part)
             before = json.loads(file.read_text())["rows"] if file.exists() else []
-            rows = [row for row in before if row["what"] not in found]
             command = f'make benchmark ARGS="{" ".join([part, *settings])}"'
-            rows += [Measured(what, ratios, command)._asdict() for what, ratios in found.items()]
+            measured = [Measured(what, ratios, command)._asdict() for what, ratios in found.items()]
+            place = next((number for number, row in enumerate(before) if row["what"] in found), len(before))
+            rows = [*before[:place], *measured, *(row for row in before[place:] if row["what"] not in found)]
             write_json(file, {"rows": rows})
     report(file, console)
 
