@@ -11,19 +11,21 @@ from acclimate.memory import keep_freed_memory
 
 # In a process of its own, since what it changes lasts.
 PAGES_TAKEN_ANEW = """
-import resource, sys, torch
-from torch import nn
+import ctypes, resource, sys
 from acclimate.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-layers = nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.BatchNorm2d(32), nn.ReLU())
-images = torch.rand(64, 3, 64, 64)
-def steps(number):
-    for _ in range(number):
-        layers(images).mean().backward()
-steps(2)
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+size = 64 * 2**20
+def take():
+    block = ctypes.c_void_p(library.malloc(ctypes.c_size_t(size)))
+    library.memset(block, 1, ctypes.c_size_t(size))
+    library.free(block)
+take()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-steps(5)
+for _ in range(5):
+    take()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -34,7 +36,8 @@ def test_what_is_freed_is_taken_again_without_the_system():
         way: int(subprocess.run([sys.executable, "-c", PAGES_TAKEN_ANEW, way], check=True, capture_output=True, text=True).stdout)
         for way in ("keep", "give back")
     }
-    assert pages["keep"] < pages["give back"] / 3
+    # Of 2 MiB on systems that take large ones.
+    assert pages["keep"] < 10 < 100 < pages["give back"]
 
 
 def test_a_run_on_a_cpu_keeps_what_it_frees(archives, tmp_path, monkeypatch):
