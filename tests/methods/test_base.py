@@ -142,6 +142,21 @@ def test_frozen_batch_norm_stays_in_evaluation_mode_when_training():
     assert method.classifier.head.training
 
 
+@pytest.mark.parametrize(("pretrained", "asked", "expected"), [(True, None, "frozen"), (False, None, "joint"), (True, "joint", "joint")])
+def test_the_statistics_of_a_pretrained_backbone_stay_unless_something_is_said(pretrained, asked, expected):
+    classifier = tiny_classifier()
+    classifier.pretrained = pretrained
+    method = Dann(classifier, optimizer=functools.partial(torch.optim.SGD, lr=0.1), schedule=constant, batch_norm=asked)
+    assert method.batch_norm == expected
+    assert classifier.backbone.training and classifier.backbone.body[1].training == (expected == "joint")
+
+
+@pytest.mark.parametrize("method", ["fine_tune", "gradual_unfreeze", "layerwise_decay", "l2_sp", "bss", "co_tuning", "delta", "lora"])
+def test_ways_of_fine_tuning_leave_the_statistics_of_a_pretrained_model(method, tmp_path):
+    config = compose(tmp_path, "data.target=null", f"method={method}")["method"]
+    assert config["batch_norm"] in (None, "frozen")
+
+
 @pytest.mark.parametrize(("batch_norm", "moves"), [("frozen", False), ("joint", True)])
 def test_a_whole_training_leaves_frozen_statistics_alone(archives, tmp_path, batch_norm, moves):
     """With validations in between, after which Lightning puts layers back into their modes."""

@@ -36,7 +36,8 @@ class Method(pl.LightningModule, ABC):
             updates of LoRA, which are new.
         layer_decay: The learning rate of each stage of the backbone as a factor of that of the stage behind it, above 0;
             behind the last one is the head, and `backbone_rate` multiplies them all. None is one rate for all stages.
-        batch_norm: How batch norm treats the two domains, see `predict_domains`.
+        batch_norm: How batch norm treats the two domains, see `predict_domains`. None is `frozen` for a backbone that starts
+            from weights, whose statistics a few small batches would spoil, and `joint` for a random one.
         terms: Further losses by name on the target's predictions, such as minimum class confusion, see `TargetTerms`.
         term_weights: What each term is multiplied with; 1 where it is not named.
         target_class_weights: `estimated` draws the rows of source batches anew so that classes are as frequent as they
@@ -79,7 +80,7 @@ class Method(pl.LightningModule, ABC):
         schedule: Callable[[float], float],
         backbone_rate: float | None = None,
         layer_decay: float | None = None,
-        batch_norm: BatchNormPolicy = "joint",
+        batch_norm: BatchNormPolicy | None = "joint",
         terms: Mapping[str, TargetTerm] | None = None,
         term_weights: Mapping[str, float] | None = None,
         target_class_weights: Literal["none", "estimated"] = "none",
@@ -116,7 +117,7 @@ class Method(pl.LightningModule, ABC):
         self.schedule = schedule
         self.backbone_rate = backbone_rate
         self.layer_decay = layer_decay
-        self.batch_norm: BatchNormPolicy = batch_norm
+        self.batch_norm: BatchNormPolicy = batch_norm or ("frozen" if classifier.pretrained else "joint")
         self.terms = TargetTerms(terms or {}, term_weights or {})
         self.terms.start(classifier)
         self.class_proportions = (
