@@ -89,26 +89,21 @@ def step(arguments: argparse.Namespace, folder: Path) -> Ratios:
 
     domains = ours().data.domains
     digits = Digits(domains.source.train.images, domains.source.train.labels, domains.target.train.images)
-    kinds = {
-        "dann with small_cnn ÷ a bare loop": (
-            "method=dann",
-            lambda: plainly(bare_loops.dann, digits, steps=steps, batch_size=MANY, best=False),
-        ),
-        "the same ÷ that loop with channels_last and fused AdamW": (
-            "method=dann",
-            lambda: plainly(bare_loops.dann, digits, steps=steps, batch_size=MANY, best=True),
-        ),
-        "adda with small_cnn ÷ the tutorial's adversarial loop": (
-            "method=adda",
-            lambda: plainly(bare_loops.tutorial_adversary, digits, steps=steps, batch_size=MANY),
-        ),
+
+    def theirs(loop: Callable[..., float], **options: bool) -> float:
+        return plainly(loop, digits, steps=steps, batch_size=MANY, **options)
+
+    kinds: dict[str, tuple[str, Callable[..., float], dict[str, bool]]] = {
+        "dann with small_cnn ÷ a bare loop": ("method=dann", bare_loops.dann, {"best": False}),
+        "the same ÷ that loop with channels_last and fused AdamW": ("method=dann", bare_loops.dann, {"best": True}),
+        "adda with small_cnn ÷ the tutorial's adversarial loop": ("method=adda", bare_loops.tutorial_adversary, {}),
     }
     found: Ratios = {}
     for _ in range(arguments.rounds):
-        for name, (method, theirs) in kinds.items():
-            found.setdefault(name, []).append(rate(ours(method)) / theirs())
+        for name, (method, loop, layout) in kinds.items():
+            found.setdefault(name, []).append(rate(ours(method)) / theirs(loop, **layout))
         compiled = rate(ours("method=dann", "trainer.compile=true"))
-        plain = plainly(bare_loops.dann, digits, steps=steps, batch_size=MANY, best=False)
+        plain = theirs(bare_loops.dann, best=False)
         found.setdefault("dann with trainer.compile=true ÷ the first bare loop, after warm-up", []).append(compiled / plain)
     return found
 
