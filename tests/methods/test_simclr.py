@@ -51,8 +51,3 @@ def test_projector_has_the_paper_s_layers_and_belongs_to_the_method():
 def test_temperature_that_is_not_positive_is_refused(temperature):
     with pytest.raises(ConfigError, match=r"method\.temperature must be above 0"):
         tiny_method(SimClr, temperature=temperature)
-
-
-def test_negatives_of_another_kind_are_refused():
-    with pytest.raises(ConfigError, match=r"method\.negatives must be domain or batch, but is class"):
-        tiny_method(SimClr, negatives="class")

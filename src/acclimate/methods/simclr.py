@@ -1,6 +1,6 @@
 """Contrastive learning of both domains together (SimCLR)."""
 
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +51,6 @@ class SimClr(Method):
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if negatives not in get_args(Negatives):
-            raise ConfigError(f"method.negatives must be domain or batch, but is {negatives}.")
         if temperature <= 0:
             raise ConfigError(f"method.temperature must be above 0, but is {temperature}.")
         self.negatives = negatives
