@@ -61,6 +61,41 @@ def test_a_run_on_kept_features_is_the_run_on_images(archives, tmp_path, method,
         torch.testing.assert_close(features, images, rtol=1e-9, atol=1e-12)
 
 
+SHIFTED = ("data.source_view=shift", "data.target_views=[shift]", "data.fixed_views=3")
+
+
+@pytest.mark.parametrize(("method", "kind"), [("linear_probe", "ram"), ("dann", "disk"), ("fixmatch", "disk")])
+def test_a_run_on_features_of_fixed_views_is_the_run_on_images(archives, tmp_path, seen, method, kind):
+    # More epochs than there are views of an image.
+    options = (*archives, f"method={method}", *FROZEN, *SHIFTED, "trainer.max_epochs=5", "data.target_labels_per_class=1")
+    expected = train(tmp_path / "images", *options, "data.feature_cache=none")
+    metrics = train(tmp_path / "features", *options, f"data.feature_cache={kind}")
+    assert metrics.pop("selection/value") == pytest.approx(expected["selection/value"], rel=1e-9)
+    assert metrics.items() <= expected.items()
+    images, features = (trained_state(tmp_path / folder)["state_dict"] for folder in ("images", "features"))
+    torch.testing.assert_close(features, images, rtol=1e-9, atol=1e-12)
+
+
+def test_every_fixed_view_goes_through_the_backbone_once(archives, tmp_path, seen):
+    options = (*archives, "method=linear_probe", *FROZEN, *SHIFTED)
+    train(tmp_path / "first", *options)
+    # 20 in three views, 3 and 2 to validate, and 12 of each domain to test.
+    once = 3 * 20 + 3 + 2 + 2 * 12
+    assert sum(seen) == once
+    # The views are those of all seeds.
+    train(tmp_path / "second", *options, "optimizer.lr=0.1", "data.seed=1")
+    assert sum(seen) == once
+
+
+@pytest.mark.parametrize(("changed", "num_new"), [("data.fixed_views=2", 2 * 20), ("data.source_view=strong", 3 * 20)])
+def test_other_fixed_views_are_another_entry(archives, tmp_path, seen, changed, num_new):
+    options = (*archives, "method=linear_probe", *FROZEN, *SHIFTED)
+    train(tmp_path / "first", *options)
+    before = sum(seen)
+    train(tmp_path / "other", *options, changed)
+    assert sum(seen) - before == num_new
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "64-true"])
 def test_evaluation_is_the_same_bit_for_bit(archives, tmp_path, precision):
     options = (*archives, "method=linear_probe", f"trainer.precision={precision}", "callbacks={}", "trainer.max_epochs=1")

@@ -6,6 +6,7 @@ import torch
 
 from acclimate.data.image_set import ArrayImages
 from acclimate.data.loader import EvaluationBatches, Feed, TrainingBatches, TrainingLoader, batch_loader
+from acclimate.data.seen_images import SeenImages
 from acclimate.data.views import View
 from acclimate.types import Labelled, Unlabelled
 
@@ -25,8 +26,8 @@ def textured_images(num_images):
 
 def training_loader(source, target, *, per_epoch=5, num_workers=0, view="shift", sampling="natural", **placement):
     feeds = [
-        Feed(source, 4, [View(view, image_size=SIZE)], seed=1, sampling=sampling),
-        Feed(target, 3, [View(view, image_size=SIZE), View(view, image_size=SIZE)], seed=2),
+        Feed(SeenImages(source, [View(view, image_size=SIZE)], seed=1), 4, seed=1, sampling=sampling),
+        Feed(SeenImages(target, [View(view, image_size=SIZE)] * 2, seed=2), 3, seed=2),
     ]
     return TrainingLoader(TrainingBatches(*feeds), batches_per_epoch=per_epoch, num_workers=num_workers, **placement)
 

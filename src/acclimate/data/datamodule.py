@@ -12,10 +12,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from acclimate.data.decoded_images import Cache
-from acclimate.data.features import FrozenBackbone
+from acclimate.data.features import Features, FrozenBackbone
 from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.data.labelled_target import labelled_samples
 from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
+from acclimate.data.seen_images import FixedView, SeenImages
 from acclimate.data.splitting import choose_of_each_class
 from acclimate.data.views import View, ViewName
 from acclimate.errors import ConfigError, DataError
@@ -48,6 +49,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
         target_views: How target images are seen in training.
         strong_view: A further view of target images for terms that compare two, such as FixMatch, and both views of all images
             for methods that compare two, such as SimCLR.
+        fixed_views: How many random views there are of each image, which then come back in turn and are the same for all
+            seeds; so the features of a frozen backbone can be kept. At least 1; None draws new ones without end.
         source_labels_per_class: How many source images of each class a method that needs labels trains on, at least 1. The
             seed chooses which, so each of several seeds sees others. Self-supervised methods train on all images, and
             validation and testing keep theirs. None takes all.
@@ -55,8 +58,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
         image_size: Height and width in pixels; None takes what the model was made for.
         feature_cache: Where the features of a frozen backbone are kept, which are then computed once and not in every
             epoch: on `disk`, for all runs to come, in `ram`, for this one, or nowhere (`none`). What is seen in random
-            views is computed anew all the same. An image's features differ in the last bits with the batch that it is
-            in; those that are kept are of the batches of evaluation.
+            views is computed anew all the same, unless they are `fixed_views`. An image's features differ in the last bits
+            with the batch that it is in; those that are kept are of the batches of evaluation.
         seed: Governs order and augmentation.
 
     Raises:
@@ -79,6 +82,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         source_view: ViewName = "plain",
         target_views: Sequence[ViewName] = ("plain",),
         strong_view: ViewName = "strong",
+        fixed_views: int | None = None,
         source_labels_per_class: int | None = None,
         crop: float = 1.0,
         image_size: int | None = None,
@@ -91,6 +95,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             "target_batch_size": target_batch_size,
             "eval_batch_size": eval_batch_size,
             "image_size": image_size,
+            "fixed_views": fixed_views,
             "source_labels_per_class": source_labels_per_class,
             "target_labels_per_class": target_labels_per_class,
         }
@@ -113,6 +118,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.target_labels_per_class = target_labels_per_class
         self.target_views = list(target_views)
         self.strong_view: ViewName = strong_view
+        self.fixed_views = fixed_views
         self.source_labels_per_class = source_labels_per_class
         self.crop = crop
         self.image_size = image_size
@@ -228,36 +234,28 @@ class AdaptationData(pl.LightningDataModule, ABC):
             self.frozen_backbone = FrozenBackbone(frozen_backbone, self.feature_cache)
 
     def train_dataloader(self) -> TrainingLoader:
-        source = None if self.domains.source is None else self.domains.source.train
-        target = self.domains.target.train if self.domains.target and self.feeds_target else None
-        labelled = self.domains.target.train if self.domains.target and self.labelled_target else None
-        views = [
-            *([] if source is None else self.source_views),
-            *([] if target is None else self.target_views),
-            *([] if labelled is None else self.target_views[:1]),
-        ]
-        if set(views) == {"plain"}:
-            source, target, labelled = (None if images is None else self._inputs(images, "train") for images in (source, target, labelled))
-        seeds = {domain: seed_for(self.seed, domain) for domain in ("source", "target", "target_labelled")}
-        source_feed = target_feed = labelled_feed = None
-        lengths = {}
-        if source is not None:
-            source_views = [self._view(name) for name in self.source_views]
-            source_feed = Feed(source, self.batch_size, source_views, seeds["source"], self.source_sampling)
-            lengths["source"] = -(-len(source) // self.batch_size)
-        if target is not None:
-            target_feed = Feed(target, self.target_batch_size, [self._view(name) for name in self.target_views], seeds["target"])
-            lengths["target"] = -(-len(target) // self.target_batch_size)
-        if labelled is not None:
-            few = labelled.take(self.labelled_target)
-            size = min(self.target_batch_size, len(few))
-            labelled_feed = Feed(few, size, [self._view(self.target_views[0])], seeds["target_labelled"])
+        feeds: dict[str, Feed] = {}
+        if self.domains.source is not None:
+            seen = self._seen("source", self.domains.source.train, self.source_views)
+            feeds["source"] = Feed(seen, self.batch_size, seed_for(self.seed, "source"), self.source_sampling)
+        if self.domains.target is not None and self.feeds_target:
+            seen = self._seen("target", self.domains.target.train, self.target_views)
+            feeds["target"] = Feed(seen, self.target_batch_size, seed_for(self.seed, "target"))
+        if self.domains.target is not None and self.labelled_target:
+            few = self.domains.target.train.take(self.labelled_target)
+            seen = self._seen("target_labelled", few, self.target_views[:1])
+            feeds["target_labelled"] = Feed(seen, min(self.target_batch_size, len(few)), seed_for(self.seed, "target_labelled"))
+        seen_images = [feed.images for feed in feeds.values()]
+        if self._keeps_features("train") and all(seen.has_end for seen in seen_images):
+            for seen in seen_images:
+                seen.features = [self._features_of(seen, place) for place in range(len(seen.views))]
+        lengths: dict[str, int] = {name: feeds[name].num_batches for name in ("source", "target") if name in feeds}
         lengths["longest"], lengths["shortest"] = max(lengths.values()), min(lengths.values())
         world_size = self.trainer.world_size if self.trainer else 1
         return TrainingLoader(
-            TrainingBatches(source_feed, target_feed, labelled_feed),
+            TrainingBatches(feeds.get("source"), feeds.get("target"), feeds.get("target_labelled")),
             batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
-            num_workers=self._num_workers(views, source, target, labelled),
+            num_workers=self._num_workers(all(seen.is_at_hand for seen in seen_images)),
             # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
             batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
@@ -300,7 +298,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def _evaluation_loaders(self, part: Part) -> list[DataLoader[Labelled | Unlabelled]]:
         loaders = []
         for domain, images in self._evaluated(part):
-            inputs = self._inputs(images, part)
+            plain = self._seen(domain, images, ["plain"])
+            inputs = Features(self._features_of(plain), images.labels) if self._keeps_features(part) else images
             allowed = domain == "source" or part == "test" or self.reveal_target_labels
             batches = EvaluationBatches(
                 inputs,
@@ -308,29 +307,38 @@ class AdaptationData(pl.LightningDataModule, ABC):
                 batch_size=self.eval_batch_size,
                 labelled=allowed and images.labels is not None,
             )
-            loaders.append(batch_loader(batches, num_workers=self._num_workers(["plain"], inputs)))
+            loaders.append(batch_loader(batches, num_workers=self._num_workers(inputs.decoded)))
         return loaders
 
-    def _inputs(self, images: ImageSet, part: Part) -> ImageSet:
-        """What loaders give instead of images in the plain view: features, if the backbone is frozen."""
+    def _seen(self, domain: str, images: ImageSet, names: Sequence[ViewName]) -> SeenImages:
+        """Images in views that are new each time, or in a few that are the same for all seeds."""
+        seed = seed_for(self.seed if self.fixed_views is None else self.split_seed, domain)
+        return SeenImages(images, [self._view(name) for name in names], seed, self.fixed_views)
+
+    def _keeps_features(self, part: Part) -> bool:
+        """Whether loaders of a part give features in the place of images."""
         if self.frozen_backbone is None or self.trainer is None:
-            return images
+            return False
         # To Lightning 1.0 is all of them and 1 a single one; a run that is cut short does not look at all images.
         share = getattr(self.trainer, f"limit_{part}_batches")
-        if not (isinstance(share, float) and share == 1.0):
-            return images
-        batches = EvaluationBatches(images, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
+        return isinstance(share, float) and share == 1.0
+
+    def _features_of(self, seen: SeenImages, place: int = 0) -> torch.Tensor:
+        """What the frozen backbone makes of one of the views."""
+        assert self.frozen_backbone is not None and self.trainer is not None
+        view = seen.views[place]
+        ready = seen.images.decoded and not view.random
+        conditions = (self.image_size, self.crop, self.eval_batch_size, self.trainer.precision, torch.get_float32_matmul_precision())
         return self.frozen_backbone.features(
-            images,
-            batch_loader(batches, num_workers=self._num_workers(["plain"], images)),
+            seen.images,
+            batch_loader(FixedView(seen, place, self.eval_batch_size), num_workers=self._num_workers(ready)),
             precision=self.trainer.precision_plugin.forward_context,
-            conditions=(self.image_size, self.crop, self.eval_batch_size, self.trainer.precision, torch.get_float32_matmul_precision()),
+            conditions=(*conditions, view.name, seen.seed, seen.num_fixed, place) if view.random else conditions,
         )
 
-    def _num_workers(self, views: Sequence[ViewName], *inputs: ImageSet | None) -> int:
+    def _num_workers(self, at_hand: bool) -> int:
         """None where batches are but copied: handing them over takes a process longer than making them."""
-        copies = set(views) == {"plain"} and all(images is None or images.decoded for images in inputs)
-        return 0 if copies else self.num_workers
+        return 0 if at_hand else self.num_workers
 
     def _keep_labelled(self, source: Parts, num_per_class: int) -> Parts:
         """A source that trains on so many images of each class."""

@@ -59,12 +59,12 @@ class FrozenBackbone:
 
     def features(
         self, images: ImageSet, batches: Iterable[Unlabelled], *, precision: Callable[[], AbstractContextManager[Any]], conditions: object
-    ) -> Features:
-        """The features of all images, computed now or earlier.
+    ) -> Tensor:
+        """The features of all images, computed now or earlier, shape (N, D), or as many times N as there are fixed views.
 
         Args:
             images: What they stand for.
-            batches: All images in order, in one view.
+            batches: All images in order, in one view, perhaps several times.
             precision: The context that a forward pass is made in.
             conditions: All else that they depend on, such as the view, the size of the batches and the precision.
         """
@@ -73,7 +73,7 @@ class FrozenBackbone:
         if key not in self._known:
             about = f"features of {len(images)} images"
             self._known[key] = self._find(about, key if origin else None, lambda: self._compute(batches, precision))
-        return Features(self._known[key], images.labels)
+        return self._known[key]
 
     def _find(self, about: str, key: str | None, compute: Callable[[], Tensor]) -> Tensor:
         computed: list[Tensor] = []

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from acclimate.data.image_set import ImageSet
-from acclimate.data.streams import BalancedStream, Draw, SampleStream, Stream
+from acclimate.data.seen_images import SeenImages
+from acclimate.data.streams import BalancedStream, SampleStream, Stream
 from acclimate.data.views import View
-from acclimate.seeds import seed_for
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 Sampling = Literal["natural", "balanced"]
@@ -41,17 +40,16 @@ class Feed:
     """The batches that training sees of one domain.
 
     Args:
-        images: Where they come from.
+        images: Where they come from, as they are seen.
         batch_size: Images in each.
-        views: How each image is seen, at least one view.
-        seed: Governs order and augmentation.
+        seed: Governs the order.
         sampling: `natural` draws all images equally often, `balanced` all classes, for which images need labels.
     """
 
-    def __init__(self, images: ImageSet, batch_size: int, views: list[View], seed: int, sampling: Sampling = "natural") -> None:
+    def __init__(self, images: SeenImages, batch_size: int, seed: int, sampling: Sampling = "natural") -> None:
         self.images = images
-        self.views = views
-        self.seed = seed
+        # Until each was drawn once.
+        self.num_batches = -(-len(images) // batch_size)
         self.stream: Stream
         if sampling == "balanced":
             assert images.labels is not None
@@ -64,20 +62,13 @@ class Feed:
         draws = self.stream.batch(number)
         all_labels = self.images.labels
         labels = NO_LABELS if all_labels is None else all_labels[torch.tensor([draw.sample for draw in draws])]
-        images, *second = self._views(draws)
+        images, *second = self.images.look(draws)
         return Labelled(images, labels, *second)
 
     def unlabelled(self, number: int) -> Unlabelled:
         """Batch `number` in all views; no label is read."""
         draws = self.stream.batch(number)
-        return Unlabelled(self._views(draws), torch.tensor([draw.sample for draw in draws]))
-
-    def _views(self, draws: list[Draw]) -> list[Tensor]:
-        images = self.images.load([draw.sample for draw in draws])
-        return [
-            view.look(images, [seed_for(self.seed, draw.epoch, draw.sample, place) for draw in draws] if view.random else [])
-            for place, view in enumerate(self.views)
-        ]
+        return Unlabelled(self.images.look(draws), torch.tensor([draw.sample for draw in draws]))
 
 
 class TrainingBatches(Dataset[DomainBatch]):

@@ -49,6 +49,7 @@ class View:
         # What all images get alike, and what each gets by chance.
         self._fit: Transform = None if base == "crop_flip" else v2.Compose(centre)
         self._move: Transform = {"plain": None, "shift": v2.RandomCrop(image_size), "crop_flip": v2.Compose(crop_flip)}[base]
+        self.name = name
         self._strong = name.startswith("strong")
 
     @property
