@@ -24,7 +24,7 @@ from rich.console import Console
 from acclimate.comparison import read_metrics
 from acclimate.config import group_options
 from acclimate.errors import UserError
-from acclimate.run import write_json
+from acclimate.whole_files import write_json
 
 # These are for pretrained models, start from another run, or train no classifier.
 WITHOUT = (

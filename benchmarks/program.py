@@ -15,7 +15,7 @@ from rich.table import Table
 
 from acclimate.comparison import mean_and_deviation
 from acclimate.errors import Interrupted
-from acclimate.run import write_json
+from acclimate.whole_files import write_json
 
 FOLDER = Path("outputs/benchmarks")
 

@@ -31,8 +31,8 @@ from acclimate.metrics.automatic import Automatic
 from acclimate.metrics.ensemble_agreement import EnsembleAgreement, ensemble_agreement
 from acclimate.metrics.mean_ranks import mean_ranks
 from acclimate.picks import ENSEMBLE, NOT_ACROSS_RUNS, VOTE, VOTERS
-from acclimate.run import write_json
 from acclimate.types import Prediction
+from acclimate.whole_files import write_json
 
 # Settings whose runs differ in hyper-parameters alone, by the data that they share.
 DATA = {

@@ -43,8 +43,9 @@ from acclimate import cache_folder
 from acclimate.composition import resolve
 from acclimate.config import conf_dir
 from acclimate.data.image_folder import ImageFolder
-from acclimate.run import NO_LOGGER, Run, build, write_json
+from acclimate.run import NO_LOGGER, Run, build
 from acclimate.types import DomainBatch
+from acclimate.whole_files import write_json
 
 # Of the loops over digits and over photographs.
 MANY, FEW = 64, 32

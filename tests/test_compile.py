@@ -7,7 +7,7 @@ import torch
 from small_runs import compose
 from torch import nn
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
 
 
@@ -35,7 +35,7 @@ def test_a_compiled_run_is_the_run_that_is_not(archives, tmp_path, passes, metho
         assert ("train/warm_up_seconds" in metrics) == (compiled == "true")
         assert bool(passes) == (compiled == "true")
         passes.clear()
-        found[compiled] = run.read_checkpoint(run.last_checkpoint(folder))["state_dict"]
+        found[compiled] = checkpoints.read_checkpoint(checkpoints.last_checkpoint(folder))["state_dict"]
     assert found["true"].keys() == found["false"].keys()
     torch.testing.assert_close(found["true"], found["false"], rtol=0, atol=0)
 
@@ -44,10 +44,10 @@ def test_evaluation_and_prediction_of_a_compiled_run_compile_nothing(archives, t
     run.train(compose(tmp_path, *archives, "trainer.max_steps=1", "trainer.compile=true", "callbacks.pictures=null"))
     torch.compiler.reset()
     passes.clear()
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     trainer = {name: value for name, value in checkpoint["config"]["trainer"].items() if name != "enable_progress_bar"}
     run.evaluate(checkpoint["config"] | {"trainer": trainer}, checkpoint)
-    run.rebuild_classifier(checkpoint)(torch.zeros(1, 3, 16, 16))
+    checkpoints.rebuild_classifier(checkpoint)(torch.zeros(1, 3, 16, 16))
     assert not passes
 
 

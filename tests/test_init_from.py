@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import compose, differences, train_and_stop, trained_state, write_archives
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError, Interrupted
 
 SHORT = ("trainer.max_epochs=1",)
@@ -45,12 +45,12 @@ def test_training_starts_from_the_selected_checkpoint(archives, origin, tmp_path
     first = FirstWeights()
     parts.trainer.callbacks.insert(0, first)
     parts.trainer.fit(parts.method, parts.data)
-    assert differences(classifier_tensors(run.read_checkpoint(run.best_checkpoint(origin))), first.seen) == []
+    assert differences(classifier_tensors(checkpoints.read_checkpoint(checkpoints.best_checkpoint(origin))), first.seen) == []
 
 
 def test_a_checkpoint_file_means_itself(archives, origin, tmp_path):
     parts = run.build(compose(tmp_path, *archives, "method=dann", f"init_from={origin / 'checkpoints' / 'last.ckpt'}"))
-    saved = classifier_tensors(run.read_checkpoint(run.last_checkpoint(origin)))
+    saved = classifier_tensors(checkpoints.read_checkpoint(checkpoints.last_checkpoint(origin)))
     assert differences(saved, {f"classifier.{name}": tensor for name, tensor in parts.method.classifier.state_dict().items()}) == []
 
 
@@ -81,13 +81,13 @@ def test_neither_a_resumed_run_nor_its_evaluation_needs_the_other_run(archives, 
     shutil.rmtree(copied)
     run.train({**config, "resume": True})
     assert differences(trained_state(tmp_path / "whole"), trained_state(tmp_path / "stopped")) == []
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path / "whole"))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "whole"))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == expected["target/test_accuracy"]
 
 
 def test_a_run_from_before_there_was_such_a_key_is_still_evaluated(archives, origin):
-    checkpoint = run.read_checkpoint(run.best_checkpoint(origin))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(origin))
     del checkpoint["config"]["trainer"]["enable_progress_bar"], checkpoint["config"]["init_from"]
     assert "target/test_accuracy" in run.evaluate(checkpoint["config"], checkpoint)
 
@@ -100,7 +100,7 @@ def test_another_architecture_is_refused_with_both_named(archives, origin, tmp_p
 
 def test_other_classes_are_refused_with_both_named(origin, tmp_path):
     archives = write_archives(tmp_path)
-    archive = dict(torch.load(run.best_checkpoint(origin), weights_only=True))
+    archive = dict(torch.load(checkpoints.best_checkpoint(origin), weights_only=True))
     torch.save(archive | {"classes": ["cat", "dog", "bird"]}, tmp_path / "other.ckpt")
     with pytest.raises(ConfigError, match="The data has the classes 0, 1, 2, but the model knows cat, dog, bird"):
         run.build(compose(tmp_path, *archives, "method=dann", f"init_from={tmp_path / 'other.ckpt'}"))

@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from small_runs import IMAGE_SIZE, write_archives
 from torch import nn
 
-from acclimate import cli, run
+from acclimate import cli, ranking, run
 from acclimate.composition import compose_sweep
 from acclimate.data.arrays import Arrays
 from acclimate.data.loader import EvaluationBatches
@@ -88,7 +88,7 @@ def test_only_weights_that_come_with_a_head_are_ranked_by_it(archives):
     scores = []
     for backbone, weights in (("pretrained_cnn", "true"), ("pretrained_cnn", "null"), ("headless_cnn", "true")):
         target = f"model.backbone._target_=small_runs.{backbone}"
-        scores += run.rank(compose_sweep([*archives, *SMALL, "model=small_cnn", target, f"model.weights={weights}"]))
+        scores += ranking.rank(compose_sweep([*archives, *SMALL, "model=small_cnn", target, f"model.weights={weights}"]))
     assert [score.leep is None for score in scores] == [False, True, True]
 
 

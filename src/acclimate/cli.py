@@ -223,15 +223,15 @@ def _refuse_to_overwrite(arguments: Sequence[str]) -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """`acclimate evaluate`: accuracies of a run's selected checkpoint."""
     keys, overrides = _split_keys(arguments, required=("run",), optional=("out",))
-    from acclimate import run
+    from acclimate import checkpoints, run, whole_files
     from acclimate.composition import override
     from acclimate.tables import print_metrics
 
-    checkpoint = run.read_checkpoint(run.best_checkpoint(Path(keys["run"])))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"])))
     metrics = run.evaluate(override(checkpoint["config"], overrides), checkpoint)
     print_metrics(metrics, folder=Path(keys["run"]))
     if "out" in keys:
-        run.write_json(Path(keys["out"]), metrics)
+        whole_files.write_json(Path(keys["out"]), metrics)
 
 
 def predict(arguments: Sequence[str]) -> None:
@@ -239,9 +239,9 @@ def predict(arguments: Sequence[str]) -> None:
     keys, others = _split_keys(arguments, required=("run", "images", "out"))
     if others:
         raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
-    from acclimate import run
+    from acclimate import checkpoints, prediction
 
-    rows = run.predict(run.read_checkpoint(run.best_checkpoint(Path(keys["run"]))), Path(keys["images"]))
+    rows = prediction.predict(checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"]))), Path(keys["images"]))
     with open(keys["out"], "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "label", "confidence"])
@@ -262,7 +262,7 @@ def compare(arguments: Sequence[str]) -> None:
     picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     print_comparison(comparisons, picks)
     if "out" in keys:
-        from acclimate.run import write_json
+        from acclimate.whole_files import write_json
 
         methods = [{"name": one.name, "runs": [{"folder": str(run.folder), **run.metrics} for run in one.runs]} for one in comparisons]
         contents = [pick._asdict() | {"data": sorted(pick.data), "run": str(pick.run)} for pick in picks]
@@ -285,11 +285,11 @@ def rank(arguments: Sequence[str]) -> None:
     """`acclimate rank`: a table of pretrained models."""
     if not any(text.startswith("model=") for text in arguments):
         raise ConfigError("acclimate rank needs models: acclimate rank model=efficientnet_lite0,resnet18.")
-    from acclimate import run
+    from acclimate import ranking
     from acclimate.composition import compose_sweep
     from acclimate.tables import print_ranking
 
-    print_ranking(run.rank(compose_sweep(arguments)))
+    print_ranking(ranking.rank(compose_sweep(arguments)))
 
 
 def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:

@@ -22,6 +22,7 @@ SERVING = (
     "source_view",
     "target_views",
     "strong_view",
+    "fixed_views",
     "crop",
     "image_size",
     "feature_cache",

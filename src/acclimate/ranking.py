@@ -1,14 +1,22 @@
 """Which pretrained backbone suits labelled images, before any training."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from acclimate.config import check_config
+from acclimate.data.datamodule import AdaptationData
 from acclimate.data.loader import EvaluationBatches
+from acclimate.data.views import View
+from acclimate.instantiation import instantiate
 from acclimate.metrics.h_score import h_score
 from acclimate.metrics.leep import log_expected_empirical_prediction
 from acclimate.metrics.logme import log_maximum_evidence
+from acclimate.nn.backbones import Backbone
+from acclimate.nn.classifier import Classifier
 from acclimate.types import Labelled
 
 
@@ -29,6 +37,33 @@ class RankedBackbone(NamedTuple):
     h_score: float | None
     leep: float | None
     num_features: int
+
+
+def rank(configs: Mapping[str, dict[str, Any]]) -> list[RankedBackbone]:
+    """Scores backbones on the source's labelled training images without training them, best first.
+
+    Args:
+        configs: By name, plain and fully resolved; of each the data, the model and the seed count.
+
+    Raises:
+        UserError: For whatever the user can mend.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ranked = []
+    for name, config in configs.items():
+        check_config(config)
+        pl.seed_everything(config["seed"], verbose=False)
+        data: AdaptationData = instantiate(config["data"])
+        classifier: Classifier = instantiate(config["model"], num_classes=len(data.domains.classes))
+        backbone: Backbone = classifier.backbone
+        make_head = backbone.make_source_head if classifier.pretrained else None
+        data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
+        view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
+        assert data.domains.source is not None
+        images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
+        source_head = make_head().to(device) if make_head is not None else None
+        ranked.append(score_backbone(name, backbone.to(device), images, device=device, source_head=source_head))
+    return sorted(ranked, key=lambda backbone: backbone.logme, reverse=True)
 
 
 def score_backbone(

@@ -5,7 +5,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import compose, differences
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.callbacks.weight_average import WeightAverage
 from acclimate.errors import ConfigError
 
@@ -88,7 +88,7 @@ def test_checkpoints_hold_the_weights_that_were_scored(archives, tmp_path):
 def test_what_is_evaluated_after_the_training_is_the_selected_checkpoint(archives, tmp_path):
     """Not the average that the training ended with; the first is the best here."""
     parts, weights = fitted(tmp_path, archives, "selection=last", "callbacks.checkpoint.mode=min")
-    best = run.read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")
+    best = checkpoints.read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")
     metrics = run._evaluate(parts, best)
     assert differences(weights.validated["after"], weights.validated[5]) == []
     config = best["config"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_runs import SELF_SUPERVISED, build_method, compose, differences, trained_state
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
 from acclimate.nn.classifier import Classifier
 from acclimate.types import Unlabelled
@@ -59,7 +59,7 @@ def test_images_of_both_domains_come_in_two_different_strong_views(archives, tmp
 @pytest.mark.parametrize("method", SELF_SUPERVISED)
 def test_head_is_no_part_of_the_training(archives, tmp_path, trained, method):
     fresh = run.build(compose(tmp_path, *archives, f"method={method}")).method.classifier.head
-    checkpoint = run.read_checkpoint(run.last_checkpoint(trained[method][0]))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.last_checkpoint(trained[method][0]))
     assert torch.equal(checkpoint["state_dict"]["classifier.head.weight"], fresh.weight)
 
 
@@ -121,7 +121,7 @@ def test_next_run_takes_the_features_and_the_head_that_it_would_have_had_alone(a
     options = (*archives, "method=dann", "seed=3")
     alone = run.build(compose(tmp_path, *options)).method.classifier
     after = run.build(compose(tmp_path, *options, f"init_from={trained[method][0]}")).method.classifier
-    origin = run.read_checkpoint(run.best_checkpoint(trained[method][0]))["state_dict"]
+    origin = checkpoints.read_checkpoint(checkpoints.best_checkpoint(trained[method][0]))["state_dict"]
     features = {name: origin[f"classifier.{name}"] for name in parameters(after, "backbone.", "bottleneck.")}
     assert differences(features, parameters(after, "backbone.", "bottleneck.")) == []
     assert differences(parameters(alone, "head."), parameters(after, "head.")) == []
@@ -131,7 +131,7 @@ def test_next_run_takes_the_features_and_the_head_that_it_would_have_had_alone(a
 def test_head_of_the_run_after_it_is_kept_by_what_follows(archives, tmp_path, trained):
     run.train(compose(tmp_path / "second", *archives, "method=dann", f"init_from={trained['simclr'][0]}", *SHORT))
     third = run.build(compose(tmp_path / "third", *archives, "method=shot", f"init_from={tmp_path / 'second'}"))
-    second = run.read_checkpoint(run.best_checkpoint(tmp_path / "second"))["state_dict"]
+    second = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "second"))["state_dict"]
     assert torch.equal(third.method.classifier.head.weight, second["classifier.head.weight"])
 
 
@@ -141,12 +141,12 @@ def test_untrained_head_is_neither_adapted_nor_asked_for_predictions(archives, t
     with pytest.raises(ConfigError, match=message):
         run.build(compose(tmp_path, *archives, "method=shot", f"init_from={folder}"))
     with pytest.raises(ConfigError, match=message):
-        run.rebuild_classifier(run.read_checkpoint(run.best_checkpoint(folder)))
+        checkpoints.rebuild_classifier(checkpoints.read_checkpoint(checkpoints.best_checkpoint(folder)))
 
 
 def test_evaluation_measures_the_features_again(trained):
     folder, expected = trained["barlow_twins"]
-    checkpoint = run.read_checkpoint(run.best_checkpoint(folder))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(folder))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     found = run.evaluate(checkpoint["config"], checkpoint)
     assert found["score/rankme"] == expected["score/rankme"]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from small_runs import METHODS, SOURCE_FREE, compose, write_archives
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.data import digit_fonts, fonts_to_handwriting
 from acclimate.data.arrays import Arrays
 from acclimate.data.datamodule import AdaptationData
@@ -56,7 +56,7 @@ def test_it_is_evaluated_and_continued_without_source_too(trained, tmp_path, met
     expected = finished(tmp_path / "run", method, *archives, f"init_from={origin}")
     (tmp_path / "source.npz").unlink()
     shutil.rmtree(origin)
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path / "run"))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "run"))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     found = run.evaluate(checkpoint["config"], checkpoint)
     assert {name: expected[name] for name in found} == found

@@ -10,7 +10,7 @@ from pictures import write_class_folders, write_image, write_text_named_jpg, wri
 from PIL import Image
 from small_runs import compose, trained_state
 
-from acclimate import cache_folder, run
+from acclimate import cache_folder, checkpoints, prediction, run
 from acclimate.data.decoded_images import decode_once
 from acclimate.data.image_files import ImageFiles, decode
 from acclimate.data.image_folder import ImageFolder
@@ -210,12 +210,12 @@ def test_a_predicted_image_is_seen_as_in_evaluation(tmp_path):
     folders = ["data=image_folder", f"data.source={tmp_path / 'source'}", "method=source_only", "data.target=null"]
     config = compose(tmp_path / "run", *folders, "trainer.max_epochs=1", "data.num_workers=0")
     run.train(config)
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path / "run"))
-    (row,) = run.predict(checkpoint, tmp_path / "images")
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "run"))
+    (row,) = prediction.predict(checkpoint, tmp_path / "images")
     data = ImageFolder(source=str(tmp_path / "source"), target=str(tmp_path / "images"), crop=config["data"]["crop"])
     image = decode_once(ImageFiles([tmp_path / "images" / "0.jpg"], None, shorter_side=round(SIDE / data.crop)), "disk").load([0])
     data.image_size = SIDE
-    probabilities = run.rebuild_classifier(checkpoint)(data._view("plain").look(image, [])).logits.softmax(dim=1)
+    probabilities = checkpoints.rebuild_classifier(checkpoint)(data._view("plain").look(image, [])).logits.softmax(dim=1)
     assert row.confidence == pytest.approx(probabilities.max().item(), abs=1e-6)
 
 

@@ -5,7 +5,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import compose, trained_state
 
-from acclimate import cache_folder, run
+from acclimate import cache_folder, checkpoints, run
 from acclimate.data.features import Features, FrozenBackbone, read, write
 from acclimate.nn.backbones import Backbone
 
@@ -100,7 +100,7 @@ def test_other_fixed_views_are_another_entry(archives, tmp_path, seen, changed, 
 def test_evaluation_is_the_same_bit_for_bit(archives, tmp_path, precision):
     options = (*archives, "method=linear_probe", f"trainer.precision={precision}", "callbacks={}", "trainer.max_epochs=1")
     run.train(compose(tmp_path, *options))
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     logits = []
     for kind in ("none", "ram", "disk", "disk"):
         parts, predictions = run.build(compose(tmp_path, *options, f"data.feature_cache={kind}")), Predictions()
@@ -124,7 +124,7 @@ def test_evaluating_a_run_uses_its_weights_and_not_those_that_it_would_start_fro
     options = (*archives, "method=source_only", "trainer.max_epochs=3", "callbacks={}")
     metrics = run.train(compose(tmp_path, *options))
     config = compose(tmp_path, *options, "model.freeze=backbone", "seed=1", "trainer.enable_progress_bar=true")
-    again = run.evaluate(config, run.read_checkpoint(run.best_checkpoint(tmp_path)))
+    again = run.evaluate(config, checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path)))
     assert again.items() <= metrics.items()
 
 

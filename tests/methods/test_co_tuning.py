@@ -6,7 +6,7 @@ from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, tiny_batch
 from small_runs import compose, differences, pretrained_cnn
 from torch import nn
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
 from acclimate.methods.co_tuning import CoTuning
 from acclimate.nn.category_relationship import calibrated_relationship, direct_relationship
@@ -80,7 +80,7 @@ def test_translation_is_of_all_training_images_before_training_and_stays(archive
 def test_finished_run_is_evaluated_with_the_head_of_its_checkpoint(archives, tmp_path):
     config = compose(tmp_path, *archives, "method=co_tuning", "trainer.max_epochs=1")
     metrics = run.train(config)
-    checkpoint = run.read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")
+    checkpoint = checkpoints.read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")
     assert checkpoint["state_dict"]["source_head.weight"].shape == (7, 64 * 4)
     config = checkpoint["config"]
     del config["trainer"]["enable_progress_bar"]

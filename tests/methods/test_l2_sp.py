@@ -8,7 +8,7 @@ from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, deep_class
 from small_runs import compose, differences, train_and_stop, trained_state
 from torch.nn import functional as F
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.l2_sp import L2Sp
 
@@ -98,8 +98,8 @@ def test_stopped_run_keeps_its_start_though_the_weights_file_has_changed(archive
 
 def test_classifier_is_rebuilt_from_a_checkpoint_and_evaluates_as_it_did(archives, tmp_path):
     metrics = run.train(compose(tmp_path, *archives, *OPTIONS))
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path))
-    assert not any("start" in name for name in run.rebuild_classifier(checkpoint).state_dict())
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
+    assert not any("start" in name for name in checkpoints.rebuild_classifier(checkpoint).state_dict())
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]
 

@@ -8,7 +8,7 @@ from single_steps import RATE, UNEQUAL_SIZES, tiny_method, two_views
 from small_runs import compose, differences, train_and_stop, trained_state
 from torch.nn import functional as F
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.dann import Dann
 from acclimate.methods.mean_teacher import MeanTeacher
@@ -154,8 +154,8 @@ def test_stopped_run_continues_with_the_same_teacher(archives, tmp_path):
 
 def test_classifier_is_rebuilt_from_a_checkpoint_without_its_teacher(archives, tmp_path):
     metrics = run.train(compose(tmp_path, *archives, *OPTIONS))
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path))
-    classifier = run.rebuild_classifier(checkpoint)
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
+    classifier = checkpoints.rebuild_classifier(checkpoint)
     assert torch.equal(classifier.head.weight, checkpoint["state_dict"]["classifier.head.weight"])
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]

@@ -9,7 +9,7 @@ from single_steps import Objectives, assert_same_step, tiny_batch, tiny_classifi
 from small_runs import compose
 from torch.nn import functional as F
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
 from acclimate.methods.stochastic_normalisation import StochasticNormalisation
 from acclimate.nn.stoch_norm import StochNorm
@@ -74,8 +74,8 @@ def test_frozen_statistics_leave_nothing_to_draw():
 
 def test_checkpoint_is_rebuilt_as_a_plain_classifier(archives, tmp_path):
     metrics = run.train(compose(tmp_path, *archives, "method=stoch_norm", "trainer.max_epochs=2"))
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path))
-    rebuilt = run.rebuild_classifier(checkpoint)
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
+    rebuilt = checkpoints.rebuild_classifier(checkpoint)
     assert not any(isinstance(layer, StochNorm) for layer in rebuilt.modules())
     assert torch.equal(rebuilt.backbone.body[1].running_var, checkpoint["state_dict"]["classifier.backbone.body.1.running_var"])
     del checkpoint["config"]["trainer"]["enable_progress_bar"]

@@ -7,7 +7,7 @@ import torch
 from single_steps import RATE, Objectives, assert_same_step, tiny_batch, tiny_method
 from small_runs import compose, differences, train_and_stop, trained_state
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.tent import Tent
 from acclimate.nn.batch_norm import batch_norms
@@ -120,7 +120,7 @@ def test_stopped_run_goes_on_with_the_same_guard(archives, tmp_path):
 
 def test_evaluation_is_the_same_stream_again(archives, tmp_path):
     metrics = run.train(compose(tmp_path, *archives, *OPTIONS))
-    checkpoint = run.read_checkpoint(run.best_checkpoint(tmp_path))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]
 

@@ -9,7 +9,7 @@ from small_runs import compose, differences
 from torch import nn
 from torch.nn import functional as F
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
 from acclimate.nn.backbones import Backbone, efficientnet_lite0, timm_backbone, torchvision_backbone
 from acclimate.nn.classifier import Classifier
@@ -154,7 +154,7 @@ def finished(archives, tmp_path_factory):
 
 def test_checkpoint_is_evaluated_as_it_was_tested(finished):
     folder, metrics = finished
-    checkpoint = run.read_checkpoint(run.best_checkpoint(folder))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(folder))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     found = run.evaluate(checkpoint["config"], checkpoint)
     assert {name: metrics[name] for name in found} == found
@@ -162,17 +162,17 @@ def test_checkpoint_is_evaluated_as_it_was_tested(finished):
 
 def test_rebuilt_classifier_is_plain_and_predicts_the_same(finished, archives):
     folder, _ = finished
-    checkpoint = run.read_checkpoint(run.best_checkpoint(folder))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(folder))
     parts = run.build(checkpoint["config"] | {"callbacks": {}})
     parts.method.load_state_dict(checkpoint["state_dict"])
-    rebuilt = run.rebuild_classifier(checkpoint)
+    rebuilt = checkpoints.rebuild_classifier(checkpoint)
     assert not any("parametrizations" in name for name in rebuilt.state_dict())
     torch.testing.assert_close(logits(rebuilt, size=16), logits(parts.method.classifier.eval(), size=16), rtol=1e-5, atol=1e-5)
 
 
 def test_another_run_starts_from_the_merged_weights(finished, archives, tmp_path):
     folder, _ = finished
-    best = run.best_checkpoint(folder)
+    best = checkpoints.best_checkpoint(folder)
     started = run.build(compose(tmp_path, *archives, "method=fine_tune", f"model.weights={best}")).method.classifier
-    rebuilt = run.rebuild_classifier(run.read_checkpoint(best))
+    rebuilt = checkpoints.rebuild_classifier(checkpoints.read_checkpoint(best))
     assert differences(started.backbone.state_dict(), rebuilt.backbone.state_dict()) == []

@@ -1,0 +1,130 @@
+"""Checkpoints of runs: where they lie, what is in them, and classifiers that are made of them again."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from acclimate.errors import ConfigError
+from acclimate.instantiation import instantiate
+from acclimate.nn.classifier import Classifier
+from acclimate.nn.lora import merge_low_rank_updates
+
+Checkpoint = dict[str, Any]
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The selected checkpoint of a run's folder."""
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """The checkpoint that a stopped run continues from."""
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def keep_last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Saves `last.ckpt` after every validation: the one of most steps. `save_last` would save it only with a better one."""
+    last = last_checkpoint(folder)
+    return ModelCheckpoint(last.parent, last.stem, monitor="step", mode="max", enable_version_counter=False)
+
+
+def read_origin(place: str | None) -> Checkpoint | None:
+    """The checkpoint that `init_from` means: the selected one of a finished run's folder, or a file; None for null.
+
+    Raises:
+        ConfigError: If there is none, or the run is not finished.
+    """
+    if place is None:
+        return None
+    path = Path(place)
+    if not path.exists():
+        raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
+    if path.is_dir() and last_checkpoint(path).exists() and not (path / "metrics.json").exists():
+        raise ConfigError(
+            f"init_from={path} is not finished, so its checkpoint is not chosen yet. Type acclimate train resume={path} first."
+        )
+    return read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint that a run has written.
+
+    Raises:
+        ConfigError: If there is none, or the file is something else.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no {path}. Give the folder of a finished run: outputs/DATE/TIME-METHOD.")
+    try:
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, Mapping) or "config" not in checkpoint:
+        raise ConfigError(f"{path} was not written by acclimate train: it holds no configuration.")
+    return dict(checkpoint)
+
+
+def rebuild_classifier(checkpoint: Checkpoint) -> Classifier:
+    """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed.
+
+    Raises:
+        ConfigError: If it was trained without labels.
+    """
+    refuse_untrained_head(checkpoint)
+    return restart(checkpoint, checkpoint["config"]["model"] | {"lora_rank": None}, checkpoint["classes"]).eval()
+
+
+def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]) -> Classifier:
+    """A classifier with the weights of a checkpoint; those that the model itself would start from are not fetched.
+
+    After self-supervised training the head is a new one: no label has told the old one anything.
+    It counts as pretrained if the model would have been without the checkpoint: training on puts no new layers on old ones,
+    so there is no further reason for the backbone to be slower than the rest.
+
+    Raises:
+        ConfigError: If the checkpoint has other classes or another architecture.
+    """
+    if classes != checkpoint["classes"]:
+        raise ConfigError(f"The data has the classes {', '.join(classes)}, but the model knows {', '.join(checkpoint['classes'])}.")
+    classifier: Classifier = instantiate({**model, "weights": None, "lora_rank": None}, num_classes=len(classes))
+    classifier.pretrained = model.get("weights") not in (None, False)
+    prefix = "classifier."
+    tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}
+    if checkpoint.get("self_supervised"):
+        tensors |= {f"head.{name}": value for name, value in classifier.head.state_dict().items()}
+    try:
+        classifier.load_state_dict(merge_low_rank_updates(tensors))
+    except RuntimeError as error:
+        there, here = _architecture(checkpoint["config"]["model"]), _architecture(model)
+        raise ConfigError(
+            f"The checkpoint has another architecture than this run. There: {' '.join(sorted(there - here)) or 'the same settings'}. "
+            f"Here: {' '.join(sorted(here - there)) or 'the same settings'}. Choose the model of the checkpoint."
+        ) from error
+    if model.get("lora_rank") is not None:
+        classifier.add_low_rank_updates(model["lora_rank"])
+    return classifier
+
+
+def refuse_untrained_head(checkpoint: Checkpoint) -> None:
+    """Says what to do with features that no head belongs to.
+
+    Raises:
+        ConfigError: If the checkpoint was trained without labels.
+    """
+    if checkpoint.get("self_supervised"):
+        method = checkpoint["config"]["method"]["_target_"].rpartition(".")[2]
+        raise ConfigError(f"{method} has trained features without labels, and no head. Train one first: method=dann init_from=RUN.")
+
+
+def _architecture(node: Mapping[str, Any], path: str = "model") -> set[str]:
+    """What makes the architecture of a model, as one would type it."""
+    settings = set()
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            settings |= _architecture(value, f"{path}.{key}")
+        elif key not in ("weights", "dropout", "lora_rank", "freeze"):
+            settings.add(f"{path}.{key}={'null' if value is None else value}")
+    return settings

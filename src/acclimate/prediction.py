@@ -1,0 +1,55 @@
+"""What a trained run says of images that have no place in it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from acclimate.checkpoints import Checkpoint, rebuild_classifier
+from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
+from acclimate.data.loader import EvaluationBatches
+from acclimate.data.views import View, shorter_side
+from acclimate.errors import DataError
+from acclimate.types import Prediction, Unlabelled
+
+
+class ImagePrediction(NamedTuple):
+    """What the model says of one image; the confidence is the probability of the label, in [0, 1]."""
+
+    image: str
+    label: str
+    confidence: float
+
+
+def predict(checkpoint: Checkpoint, folder: Path) -> list[ImagePrediction]:
+    """Labels for all images below a folder, in the order of their relative paths.
+
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        folder: Where the images are.
+
+    Raises:
+        DataError: If there are no images, or a file is not a whole image.
+    """
+    paths = find_files(folder)
+    if not paths:
+        raise DataError(f"There are no images in {folder}. Type images=DIR.")
+    config = checkpoint["config"]
+    image_size, crop = checkpoint["image_size"], config["data"]["crop"]
+    whole = keep_whole_images(paths, config["data"].get("on_bad_image", "error"))
+    images, view = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop)), View("plain", image_size=image_size, crop=crop)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    classifier = rebuild_classifier(checkpoint).to(device)
+    rows: list[tuple[float, int]] = []
+    batches = EvaluationBatches(images, view, batch_size=config["data"]["eval_batch_size"], labelled=False)
+    for number in range(len(batches)):
+        batch = batches[number]
+        assert isinstance(batch, Unlabelled)
+        with torch.inference_mode():
+            prediction: Prediction = classifier(batch.views[0].to(device))
+        confidences, labels = prediction.logits.softmax(dim=1).max(dim=1)
+        rows += zip(confidences.tolist(), labels.tolist(), strict=True)
+    return [
+        ImagePrediction(path.relative_to(folder).as_posix(), checkpoint["classes"][label], confidence)
+        for path, (confidence, label) in zip(images.paths, rows, strict=True)
+    ]

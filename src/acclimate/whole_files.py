@@ -1,0 +1,24 @@
+"""Files that are either whole or not there."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+
+def write_json(path: Path, contents: Mapping[str, Any]) -> None:
+    """Writes a file that is either whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(contents, indent=2) + "\n")
+    unfinished.replace(path)
+
+
+def write_predictions(path: Path, probabilities: Tensor) -> None:
+    """Probabilities of the classes, shape (N, K), for the target's validation images in their order; for ensembles of runs."""
+    unfinished = path.with_suffix(".unfinished.npz")
+    np.savez_compressed(unfinished, probabilities=probabilities.numpy())
+    unfinished.replace(path)
