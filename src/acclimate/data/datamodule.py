@@ -234,6 +234,22 @@ class AdaptationData(pl.LightningDataModule, ABC):
             self.frozen_backbone = FrozenBackbone(frozen_backbone, self.feature_cache)
 
     def train_dataloader(self) -> TrainingLoader:
+        feeds = self._feeds()
+        lengths: dict[str, int] = {name: feeds[name].num_batches for name in ("source", "target") if name in feeds}
+        lengths["longest"], lengths["shortest"] = max(lengths.values()), min(lengths.values())
+        world_size = self.trainer.world_size if self.trainer else 1
+        return TrainingLoader(
+            TrainingBatches(feeds.get("source"), feeds.get("target"), feeds.get("target_labelled")),
+            batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
+            num_workers=self._num_workers(all(feed.images.is_at_hand for feed in feeds.values())),
+            # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
+            batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=world_size,
+        )
+
+    def _feeds(self) -> dict[str, Feed]:
+        """What training is fed with: the source, the target, and the few images of the target whose labels train."""
         feeds: dict[str, Feed] = {}
         if self.domains.source is not None:
             seen = self._seen("source", self.domains.source.train, self.source_views)
@@ -245,22 +261,10 @@ class AdaptationData(pl.LightningDataModule, ABC):
             few = self.domains.target.train.take(self.labelled_target)
             seen = self._seen("target_labelled", few, self.target_views[:1])
             feeds["target_labelled"] = Feed(seen, min(self.target_batch_size, len(few)), seed_for(self.seed, "target_labelled"))
-        seen_images = [feed.images for feed in feeds.values()]
-        if self._keeps_features("train") and all(seen.has_end for seen in seen_images):
-            for seen in seen_images:
+        if self._keeps_features("train") and all(feed.images.has_end for feed in feeds.values()):
+            for seen in (feed.images for feed in feeds.values()):
                 seen.features = [self._features_of(seen, place) for place in range(len(seen.views))]
-        lengths: dict[str, int] = {name: feeds[name].num_batches for name in ("source", "target") if name in feeds}
-        lengths["longest"], lengths["shortest"] = max(lengths.values()), min(lengths.values())
-        world_size = self.trainer.world_size if self.trainer else 1
-        return TrainingLoader(
-            TrainingBatches(feeds.get("source"), feeds.get("target"), feeds.get("target_labelled")),
-            batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
-            num_workers=self._num_workers(all(seen.is_at_hand for seen in seen_images)),
-            # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
-            batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=world_size,
-        )
+        return feeds
 
     def unlabelled_target(self) -> DataLoader[Unlabelled]:
         """All training images of the target in the order of `Unlabelled.samples`, as evaluation sees them, without labels."""

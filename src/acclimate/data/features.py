@@ -55,7 +55,8 @@ class FrozenBackbone:
     def __init__(self, backbone: nn.Module, cache: Literal["ram", "disk"]) -> None:
         self.backbone = backbone
         self.cache = cache
-        self._known: dict[str, Tensor] = {}
+        # With the images, whose id no others can have as long as they are there.
+        self._known: dict[str, tuple[ImageSet, Tensor]] = {}
 
     def features(
         self, images: ImageSet, batches: Iterable[Unlabelled], *, precision: Callable[[], AbstractContextManager[Any]], conditions: object
@@ -72,8 +73,8 @@ class FrozenBackbone:
         key = key_of(origin or id(images), self._fingerprint(), conditions)
         if key not in self._known:
             about = f"features of {len(images)} images"
-            self._known[key] = self._find(about, key if origin else None, lambda: self._compute(batches, precision))
-        return self._known[key]
+            self._known[key] = images, self._find(about, key if origin else None, lambda: self._compute(batches, precision))
+        return self._known[key][1]
 
     def _find(self, about: str, key: str | None, compute: Callable[[], Tensor]) -> Tensor:
         computed: list[Tensor] = []
