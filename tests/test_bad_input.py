@@ -190,6 +190,22 @@ def test_a_value_out_of_its_range_is_named(override, hint, refused):
     assert hint in refused("train", *DIGITS, override)
 
 
+@pytest.mark.parametrize("method", ["dann", "simclr", "barlow_twins", "shot"])
+def test_a_batch_in_which_there_is_nothing_to_compare_is_refused(method, refused, acclimate):
+    assert acclimate("train", "method=source_only", *DIGITS, "hydra.run.dir=origin")[0] == 0
+    Path("origin/metrics.json").rename("origin/finished.json")
+    Path("origin/checkpoints/last.ckpt").unlink()
+    assert "data.batch_size=2 or more" in refused("train", f"method={method}", *DIGITS, "data.batch_size=1", "init_from=origin")
+
+
+def test_a_single_target_image_in_a_batch_is_refused(refused):
+    assert "data.target_batch_size=1" in refused("train", "method=dann", *DIGITS, "data.target_batch_size=1")
+
+
+def test_a_model_without_bottleneck_trains_on_single_images(acclimate):
+    assert acclimate("train", "method=source_only", "model.bottleneck=null", *DIGITS, "data.batch_size=1")[0] == 0
+
+
 def test_outputs_that_cannot_be_written_are_named(refused):
     Path("outputs").write_text("a file in the way")
     message = refused("train", *DIGITS)
