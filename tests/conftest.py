@@ -1,5 +1,6 @@
 import functools
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,18 @@ Program = Callable[..., int]
 def cache_of_the_tests(tmp_path_factory):
     """Keeps the tests out of the user's cache; commands that they start inherit it."""
     os.environ["ACCLIMATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def no_handlers_of_other_tests():
+    """Hydra has the root logger write to the standard output of the test that calls it, which is closed afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in handlers and type(handler) in (logging.StreamHandler, logging.FileHandler):
+            root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

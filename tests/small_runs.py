@@ -20,6 +20,7 @@ from acclimate.composition import resolve
 from acclimate.config import conf_dir, group_options, locate
 from acclimate.data.arrays import Arrays
 from acclimate.data.image_set import Domains, ImageSet, Parts
+from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
 from acclimate.nn.backbones import Backbone, small_cnn
@@ -112,6 +113,17 @@ def pretrained_cnn(weights: bool | None, **size: int) -> Backbone:
     """A small CNN with a head of 7 classes that are told to be those that it was trained on."""
     backbone = headless_cnn(weights, **size)
     backbone.make_source_head = lambda: torch.nn.Linear(backbone.num_features, 7)
+    return backbone
+
+
+def oddly_headed_cnn(weights: bool | None, **size: int) -> Backbone:
+    """A small CNN whose head is not a layer on its features."""
+
+    def refuse() -> torch.nn.Linear:
+        raise ConfigError("The head is not linear.")
+
+    backbone = headless_cnn(weights, **size)
+    backbone.make_source_head = refuse
     return backbone
 
 

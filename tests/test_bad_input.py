@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
@@ -184,10 +185,20 @@ def test_an_unknown_verb_is_answered_with_a_similar_one(refused):
         ("method.max_reversal=-1", "method.max_reversal must be at least 0"),
         ("model.backbone.kernel_size=4", "kernel_size must be odd"),
         ("trainer.accelerator=abacus", "abacus"),
+        ("trainer.limit_val_batches=0", "leaves nothing to select a checkpoint by"),
+        ("optimizer.lr=-1", "The optimizer cannot be built: Invalid learning rate: -1"),
+        (
+            "scheduler={_target_:acclimate.schedules.cosine_decay,_partial_:true,warmup:1}",
+            "scheduler.warmup must be at least 0 and below 1",
+        ),
     ],
 )
 def test_a_value_out_of_its_range_is_named(override, hint, refused):
-    assert hint in refused("train", *DIGITS, override)
+    assert hint in refused("train", *DIGITS, *(["scheduler=cosine"] if "warmup" in override else []), override)
+
+
+def test_a_term_with_a_value_out_of_its_range_is_named(refused):
+    assert "Change method.terms.mcc" in refused("train", "+terms=mcc", "method.terms.mcc.temperature=0", *DIGITS)
 
 
 @pytest.mark.parametrize("method", ["dann", "simclr", "barlow_twins", "shot"])
@@ -297,3 +308,52 @@ def test_a_folder_without_a_run_is_named(command, refused):
 @pytest.mark.parametrize("command", [["evaluate"], ["predict", "run=x"], ["compare"]])
 def test_what_a_verb_needs_is_asked_for(command, refused):
     assert "acclimate" in refused(*command)
+
+
+def test_a_run_that_is_under_way_has_its_folder_to_itself(refused):
+    Path("busy").mkdir()
+    with FileLock("busy/.lock"):
+        assert "A run is under way in busy" in refused("train", *DIGITS, "hydra.run.dir=busy").replace(f"{Path.cwd()}/", "")
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_is_not_continued_with_other_settings(finished, refused, acclimate):
+    assert acclimate("train", *DIGITS, "hydra.run.dir=run")[0] == 0
+    if not finished:
+        Path("run/metrics.json").unlink()
+    before = Path("run/.hydra/overrides.yaml").read_text()
+    metrics = Path("run/metrics.json")
+    if finished:
+        metrics = metrics.rename("finished.json")
+        Path("run/metrics.json").symlink_to("../finished.json")
+    code, message = acclimate("train", "resume=run", "optimizer.lr=0.5")
+    assert code == 2
+    assert "optimizer.lr=0.5 (0.001 there)" in message
+    assert Path("run/.hydra/overrides.yaml").read_text() == before
+
+
+def test_another_job_of_a_sweep_is_not_taken_for_one_that_is_finished(acclimate):
+    sweep = ("train", "-m", *DIGITS, "hydra.sweep.dir=sweep", "trainer.max_steps=1")
+    assert acclimate(*sweep, "optimizer.lr=0.001,0.003")[0] == 0
+    assert acclimate(*sweep, "optimizer.lr=0.001,0.003", "resume=true")[0] == 0
+    code, message = acclimate(*sweep, "optimizer.lr=0.01,0.003", "resume=true")
+    assert code == 2
+    assert "optimizer.lr=0.01 (0.001 there)" in message
+
+
+def test_a_finished_run_is_not_made_longer(acclimate):
+    assert acclimate("train", *DIGITS, "hydra.run.dir=run")[0] == 0
+    assert acclimate("train", "resume=run", "trainer.log_every_n_steps=2") == (0, "")
+    assert "trainer.max_epochs=9 (2 there)" in acclimate("train", "resume=run", "trainer.max_epochs=9")[1]
+
+
+def test_predictions_of_a_model_on_data_of_one_s_own_have_a_folder_made_for_them(acclimate):
+    assert acclimate("train", *DIGITS, "hydra.run.dir=run")[0] == 0
+    checkpoint = torch.load("run/checkpoints/best.ckpt", weights_only=True)
+    # Which need not know of crops and of batches of evaluation.
+    checkpoint["config"]["data"] = {"_target_": "mine.Inverted"}
+    torch.save(checkpoint, "run/checkpoints/best.ckpt")
+    Path("photos").mkdir()
+    Image.new("RGB", (40, 40)).save("photos/one.png")
+    assert acclimate("predict", "run=run", "images=photos", "out=new/predictions.csv")[0] == 0
+    assert Path("new/predictions.csv").read_text().splitlines()[1].startswith("one.png,")

@@ -140,3 +140,20 @@ def test_words_go_to_the_stages_that_they_name_or_to_all():
 def test_what_is_no_chain_is_refused(words, message):
     with pytest.raises(ConfigError, match=message):
         divide(words)
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        (("simclr", "shot"), "SimClr trains no head, which Shot needs"),
+        (("simclr", "fine_tune"), "models of different architecture"),
+        (("source_only", "co_tuning"), "can only come first"),
+    ],
+)
+def test_stages_that_do_not_follow_each_other_are_refused_before_the_first_trains(acclimate, archives, tmp_path, methods, message):
+    first, second = (f"{stage}.method={method}" for stage, method in zip(STAGES, methods, strict=True))
+    small = [word for word in SMALL if not word.startswith("model.bottleneck")]
+    code, said = acclimate("chain", first, second, *archives, *small, "hydra.run.dir=chain")
+    assert code == 2
+    assert message in said
+    assert not (tmp_path / "chain").exists()

@@ -86,10 +86,15 @@ def test_leep_is_of_the_pretrained_head_and_left_out_without_one(archives):
 
 def test_only_weights_that_come_with_a_head_are_ranked_by_it(archives):
     scores = []
-    for backbone, weights in (("pretrained_cnn", "true"), ("pretrained_cnn", "null"), ("headless_cnn", "true")):
+    for backbone, weights in (
+        ("pretrained_cnn", "true"),
+        ("pretrained_cnn", "null"),
+        ("headless_cnn", "true"),
+        ("oddly_headed_cnn", "true"),
+    ):
         target = f"model.backbone._target_=small_runs.{backbone}"
         scores += ranking.rank(compose_sweep([*archives, *SMALL, "model=small_cnn", target, f"model.weights={weights}"]))
-    assert [score.leep is None for score in scores] == [False, True, True]
+    assert [score.leep is None for score in scores] == [False, True, True, True]
 
 
 def lambda_module(function):

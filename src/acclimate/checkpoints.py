@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from acclimate.config import locate
 from acclimate.errors import ConfigError
 from acclimate.instantiation import instantiate
 from acclimate.nn.classifier import Classifier
@@ -65,6 +66,67 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(checkpoint, Mapping) or "config" not in checkpoint:
         raise ConfigError(f"{path} was not written by acclimate train: it holds no configuration.")
     return dict(checkpoint)
+
+
+# What makes a run this one. Images may be prepared elsewhere or otherwise, and its trainer may change with the machine.
+IDENTITY = ("data", "model", "method", "optimizer", "scheduler", "selection", "seed", "init_from")
+PREPARATION = ("data.num_workers", "data.cache", "data.feature_cache", "data.eval_batch_size")
+
+
+def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
+    """Compares a configuration with that of the run that a folder holds, if it holds one.
+
+    Raises:
+        ConfigError: If they differ in what makes a run, or the run is finished and was of another length.
+    """
+    path = next((path for path in (last_checkpoint(folder), best_checkpoint(folder)) if path.exists()), None)
+    if path is None:
+        return
+    there, here = (_flat(one) for one in (read_checkpoint(path)["config"], config))
+    length = ("trainer.max_epochs", "trainer.max_steps") if (folder / "metrics.json").exists() else ()
+    differing = [
+        f"{key}={here[key]} ({there[key]} there)"
+        for key in sorted(there.keys() & here.keys())
+        if there[key] != here[key] and key not in PREPARATION and (key.split(".")[0] in IDENTITY or key in length)
+    ]
+    if differing:
+        raise ConfigError(
+            f"{folder} holds a run with other settings: {', '.join(differing)}. "
+            f"Continue it as it was started: acclimate train resume={folder}, or choose another folder: hydra.run.dir=DIR."
+        )
+
+
+def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    """Looks before either has trained whether a run can start from the other.
+
+    Args:
+        first: The configuration of the run that trains first.
+        second: That of the run that starts from it.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    method, next_method = (locate(config["method"]["_target_"]) for config in (first, second))
+    if getattr(next_method, "needs_source_head", False):
+        raise ConfigError(f"{next_method.__name__} starts from the head of a pretrained model, so it can only come first.")
+    if getattr(method, "self_supervised", False) and not getattr(next_method, "needs_source", True):
+        raise ConfigError(
+            f"{method.__name__} trains no head, which {next_method.__name__} needs. Train one in between: method=source_only."
+        )
+    there, here = _architecture(first["model"]), _architecture(second["model"])
+    if there != here:
+        raise ConfigError(
+            f"The stages have models of different architecture. First: {' '.join(sorted(there - here)) or 'the same settings'}. "
+            f"Second: {' '.join(sorted(here - there)) or 'the same settings'}. Give both the same."
+        )
+
+
+def _flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Values by keys as one types them."""
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return flat
 
 
 def rebuild_classifier(checkpoint: Checkpoint) -> Classifier:

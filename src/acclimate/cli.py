@@ -1,9 +1,9 @@
 """The command `acclimate` and its verbs; `--help` answers without importing torch, Lightning or Hydra."""
 
-import csv
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,13 +165,20 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
 
 def train(arguments: Sequence[str]) -> None:
     """`acclimate train`: one run or a sweep; `resume=DIR` replays what the run in DIR was started with."""
-    from acclimate.composition import run_with_hydra, saved_overrides
+    from acclimate.composition import compose_sweep, run_with_hydra, saved_overrides
 
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):
         folder = Path(resumed[-1])
         others = [text for text in arguments if not text.startswith("resume=")]
-        arguments = [*saved_overrides(folder), *others, f"hydra.run.dir='{folder}'", "resume=true"]
+        saved = saved_overrides(folder)
+        if others and not any(text.startswith("-") for text in saved):
+            from acclimate.checkpoints import refuse_another_run
+
+            # Before Hydra writes the new configuration over the old one.
+            for config in compose_sweep([*saved, *others]).values():
+                refuse_another_run(folder, config)
+        arguments = [*saved, *others, f"hydra.run.dir='{folder}'", "resume=true"]
     else:
         _refuse_to_overwrite(arguments)
     run_with_hydra(arguments, _train_job)
@@ -180,16 +187,20 @@ def train(arguments: Sequence[str]) -> None:
 def chain(arguments: Sequence[str]) -> None:
     """`acclimate chain`: runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
     from acclimate.chain import divide, read_record, write_record
-    from acclimate.composition import compose_sweep, run_with_hydra
+    from acclimate.checkpoints import refuse_successor
+    from acclimate.composition import compose_sweep, refuse_several_devices, run_with_hydra
     from acclimate.config import check_config
 
     keys, words = _split_keys(arguments, required=(), optional=("resume", "hydra.run.dir"))
     folder = Path((keys.get("resume") or keys.get("hydra.run.dir") or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-chain").strip("'\""))
     stages = divide([*read_record(folder), *words] if "resume" in keys else words)
-    for overrides in stages.values():
-        # Before the first stage has trained for long.
-        for config in compose_sweep(overrides).values():
-            check_config(config)
+    # Before the first stage has trained for long.
+    configs = [config for overrides in stages.values() for config in compose_sweep(overrides).values()]
+    for config in configs:
+        check_config(config)
+        refuse_several_devices(config, "A chain")
+    for first, second in pairwise(configs):
+        refuse_successor(first, second)
     if "resume" not in keys:
         write_record(folder, words)
     origin: list[str] = []
@@ -202,11 +213,13 @@ def chain(arguments: Sequence[str]) -> None:
 
 
 def _train_job(config: dict[str, Any]) -> float:
+    from pytorch_lightning.utilities import rank_zero_only
+
     from acclimate import run
     from acclimate.tables import print_metrics
 
     metrics = run.train(config)
-    print_metrics(metrics, folder=Path(config["folder"]))
+    rank_zero_only(print_metrics)(metrics, folder=Path(config["folder"]))
     return float(metrics["selection/value"])
 
 
@@ -239,13 +252,11 @@ def predict(arguments: Sequence[str]) -> None:
     keys, others = _split_keys(arguments, required=("run", "images", "out"))
     if others:
         raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
-    from acclimate import checkpoints, prediction
+    from acclimate import checkpoints, prediction, whole_files
 
     rows = prediction.predict(checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"]))), Path(keys["images"]))
-    with open(keys["out"], "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "label", "confidence"])
-        writer.writerows((row.image, row.label, f"{row.confidence:.6f}") for row in rows)
+    table = [("image", "label", "confidence"), *((row.image, row.label, f"{row.confidence:.6f}") for row in rows)]
+    whole_files.write_table(Path(keys["out"]), table)
     print(f"Wrote the predictions for {len(rows)} images to {keys['out']}.")
 
 

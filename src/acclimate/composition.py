@@ -6,7 +6,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from acclimate.config import conf_dir, did_you_mean, group_options
+from acclimate.config import conf_dir, did_you_mean, group_options, uses_several_devices
 from acclimate.errors import ConfigError, UserError
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,10 @@ def run_with_hydra(arguments: Sequence[str], job: Callable[[dict[str, Any]], flo
         sys.argv = [script, "train", *arguments]
         # One wrong job of a sweep does not keep the others from running.
         try:
-            return job(resolve(config))
+            plain = resolve(config)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                refuse_several_devices(plain, "A sweep")
+            return job(plain)
         except UserError as error:
             failures.append(error)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -65,6 +68,16 @@ def run_with_hydra(arguments: Sequence[str], job: Callable[[dict[str, Any]], flo
         raise ConfigError(_explain(error)) from error
     if failures:
         raise failures[0]
+
+
+def refuse_several_devices(config: Mapping[str, Any], what: str) -> None:
+    """Lightning starts the whole command again for each device, which is right for a single run alone.
+
+    Raises:
+        ConfigError: If the trainer is for several devices.
+    """
+    if uses_several_devices(config["trainer"]):
+        raise ConfigError(f"{what} takes one device at a time. Use trainer=gpu, or start each run by itself with trainer=ddp.")
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -163,7 +176,7 @@ def _resolved_node(config: DictConfig, key: str) -> DictConfig:
 
 
 def saved_overrides(folder: Path) -> list[str]:
-    """What a run was started with, to start it again.
+    """What a run was started with, overrides and folders of further configs, to start it again.
 
     Raises:
         ConfigError: If the folder is not that of a run.
@@ -171,7 +184,10 @@ def saved_overrides(folder: Path) -> list[str]:
     file = folder / ".hydra" / "overrides.yaml"
     if not file.is_file():
         raise ConfigError(f"{folder} is not the folder of a run: it has no .hydra/overrides.yaml. Type resume=outputs/DATE/TIME-METHOD.")
-    return [str(text) for text in OmegaConf.load(file)]
+    hydra_settings = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
+    sources = OmegaConf.select(hydra_settings, "hydra.runtime.config_sources", default=[])
+    folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+    return [*folders, *(str(text) for text in OmegaConf.load(file))]
 
 
 def config_groups() -> set[str]:

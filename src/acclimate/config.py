@@ -61,6 +61,15 @@ def did_you_mean(word: str, words: Sequence[str]) -> str:
     return f" Did you mean {similar[0]}?" if similar else ""
 
 
+def uses_several_devices(trainer: Mapping[str, Any]) -> bool:
+    """Whether a trainer's configuration asks for a process for each of several devices.
+
+    >>> uses_several_devices({"devices": 1}), uses_several_devices({"devices": "auto", "strategy": "ddp"})
+    (False, True)
+    """
+    return str(trainer.get("devices", 1)) not in ("1", "auto") or str(trainer.get("strategy", "auto")) != "auto"
+
+
 def check_config(config: Mapping[str, Any]) -> None:
     """Compares every component with the signature of what it configures.
 

@@ -35,13 +35,13 @@ def predict(checkpoint: Checkpoint, folder: Path) -> list[ImagePrediction]:
     if not paths:
         raise DataError(f"There are no images in {folder}. Type images=DIR.")
     config = checkpoint["config"]
-    image_size, crop = checkpoint["image_size"], config["data"]["crop"]
+    image_size, crop = checkpoint["image_size"], config["data"].get("crop", 1.0)
     whole = keep_whole_images(paths, config["data"].get("on_bad_image", "error"))
     images, view = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop)), View("plain", image_size=image_size, crop=crop)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = rebuild_classifier(checkpoint).to(device)
     rows: list[tuple[float, int]] = []
-    batches = EvaluationBatches(images, view, batch_size=config["data"]["eval_batch_size"], labelled=False)
+    batches = EvaluationBatches(images, view, batch_size=config["data"].get("eval_batch_size", 256), labelled=False)
     for number in range(len(batches)):
         batch = batches[number]
         assert isinstance(batch, Unlabelled)

@@ -1,5 +1,6 @@
 """Which pretrained backbone suits labelled images, before any training."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from acclimate.config import check_config
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
+from acclimate.errors import ConfigError
 from acclimate.instantiation import instantiate
 from acclimate.metrics.h_score import h_score
 from acclimate.metrics.leep import log_expected_empirical_prediction
@@ -18,6 +20,8 @@ from acclimate.metrics.logme import log_maximum_evidence
 from acclimate.nn.backbones import Backbone
 from acclimate.nn.classifier import Classifier
 from acclimate.types import Labelled
+
+log = logging.getLogger(__name__)
 
 
 class RankedBackbone(NamedTuple):
@@ -56,14 +60,22 @@ def rank(configs: Mapping[str, dict[str, Any]]) -> list[RankedBackbone]:
         data: AdaptationData = instantiate(config["data"])
         classifier: Classifier = instantiate(config["model"], num_classes=len(data.domains.classes))
         backbone: Backbone = classifier.backbone
-        make_head = backbone.make_source_head if classifier.pretrained else None
         data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
         view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
         assert data.domains.source is not None
         images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
-        source_head = make_head().to(device) if make_head is not None else None
+        source_head = _source_head(backbone) if classifier.pretrained else None
         ranked.append(score_backbone(name, backbone.to(device), images, device=device, source_head=source_head))
     return sorted(ranked, key=lambda backbone: backbone.logme, reverse=True)
+
+
+def _source_head(backbone: Backbone) -> nn.Module | None:
+    """The head that a pretrained model came with; None if there is none, or it is not a layer on the features."""
+    try:
+        return None if backbone.make_source_head is None else backbone.make_source_head()
+    except ConfigError as reason:
+        log.info("There is no LEEP: %s", reason)
+        return None
 
 
 def score_backbone(
@@ -76,10 +88,11 @@ def score_backbone(
         backbone: From images to features, shape (N, D); it is put into evaluation mode.
         images: With labels.
         device: Where the backbone is.
-        source_head: From features to the logits of the classes that the backbone was trained on, on the same device, if it
-            is known.
+        source_head: From features to the logits of the classes that the backbone was trained on, if it is known.
     """
     backbone.eval()
+    if source_head is not None:
+        source_head.to(device)
     features, labels, probabilities = [], [], []
     for number in range(len(images)):
         batch = images[number]

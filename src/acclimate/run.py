@@ -4,14 +4,17 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.health import Health
@@ -29,11 +32,12 @@ from acclimate.checkpoints import (
     last_checkpoint,
     read_checkpoint,
     read_origin,
+    refuse_another_run,
     refuse_untrained_head,
     restart,
 )
 from acclimate.comparison import read_metrics
-from acclimate.config import check_config, locate
+from acclimate.config import check_config, locate, uses_several_devices
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.instantiation import instantiate
@@ -102,6 +106,8 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
         schedule=instantiate(config["scheduler"]),
     )
     refuse_contradictions(data, method, selection)
+    if uses_several_devices(settings) and not any(parameter.requires_grad for parameter in method.parameters()):
+        raise ConfigError("This method trains no weight that several devices could share. Use trainer=gpu or trainer=cpu.")
     data.prepare_for(
         image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
         needs_target=method.needs_target,
@@ -134,6 +140,8 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
         keep_last_checkpoint(Path(config["folder"])),
         Interruption(str(last_checkpoint(Path(config["folder"])))),
     ]
+    # Each process evaluates all images: with shares of whole batches some would count twice.
+    settings["use_distributed_sampler"] = False
     if settings.get("max_steps", -1) > 0:
         settings["max_epochs"] = -1
     trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]))
@@ -168,10 +176,9 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(f"selection={selection.name} looks at source images, but this method is given none. Use selection=auto.")
     sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs_target else {})}
     key = min(sizes, key=lambda name: sizes[name])
-    bottleneck = batch_norms(method.classifier.bottleneck) if method.batch_norm != "frozen" else []
-    if sizes[key] == 1 and (bottleneck or method.needs_pairs):
-        reason = "compares the images of a batch" if method.needs_pairs else "has a bottleneck that normalises by the batch"
-        raise ConfigError(f"data.{key}=1, but this {'method' if method.needs_pairs else 'model'} {reason}. Use data.{key}=2 or more.")
+    normalises = method.batch_norm != "frozen" and batch_norms(method.classifier.bottleneck)
+    if sizes[key] == 1 and (normalises or method.needs_pairs or method.aligns_features):
+        raise ConfigError(f"data.{key}=1 leaves nothing to compare an image with, for this method or this model. Use data.{key}=2 or more.")
 
 
 def usual_precision(accelerator: str | None) -> str:
@@ -215,17 +222,44 @@ def train(config: Config) -> dict[str, Any]:
         Interrupted: When the user stopped the run.
     """
     folder = Path(config["folder"])
-    finished = folder / "metrics.json"
-    if finished.exists() and config["resume"]:
-        log.info("%s is finished already.", folder)
-        return read_metrics(folder)
-    last = last_checkpoint(folder)
-    if not config["resume"] and (finished.exists() or last.exists()):
+    with claim(folder):
+        return _train(config, folder)
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """Inside, the folder belongs to this run, with all its processes.
+
+    Raises:
+        ConfigError: If another run is under way there.
+    """
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise ConfigError(f"A run is under way in {folder}. Wait for it, or choose another folder: hydra.run.dir=DIR.") from None
+
+
+def _train(config: Config, folder: Path) -> dict[str, Any]:
+    finished, last = folder / "metrics.json", last_checkpoint(folder)
+    if config["resume"]:
+        refuse_another_run(folder, config)
+        if finished.exists():
+            log.info("%s is finished already.", folder)
+            return read_metrics(folder)
+    elif finished.exists() or last.exists():
         state = "a finished run" if finished.exists() else "a run that was stopped"
         raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
     _silence_known_advice()
+    if config["trainer"].get("limit_val_batches") == 0:
+        raise ConfigError("trainer.limit_val_batches=0 leaves nothing to select a checkpoint by. Use 1 or more, or leave the key out.")
     run = build(config, read_checkpoint(last) if last.exists() else None)
-    write_json(folder / "environment.json", describe_environment(run.trainer))
+    if run.trainer.is_global_zero:
+        write_json(folder / "environment.json", describe_environment(run.trainer))
     run.trainer.fit(run.method, run.data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     best = best_checkpoint(folder)
     if not best.exists():
@@ -246,11 +280,12 @@ def train(config: Config) -> dict[str, Any]:
         numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
         run.trainer.logger.log_hyperparams(config, numbers)
         run.trainer.logger.save()
-    if run.scores.probabilities:
-        write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
-    write_json(folder / "metrics.json", metrics)
-    if run.trainer.is_global_zero and (message := negative_transfer(folder, metrics)):
-        log.warning(message)
+    if run.trainer.is_global_zero:
+        if run.scores.probabilities:
+            write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
+        write_json(folder / "metrics.json", metrics)
+        if message := negative_transfer(folder, metrics):
+            log.warning(message)
     return metrics
 
 
@@ -284,6 +319,9 @@ def _evaluate(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     metrics.update(run.trainer.validate(run.method, run.data, verbose=False)[0])
     metrics["selection/name"] = run.selection.name
+    if run.selection.score is None:
+        # The last validation is the best, and its step says how late it was.
+        metrics["selection/value"] = float(checkpoint["global_step"])
     if run.data.evaluated_domains("test"):
         for results in run.trainer.test(run.method, run.data, verbose=False):
             metrics.update(results)
@@ -303,5 +341,7 @@ def _silence_known_advice() -> None:
         ".*configure_optimizers` returned `None`",
         "You are using `LearningRateMonitor` callback with models that have no learning rate schedulers",
         "`isinstance.treespec",
+        # For processes that evaluate shares of the images.
+        "It is recommended to use `self.log",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -5,6 +5,8 @@ Whoever calls them holds the progress, and a checkpoint holds it too, so a resum
 
 import math
 
+from acclimate.errors import ConfigError
+
 
 def constant(progress: float) -> float:
     """One throughout.
@@ -49,9 +51,14 @@ def cosine_decay(progress: float, *, warmup: float = 0.0) -> float:
 
     >>> cosine_decay(0.5)
     0.5
+    Raises:
+        ConfigError: If the warmup is out of its range.
+
     >>> cosine_decay(0.05, warmup=0.1)
     0.5
     """
+    if not 0 <= warmup < 1:
+        raise ConfigError(f"scheduler.warmup must be at least 0 and below 1, but is {warmup}.")
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))

@@ -1,7 +1,8 @@
 """Files that are either whole or not there."""
 
+import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ def write_json(path: Path, contents: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(contents, indent=2) + "\n")
+    unfinished.replace(path)
+
+
+def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Writes comma-separated values, the headings first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with unfinished.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
     unfinished.replace(path)
 
 

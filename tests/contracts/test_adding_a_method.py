@@ -61,3 +61,11 @@ def test_its_keys_are_checked_like_those_of_the_package(command, capsys):
         command("method.wieght=1")
     assert stop.value.code == 2
     assert "method.wieght: Means has no such key. Did you mean weight?" in capsys.readouterr().err
+
+
+def test_a_stopped_run_knows_where_it_is_from(command, tmp_path, monkeypatch):
+    command()
+    (tmp_path / "run" / "metrics.json").unlink()
+    monkeypatch.setattr(sys, "argv", ["acclimate", "train", f"resume={tmp_path / 'run'}"])
+    cli.main()
+    assert (tmp_path / "run" / "metrics.json").exists()

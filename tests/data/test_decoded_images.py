@@ -222,3 +222,13 @@ def test_a_predicted_image_is_seen_as_in_evaluation(tmp_path):
 def test_one_image_has_a_folder_too(tmp_path):
     files = ImageFiles([write_image(tmp_path / "only.png")], None, shorter_side=SIDE)
     assert_equal_images(decode_once(files, "disk").load([0]), files.load([0]))
+
+
+def test_seeds_that_choose_other_labelled_images_share_what_is_decoded(tmp_path):
+    for name in ("cat", "dog"):
+        for number in range(10):
+            write_noise(tmp_path / "source" / name / f"{number}.png", 30, 50, seed=number)
+    for seed in range(2):
+        data = prepared(tmp_path, cache="disk", source_labels_per_class=2, seed=seed)
+        assert len(data.domains.source.train) == 4
+    assert len(cache_folder.entries()) == 1

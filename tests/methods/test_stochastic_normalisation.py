@@ -89,3 +89,9 @@ def test_rates_out_of_range_are_refused(rate):
         StochasticNormalisation(
             tiny_classifier(), optimizer=functools.partial(torch.optim.SGD, lr=0.1), schedule=constant, selection_rate=rate
         )
+
+
+@pytest.mark.parametrize("option", ["method.batch_norm=frozen", "model.freeze=backbone", "method.backbone_rate=0"])
+def test_frozen_statistics_are_refused_since_nothing_would_be_drawn(archives, tmp_path, option):
+    with pytest.raises(ConfigError, match="nothing would be drawn"):
+        run.build(compose(tmp_path, *archives, "method=stoch_norm", option))

@@ -52,11 +52,11 @@ class Accuracies(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for domain, confusion in self.confusion.items():
             name = "source/val_accuracy" if domain == "source" else "target/val_oracle_accuracy"
-            pl_module.log(name, _accuracy(trainer, confusion), prog_bar=True)
+            pl_module.log(name, _accuracy(confusion), prog_bar=True)
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for domain, confusion in self.confusion.items():
-            pl_module.log(f"{domain}/test_accuracy", _accuracy(trainer, confusion))
+            pl_module.log(f"{domain}/test_accuracy", _accuracy(confusion))
 
     def _count(self, trainer: pl.Trainer, part: Part, loader: int, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
         if isinstance(batch, Labelled):
@@ -65,7 +65,6 @@ class Accuracies(Callback):
             self.confusion[domain] = self.confusion.get(domain, torch.zeros_like(counts)) + counts
 
 
-def _accuracy(trainer: pl.Trainer, confusion: Tensor) -> Tensor:
-    everywhere = trainer.strategy.reduce(confusion.float(), reduce_op="sum")
-    assert isinstance(everywhere, Tensor)
-    return everywhere.trace() / everywhere.sum()
+def _accuracy(confusion: Tensor) -> Tensor:
+    counts = confusion.float()
+    return counts.trace() / counts.sum()

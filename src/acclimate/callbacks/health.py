@@ -58,27 +58,24 @@ class Health(Callback):
             self._judge(trainer, self._evidence._replace(progress=1.0))
 
     def _gather(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Evidence:
-        def everywhere(counts: Tensor) -> Tensor:
-            reduced = trainer.strategy.reduce(counts.to(pl_module.device), reduce_op="sum")
-            assert isinstance(reduced, Tensor)
-            return reduced.cpu()
-
         classes: list[str] = trainer.datamodule.domains.classes  # type: ignore[attr-defined]
         progress = float(pl_module.progress)  # type: ignore[arg-type]
-        confusion = everywhere(self.accuracies.confusion["source"]) if "source" in self.accuracies.confusion else None
+        confusion = self.accuracies.confusion["source"].cpu() if "source" in self.accuracies.confusion else None
         target_counts, proportions = None, []
         if self.scores.probabilities:
             predicted = torch.cat(self.scores.probabilities).argmax(dim=1)
-            target_counts = everywhere(predicted.bincount(minlength=len(classes)))
+            target_counts = predicted.bincount(minlength=len(classes)).cpu()
             proportions = [] if confusion is None else estimated_proportions(confusion, target_counts).tolist()
         if confusion is not None:
             self.history.append(Validation(progress, float(confusion.trace() / confusion.sum()), proportions))
         # A tenth of a short training may have no step that is logged; without it and what follows nothing is known of "since when".
         tenths = takewhile(lambda tenth: tenth[1], zip(self.domain_accuracy, self.num_logged, strict=True))
         means = torch.tensor([float(total) / number for total, number in tenths])
-        domain_accuracies = everywhere(means / trainer.world_size).tolist()
+        # Processes evaluate the same images, but train on others.
+        reduced = trainer.strategy.reduce(means.to(pl_module.device), reduce_op="mean")
+        assert isinstance(reduced, Tensor)
         source_counts = None if confusion is None else confusion.sum(dim=1)
-        return Evidence(progress, classes, source_counts, target_counts, self.history, domain_accuracies)
+        return Evidence(progress, classes, source_counts, target_counts, self.history, reduced.tolist())
 
     def _judge(self, trainer: pl.Trainer, evidence: Evidence) -> None:
         for symptom in SYMPTOMS:

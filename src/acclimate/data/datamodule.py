@@ -181,6 +181,10 @@ class AdaptationData(pl.LightningDataModule, ABC):
             )
         return labelled_samples(labels, self.domains.classes, per_class=self.target_labels_per_class, seed=self.split_seed)
 
+    def decoded(self, domains: Domains) -> Domains:
+        """All images, ready to be loaded; a subclass may decode them once and for all, for the size that is known by now."""
+        return domains
+
     def prepare_for(
         self,
         *,
@@ -223,9 +227,10 @@ class AdaptationData(pl.LightningDataModule, ABC):
             self.target_views.append(self.strong_view)
         if needs_pairs:
             self.source_views = self.target_views = [self.strong_view] * 2
+        if self_supervised and self.source_sampling == "balanced":
+            raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
+        self.domains = self.decoded(self.domains)
         if self_supervised:
-            if self.source_sampling == "balanced":
-                raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
             self.domains = self.domains.without_labels()
         elif self.source_labels_per_class is not None and self.domains.source is not None:
             self.domains = self.domains._replace(source=self._keep_labelled(self.domains.source, self.source_labels_per_class))

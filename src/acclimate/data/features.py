@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from acclimate import cache_folder
 from acclimate.cache_folder import CacheUnavailable, ensure_fits, key_of
 from acclimate.data.image_set import ImageSet
+from acclimate.data.rand_augment import apply_changes
 from acclimate.data.views import View
 from acclimate.types import Unlabelled
 
@@ -102,8 +103,8 @@ class FrozenBackbone:
         for name, tensor in self.backbone.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
             digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
-        classes = {View, *(type(module) for module in self.backbone.modules())}
-        for file in sorted({sys.modules[cls.__module__].__file__ or "" for cls in classes}):
+        code = {View, apply_changes, *(type(module) for module in self.backbone.modules())}
+        for file in sorted({sys.modules[part.__module__].__file__ or "" for part in code}):
             digest.update(Path(file).read_bytes())
         return key_of(digest.hexdigest(), repr(self.backbone), torch.__version__, torchvision.__version__)
 

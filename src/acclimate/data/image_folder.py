@@ -109,11 +109,11 @@ class ImageFolder(AdaptationData):
             self._check_classes(found, classes)
         return self._divide(target, classes, is_target=True)
 
-    def prepare_for(self, *, image_size: int, **needs: Any) -> None:
-        super().prepare_for(image_size=image_size, **needs)
-        side = shorter_side(self.image_size or image_size, self.crop)
-        source, target = (None if parts is None else self._decode_once(parts, side) for parts in self.domains[1:])
-        self.domains = Domains(self.domains.classes, source, target)
+    def decoded(self, domains: Domains) -> Domains:
+        assert self.image_size is not None
+        side = shorter_side(self.image_size, self.crop)
+        source, target = (None if parts is None else self._decode_once(parts, side) for parts in domains[1:])
+        return Domains(domains.classes, source, target)
 
     def _decode_once(self, parts: Parts, side: int) -> Parts:
         """The same parts; decoded together, so that another division finds them as well."""

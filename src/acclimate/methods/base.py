@@ -282,7 +282,10 @@ class Method(pl.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         groups = self.parameter_groups()
         rates = [group.pop("rate") for group in groups]
-        optimizer = self.make_optimizer(groups)
+        try:
+            optimizer = self.make_optimizer(groups)
+        except ValueError as error:
+            raise ConfigError(f"The optimizer cannot be built: {error}. Change the keys of optimizer.") from error
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] *= rate
         scheduler = LambdaLR(optimizer, lambda _: self.schedule(self.progress))
@@ -303,6 +306,12 @@ class Method(pl.LightningModule, ABC):
         self.total_batches = max(int(min(by_epochs, by_steps)), 1)
         if self.soft_labels.is_balanced:
             self.soft_labels.balance(trainer.datamodule.domains.source.train.labels.to(self.device))  # type: ignore[attr-defined]
+
+    def on_validation_start(self) -> None:
+        """Running statistics are each process's own; what is judged is to be one model, that of the checkpoint."""
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["batches_done"] = self.batches_done

@@ -23,7 +23,7 @@ class StochasticNormalisation(Method):
         selection_rate: p, in [0, 1], the probability that a channel is normalised by the batch.
 
     Raises:
-        ConfigError: If the rate is out of its range, or the backbone has no batch norm.
+        ConfigError: If the rate is out of its range, or the backbone has no batch norm or a frozen one.
     """
 
     needs_target: ClassVar[bool] = False
@@ -34,6 +34,11 @@ class StochasticNormalisation(Method):
             raise ConfigError(f"method.selection_rate must be at least 0 and at most 1, but is {selection_rate}.")
         replace_batch_norm(classifier.backbone, selection_rate=selection_rate)
         super().__init__(classifier, **common)
+        if self.batch_norm == "frozen" or classifier.frozen:
+            raise ConfigError(
+                "This method draws between two kinds of statistics of batch norm, but they are frozen, so nothing would be drawn. "
+                "Use method.batch_norm=joint and a backbone that trains, or method=fine_tune."
+            )
 
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
         return {"classification": F.cross_entropy(source.logits, batch.source.labels)}

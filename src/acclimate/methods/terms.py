@@ -69,9 +69,13 @@ class TargetTerms(nn.Module):
             logits: Of the target's first view, shape (N, K).
             offered: Values for the names of `OFFERED`.
         """
-        return {
-            name: self.weights[name] * term(logits, **{key: offered[key] for key in self.asked[name]}) for name, term in self.terms.items()
-        }
+        found = {}
+        for name, term in self.terms.items():
+            try:
+                found[name] = self.weights[name] * term(logits, **{key: offered[key] for key in self.asked[name]})
+            except ValueError as error:
+                raise ConfigError(f"The term {name} refuses what it is given: {error}. Change method.terms.{name}.") from error
+        return found
 
 
 def _further_parameters(name: str, term: TargetTerm) -> list[str]:

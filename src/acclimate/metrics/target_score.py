@@ -28,6 +28,10 @@ class TargetScore(Metric, ABC):
     higher_is_better = True
     full_state_update = False
 
+    def __init__(self) -> None:
+        # Each process of a training on several devices evaluates all images.
+        super().__init__(sync_on_compute=False)
+
     @abstractmethod
     def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
         """Takes in a batch.
