@@ -49,11 +49,11 @@ def cosine_decay(progress: float, *, warmup: float = 0.0) -> float:
         progress: In [0, 1].
         warmup: The share of the run, in [0, 1), that the rise takes.
 
-    >>> cosine_decay(0.5)
-    0.5
     Raises:
         ConfigError: If the warmup is out of its range.
 
+    >>> cosine_decay(0.5)
+    0.5
     >>> cosine_decay(0.05, warmup=0.1)
     0.5
     """

@@ -140,7 +140,8 @@ def test_linear_probe_leaves_the_backbone_and_its_statistics_alone(archives, tmp
     assert not torch.equal(head, parts.method.classifier.head.weight)
 
 
-@pytest.mark.parametrize("method", METHODS)
+# stoch_norm is about the statistics of a backbone that trains, and refuses a frozen one.
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "stoch_norm"])
 def test_every_method_trains_what_is_behind_a_frozen_backbone(archives, tmp_path, method):
     """Also of linear_probe and fine_tune: their own backbone rate does not thaw it."""
     frozen = ("model.freeze=backbone", "model.bottleneck=8", "trainer.max_steps=3", "callbacks={}")
