@@ -7,6 +7,7 @@ that were stopped are continued.
 
 import functools
 import json
+import logging
 import math
 import multiprocessing
 import os
@@ -270,6 +271,8 @@ def work_through(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str |
 def start_worker() -> None:
     """One thread for each process: with two cores, two such runs are faster than one run with two threads after another."""
     torch.set_num_threads(1)
+    # That there is no test/, once for each run.
+    logging.getLogger("acclimate.data.image_folder").setLevel(logging.ERROR)
     # Ctrl-C in a terminal reaches the whole group; here only the first process hears it, and tells the others once.
     os.setpgrp()
 

@@ -186,6 +186,7 @@ def test_an_unknown_verb_is_answered_with_a_similar_one(refused):
         ("model.backbone.kernel_size=4", "kernel_size must be odd"),
         ("trainer.accelerator=abacus", "abacus"),
         ("trainer.limit_val_batches=0", "leaves nothing to select a checkpoint by"),
+        ("trainer.val_check_interval=300", "batches of an epoch. Count batches of all epochs together"),
         ("optimizer.lr=-1", "The optimizer cannot be built: Invalid learning rate: -1"),
         (
             "scheduler={_target_:acclimate.schedules.cosine_decay,_partial_:true,warmup:1}",
@@ -207,6 +208,12 @@ def test_a_batch_in_which_there_is_nothing_to_compare_is_refused(method, refused
     Path("origin/metrics.json").rename("origin/finished.json")
     Path("origin/checkpoints/last.ckpt").unlink()
     assert "data.batch_size=2 or more" in refused("train", f"method={method}", *DIGITS, "data.batch_size=1", "init_from=origin")
+
+
+@pytest.mark.parametrize("method", ["bss", "bsp"])
+def test_a_batch_with_fewer_images_than_singular_values_is_refused(method, refused):
+    words = (f"method={method}", "method.num_values=5", *DIGITS, "data.batch_size=4")
+    assert "data.batch_size=4 is too few images at a time for this method or this model. Use data.batch_size=5" in refused("train", *words)
 
 
 def test_a_single_target_image_in_a_batch_is_refused(refused):
@@ -273,6 +280,12 @@ def test_weights_that_cannot_be_downloaded_are_explained(model, refused, monkeyp
 def test_unknown_names_of_weights_are_answered_with_those_that_exist(refused):
     message = refused("train", *[text for text in DIGITS if "width" not in text], "model=resnet18", "model.weights=IMAGENET")
     assert "IMAGENET1K_V1" in message
+
+
+def test_images_of_a_size_that_the_model_does_not_take_are_refused(refused):
+    model = ("model=timm", "model.backbone.name=vit_tiny_patch16_224", "model.weights=null")
+    message = refused("train", *[text for text in DIGITS if "width" not in text], *model, "data.image_size=96")
+    assert "takes images of 224 pixels only, but data.image_size is 96" in message
 
 
 def test_adaptation_without_a_target_is_refused(refused):

@@ -113,12 +113,9 @@ def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> Non
         raise ConfigError(
             f"{method.__name__} trains no head, which {next_method.__name__} needs. Train one in between: method=source_only."
         )
-    there, here = _architecture(first["model"]), _architecture(second["model"])
+    there, here = architectures(first["model"], second["model"])
     if there != here:
-        raise ConfigError(
-            f"The stages have models of different architecture. First: {' '.join(sorted(there - here)) or 'the same settings'}. "
-            f"Second: {' '.join(sorted(here - there)) or 'the same settings'}. Give both the same."
-        )
+        raise ConfigError(f"The stages have models of different architecture. First: {there}. Second: {here}. Give both the same.")
 
 
 def _flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
@@ -160,10 +157,9 @@ def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]
     try:
         classifier.load_state_dict(merge_low_rank_updates(tensors))
     except RuntimeError as error:
-        there, here = _architecture(checkpoint["config"]["model"]), _architecture(model)
+        there, here = architectures(checkpoint["config"]["model"], model)
         raise ConfigError(
-            f"The checkpoint has another architecture than this run. There: {' '.join(sorted(there - here)) or 'the same settings'}. "
-            f"Here: {' '.join(sorted(here - there)) or 'the same settings'}. Choose the model of the checkpoint."
+            f"The checkpoint has another architecture than this run. There: {there}. Here: {here}. Choose the model of the checkpoint."
         ) from error
     if model.get("lora_rank") is not None:
         classifier.add_low_rank_updates(model["lora_rank"])
@@ -181,12 +177,15 @@ def refuse_untrained_head(checkpoint: Checkpoint) -> None:
         raise ConfigError(f"{method} has trained features without labels, and no head. Train one first: method=dann init_from=RUN.")
 
 
-def _architecture(node: Mapping[str, Any], path: str = "model") -> set[str]:
-    """What makes the architecture of a model, as one would type it."""
-    settings = set()
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            settings |= _architecture(value, f"{path}.{key}")
-        elif key not in ("weights", "dropout", "lora_rank", "freeze"):
-            settings.add(f"{path}.{key}={'null' if value is None else value}")
-    return settings
+def architectures(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
+    """What two models have of their own that makes their architecture, as one would type it."""
+    settings = [
+        {
+            f"{key}={'null' if value is None else value}"
+            for key, value in _flat(model, "model.").items()
+            if key.rpartition(".")[2] not in ("weights", "dropout", "lora_rank", "freeze")
+        }
+        for model in (first, second)
+    ]
+    there, here = (" ".join(sorted(own - settings[1 - place])) or "the same settings" for place, own in enumerate(settings))
+    return there, here

@@ -177,8 +177,16 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
     sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs_target else {})}
     key = min(sizes, key=lambda name: sizes[name])
     normalises = method.batch_norm != "frozen" and batch_norms(method.classifier.bottleneck)
-    if sizes[key] == 1 and (normalises or method.needs_pairs or method.aligns_features):
-        raise ConfigError(f"data.{key}=1 leaves nothing to compare an image with, for this method or this model. Use data.{key}=2 or more.")
+    fewest = max(method.fewest_images, 2 if normalises else 1)
+    if sizes[key] < fewest:
+        raise ConfigError(
+            f"data.{key}={sizes[key]} is too few images at a time for this method or this model. Use data.{key}={fewest} or more."
+        )
+    backbone = method.classifier.backbone
+    if backbone.has_fixed_size and data.image_size not in (None, backbone.image_size):
+        raise ConfigError(
+            f"The model takes images of {backbone.image_size} pixels only, but data.image_size is {data.image_size}. Leave the key out."
+        )
 
 
 def usual_precision(accelerator: str | None) -> str:
@@ -260,7 +268,7 @@ def _train(config: Config, folder: Path) -> dict[str, Any]:
     run = build(config, read_checkpoint(last) if last.exists() else None)
     if run.trainer.is_global_zero:
         write_json(folder / "environment.json", describe_environment(run.trainer))
-    run.trainer.fit(run.method, run.data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    _fit(run, last)
     best = best_checkpoint(folder)
     if not best.exists():
         run.trainer.save_checkpoint(best)
@@ -289,6 +297,20 @@ def _train(config: Config, folder: Path) -> dict[str, Any]:
     return metrics
 
 
+def _fit(run: Run, last: Path) -> None:
+    """Trains, from the last checkpoint on if there is one."""
+    try:
+        run.trainer.fit(run.method, run.data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    except ValueError as error:
+        # Only Lightning knows so early how many batches an epoch has.
+        if "val_check_interval" not in str(error):
+            raise
+        raise ConfigError(
+            f"trainer.val_check_interval={run.trainer.val_check_interval} is more than the {run.trainer.num_training_batches} batches of "
+            "an epoch. Count batches of all epochs together with trainer.check_val_every_n_epoch=null."
+        ) from error
+
+
 def evaluate(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
     """Tests a checkpoint.
 
@@ -297,7 +319,7 @@ def evaluate(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
         checkpoint: As `read_checkpoint` gives it.
 
     Returns:
-        Accuracies and the selection's value.
+        Accuracies and the selection's value, unless it is about a run's validations together.
 
     Raises:
         UserError: For whatever the user can mend, such as other classes than the model knows.
@@ -310,7 +332,12 @@ def evaluate(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
         # Too little to do for a compiler to pay.
         "trainer": {**config["trainer"], "compile": False},
     }
-    return _evaluate(build(config | changes, checkpoint), checkpoint)
+    run = build(config | changes, checkpoint)
+    metrics = _evaluate(run, checkpoint)
+    if run.selection.score is not None and run.selection.score.memory():
+        # It judges by the validations before this one, and there are none.
+        del metrics["selection/value"]
+    return metrics
 
 
 def _evaluate(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:

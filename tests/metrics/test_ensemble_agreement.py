@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from small_runs import compose
 
+from acclimate import checkpoints, run
 from acclimate.metrics.ensemble_agreement import EnsembleAgreement, ensemble_agreement
 from acclimate.types import Prediction
 
@@ -58,3 +60,13 @@ def test_other_images_start_a_new_ensemble():
     validate(score, 0, 1, 2, 0)
     assert validate(score, 1, 2) == 0.0
     assert validate(score, 1, 2) == 1.0
+
+
+def test_a_single_checkpoint_has_no_ensemble_to_agree_with(archives, tmp_path):
+    metrics = run.train(compose(tmp_path, *archives, "method=dann", "selection=ensemble_agreement", "trainer.max_epochs=3"))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
+    del checkpoint["config"]["trainer"]["enable_progress_bar"]
+    found = run.evaluate(checkpoint["config"], checkpoint)
+    assert metrics["selection/value"] > 0
+    assert "selection/value" not in found
+    assert found["target/test_accuracy"] == metrics["target/test_accuracy"]

@@ -1,6 +1,7 @@
 """How an image becomes what a model sees: sizes, and random changes for training."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -41,13 +42,14 @@ class View:
     """
 
     def __init__(self, name: ViewName, *, image_size: int, crop: float = 1.0) -> None:
-        centre = [v2.Resize(shorter_side(image_size, crop), antialias=True), v2.CenterCrop(image_size)]
         base = name.removeprefix("strong_").replace("strong", "shift")
-        if base == "shift":
-            centre.append(v2.Pad(image_size // 8, padding_mode="edge"))
         crop_flip = [RandomPart(image_size, scale=(0.25, 1.0), antialias=True), v2.RandomHorizontalFlip()]
         # What all images get alike, and what each gets by chance.
-        self._fit: Transform = None if base == "crop_flip" else v2.Compose(centre)
+        self._fit: Transform = (
+            None
+            if base == "crop_flip"
+            else partial(_centre, image_size=image_size, crop=crop, margin=image_size // 8 if base == "shift" else 0)
+        )
         self._move: Transform = {"plain": None, "shift": v2.RandomCrop(image_size), "crop_flip": v2.Compose(crop_flip)}[base]
         self.name = name
         self._strong = name.startswith("strong")
@@ -77,6 +79,15 @@ class View:
                 if self._strong:
                     changes.append(draw_changes())
         return apply_changes(_stack(views), changes) if self._strong else _stack(views)
+
+
+def _centre(images: Tensor, *, image_size: int, crop: float, margin: int) -> Tensor:
+    """The centre of images, which are resized first unless they have the size already, with a margin of repeated pixels around it."""
+    side = shorter_side(image_size, crop)
+    if min(images.shape[-2:]) != side:
+        images = F.resize(images, [side], antialias=True)
+    centre: Tensor = F.center_crop(images, [image_size, image_size])
+    return F.pad(centre, [margin], padding_mode="edge") if margin else centre
 
 
 def _stack(images: list[Tensor]) -> Tensor:

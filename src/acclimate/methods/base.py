@@ -37,7 +37,8 @@ class Method(pl.LightningModule, ABC):
         layer_decay: The learning rate of each stage of the backbone as a factor of that of the stage behind it, above 0;
             behind the last one is the head, and `backbone_rate` multiplies them all. None is one rate for all stages.
         batch_norm: How batch norm treats the two domains, see `predict_domains`. None is `frozen` for a backbone that starts
-            from weights, whose statistics a few small batches would spoil, and `joint` for a random one.
+            from weights, whose statistics a few small batches would spoil, and `joint` for a random one. `frozen` goes for a bottleneck,
+            too, which then is but scaled and shifted as training finds best.
         terms: Further losses by name on the target's predictions, such as minimum class confusion, see `TargetTerms`.
         term_weights: What each term is multiplied with; 1 where it is not named.
         target_class_weights: `estimated` draws the rows of source batches anew so that classes are as frequent as they
@@ -196,6 +197,11 @@ class Method(pl.LightningModule, ABC):
     def needs_images(self) -> bool:
         """Whether features in place of images do not do."""
         return self.looks_into_backbone or self.soft_labels.mix is not None
+
+    @property
+    def fewest_images(self) -> int:
+        """How many images of each domain a batch must have at least, so that there is something to compare them with."""
+        return 2 if self.needs_pairs or self.aligns_features else 1
 
     @property
     def progress(self) -> float:

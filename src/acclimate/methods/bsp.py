@@ -60,6 +60,10 @@ class Bsp(Method):
         self.steepness = steepness
         self.discriminator = DomainDiscriminator(classifier.num_features, width=discriminator_width)
 
+    @property
+    def fewest_images(self) -> int:
+        return max(super().fewest_images, self.num_values)
+
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
         assert target is not None
         strength = self.max_reversal * sigmoid_ramp(self.progress, steepness=self.steepness)

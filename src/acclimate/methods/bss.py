@@ -42,6 +42,10 @@ class Bss(Method):
         self.shrinkage_weight = shrinkage_weight
         self.num_values = num_values
 
+    @property
+    def fewest_images(self) -> int:
+        return self.num_values
+
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
         return {
             "classification": F.cross_entropy(source.logits, batch.source.labels),

@@ -27,6 +27,7 @@ class Backbone(nn.Module):
         std: Per channel, what they are then divided by.
         make_source_head: Makes the layer from its features to the classes that its weights were trained on, or one of the
             same size if they are random; None if there is none. The layer belongs to no checkpoint unless a method takes it.
+        has_fixed_size: Whether it takes images of no other size.
     """
 
     mean: Tensor
@@ -41,12 +42,14 @@ class Backbone(nn.Module):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         make_source_head: Callable[[], nn.Linear] | None = None,
+        has_fixed_size: bool = False,
     ) -> None:
         super().__init__()
         self.body = body
         self.num_features = num_features
         self.image_size = image_size
         self.make_source_head = make_source_head
+        self.has_fixed_size = has_fixed_size
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
@@ -162,6 +165,7 @@ def timm_backbone(weights: bool | None, *, name: str) -> Backbone:
         mean=preset["mean"],
         std=preset["std"],
         make_source_head=partial(_timm_head, name, pretrained=bool(weights), num_features=num_features),
+        has_fixed_size=body.pretrained_cfg.get("fixed_input_size", False),
     )
 
 
