@@ -113,7 +113,7 @@ def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> Non
         raise ConfigError(
             f"{method.__name__} trains no head, which {next_method.__name__} needs. Train one in between: method=source_only."
         )
-    there, here = architectures(first["model"], second["model"])
+    there, here = _different_settings(first["model"], second["model"])
     if there != here:
         raise ConfigError(f"The stages have models of different architecture. First: {there}. Second: {here}. Give both the same.")
 
@@ -157,7 +157,7 @@ def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]
     try:
         classifier.load_state_dict(merge_low_rank_updates(tensors))
     except RuntimeError as error:
-        there, here = architectures(checkpoint["config"]["model"], model)
+        there, here = _different_settings(checkpoint["config"]["model"], model)
         raise ConfigError(
             f"The checkpoint has another architecture than this run. There: {there}. Here: {here}. Choose the model of the checkpoint."
         ) from error
@@ -177,15 +177,13 @@ def refuse_untrained_head(checkpoint: Checkpoint) -> None:
         raise ConfigError(f"{method} has trained features without labels, and no head. Train one first: method=dann init_from=RUN.")
 
 
-def architectures(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
-    """What two models have of their own that makes their architecture, as one would type it."""
-    settings = [
-        {
-            f"{key}={'null' if value is None else value}"
-            for key, value in _flat(model, "model.").items()
-            if key.rpartition(".")[2] not in ("weights", "dropout", "lora_rank", "freeze")
-        }
-        for model in (first, second)
-    ]
-    there, here = (" ".join(sorted(own - settings[1 - place])) or "the same settings" for place, own in enumerate(settings))
-    return there, here
+def _different_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
+    """What makes the architecture of each of two models and is not so in the other, as one would type it."""
+    one, other = _architecture(first), _architecture(second)
+    return " ".join(sorted(one - other)) or "the same settings", " ".join(sorted(other - one)) or "the same settings"
+
+
+def _architecture(model: Mapping[str, Any]) -> set[str]:
+    settings = _flat(model, "model.").items()
+    chosen_for_training = ("weights", "dropout", "lora_rank", "freeze")
+    return {f"{key}={'null' if value is None else value}" for key, value in settings if key.rpartition(".")[2] not in chosen_for_training}
