@@ -60,7 +60,12 @@ Result = TypeVar("Result")
 @functools.cache
 def other_process() -> ProcessPoolExecutor:
     """Where the plain loops run, which what acclimate sets in its own process does not reach."""
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), start_workers_as_scripts_do)
+
+
+def start_workers_as_scripts_do() -> None:
+    """In the other process, which was spawned: its own workers would be, too, and each epoch of a plain loop wait seconds for them."""
+    multiprocessing.set_start_method(None, force=True)
 
 
 def plainly(loop: Callable[..., Result], *given: Any, **named: Any) -> Result:
