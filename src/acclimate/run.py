@@ -38,13 +38,13 @@ from acclimate.checkpoints import (
 )
 from acclimate.comparison import read_metrics
 from acclimate.config import check_config, locate, uses_several_devices
+from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.instantiation import instantiate
 from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
-from acclimate.nn.batch_norm import batch_norms
 from acclimate.nn.classifier import Classifier
 from acclimate.picks import PREDICTIONS
 from acclimate.whole_files import write_json, write_predictions
@@ -148,45 +148,6 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     return Run(data, method, selection, scores, throughput, trainer)
-
-
-def refuse_contradictions(data: AdaptationData, method: Method, selection: Selection) -> None:
-    """Looks at what parts that are each in order ask of each other.
-
-    Raises:
-        ConfigError: With the first that does not go together.
-    """
-    if method.self_supervised and selection.score is not None and selection.score.needs_head:
-        raise ConfigError(
-            "The selection looks at predictions, but this method trains no head that could make them. "
-            "Use selection=last or selection=rankme."
-        )
-    if data.target_labels_per_class is not None and not method.takes_target_labels:
-        raise ConfigError(
-            f"data.target_labels_per_class={data.target_labels_per_class}, but this method trains without any labels. "
-            "Leave the key null, or choose another method, such as method=shot."
-        )
-    if method.soft_labels.is_balanced and data.source_sampling == "balanced":
-        raise ConfigError(
-            "method.class_weights=balanced and data.source_sampling=balanced would both make up for rare classes. Choose one of them."
-        )
-    if selection.needs_target and data.domains.target is None:
-        raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
-    if data.domains.source is None and selection.score is not None and selection.score.needs_source:
-        raise ConfigError(f"selection={selection.name} looks at source images, but this method is given none. Use selection=auto.")
-    sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs_target else {})}
-    key = min(sizes, key=lambda name: sizes[name])
-    normalises = method.batch_norm != "frozen" and batch_norms(method.classifier.bottleneck)
-    fewest = max(method.fewest_images, 2 if normalises else 1)
-    if sizes[key] < fewest:
-        raise ConfigError(
-            f"data.{key}={sizes[key]} is too few images at a time for this method or this model. Use data.{key}={fewest} or more."
-        )
-    backbone = method.classifier.backbone
-    if backbone.has_fixed_size and data.image_size not in (None, backbone.image_size):
-        raise ConfigError(
-            f"The model takes images of {backbone.image_size} pixels only, but data.image_size is {data.image_size}. Leave the key out."
-        )
 
 
 def usual_precision(accelerator: str | None) -> str:
