@@ -27,14 +27,16 @@ TOO_STRONG = ("method=dann", "method.max_reversal=300", "method.steepness=1")
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
-    """The options for targets that are turned against the source, and inverted or without the last class besides."""
+    """The options for targets that are turned against the source, inverted besides, or turned less and without the last class."""
     folder = tmp_path_factory.mktemp("archives")
     source, target = shifted_domains(num_source=200, num_target=200, num_test=30, degrees=45)
-    kept = {part: target[f"y_{part}"] < 2 for part in ("train", "test")}
+    # So little that what is learned on the source holds: whether a class seems to be missing is then no matter of rounding.
+    _, similar = shifted_domains(num_source=200, num_target=200, num_test=30, degrees=20)
+    kept = {part: similar[f"y_{part}"] < 2 for part in ("train", "test")}
     targets = {
         "turned": target,
         "inverted": {name: 255 - array if name.startswith("x") else array for name, array in target.items()},
-        "partial": {name: array[kept[name[2:]]] for name, array in target.items()},
+        "partial": {name: array[kept[name[2:]]] for name, array in similar.items()},
     }
     np.savez(folder / "source.npz", **source)
     for name, archive in targets.items():
@@ -99,7 +101,7 @@ def test_a_discriminator_that_nothing_works_against_is_called_saturated(warnings
 
 
 def test_a_missing_class_is_called_label_shift(warnings):
-    (message,) = warnings("method=source_only", target="partial")
+    (message,) = warnings("method=source_only", "data.batch_size=5", target="partial")
     assert message.startswith("Label shift")
     assert "2 from 33% to" in message
 
