@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from acclimate.config import locate
 from acclimate.errors import ConfigError
@@ -25,12 +24,6 @@ def best_checkpoint(folder: Path) -> Path:
 def last_checkpoint(folder: Path) -> Path:
     """The checkpoint that a stopped run continues from."""
     return folder / "checkpoints" / "last.ckpt"
-
-
-def keep_last_checkpoint(folder: Path) -> ModelCheckpoint:
-    """Saves `last.ckpt` after every validation: the one of most steps. `save_last` would save it only with a better one."""
-    last = last_checkpoint(folder)
-    return ModelCheckpoint(last.parent, last.stem, monitor="step", mode="max", enable_version_counter=False)
 
 
 def read_origin(place: str | None) -> Checkpoint | None:

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.health import Health
-from acclimate.callbacks.interruption import Interruption
+from acclimate.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.callbacks.provenance import Provenance, describe_environment
 from acclimate.callbacks.scores import Scores
 from acclimate.callbacks.selection import Selection
@@ -28,7 +28,6 @@ from acclimate.callbacks.validation_log import ValidationLog
 from acclimate.checkpoints import (
     Checkpoint,
     best_checkpoint,
-    keep_last_checkpoint,
     last_checkpoint,
     read_checkpoint,
     read_origin,
@@ -137,8 +136,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
         ValidationLog(),
         # Behind those that draw pictures before the training.
         throughput,
-        keep_last_checkpoint(Path(config["folder"])),
-        Interruption(str(last_checkpoint(Path(config["folder"])))),
+        LastCheckpoint(last_checkpoint(Path(config["folder"]))),
     ]
     # Each process evaluates all images: with shares of whole batches some would count twice.
     settings["use_distributed_sampler"] = False

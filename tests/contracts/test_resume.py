@@ -4,7 +4,10 @@ import pytest
 from small_runs import METHODS, compose, differences, train_and_stop, trained_state
 
 from acclimate import run
+from acclimate.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.checkpoints import last_checkpoint, read_checkpoint
 from acclimate.errors import Interrupted
+from acclimate.methods.dann import Dann
 
 # Random views and dropout, so that a random number drawn anew would be noticed; the domains have unequal sizes.
 RANDOM = ("data.source_view=shift", "data.target_views=[shift]", "model.dropout=0.3")
@@ -143,16 +146,45 @@ def test_early_stopping_counts_on_after_a_stop(assert_stop_changes_nothing):
     assert_stop_changes_nothing(overrides, ("on_train_batch_end", 5), ("on_train_batch_end", 10))
 
 
-def test_run_that_was_killed_continues_from_its_last_validation(whole_run, archives, tmp_path):
-    overrides = ("method=dann", *RANDOM, *THREE_EPOCHS)
+# Epochs of 5 batches, of which the power goes out in the second; validations after 4 and 8 batches in the other one.
+@pytest.mark.parametrize(
+    ("seconds", "schedule", "saved_at"),
+    [
+        pytest.param(0, THREE_EPOCHS, 5, id="after an epoch"),
+        pytest.param(0, BY_STEPS, 8, id="within an epoch"),
+        pytest.param(3600, THREE_EPOCHS, None, id="before a checkpoint was due"),
+    ],
+)
+def test_run_that_was_killed_continues_from_its_last_checkpoint(whole_run, archives, tmp_path, monkeypatch, seconds, schedule, saved_at):
+    overrides = ("method=dann", *RANDOM, *schedule)
     whole, _ = whole_run(*overrides)
+    monkeypatch.setattr(LastCheckpoint, "SECONDS", seconds)
     config = compose(tmp_path, *archives, *overrides)
-    failure = {"_target_": "small_runs.PowerFailure", "batches": 8}
+    failure = {"_target_": "small_runs.PowerFailure", "batches": 9}
     with pytest.raises(RuntimeError, match="power"):
         run.train({**config, "callbacks": {**config["callbacks"], "failure": failure}})
+    last = last_checkpoint(tmp_path)
+    assert (read_checkpoint(last)["global_step"] if last.exists() else None) == saved_at
     run.train({**config, "resume": True})
     assert differences(trained_state(whole), trained_state(tmp_path)) == []
     assert differences(trained_state(whole, "best.ckpt"), trained_state(tmp_path, "best.ckpt")) == []
+
+
+@pytest.mark.parametrize("schedule", [THREE_EPOCHS, BY_STEPS], ids=" ".join)
+def test_run_that_was_killed_after_its_training_only_tests(whole_run, archives, tmp_path, monkeypatch, schedule):
+    overrides = ("method=dann", *RANDOM, *schedule)
+    _, expected = whole_run(*overrides)
+    config = compose(tmp_path, *archives, *overrides)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power"):
+        patch.setattr(run, "_evaluate", power_failure)
+        run.train(config)
+    monkeypatch.setattr(Dann, "training_step", power_failure)
+    metrics = run.train({**config, "resume": True})
+    assert differences(without_times(expected), without_times(metrics)) == []
+
+
+def power_failure(*_):
+    raise RuntimeError("The power went out.")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,4 +1,5 @@
 import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 from pictures import write_image, write_text_named_jpg, write_truncated_jpeg, write_unusual_images
 from PIL import Image
 
+from acclimate.data.decoded_images import decode_once
 from acclimate.data.image_files import ImageFiles, decode, find_files, keep_whole_images
 from acclimate.errors import DataError
 
@@ -96,6 +98,19 @@ def test_skipping_keeps_the_whole_images_and_logs_the_names_of_the_others(tmp_pa
         kept = keep_whole_images([good[0], bad[0], good[1], bad[1], good[2]], "skip")
     assert kept == good
     assert all(str(path) in caplog.text for path in bad)
+
+
+def test_decoding_is_silent_and_leaves_the_warnings_of_the_process_alone(tmp_path, recwarn):
+    palette = Image.new("P", (8, 8))
+    palette.putpalette(3 * list(range(256)))
+    palette.save(tmp_path / "half_transparent.png", transparency=bytes(range(256)))
+    paths = 8 * [tmp_path / "half_transparent.png"]
+    before = list(warnings.filters)
+    keep_whole_images(paths, "error")
+    decode_once(ImageFiles(paths, None), "ram")
+    ImageFiles(paths, None).load(range(8))
+    assert not recwarn.list
+    assert warnings.filters == before
 
 
 def test_the_first_bad_file_is_an_error_that_counts_the_others(tmp_path):

@@ -1,9 +1,10 @@
 """Images in files: finding, checking and decoding them."""
 
+import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -47,7 +48,8 @@ class ImageFiles(ImageSet):
         return len(self.paths)
 
     def load(self, indices: Sequence[int]) -> list[Tensor]:
-        return [decode(self.paths[index], self.shorter_side) for index in indices]
+        with without_pillows_advice():
+            return [decode(self.paths[index], self.shorter_side) for index in indices]
 
     def take(self, indices: Sequence[int]) -> Self:
         labels = None if self.labels is None else self.labels[torch.as_tensor(indices, dtype=torch.int64)]
@@ -57,6 +59,17 @@ class ImageFiles(ImageSet):
         """Of the files as the file system knows them, what they are reduced to, and the code that decodes them."""
         files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in self.paths for stat in [path.stat()]]
         return key_of(files, self.shorter_side, Path(__file__).read_text(), PIL.__version__, torchvision.__version__)
+
+
+@contextlib.contextmanager
+def without_pillows_advice() -> Iterator[None]:
+    """For whoever decodes: Pillow warns of palettes with transparency and of odd metadata, neither of which matters here.
+
+    It surrounds threads that decode: inside of each, those that end first would leave warnings off for the whole process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def decode(path: Path, shorter_side: int | None = None) -> Tensor:
@@ -71,16 +84,13 @@ def decode(path: Path, shorter_side: int | None = None) -> Tensor:
         DataError: If the file is not a whole image.
     """
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of palettes with transparency and of odd metadata, neither of which matters here.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                if shorter_side is not None:
-                    image.draft(None, (shorter_side, shorter_side))
-                ImageOps.exif_transpose(image, in_place=True)
-                upright = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image
-                # Pillow would copy an image that is RGB already.
-                pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+        with Image.open(path) as image:
+            if shorter_side is not None:
+                image.draft(None, (shorter_side, shorter_side))
+            ImageOps.exif_transpose(image, in_place=True)
+            upright = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image
+            # Pillow would copy an image that is RGB already.
+            pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(
             f"{path} is not a whole image: {error}. Repair or remove it, or leave such files out with data.on_bad_image=skip."
@@ -109,7 +119,8 @@ def find_files(root: Path) -> list[Path]:
         ancestors = {root.resolve(), *(parent.resolve() for parent in (here, *here.parents) if parent.is_relative_to(root))}
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and (here / name).resolve() not in ancestors]
         found += [here / name for name in files if not name.startswith(".") and name not in LITTER and (here / name).is_file()]
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    # All begin alike, with the root.
+    return sorted(found, key=Path.as_posix)
 
 
 def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage) -> list[Path]:
@@ -122,7 +133,7 @@ def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage) -> list[P
     Raises:
         DataError: If a file is bad and `on_bad_image` is `error`.
     """
-    with ThreadPoolExecutor() as threads:
+    with without_pillows_advice(), ThreadPoolExecutor(os.cpu_count()) as threads:
         problems = list(threads.map(_find_problem, paths))
     bad = [problem for problem in problems if problem is not None]
     if bad and on_bad_image == "error":
