@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from acclimate import cache_folder
 from acclimate.cache_folder import CacheUnavailable, ensure_fits, key_of
-from acclimate.data.image_files import ImageFiles, decode, keep_whole_images, without_pillows_advice
+from acclimate.data.image_files import ImageFiles, decode, decoding_threads, keep_whole_images
 from acclimate.data.image_set import ImageSet
 from acclimate.errors import DataError
 
@@ -132,7 +131,7 @@ def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
 
 
 def _decoded(files: ImageFiles) -> Iterator[Tensor]:
-    with without_pillows_advice(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with decoding_threads() as threads:
         for start in range(0, len(files), AT_ONCE):
             try:
                 yield from threads.map(lambda path: decode(path, files.shorter_side), files.paths[start : start + AT_ONCE])

@@ -72,6 +72,13 @@ def without_pillows_advice() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def decoding_threads() -> Iterator[ThreadPoolExecutor]:
+    """As many as there are cores: more, which are the executor's default, wait for each other."""
+    with without_pillows_advice(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield threads
+
+
 def decode(path: Path, shorter_side: int | None = None) -> Tensor:
     """A file's image, uint8, shape (3, H, W), upright; greyscale, CMYK, palette and 16-bit images become RGB.
 
@@ -133,7 +140,7 @@ def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage) -> list[P
     Raises:
         DataError: If a file is bad and `on_bad_image` is `error`.
     """
-    with without_pillows_advice(), ThreadPoolExecutor(os.cpu_count()) as threads:
+    with decoding_threads() as threads:
         problems = list(threads.map(_find_problem, paths))
     bad = [problem for problem in problems if problem is not None]
     if bad and on_bad_image == "error":
