@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acclimate.data.datamodule import AdaptationData, class_names, missing_source, numbers_as_names
-from acclimate.data.image_set import ArrayImages, Domains, Parts
+from acclimate.data.datamodule import AdaptationData, missing_source
+from acclimate.data.image_set import ArrayImages, Domains, Parts, class_names, numbers_as_names
 from acclimate.data.splitting import split
 from acclimate.errors import ConfigError, DataError
 

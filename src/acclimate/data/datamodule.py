@@ -374,13 +374,3 @@ def missing_source() -> ConfigError:
         "data.source is null, but this method trains on labelled source images. Name them (data.source=DIR), "
         "or adapt a trained model without them: method=shot init_from=RUN."
     )
-
-
-def class_names(labels: torch.Tensor) -> list[str]:
-    """Names for classes that have only numbers: "0" up to the largest label."""
-    return numbers_as_names(int(labels.max()) + 1)
-
-
-def numbers_as_names(num_classes: int) -> list[str]:
-    """Names for so many classes that have only numbers, from "0" on."""
-    return [str(number) for number in range(num_classes)]

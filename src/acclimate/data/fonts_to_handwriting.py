@@ -7,9 +7,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
-from acclimate.data.datamodule import AdaptationData, numbers_as_names
+from acclimate.data.datamodule import AdaptationData
 from acclimate.data.digit_fonts import render_digits
-from acclimate.data.image_set import ArrayImages, Domains, Parts
+from acclimate.data.image_set import ArrayImages, Domains, Parts, numbers_as_names
 from acclimate.data.splitting import split
 from acclimate.errors import ConfigError, DataError
 

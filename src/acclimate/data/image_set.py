@@ -92,3 +92,13 @@ class Domains(NamedTuple):
     def without_labels(self) -> "Domains":
         """The same images."""
         return Domains(self.classes, self.source and self.source.without_labels(), self.target and self.target.without_labels())
+
+
+def class_names(labels: Tensor) -> list[str]:
+    """Names for classes that have only numbers: "0" up to the largest label."""
+    return numbers_as_names(int(labels.max()) + 1)
+
+
+def numbers_as_names(num_classes: int) -> list[str]:
+    """Names for so many classes that have only numbers, from "0" on."""
+    return [str(number) for number in range(num_classes)]
