@@ -85,6 +85,7 @@ def test_every_fixed_view_goes_through_the_backbone_once(archives, tmp_path, see
     # The views are those of all seeds.
     train(tmp_path / "second", *options, "optimizer.lr=0.1", "data.seed=1")
     assert sum(seen) == once
+    assert {entry.about for entry in cache_folder.entries()} >= {"features of 20 images, shift in 3 views", "features of 3 images, plain"}
 
 
 @pytest.mark.parametrize(("changed", "num_new"), [("data.fixed_views=2", 2 * 20), ("data.source_view=strong", 3 * 20)])

@@ -343,6 +343,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             batch_loader(FixedView(seen, place, self.eval_batch_size), num_workers=self._num_workers(ready)),
             precision=self.trainer.precision_plugin.forward_context,
             conditions=(*conditions, view.name, seen.seed, seen.num_fixed, place) if view.random else conditions,
+            about=f"{len(seen)} images, {view.name}" + (f" in {seen.num_fixed} views" if view.random else ""),
         )
 
     def _num_workers(self, at_hand: bool) -> int:

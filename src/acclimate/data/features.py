@@ -60,7 +60,13 @@ class FrozenBackbone:
         self._known: dict[str, tuple[ImageSet, Tensor]] = {}
 
     def features(
-        self, images: ImageSet, batches: Iterable[Unlabelled], *, precision: Callable[[], AbstractContextManager[Any]], conditions: object
+        self,
+        images: ImageSet,
+        batches: Iterable[Unlabelled],
+        *,
+        precision: Callable[[], AbstractContextManager[Any]],
+        conditions: object,
+        about: str,
     ) -> Tensor:
         """The features of all images, computed now or earlier, shape (N, D), or as many times N as there are fixed views.
 
@@ -69,12 +75,13 @@ class FrozenBackbone:
             batches: All images in order, in one view, perhaps several times.
             precision: The context that a forward pass is made in.
             conditions: All else that they depend on, such as the view, the size of the batches and the precision.
+            about: What `acclimate cache` says they are of.
         """
         origin = images.fingerprint()
         key = key_of(origin or id(images), self._fingerprint(), conditions)
         if key not in self._known:
-            about = f"features of {len(images)} images"
-            self._known[key] = images, self._find(about, key if origin else None, lambda: self._compute(batches, precision))
+            found = self._find(f"features of {about}", key if origin else None, lambda: self._compute(batches, precision))
+            self._known[key] = images, found
         return self._known[key][1]
 
     def _find(self, about: str, key: str | None, compute: Callable[[], Tensor]) -> Tensor:
