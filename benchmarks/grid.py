@@ -50,12 +50,13 @@ PHOTOGRAPHS = (
     "data.target=null",
     "data.num_workers=0",
 )
+STEPS = 600
 COMMON = (
     *QUIET,
     "trainer=cpu",
     # On two cores that have instructions for it a step takes 0.6 of the time; elsewhere give trainer.precision=32-true.
     "trainer.precision=bf16-mixed",
-    "trainer.max_steps=600",
+    f"trainer.max_steps={STEPS}",
     "trainer.check_val_every_n_epoch=null",
     "trainer.val_check_interval=100",
 )
