@@ -231,13 +231,18 @@ def test_outputs_that_cannot_be_written_are_named(refused):
     assert "hydra.run.dir=DIR" in message
 
 
+def record(folder: str) -> dict[str, str]:
+    """What the run in a folder was started with, by file."""
+    return {file.name: file.read_text() for file in Path(folder, ".hydra").iterdir()}
+
+
 def test_a_run_is_not_overwritten(acclimate):
     assert acclimate("train", *DIGITS, "hydra.run.dir=first")[0] == 0
-    before = (Path("first") / "metrics.json").read_bytes(), (Path("first") / ".hydra" / "overrides.yaml").read_bytes()
+    before = (Path("first") / "metrics.json").read_bytes(), record("first")
     code, message = acclimate("train", *DIGITS, "seed=1", "hydra.run.dir=first")
     assert code == 2
-    assert "resume=first" in message
-    assert before == ((Path("first") / "metrics.json").read_bytes(), (Path("first") / ".hydra" / "overrides.yaml").read_bytes())
+    assert f"resume={Path.cwd() / 'first'}" in message
+    assert before == ((Path("first") / "metrics.json").read_bytes(), record("first"))
 
 
 def test_a_failing_job_of_a_sweep_does_not_stop_the_others(acclimate):
@@ -334,7 +339,7 @@ def test_a_run_is_not_continued_with_other_settings(finished, refused, acclimate
     assert acclimate("train", *DIGITS, "hydra.run.dir=run")[0] == 0
     if not finished:
         Path("run/metrics.json").unlink()
-    before = Path("run/.hydra/overrides.yaml").read_text()
+    before = record("run")
     metrics = Path("run/metrics.json")
     if finished:
         metrics = metrics.rename("finished.json")
@@ -342,16 +347,31 @@ def test_a_run_is_not_continued_with_other_settings(finished, refused, acclimate
     code, message = acclimate("train", "resume=run", "optimizer.lr=0.5")
     assert code == 2
     assert "optimizer.lr=0.5 (0.001 there)" in message
-    assert Path("run/.hydra/overrides.yaml").read_text() == before
+    assert record("run") == before
+
+
+def test_what_a_run_was_started_with_outlasts_mistakes_in_continuing_it(acclimate):
+    assert acclimate("train", *DIGITS, "hydra.run.dir=run")[0] == 0
+    Path("run/metrics.json").unlink()
+    before = record("run")
+    with FileLock("run/.lock"):
+        assert "A run is under way" in acclimate("train", "resume=run", "trainer.log_every_n_steps=2")[1]
+        assert "A run is under way" in acclimate("train", *DIGITS, "seed=1", "hydra.run.dir=run")[1]
+    assert "log_evry_n_steps" in acclimate("train", "resume=run", "trainer.log_evry_n_steps=2")[1]
+    assert record("run") == before
+    assert acclimate("train", "resume=run", "trainer.log_every_n_steps=2") == (0, "")
+    assert "trainer.log_every_n_steps=2" in record("run")["overrides.yaml"]
 
 
 def test_another_job_of_a_sweep_is_not_taken_for_one_that_is_finished(acclimate):
     sweep = ("train", "-m", *DIGITS, "hydra.sweep.dir=sweep", "trainer.max_steps=1")
     assert acclimate(*sweep, "optimizer.lr=0.001,0.003")[0] == 0
     assert acclimate(*sweep, "optimizer.lr=0.001,0.003", "resume=true")[0] == 0
+    before = record("sweep/0-dann-seed0")
     code, message = acclimate(*sweep, "optimizer.lr=0.01,0.003", "resume=true")
     assert code == 2
     assert "optimizer.lr=0.01 (0.001 there)" in message
+    assert record("sweep/0-dann-seed0") == before
 
 
 def test_a_finished_run_is_not_made_longer(acclimate):

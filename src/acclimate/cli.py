@@ -165,22 +165,13 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
 
 def train(arguments: Sequence[str]) -> None:
     """`acclimate train`: one run or a sweep; `resume=DIR` replays what the run in DIR was started with."""
-    from acclimate.composition import compose_sweep, run_with_hydra, saved_overrides
+    from acclimate.composition import run_with_hydra, saved_overrides
 
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):
         folder = Path(resumed[-1])
         others = [text for text in arguments if not text.startswith("resume=")]
-        saved = saved_overrides(folder)
-        if others and not any(text.startswith("-") for text in saved):
-            from acclimate.checkpoints import refuse_another_run
-
-            # Before Hydra writes the new configuration over the old one.
-            for config in compose_sweep([*saved, *others]).values():
-                refuse_another_run(folder, config)
-        arguments = [*saved, *others, f"hydra.run.dir='{folder}'", "resume=true"]
-    else:
-        _refuse_to_overwrite(arguments)
+        arguments = [*saved_overrides(folder), *others, f"hydra.run.dir='{folder}'", "resume=true"]
     run_with_hydra(arguments, _train_job)
 
 
@@ -212,25 +203,15 @@ def chain(arguments: Sequence[str]) -> None:
         origin = [f"init_from='{folder / stage}'"]
 
 
-def _train_job(config: dict[str, Any]) -> float:
+def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
     from pytorch_lightning.utilities import rank_zero_only
 
     from acclimate import run
     from acclimate.tables import print_metrics
 
-    metrics = run.train(config)
+    metrics = run.train(config, record)
     rank_zero_only(print_metrics)(metrics, folder=Path(config["folder"]))
     return float(metrics["selection/value"])
-
-
-def _refuse_to_overwrite(arguments: Sequence[str]) -> None:
-    """Looks before Hydra does, which would write the new configuration over the old one."""
-    for text in arguments:
-        folder = Path(text.removeprefix("hydra.run.dir=").strip("'\""))
-        if text.startswith("hydra.run.dir=") and "resume=true" not in arguments and (folder / "checkpoints").exists():
-            raise ConfigError(
-                f"{folder} holds a run already. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR."
-            )
 
 
 def evaluate(arguments: Sequence[str]) -> None:

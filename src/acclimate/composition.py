@@ -29,13 +29,17 @@ PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
 # What Hydra takes for null, a number, a boolean or nothing, of which none can name a config.
 NO_NAME = re.compile(r"null|true|false|[\d.]*", re.IGNORECASE)
 
+RECORD = ".hydra"
+# Takes a plain, resolved configuration, and what to call once nothing speaks against the run: it keeps what it was started with.
+Job = Callable[[dict[str, Any], Callable[[], None]], float]
 
-def run_with_hydra(arguments: Sequence[str], job: Callable[[dict[str, Any]], float]) -> None:
+
+def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
     """Composes `train.yaml` with overrides and calls the job, once or, with -m, for every combination.
 
     Args:
         arguments: Overrides and flags of Hydra.
-        job: Takes a plain, resolved configuration and returns what a sweep maximises.
+        job: Returns what a sweep maximises.
 
     Raises:
         UserError: If the configuration cannot be composed, or the first that a job raised, once all have run.
@@ -55,7 +59,7 @@ def run_with_hydra(arguments: Sequence[str], job: Callable[[dict[str, Any]], flo
             plain = resolve(config)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 refuse_several_devices(plain, "A sweep")
-            return job(plain)
+            return job(plain, lambda: _write_record(Path(plain["folder"]), config))
         except UserError as error:
             failures.append(error)
             if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -68,6 +72,18 @@ def run_with_hydra(arguments: Sequence[str], job: Callable[[dict[str, Any]], flo
         raise ConfigError(_explain(error)) from error
     if failures:
         raise failures[0]
+
+
+def _write_record(folder: Path, config: DictConfig) -> None:
+    """What Hydra would write before the job is asked, over the record of a run that may be there."""
+    # Here, as a wrong word is to be answered without waiting for torch.
+    from acclimate.whole_files import whole
+
+    settings = HydraConfig.get()
+    parts = {"config": config, "hydra": OmegaConf.create({"hydra": settings}), "overrides": settings.overrides.task}
+    for name, part in parts.items():
+        with whole(folder / RECORD / f"{name}.yaml") as unfinished:
+            OmegaConf.save(part, unfinished)
 
 
 def refuse_several_devices(config: Mapping[str, Any], what: str) -> None:
@@ -181,10 +197,10 @@ def saved_overrides(folder: Path) -> list[str]:
     Raises:
         ConfigError: If the folder is not that of a run.
     """
-    file = folder / ".hydra" / "overrides.yaml"
+    file = folder / RECORD / "overrides.yaml"
     if not file.is_file():
-        raise ConfigError(f"{folder} is not the folder of a run: it has no .hydra/overrides.yaml. Type resume=outputs/DATE/TIME-METHOD.")
-    hydra_settings = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
+        raise ConfigError(f"{folder} is not the folder of a run: it has no {RECORD}/overrides.yaml. Type resume=outputs/DATE/TIME-METHOD.")
+    hydra_settings = OmegaConf.load(folder / RECORD / "hydra.yaml")
     sources = OmegaConf.select(hydra_settings, "hydra.runtime.config_sources", default=[])
     folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
     return [*folders, *(str(text) for text in OmegaConf.load(file))]

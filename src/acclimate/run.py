@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -175,11 +175,12 @@ def compile_classifier(classifier: Classifier) -> None:
     classifier.compile()
 
 
-def train(config: Config) -> dict[str, Any]:
+def train(config: Config, record: Callable[[], None] | None = None) -> dict[str, Any]:
     """Trains, selects a checkpoint and tests it.
 
     Args:
         config: Plain and fully resolved.
+        record: Called in one process, once nothing speaks against the run, to keep in its folder what it was started with.
 
     Returns:
         What `metrics.json` holds.
@@ -190,7 +191,7 @@ def train(config: Config) -> dict[str, Any]:
     """
     folder = Path(config["folder"])
     with claim(folder):
-        return _train(config, folder)
+        return _train(config, folder, record)
 
 
 @contextmanager
@@ -211,7 +212,7 @@ def claim(folder: Path) -> Iterator[None]:
         raise ConfigError(f"A run is under way in {folder}. Wait for it, or choose another folder: hydra.run.dir=DIR.") from None
 
 
-def _train(config: Config, folder: Path) -> dict[str, Any]:
+def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> dict[str, Any]:
     finished, last = folder / "metrics.json", last_checkpoint(folder)
     if config["resume"]:
         refuse_another_run(folder, config)
@@ -226,6 +227,8 @@ def _train(config: Config, folder: Path) -> dict[str, Any]:
         raise ConfigError("trainer.limit_val_batches=0 leaves nothing to select a checkpoint by. Use 1 or more, or leave the key out.")
     run = build(config, read_checkpoint(last) if last.exists() else None)
     if run.trainer.is_global_zero:
+        if record is not None:
+            record()
         write_json(folder / "environment.json", describe_environment(run.trainer))
     _fit(run, last)
     best = best_checkpoint(folder)
