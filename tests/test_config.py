@@ -355,7 +355,7 @@ def test_overrides_that_cannot_be_understood_are_named(config, overrides, messag
 def test_arguments_that_cannot_be_composed_are_named(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
-        run_with_hydra(arguments, job=lambda config: pytest.fail("the job was started"))
+        run_with_hydra(arguments, job=lambda config, record: pytest.fail("the job was started"))
     assert message in str(caught.value)
     assert "Config search path" not in str(caught.value)
 
@@ -363,7 +363,7 @@ def test_arguments_that_cannot_be_composed_are_named(arguments, message, tmp_pat
 def test_a_value_in_quotes_may_hold_any_sign(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = []
-    run_with_hydra(["folder=x", 'data.source="/photos (1)"'], job=lambda config: found.append(config) or 0.0)
+    run_with_hydra(["folder=x", 'data.source="/photos (1)"'], job=lambda config, record: found.append(config) or 0.0)
     assert found[0]["data"]["source"] == "/photos (1)"
 
 
