@@ -29,7 +29,6 @@ PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
 # What Hydra takes for null, a number, a boolean or nothing, of which none can name a config.
 NO_NAME = re.compile(r"null|true|false|[\d.]*", re.IGNORECASE)
 
-RECORD = ".hydra"
 # Takes a plain, resolved configuration, and what to call once nothing speaks against the run: it keeps what it was started with.
 Job = Callable[[dict[str, Any], Callable[[], None]], float]
 
@@ -82,7 +81,7 @@ def _write_record(folder: Path, config: DictConfig) -> None:
     settings = HydraConfig.get()
     parts = {"config": config, "hydra": OmegaConf.create({"hydra": settings}), "overrides": settings.overrides.task}
     for name, part in parts.items():
-        with whole(folder / RECORD / f"{name}.yaml") as unfinished:
+        with whole(folder / ".hydra" / f"{name}.yaml") as unfinished:
             OmegaConf.save(part, unfinished)
 
 
@@ -197,10 +196,10 @@ def saved_overrides(folder: Path) -> list[str]:
     Raises:
         ConfigError: If the folder is not that of a run.
     """
-    file = folder / RECORD / "overrides.yaml"
+    file = folder / ".hydra" / "overrides.yaml"
     if not file.is_file():
-        raise ConfigError(f"{folder} is not the folder of a run: it has no {RECORD}/overrides.yaml. Type resume=outputs/DATE/TIME-METHOD.")
-    hydra_settings = OmegaConf.load(folder / RECORD / "hydra.yaml")
+        raise ConfigError(f"{folder} is not the folder of a run: it has no .hydra/overrides.yaml. Type resume=outputs/DATE/TIME-METHOD.")
+    hydra_settings = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
     sources = OmegaConf.select(hydra_settings, "hydra.runtime.config_sources", default=[])
     folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
     return [*folders, *(str(text) for text in OmegaConf.load(file))]

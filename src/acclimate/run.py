@@ -189,7 +189,10 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         UserError: For whatever the user can mend.
         Interrupted: When the user stopped the run.
     """
-    folder = Path(config["folder"])
+    folder, here = Path(config["folder"]), Path.cwd()
+    if folder.is_relative_to(here):
+        # As one types it.
+        folder = folder.relative_to(here)
     with claim(folder):
         return _train(config, folder, record)
 
@@ -219,7 +222,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> d
         if finished.exists():
             log.info("%s is finished already.", folder)
             return read_metrics(folder)
-    elif finished.exists() or last.exists():
+    elif finished.exists() or last.parent.exists():
         state = "a finished run" if finished.exists() else "a run that was stopped"
         raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
     _silence_known_advice()
