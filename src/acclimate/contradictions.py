@@ -44,3 +44,12 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(
             f"The model takes images of {backbone.image_size} pixels only, but data.image_size is {data.image_size}. Leave the key out."
         )
+    if method.needs_target and data.domains.target is None:
+        raise ConfigError(
+            "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "
+            "or choose a method for the source alone: method=fine_tune or method=linear_probe."
+        )
+    if selection.is_oracle and (data.domains.target is None or data.domains.target.val.labels is None):
+        raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
+    if method.self_supervised and data.source_sampling == "balanced":
+        raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")

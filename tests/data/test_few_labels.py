@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from acclimate.data.labelled_target import labelled_samples
+from acclimate.data.few_labels import labelled_samples
 from acclimate.errors import ConfigError
 
 LABELS = torch.tensor([0, 1, 0, 1, 1, 0, 2, 2, 2, 0])

@@ -13,11 +13,10 @@ from torch.utils.data import DataLoader
 
 from acclimate.data.decoded_images import Cache
 from acclimate.data.features import Features, FrozenBackbone
+from acclimate.data.few_labels import keep_labelled_source, labelled_target
 from acclimate.data.image_set import Domains, ImageSet, Parts
-from acclimate.data.labelled_target import labelled_samples
 from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
 from acclimate.data.seen_images import FixedView, SeenImages
-from acclimate.data.splitting import choose_of_each_class
 from acclimate.data.views import View, ViewName
 from acclimate.errors import ConfigError, DataError
 from acclimate.seeds import seed_for
@@ -172,14 +171,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         """
         if self.target_labels_per_class is None:
             return []
-        labels = None if self.domains.target is None else self.domains.target.train.labels
-        if labels is None:
-            reason = "data.target is null" if self.domains.target is None else "the target's training part has no labels"
-            raise ConfigError(
-                f"data.target_labels_per_class={self.target_labels_per_class} needs labelled images of the target, but {reason}. "
-                "Name a labelled target (data.target=...), or leave the key null."
-            )
-        return labelled_samples(labels, self.domains.classes, per_class=self.target_labels_per_class, seed=self.split_seed)
+        return labelled_target(self.domains, per_class=self.target_labels_per_class, seed=self.split_seed)
 
     def decoded(self, domains: Domains) -> Domains:
         """All images, ready to be loaded; a subclass may decode them once and for all, for the size that is known by now."""
@@ -208,32 +200,22 @@ class AdaptationData(pl.LightningDataModule, ABC):
             frozen_backbone: The backbone, if it stays as it is.
 
         Raises:
-            ConfigError: If the method needs a target, or the oracle or the training its labels, and there are none, or labels
-                would balance the source but may not be looked at.
+            ConfigError: If the target has fewer labels than `target_labels_per_class`.
             DataError: If a class has fewer training images than `source_labels_per_class`.
         """
         if self.labelled_target:
             log.info("Labels of %d target images train, too.", len(self.labelled_target))
         self.image_size = self.image_size or image_size
-        if needs_target and self.domains.target is None:
-            raise ConfigError(
-                "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "
-                "or choose a method for the source alone: method=fine_tune or method=linear_probe."
-            )
-        if reveal_target_labels and (self.domains.target is None or self.domains.target.val.labels is None):
-            raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
         self.feeds_target = needs_target
         if needs_strong_view and len(self.target_views) == 1:
             self.target_views.append(self.strong_view)
         if needs_pairs:
             self.source_views = self.target_views = [self.strong_view] * 2
-        if self_supervised and self.source_sampling == "balanced":
-            raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
         self.domains = self.decoded(self.domains)
         if self_supervised:
             self.domains = self.domains.without_labels()
         elif self.source_labels_per_class is not None and self.domains.source is not None:
-            self.domains = self.domains._replace(source=self._keep_labelled(self.domains.source, self.source_labels_per_class))
+            self.domains = keep_labelled_source(self.domains, per_class=self.source_labels_per_class, seed=self.seed)
         self.reveal_target_labels = reveal_target_labels
         if frozen_backbone is not None and self.feature_cache != "none":
             self.frozen_backbone = FrozenBackbone(frozen_backbone, self.feature_cache)
@@ -349,19 +331,6 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def _num_workers(self, at_hand: bool) -> int:
         """None where batches are but copied: handing them over takes a process longer than making them."""
         return 0 if at_hand else self.num_workers
-
-    def _keep_labelled(self, source: Parts, num_per_class: int) -> Parts:
-        """A source that trains on so many images of each class."""
-        labels = source.train.labels
-        assert labels is not None
-        counts = torch.bincount(labels, minlength=len(self.domains.classes))
-        if counts.min() < num_per_class:
-            raise DataError(
-                f"data.source_labels_per_class={num_per_class}, but of the class {self.domains.classes[int(counts.argmin())]} only "
-                f"{counts.min()} images are for training. Ask for at most as many, or set it to null to take all."
-            )
-        chosen = choose_of_each_class(labels, num_classes=len(counts), per_class=num_per_class, seed=self.seed)
-        return source._replace(train=source.train.take(chosen))
 
     def _view(self, name: ViewName) -> View:
         if self.image_size is None:

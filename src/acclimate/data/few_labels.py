@@ -1,11 +1,29 @@
-"""Which images of the target may lend their labels to training."""
+"""Which training images lend their labels: so many of each class."""
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
+from acclimate.data.image_set import Domains
 from acclimate.data.splitting import choose_of_each_class
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, DataError
+
+
+def labelled_target(domains: Domains, *, per_class: int, seed: int) -> list[int]:
+    """Places in the target's training part of the images whose labels may train, see `labelled_samples`.
+
+    Raises:
+        ConfigError: If there are not as many labels as are asked for.
+    """
+    labels = None if domains.target is None else domains.target.train.labels
+    if labels is None:
+        reason = "data.target is null" if domains.target is None else "the target's training part has no labels"
+        raise ConfigError(
+            f"data.target_labels_per_class={per_class} needs labelled images of the target, but {reason}. "
+            "Name a labelled target (data.target=...), or leave the key null."
+        )
+    return labelled_samples(labels, domains.classes, per_class=per_class, seed=seed)
 
 
 def labelled_samples(labels: Tensor, classes: Sequence[str], *, per_class: int, seed: int) -> list[int]:
@@ -31,3 +49,21 @@ def labelled_samples(labels: Tensor, classes: Sequence[str], *, per_class: int, 
             "Take fewer, or label more."
         )
     return choose_of_each_class(labels, num_classes=len(classes), per_class=per_class, seed=seed)
+
+
+def keep_labelled_source(domains: Domains, *, per_class: int, seed: int) -> Domains:
+    """The same domains, with a source that trains on so many images of each class; its other parts stay.
+
+    Raises:
+        DataError: If a class has too few images.
+    """
+    source = domains.source
+    assert source is not None and source.train.labels is not None
+    counts = torch.bincount(source.train.labels, minlength=len(domains.classes))
+    if counts.min() < per_class:
+        raise DataError(
+            f"data.source_labels_per_class={per_class}, but of the class {domains.classes[int(counts.argmin())]} only "
+            f"{counts.min()} images are for training. Ask for at most as many, or set it to null to take all."
+        )
+    chosen = choose_of_each_class(source.train.labels, num_classes=len(counts), per_class=per_class, seed=seed)
+    return domains._replace(source=source._replace(train=source.train.take(chosen)))
