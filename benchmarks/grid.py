@@ -25,16 +25,16 @@ import torch
 from hydra.utils import instantiate
 from rich.console import Console
 
+from acclimate.atomic_files import write_json
 from acclimate.checkpoints import read_checkpoint, rebuild_classifier
 from acclimate.comparison import read_metrics
-from acclimate.composition import config_groups, resolve
-from acclimate.config import conf_dir
+from acclimate.config.compose import config_groups, resolve
+from acclimate.config.groups import conf_dir
 from acclimate.data.image_set import Domains, ImageSet
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
 from acclimate.run import train, usual_precision
 from acclimate.types import Prediction, Unlabelled
-from acclimate.whole_files import write_json
 
 QUIET = (
     "logger=none",

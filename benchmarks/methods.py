@@ -21,10 +21,10 @@ from hydra.errors import HydraException
 from program import Results, grid_options, is_below, mean_text, start
 from rich.console import Console
 
+from acclimate.atomic_files import write_json
 from acclimate.comparison import read_metrics
-from acclimate.config import group_options
+from acclimate.config.groups import group_options
 from acclimate.errors import UserError
-from acclimate.whole_files import write_json
 
 # These are for pretrained models, start from another run, or train no classifier.
 WITHOUT = (

@@ -19,10 +19,10 @@ from program import Results, options, start
 from rich.console import Console
 from selection import rank_correlation
 
+from acclimate.atomic_files import write_json
 from acclimate.checkpoints import best_checkpoint
 from acclimate.errors import UserError
 from acclimate.ranking import rank
-from acclimate.whole_files import write_json
 
 COMMON = (*QUIET, "trainer=cpu")
 # What the last one is trained on has other fonts and places of the same digits.

@@ -25,6 +25,7 @@ from rich.console import Console
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from acclimate.atomic_files import write_json
 from acclimate.callbacks.scores import GROUPS
 from acclimate.callbacks.vote import Vote
 from acclimate.metrics.automatic import Automatic
@@ -32,7 +33,6 @@ from acclimate.metrics.ensemble_agreement import EnsembleAgreement, ensemble_agr
 from acclimate.metrics.mean_ranks import mean_ranks
 from acclimate.picks import ENSEMBLE, NOT_ACROSS_RUNS, VOTE, VOTERS
 from acclimate.types import Prediction
-from acclimate.whole_files import write_json
 
 # Settings whose runs differ in hyper-parameters alone, by the data that they share.
 DATA = {

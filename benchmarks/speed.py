@@ -41,12 +41,12 @@ from program import Results, options
 from rich.console import Console
 
 from acclimate import cache_folder
-from acclimate.composition import resolve
-from acclimate.config import conf_dir
+from acclimate.atomic_files import write_json
+from acclimate.config.compose import resolve
+from acclimate.config.groups import conf_dir
 from acclimate.data.image_folder import ImageFolder
 from acclimate.data.views import ViewName
 from acclimate.run import NO_LOGGER, Run, build
-from acclimate.whole_files import write_json
 
 # Of the loops over digits and over photographs.
 MANY, FEW = 64, 32

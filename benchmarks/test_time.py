@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from program import Results, options, start
 from rich.console import Console
 
+from acclimate.atomic_files import write_json
 from acclimate.checkpoints import best_checkpoint, read_checkpoint
-from acclimate.composition import override
+from acclimate.config.compose import override
 from acclimate.errors import UserError
 from acclimate.run import evaluate
 from acclimate.seeds import seed_for
-from acclimate.whole_files import write_json
 
 Images = NDArray[np.uint8]
 

@@ -23,7 +23,7 @@ from program import Results, grid_options, is_below, mean_text, publish, start
 from rich.console import Console
 
 from acclimate.comparison import read_metrics
-from acclimate.config import group_options
+from acclimate.config.groups import group_options
 from acclimate.errors import UserError
 
 BASELINE = "fine_tune"

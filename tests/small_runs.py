@@ -16,8 +16,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from acclimate import run
-from acclimate.composition import resolve
-from acclimate.config import conf_dir, group_options, locate
+from acclimate.config.compose import resolve
+from acclimate.config.groups import conf_dir, group_options
+from acclimate.config.signatures import locate
 from acclimate.data.arrays import Arrays
 from acclimate.data.image_set import Domains, ImageSet, Parts
 from acclimate.errors import ConfigError

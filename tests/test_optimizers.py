@@ -5,7 +5,7 @@ import torch
 from small_runs import compose
 
 from acclimate import run
-from acclimate.config import group_options
+from acclimate.config.groups import group_options
 
 OPTIMIZERS = group_options("optimizer")
 

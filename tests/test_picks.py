@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from acclimate.comparison import SERVING, compare_runs
-from acclimate.config import conf_dir
+from acclimate.config.groups import conf_dir
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.picks import PREDICTIONS, VOTERS, pick, pick_by_default

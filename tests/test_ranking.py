@@ -9,7 +9,7 @@ from small_runs import IMAGE_SIZE, write_archives
 from torch import nn
 
 from acclimate import cli, ranking, run
-from acclimate.composition import compose_sweep
+from acclimate.config.compose import compose_sweep
 from acclimate.data.arrays import Arrays
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View

@@ -6,8 +6,9 @@ import hydra
 import pytest
 import torch
 
-from acclimate.composition import resolve
-from acclimate.config import check_config, conf_dir
+from acclimate.config.check import check_config
+from acclimate.config.compose import resolve
+from acclimate.config.groups import conf_dir
 from acclimate.symptoms import (
     Evidence,
     Validation,

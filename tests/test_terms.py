@@ -7,8 +7,10 @@ from small_runs import SMALL, build_method
 from torch.nn import functional as F
 
 from acclimate.cli import GROUPS
-from acclimate.composition import resolve
-from acclimate.config import check_config, conf_dir, group_options, locate
+from acclimate.config.check import check_config
+from acclimate.config.compose import resolve
+from acclimate.config.groups import conf_dir, group_options
+from acclimate.config.signatures import locate
 from acclimate.errors import ConfigError
 from acclimate.losses.target_predictions import batch_nuclear_norm, minimum_class_confusion
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from acclimate.config import locate
+from acclimate.config.instantiate import instantiate
+from acclimate.config.signatures import locate
 from acclimate.errors import ConfigError
-from acclimate.instantiation import instantiate
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.lora import merge_low_rank_updates
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from acclimate import cache_folder
-from acclimate.config import did_you_mean, group_options
+from acclimate.config.groups import did_you_mean, group_options
 from acclimate.errors import ConfigError, Interrupted, UserError
 
 USAGE = """\
@@ -165,7 +165,7 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
 
 def train(arguments: Sequence[str]) -> None:
     """`acclimate train`: one run or a sweep; `resume=DIR` replays what the run in DIR was started with."""
-    from acclimate.composition import run_with_hydra, saved_overrides
+    from acclimate.config.compose import run_with_hydra, saved_overrides
 
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):
@@ -179,8 +179,8 @@ def chain(arguments: Sequence[str]) -> None:
     """`acclimate chain`: runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
     from acclimate.chain import divide, read_record, write_record
     from acclimate.checkpoints import refuse_successor
-    from acclimate.composition import compose_sweep, refuse_several_devices, run_with_hydra
-    from acclimate.config import check_config
+    from acclimate.config.check import check_config
+    from acclimate.config.compose import compose_sweep, refuse_several_devices, run_with_hydra
 
     keys, words = _split_keys(arguments, required=(), optional=("resume", "hydra.run.dir"))
     folder = Path((keys.get("resume") or keys.get("hydra.run.dir") or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-chain").strip("'\""))
@@ -217,15 +217,15 @@ def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
 def evaluate(arguments: Sequence[str]) -> None:
     """`acclimate evaluate`: accuracies of a run's selected checkpoint."""
     keys, overrides = _split_keys(arguments, required=("run",), optional=("out",))
-    from acclimate import checkpoints, run, whole_files
-    from acclimate.composition import override
+    from acclimate import atomic_files, checkpoints, run
+    from acclimate.config.compose import override
     from acclimate.tables import print_metrics
 
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"])))
     metrics = run.evaluate(override(checkpoint["config"], overrides), checkpoint)
     print_metrics(metrics, folder=Path(keys["run"]))
     if "out" in keys:
-        whole_files.write_json(Path(keys["out"]), metrics)
+        atomic_files.write_json(Path(keys["out"]), metrics)
 
 
 def predict(arguments: Sequence[str]) -> None:
@@ -233,11 +233,11 @@ def predict(arguments: Sequence[str]) -> None:
     keys, others = _split_keys(arguments, required=("run", "images", "out"))
     if others:
         raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
-    from acclimate import checkpoints, prediction, whole_files
+    from acclimate import atomic_files, checkpoints, prediction
 
     rows = prediction.predict(checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"]))), Path(keys["images"]))
     table = [("image", "label", "confidence"), *((row.image, row.label, f"{row.confidence:.6f}") for row in rows)]
-    whole_files.write_table(Path(keys["out"]), table)
+    atomic_files.write_table(Path(keys["out"]), table)
     print(f"Wrote the predictions for {len(rows)} images to {keys['out']}.")
 
 
@@ -254,7 +254,7 @@ def compare(arguments: Sequence[str]) -> None:
     picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     print_comparison(comparisons, picks)
     if "out" in keys:
-        from acclimate.whole_files import write_json
+        from acclimate.atomic_files import write_json
 
         methods = [{"name": one.name, "runs": [{"folder": str(run.folder), **run.metrics} for run in one.runs]} for one in comparisons]
         contents = [pick._asdict() | {"data": sorted(pick.data), "run": str(pick.run)} for pick in picks]
@@ -278,7 +278,7 @@ def rank(arguments: Sequence[str]) -> None:
     if not any(text.startswith("model=") for text in arguments):
         raise ConfigError("acclimate rank needs models: acclimate rank model=efficientnet_lite0,resnet18.")
     from acclimate import ranking
-    from acclimate.composition import compose_sweep
+    from acclimate.config.compose import compose_sweep
     from acclimate.tables import print_ranking
 
     print_ranking(ranking.rank(compose_sweep(arguments)))

@@ -8,12 +8,12 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from acclimate.config import check_config
+from acclimate.config.check import check_config
+from acclimate.config.instantiate import instantiate
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
 from acclimate.errors import ConfigError
-from acclimate.instantiation import instantiate
 from acclimate.metrics.h_score import h_score
 from acclimate.metrics.leep import log_expected_empirical_prediction
 from acclimate.metrics.logme import log_maximum_evidence

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from acclimate.atomic_files import write_json, write_predictions
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.health import Health
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
@@ -36,17 +37,17 @@ from acclimate.checkpoints import (
     restart,
 )
 from acclimate.comparison import read_metrics
-from acclimate.config import check_config, locate, uses_several_devices
+from acclimate.config.check import check_config, uses_several_devices
+from acclimate.config.instantiate import instantiate
+from acclimate.config.signatures import locate
 from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
-from acclimate.instantiation import instantiate
 from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.classifier import Classifier
 from acclimate.picks import PREDICTIONS
-from acclimate.whole_files import write_json, write_predictions
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from small_runs import compose
 
 from acclimate import run
 from acclimate.callbacks.scores import Scores
-from acclimate.config import group_options
+from acclimate.config.groups import group_options
 
 # What selects by several scores, by the past of a run, by no score at all, or by labels.
 OTHERS = ("auto", "vote", "ensemble_agreement", "last", "oracle")

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from acclimate import cli
-from acclimate.config import conf_dir, group_options
+from acclimate.config.groups import conf_dir, group_options
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -5,7 +5,7 @@ import torch
 from small_runs import METHODS, SELF_SUPERVISED, compose, differences, trained_state
 
 from acclimate import run
-from acclimate.config import group_options
+from acclimate.config.groups import group_options
 from acclimate.data.arrays import Arrays
 from acclimate.errors import ConfigError
 from acclimate.types import DomainBatch, Labelled, Unlabelled

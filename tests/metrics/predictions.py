@@ -6,7 +6,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from acclimate.config import conf_dir, group_options
+from acclimate.config.groups import conf_dir, group_options
 from acclimate.metrics.target_score import TargetScore
 from acclimate.types import Prediction
 

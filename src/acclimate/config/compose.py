@@ -19,7 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from acclimate.config import conf_dir, did_you_mean, group_options, uses_several_devices
+from acclimate.config.check import uses_several_devices
+from acclimate.config.groups import conf_dir, did_you_mean, group_options
 from acclimate.errors import ConfigError, UserError
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
 def _write_record(folder: Path, config: DictConfig) -> None:
     """What Hydra would write before the job is asked, over the record of a run that may be there."""
     # Here, as a wrong word is to be answered without waiting for torch.
-    from acclimate.whole_files import whole
+    from acclimate.atomic_files import whole
 
     settings = HydraConfig.get()
     parts = {"config": config, "hydra": OmegaConf.create({"hydra": settings}), "overrides": settings.overrides.task}

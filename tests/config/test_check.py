@@ -11,8 +11,10 @@ import hydra
 import pytest
 from pytorch_lightning import Trainer
 
-from acclimate.composition import override, resolve, run_with_hydra, saved_overrides
-from acclimate.config import check_config, conf_dir, did_you_mean, group_options, locate, matches, parameters
+from acclimate.config.check import check_config
+from acclimate.config.compose import override, resolve, run_with_hydra, saved_overrides
+from acclimate.config.groups import conf_dir, did_you_mean, group_options
+from acclimate.config.signatures import locate, matches, parameters
 from acclimate.data.arrays import Arrays
 from acclimate.errors import ConfigError
 
@@ -275,7 +277,7 @@ def test_parameters_of_a_function_are_its_own():
 
 
 def test_locate_says_which_part_of_a_name_is_wrong():
-    assert locate("acclimate.config.locate") is locate
+    assert locate("acclimate.config.signatures.locate") is locate
     with pytest.raises(ImportError, match="nowhere"):
         locate("acclimate.nowhere.Thing")
     with pytest.raises(AttributeError, match="Thing"):
