@@ -27,13 +27,14 @@ from rich.console import Console
 
 from acclimate.atomic_files import write_json
 from acclimate.checkpoints import read_checkpoint, rebuild_classifier
-from acclimate.comparison import read_metrics
 from acclimate.config.compose import config_groups, resolve
 from acclimate.config.groups import conf_dir
+from acclimate.config.identity import differing, identity
 from acclimate.data.image_set import Domains, ImageSet
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
 from acclimate.run import train, usual_precision
+from acclimate.run_record import has_record, read_metrics, read_record
 from acclimate.types import Prediction, Unlabelled
 
 QUIET = (
@@ -91,19 +92,11 @@ class Task(NamedTuple):
         return (self.folder / "metrics.json").exists() and not every_validation(self.folder).exists()
 
     @property
-    def stored_config(self) -> dict[str, Any]:
-        """What makes a stored run this one."""
-        return {key: value for key, value in self.config.items() if key not in ("folder", "resume")}
-
-    @property
     def is_outdated(self) -> bool:
-        """Whether another configuration lies in the folder; a key that is null, such as a new option, is as good as absent."""
-        file = self.folder / "config.json"
-        return file.exists() and _without_nulls(json.loads(file.read_text())) != _without_nulls(self.stored_config)
-
-
-def _without_nulls(node: Any) -> Any:
-    return {key: _without_nulls(value) for key, value in node.items() if value is not None} if isinstance(node, dict) else node
+        """Whether a run with other settings lies in the folder."""
+        if not has_record(self.folder):
+            return False
+        return bool(differing(identity(read_record(self.folder).config), identity(self.config)))
 
 
 def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequence[str]) -> list[Task]:
@@ -113,7 +106,7 @@ def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequenc
         for setting, overrides in grid.settings.items():
             for method in grid.methods:
                 place = folder / setting / method / f"seed-{seed}"
-                config = compose([*grid.common, *overrides, *extra, f"method={method}", f"seed={seed}"], place)
+                config = compose([*grid.common, *overrides, *extra, f"method={method}", f"name={method}", f"seed={seed}"], place)
                 # In front of the run's own checkpoint callback: what last.ckpt continues after was kept already.
                 config["callbacks"] = {"every_validation": keep_checkpoints(place), **config["callbacks"]}
                 tasks.append(Task(setting, method, seed, config))
@@ -163,14 +156,12 @@ def train_once(config: dict[str, Any]) -> dict[str, Any]:
     task = Task("", "", config["seed"], config)
     if task.is_outdated:
         shutil.rmtree(task.folder)
-    write_json(task.folder / "config.json", task.stored_config)
     return train(config)
 
 
 def attempt(task: Task) -> str | None:
     """Trains and judges a run, or goes on with it; returns what went wrong."""
     try:
-        write_json(task.folder / "config.json", task.stored_config)
         if "target/test_accuracy" in train(task.config):
             judge_checkpoints(task)
         shutil.rmtree(every_validation(task.folder))

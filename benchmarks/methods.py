@@ -22,9 +22,9 @@ from program import Results, grid_options, is_below, mean_text, start
 from rich.console import Console
 
 from acclimate.atomic_files import write_json
-from acclimate.comparison import read_metrics
 from acclimate.config.groups import group_options
 from acclimate.errors import UserError
+from acclimate.run_record import read_metrics
 
 # These are for pretrained models, start from another run, or train no classifier.
 WITHOUT = (

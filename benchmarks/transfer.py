@@ -22,9 +22,9 @@ from hydra.errors import HydraException
 from program import Results, grid_options, is_below, mean_text, publish, start
 from rich.console import Console
 
-from acclimate.comparison import read_metrics
 from acclimate.config.groups import group_options
 from acclimate.errors import UserError
+from acclimate.run_record import read_metrics
 
 BASELINE = "fine_tune"
 METHODS = (

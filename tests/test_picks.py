@@ -10,8 +10,9 @@ import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from acclimate.comparison import SERVING, compare_runs
+from acclimate.comparison import compare_runs
 from acclimate.config.groups import conf_dir
+from acclimate.config.identity import LOADING
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.picks import PREDICTIONS, VOTERS, pick, pick_by_default
@@ -21,8 +22,10 @@ from acclimate.tables import describe_pick, print_comparison, print_metrics
 def write_run(folder: Path, method: str, *overrides: str, accuracy: float | None = None, selection: str = "information", **scores: float):
     hydra = folder / ".hydra"
     hydra.mkdir(parents=True)
-    hydra.joinpath("hydra.yaml").write_text(yaml.safe_dump({"hydra": {"runtime": {"choices": {"method": method}}}}))
     hydra.joinpath("overrides.yaml").write_text(yaml.safe_dump([f"method={method}", *overrides]))
+    settings = {"name": method, "seed": 0, "folder": str(folder), "optimizer": {"lr": 0.001}, "trainer": {"log_every_n_steps": 10}}
+    config = OmegaConf.merge(settings, OmegaConf.from_dotlist(list(overrides)))
+    folder.joinpath("run.json").write_text(json.dumps({"name": method, "config": OmegaConf.to_container(config)}))
     metrics = {"source/test_accuracy": 0.9, "selection/name": selection, "train/seconds": 1.0}
     metrics |= {} if accuracy is None else {"target/test_accuracy": accuracy}
     metrics |= {f"score/{name}": value for name, value in scores.items()}
@@ -139,7 +142,7 @@ def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():
 def test_keys_that_name_no_images_are_those_of_every_data_set():
     # And how files are kept once they are decoded.
     # Of its keys these alone say which images there are to train on, and which have labels.
-    assert {*SERVING, "source_labels_per_class", "target_labels_per_class"} == {*inspect.signature(AdaptationData).parameters, "cache"}
+    assert {*LOADING, "source_labels_per_class", "target_labels_per_class"} == {*inspect.signature(AdaptationData).parameters, "cache"}
 
 
 def test_the_result_of_an_oracle_says_so(tmp_path, capsys):
@@ -158,3 +161,66 @@ def test_runs_that_know_no_accuracy_are_listed_first(tmp_path, capsys):
     assert [comparison.name for comparison in comparisons] == ["shot", "dann"]
     print_comparison(comparisons, [])
     assert "unknown" in capsys.readouterr().out
+
+
+def rows(folder: Path) -> dict[str, int]:
+    """Names and numbers of runs."""
+    return {comparison.name: len(comparison.runs) for comparison in compare_runs([folder])}
+
+
+@pytest.mark.parametrize(
+    "override", ["optimizer.lr=0.001", "optimizer.lr=1e-3", "trainer.log_every_n_steps=1", "data.num_workers=2", "+optimizer.lr=.001"]
+)
+def test_a_default_that_is_typed_out_and_keys_that_only_serve_make_no_other_row(tmp_path, override):
+    write_run(tmp_path / "a", "dann", "seed=0", accuracy=0.5)
+    write_run(tmp_path / "b", "dann", "seed=1", override.lstrip("+"), accuracy=0.5)
+    assert rows(tmp_path) == {"dann": 2}
+
+
+def test_settings_that_differ_are_named_by_their_values(tmp_path):
+    write_run(tmp_path / "a", "dann", accuracy=0.5)
+    write_run(tmp_path / "b", "dann", "optimizer.lr=0.01", accuracy=0.5)
+    write_run(tmp_path / "c", "mcc", accuracy=0.5)
+    assert rows(tmp_path) == {"dann optimizer.lr=0.001": 1, "dann optimizer.lr=0.01": 1, "mcc": 1}
+
+
+def test_a_setting_that_only_one_method_was_given_is_named(tmp_path):
+    write_run(tmp_path / "a", "dann", "optimizer.lr=0.01", accuracy=0.5)
+    write_run(tmp_path / "b", "mcc", accuracy=0.5)
+    assert rows(tmp_path) == {"dann optimizer.lr=0.01": 1, "mcc": 1}
+
+
+BROKEN = {
+    "metrics.json": [
+        "{}",
+        '{"selection/name": "last", "target/test_accuracy": "high"}',
+        '{"selection/name": 3}',
+        "",
+        "{",
+        "[1]",
+        "null",
+        '{"a": 1',
+        "\x00\xff",
+        "[" * 100_000,
+    ],
+    "run.json": ["", "{", "[]", '{"name": "dann"}', '{"config": {}}', '{"name": "dann", "config": 3}'],
+    ".hydra/overrides.yaml": ["[", "3", "- {"],
+}
+
+
+@pytest.mark.parametrize(("file", "contents"), [(file, contents) for file, many in BROKEN.items() for contents in many])
+def test_a_broken_run_is_named_and_the_others_are_compared(tmp_path, caplog, file, contents):
+    write_run(tmp_path / "a", "dann", accuracy=0.5, information=1.0)
+    (write_run(tmp_path / "b", "mcc", accuracy=0.9, information=2.0) / file).write_text(contents)
+    assert rows(tmp_path) == {"dann": 1}
+    assert str(tmp_path / "b" / file) in caplog.text
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_the_others_are_compared(tmp_path, caplog):
+    write_run(tmp_path / "a", "dann", accuracy=0.5)
+    for file in ("metrics.json", "run.json"):
+        place = write_run(tmp_path / f"broken-{file}", "mcc", accuracy=0.9) / file
+        place.unlink()
+        place.mkdir()
+    assert rows(tmp_path) == {"dann": 1}
+    assert caplog.text.count("Left out") == 2

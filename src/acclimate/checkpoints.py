@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from acclimate.config.identity import MACHINE, flat, identity
 from acclimate.config.instantiate import instantiate
 from acclimate.config.signatures import locate
 from acclimate.errors import ConfigError
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.lora import merge_low_rank_updates
+from acclimate.run_record import METRICS
 
 Checkpoint = dict[str, Any]
 
@@ -61,11 +63,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return dict(checkpoint)
 
 
-# What makes a run this one. Images may be prepared elsewhere or otherwise, and its trainer may change with the machine.
-IDENTITY = ("data", "model", "method", "optimizer", "scheduler", "selection", "seed", "init_from")
-PREPARATION = ("data.num_workers", "data.cache", "data.feature_cache", "data.eval_batch_size")
-
-
 def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
     """Compares a configuration with that of the run that a folder holds, if it holds one.
 
@@ -75,12 +72,13 @@ def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
     path = next((path for path in (last_checkpoint(folder), best_checkpoint(folder)) if path.exists()), None)
     if path is None:
         return
-    there, here = (_flat(one) for one in (read_checkpoint(path)["config"], config))
-    length = ("trainer.max_epochs", "trainer.max_steps") if (folder / "metrics.json").exists() else ()
+    there, here = (identity(one) for one in (read_checkpoint(path)["config"], config))
+    length = ("trainer.max_epochs", "trainer.max_steps") if (folder / METRICS).exists() else ()
+    # Keys of other versions are not held against a run.
     differing = [
         f"{key}={here[key]} ({there[key]} there)"
         for key in sorted(there.keys() & here.keys())
-        if there[key] != here[key] and key not in PREPARATION and (key.split(".")[0] in IDENTITY or key in length)
+        if there[key] != here[key] and (key.partition(".")[0] not in MACHINE or key in length)
     ]
     if differing:
         raise ConfigError(
@@ -109,14 +107,6 @@ def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> Non
     there, here = _different_settings(first["model"], second["model"])
     if there != here:
         raise ConfigError(f"The stages have models of different architecture. First: {there}. Second: {here}. Give both the same.")
-
-
-def _flat(node: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Values by keys as one types them."""
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
-    return flat
 
 
 def rebuild_classifier(checkpoint: Checkpoint) -> Classifier:
@@ -177,6 +167,6 @@ def _different_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
 
 
 def _architecture(model: Mapping[str, Any]) -> set[str]:
-    settings = _flat(model, "model.").items()
+    settings = flat(model, "model.").items()
     chosen_for_training = ("weights", "dropout", "lora_rank", "freeze")
     return {f"{key}={'null' if value is None else value}" for key, value in settings if key.rpartition(".")[2] not in chosen_for_training}

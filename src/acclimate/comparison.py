@@ -1,34 +1,22 @@
 """Finished runs, grouped by what they have in common."""
 
-import json
+import contextlib
+import logging
+import math
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from acclimate.config.identity import Settings, differing, digest, identity, names_images, show_settings, without
 from acclimate.errors import DataError
+from acclimate.run_record import METRICS, RunRecord, has_record, read_metrics, read_record
 
-# Keys of `data` that say how images are served, and not which images there are.
-SERVING = (
-    "batch_size",
-    "target_batch_size",
-    "eval_batch_size",
-    "num_workers",
-    "epoch",
-    "source_sampling",
-    "source_view",
-    "target_views",
-    "strong_view",
-    "fixed_views",
-    "crop",
-    "image_size",
-    "feature_cache",
-    "cache",
-    "seed",
-)
+log = logging.getLogger(__name__)
+
+# Tells origins of one name apart.
+ORIGIN = "init_from.identity"
 
 
 class FinishedRun(NamedTuple):
@@ -43,7 +31,7 @@ class Comparison(NamedTuple):
 
     Attributes:
         name: The method, and the settings that not all compared runs have in common.
-        data: The overrides that say which images there are; only runs of the same data can be chosen among.
+        data: The settings that say which images there are, where these differ; only runs of the same data can be chosen among.
         runs: At least one.
     """
 
@@ -75,7 +63,9 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
 
 
 def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
-    """All finished runs below the folders, worst first.
+    """All finished runs below the folders, worst first; a run whose files are broken is named in the log and left out.
+
+    Runs are one row if they have the same name and the same identity but for the seed, however their settings were typed.
 
     Raises:
         DataError: If a folder does not exist, or there is no finished run.
@@ -83,64 +73,81 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder} is not a folder. Type acclimate compare DIR, where DIR holds runs, such as outputs.")
-    runs = sorted({file.parent for folder in folders for file in folder.rglob("metrics.json") if (file.parent / ".hydra").is_dir()})
-    if not runs:
+    found = list(_read_runs(sorted({file.parent for folder in folders for file in folder.rglob(METRICS) if has_record(file.parent)})))
+    if not found:
         raise DataError(f"No finished run below {', '.join(map(str, folders))}: none has a metrics.json. Start with acclimate train.")
-    settings = {run: read_settings(run) for run in runs}
-    shared = set.intersection(*settings.values())
-    groups = defaultdict(list)
-    for run in runs:
-        name = " ".join([read_method(run), *sorted(settings[run] - shared)])
-        groups[name].append(run)
-    comparisons = [
-        Comparison(name, frozenset(filter(names_images, settings[group[0]])), [FinishedRun(run, read_metrics(run)) for run in group])
-        for name, group in groups.items()
-    ]
+    groups: dict[tuple[str, str], list[_Known]] = defaultdict(list)
+    for known in found:
+        groups[known.record.name, digest(known.settings)].append(known)
+    shown = _settings_to_show(found)
+    data = [key for key in _varying([known.settings for known in found]) if names_images(key)]
+    comparisons = []
+    for (name, _), group in groups.items():
+        first = group[0]
+        label = " ".join([name, *show_settings(first.settings, shown[name] | _typed(first, found))])
+        images = frozenset(show_settings(first.settings, data))
+        comparisons.append(Comparison(label, images, [known.run for known in group]))
     return sorted(comparisons, key=_mean_accuracy)
+
+
+class _Known(NamedTuple):
+    """A finished run, its record and what identifies it but for the seed."""
+
+    run: "FinishedRun"
+    record: RunRecord
+    settings: Settings
+
+
+def _read_runs(folders: Sequence[Path]) -> Iterator[_Known]:
+    for folder in folders:
+        try:
+            record, metrics = read_record(folder), read_metrics(folder)
+            if "selection/name" not in metrics:
+                raise DataError(f"{folder / METRICS} does not say what selected the checkpoint: it has no selection/name.")
+            yield _Known(FinishedRun(folder, metrics), record, _comparable(record))
+        except DataError as error:
+            log.warning("Left out: %s", error)
+
+
+def _comparable(record: RunRecord) -> Settings:
+    """What a run is compared by: its identity but for the seed, where an origin counts by what it is and not by its folder."""
+    settings = without(identity(record.config), "seed")
+    origin = record.config.get("init_from")
+    if isinstance(origin, str) and has_record(Path(origin)):
+        # If it cannot be read, the folder itself has to do.
+        with contextlib.suppress(DataError):
+            before = read_record(Path(origin))
+            settings |= {"init_from": before.name, ORIGIN: digest(_comparable(before))}
+    return settings
+
+
+def _varying(settings: Sequence[Settings]) -> set[str]:
+    return {key for other in settings[1:] for key in differing(settings[0], other)}
+
+
+def _settings_to_show(found: Sequence[_Known]) -> dict[str, set[str]]:
+    """For each name the settings in which its runs differ."""
+    by_name = defaultdict(list)
+    for known in found:
+        by_name[known.record.name].append(known.settings)
+    return {name: _varying(settings) for name, settings in by_name.items()}
+
+
+def _typed(known: _Known, found: Sequence[_Known]) -> set[str]:
+    """Settings that were typed for a run and are others in runs of another name, which may differ in what their methods bring, too."""
+    typed = {text.lstrip("+").partition("=")[0] for text in known.record.overrides} - {"method"}
+    varying = _varying([other.settings for other in found])
+    return {key for key in varying - {ORIGIN} if any(key == text or key.startswith(f"{text}.") for text in typed)}
 
 
 def _mean_accuracy(comparison: Comparison) -> float:
     """For the order: what has no accuracy comes first."""
     metric = main_metric(comparison)
-    return -1.0 if metric is None else statistics.fmean(comparison.values(metric))
+    mean = math.nan if metric is None else statistics.fmean(comparison.values(metric))
+    return -1.0 if math.isnan(mean) else mean
 
 
 def main_metric(comparison: Comparison) -> str | None:
     """The accuracy that the user cares about: on the target, on the source where the target has no labels, or None at all."""
     names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
     return next((name for name in names if all(name in run for run in comparison.metrics)), None)
-
-
-def read_metrics(run: Path) -> dict[str, Any]:
-    """What a finished run's `metrics.json` holds."""
-    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text())
-    return metrics
-
-
-def read_method(run: Path) -> str:
-    """The name of the method that a run was started with."""
-    hydra = yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text())["hydra"]
-    return str(hydra["runtime"]["choices"]["method"])
-
-
-def read_settings(run: Path) -> set[str]:
-    """The overrides that a run was started with, but for the method and the seed; for a run to start from stands its method."""
-    overrides = [text.lstrip("+") for text in yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text())]
-    return {_name_origin(text) for text in overrides if text.split("=")[0] not in ("method", "seed", "resume")}
-
-
-def _name_origin(override: str) -> str:
-    """Runs of several seeds start from different folders, which is no difference between them."""
-    key, _, place = override.partition("=")
-    origin = Path(place.strip("'\""))
-    return f"{key}={read_method(origin)}" if key == "init_from" and (origin / ".hydra" / "hydra.yaml").is_file() else override
-
-
-def names_images(override: str) -> bool:
-    """Whether an override says which images there are.
-
-    >>> names_images("data.target=photographs"), names_images("data.batch_size=32"), names_images("optimizer.lr=0.1")
-    (True, False, False)
-    """
-    group, _, key = override.partition("=")[0].partition(".")
-    return group in ("data", "experiment") and key not in SERVING

@@ -1,21 +1,18 @@
 """Whether adaptation has made things worse, as far as that shows without target labels."""
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from acclimate.comparison import read_method, read_metrics
+from acclimate.config.identity import differing, identity, without
+from acclimate.errors import DataError
+from acclimate.run_record import METRICS, RunRecord, has_record, read_metrics, read_record
 
 REFERENCE = "source_only"
-# As Hydra leaves it: interpolations are not resolved, so that folders do not differ.
-CONFIG = Path(".hydra", "config.yaml")
 # Comparable across runs: it depends on the predictions alone, in nats. Every run logs it, whatever selects its checkpoint.
 SCORE = "score/information"
-# What must be equal for a comparison: everything but the method and what only reports.
-COMPARED = ("seed", "data", "model", "optimizer", "scheduler", "selection", "trainer")
 
 
 def negative_transfer(folder: Path, metrics: Mapping[str, Any]) -> str | None:
@@ -39,15 +36,26 @@ def negative_transfer(folder: Path, metrics: Mapping[str, Any]) -> str | None:
 
 
 def reference_scores(folder: Path) -> dict[Path, float]:
-    """The scores of finished `source_only` runs beside a run that have its settings, by their folders."""
-    if not (folder / CONFIG).is_file() or read_method(folder) == REFERENCE:
+    """The scores of finished `source_only` runs beside a run that differ from it in the method alone, by their folders."""
+    record = _record(folder)
+    if record is None or record.name == REFERENCE:
         return {}
-    settings = _compared_settings(folder)
-    runs = [file.parent for file in sorted(folder.resolve().parent.glob("*/metrics.json")) if (file.parent / CONFIG).is_file()]
-    references = [run for run in runs if read_method(run) == REFERENCE and _compared_settings(run) == settings]
-    return {run: metrics[SCORE] for run in references if SCORE in (metrics := read_metrics(run))}
+    return {run: score for file in sorted(folder.resolve().parent.glob(f"*/{METRICS}")) for run, score in _score(file.parent, record)}
 
 
-def _compared_settings(run: Path) -> dict[str, Any]:
-    config = yaml.safe_load((run / CONFIG).read_text())
-    return {key: config.get(key) for key in COMPARED}
+def _score(run: Path, record: RunRecord) -> Iterator[tuple[Path, float]]:
+    """The run with its score, if it is a reference."""
+    other = _record(run)
+    if other is not None and other.name == REFERENCE:
+        first, second = (without(identity(one.config), "method") for one in (record, other))
+        with contextlib.suppress(DataError):
+            if not differing(first, second) and SCORE in (metrics := read_metrics(run)):
+                yield run, metrics[SCORE]
+
+
+def _record(run: Path) -> RunRecord | None:
+    """The record of a run; None where there is none that can be read, which is no reason to fail at the end of another one."""
+    try:
+        return read_record(run) if has_record(run) else None
+    except DataError:
+        return None

@@ -36,7 +36,6 @@ from acclimate.checkpoints import (
     refuse_untrained_head,
     restart,
 )
-from acclimate.comparison import read_metrics
 from acclimate.config.check import check_config, uses_several_devices
 from acclimate.config.instantiate import instantiate
 from acclimate.config.signatures import locate
@@ -48,6 +47,7 @@ from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.classifier import Classifier
 from acclimate.picks import PREDICTIONS
+from acclimate.run_record import read_metrics, write_record
 
 log = logging.getLogger(__name__)
 
@@ -233,6 +233,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> d
     if run.trainer.is_global_zero:
         if record is not None:
             record()
+        write_record(folder, config)
         write_json(folder / "environment.json", describe_environment(run.trainer))
     _fit(run, last)
     best = best_checkpoint(folder)

@@ -55,7 +55,7 @@ def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -
             "" if metric is None else metric.removesuffix("_accuracy").replace("/", " "),
             f"{'no' if comparison.is_oracle else 'yes'} ({', '.join(selections)})",
             *([] if not picks else ["" if score is None else f"{score:.4f}"]),
-            f"{mean_and_deviation(comparison.values('train/seconds'))[0]:.0f}",
+            f"{mean_and_deviation(seconds)[0]:.0f}" if (seconds := comparison.values("train/seconds")) else "",
         )
     console = _console()
     console.print(table)

@@ -95,7 +95,7 @@ def test_a_changed_configuration_is_named_and_trained_anew(program, tmp_path, ca
     assert not rows(tmp_path)
     assert program(*once, "optimizer.lr=0.5") == 0
     assert "blobs dann seed 0: the stored run has another configuration" in capsys.readouterr().out
-    assert read(run_folder(tmp_path) / "config.json")["optimizer"]["lr"] == 0.5
+    assert read(run_folder(tmp_path) / "run.json")["config"]["optimizer"]["lr"] == 0.5
     assert len(rows(tmp_path)["dann"]["selected"]) == 1
 
 

@@ -32,6 +32,7 @@ ROOT_KEYS = (
     "init_from",
     "resume",
     "folder",
+    "name",
 )
 # What the random generators of NumPy can be seeded with.
 MAX_SEED = 2**32 - 1
@@ -57,7 +58,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         ConfigError: Lists all unknown keys, missing keys, wrong types and values, and targets that cannot be imported.
     """
     problems = [f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS)}" for key in config if key not in ROOT_KEYS]
-    problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config]
+    problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config and key != "name"]
     for key in ("data", "model", "method", "optimizer", "scheduler", "selection", "logger", "trainer"):
         node = config.get(key)
         if key in config and not (isinstance(node, Mapping) and "_target_" in node):
@@ -76,6 +77,8 @@ def check_config(config: Mapping[str, Any]) -> None:
         problems.append(f"seed={_show(seed)} must be a whole number from 0 to {MAX_SEED}.")
     if not isinstance(config.get("init_from"), str | None):
         problems.append(f"init_from={_show(config['init_from'])} must be the folder of a run, a checkpoint, or null.")
+    if not isinstance(config.get("name"), str | None):
+        problems.append(f"name={_show(config['name'])} must be text, or null for the name of the method.")
     if not isinstance(config.get("resume", False), bool):
         problems.append(f"resume={_show(config['resume'])} must be true, false or the folder of a run.")
     problems += _check_node(config, "")

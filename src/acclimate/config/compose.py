@@ -57,6 +57,7 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
         # One wrong job of a sweep does not keep the others from running.
         try:
             plain = resolve(config)
+            plain["name"] = plain.get("name") or HydraConfig.get().runtime.choices["method"]
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 refuse_several_devices(plain, "A sweep")
             return job(plain, lambda: _write_record(Path(plain["folder"]), config))

@@ -1,0 +1,177 @@
+"""What makes a run this run: the settings that its weights and the choice of its checkpoint depend on.
+
+Resuming, comparing, references of negative transfer, sweeps and benchmarks all ask here.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Settings = dict[str, Any]
+
+# A run's place and name, and whether it is continued.
+RECORD_KEYS = ("folder", "name", "resume", "logger")
+# Settings of speed, memory, place and display. They change results by rounding at most.
+SERVING = (
+    "data.num_workers",
+    "data.cache",
+    "data.feature_cache",
+    "data.eval_batch_size",
+    "trainer.accelerator",
+    "trainer.compile",
+    "trainer.default_root_dir",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.enable_checkpointing",
+    "trainer.num_sanity_val_steps",
+    "trainer.profiler",
+    "trainer.detect_anomaly",
+    "trainer.deterministic",
+    "trainer.benchmark",
+    "trainer.inference_mode",
+)
+# Callbacks that show and change nothing.
+REPORTING = (
+    "acclimate.callbacks.pictures.Pictures",
+    "acclimate.callbacks.progress_bar.ProgressBar",
+    "pytorch_lightning.callbacks.DeviceStatsMonitor",
+    "pytorch_lightning.callbacks.LearningRateMonitor",
+    "pytorch_lightning.callbacks.ModelSummary",
+    "pytorch_lightning.callbacks.RichModelSummary",
+    "pytorch_lightning.callbacks.RichProgressBar",
+    "pytorch_lightning.callbacks.TQDMProgressBar",
+)
+# Keys of `data` that say how images are served to training; all others of a data set say which images there are.
+LOADING = (
+    "batch_size",
+    "target_batch_size",
+    "eval_batch_size",
+    "num_workers",
+    "epoch",
+    "source_sampling",
+    "source_view",
+    "target_views",
+    "strong_view",
+    "fixed_views",
+    "crop",
+    "image_size",
+    "feature_cache",
+    "cache",
+    "seed",
+)
+PATHS = ("data.source", "data.target")
+# A resumed run may go on for longer and on another machine.
+MACHINE = ("trainer", "callbacks")
+
+
+def identity(config: Mapping[str, Any]) -> Settings:
+    """The settings that determine a run's results, by keys as one types them.
+
+    Defaults count as if they had been typed, and it does not matter how a number, a path or a list is written. Paths below the
+    run's folder are relative to it.
+
+    Args:
+        config: Resolved; interpolations that an old record still has are compared as text.
+    """
+    folder = str(config.get("folder") or "")
+    settings = {
+        key: _canonical(value, key, folder)
+        for key, value in flat({key: node for key, node in config.items() if key not in RECORD_KEYS}).items()
+        if key not in SERVING and not _reports(config, key)
+    }
+    if settings.get("data.seed") in (settings.get("seed"), "${seed}"):
+        del settings["data.seed"]
+    if isinstance(steps := settings.get("trainer.max_steps"), int) and steps > 0:
+        # Steps take the place of epochs.
+        settings.pop("trainer.max_epochs", None)
+    return settings
+
+
+def without(settings: Settings, *keys: str) -> Settings:
+    """The settings but for whole groups, such as `method`, or single keys, such as `seed`."""
+    return {key: value for key, value in settings.items() if not _is_below(key, keys)}
+
+
+def differing(first: Settings, second: Settings) -> list[str]:
+    """Keys whose values are not equal; a key that is absent is as good as null."""
+    return sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
+
+
+def digest(settings: Settings) -> str:
+    """A short name of settings that is equal wherever they are equal.
+
+    >>> digest({"seed": 0, "method.terms": None}) == digest({"seed": 0})
+    True
+    """
+    known = {key: value for key, value in settings.items() if value is not None}
+    return hashlib.blake2b(json.dumps(known, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def names_images(key: str) -> bool:
+    """Whether a setting says which images there are.
+
+    >>> names_images("data.target"), names_images("data.batch_size"), names_images("optimizer.lr")
+    (True, False, False)
+    """
+    group, _, name = key.partition(".")
+    return group == "data" and name.partition(".")[0] not in LOADING
+
+
+def show_settings(settings: Settings, keys: Iterable[str]) -> list[str]:
+    """Settings as one types them; where the class of a group differs, its name stands for all of the group's keys."""
+    shown: dict[str, str] = {}
+    classes = {key.removesuffix("._target_") for key in keys if key.endswith("._target_")}
+    for key in keys:
+        owner = next((name for name in classes if key.startswith(f"{name}.")), None)
+        if owner is not None:
+            shown[owner] = f"{owner}={str(settings.get(f'{owner}._target_')).rpartition('.')[2]}"
+        elif key in settings:
+            shown[key] = f"{key}={_text(settings[key])}"
+    return sorted(shown.values())
+
+
+def flat(node: Mapping[str, Any], path: str = "") -> Settings:
+    """Values by keys as one types them.
+
+    >>> flat({"optimizer": {"lr": 0.1}, "seed": 1})
+    {'optimizer.lr': 0.1, 'seed': 1}
+    """
+    values: Settings = {}
+    for key, value in node.items():
+        values |= flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return values
+
+
+def _canonical(value: Any, key: str, folder: str) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _canonical(item, key, folder) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item, key, folder) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and folder and Path(value).is_relative_to(folder):
+        return str(Path(value).relative_to(folder))
+    if isinstance(value, str) and key in PATHS:
+        return str(Path(value).resolve())
+    return value
+
+
+def _reports(config: Mapping[str, Any], key: str) -> bool:
+    group, _, rest = key.partition(".")
+    if group != "callbacks" or not isinstance(config["callbacks"], Mapping):
+        return False
+    node = config["callbacks"].get(rest.partition(".")[0])
+    return isinstance(node, Mapping) and node.get("_target_") in REPORTING
+
+
+def _is_below(key: str, groups: Sequence[str]) -> bool:
+    return any(key == group or key.startswith(f"{group}.") for group in groups)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)

@@ -1,0 +1,94 @@
+"""What a run's folder says of its beginning and its end: `run.json` and `metrics.json`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from acclimate.atomic_files import write_json
+from acclimate.config.identity import digest, identity
+from acclimate.errors import DataError
+
+RECORD = "run.json"
+METRICS = "metrics.json"
+
+
+class RunRecord(NamedTuple):
+    """The beginning of a run.
+
+    Attributes:
+        name: What reports call it: the name of the method's config unless the user gave another one.
+        config: Resolved.
+        overrides: What was typed; empty for a run that was started in Python.
+    """
+
+    name: str
+    config: dict[str, Any]
+    overrides: list[str]
+
+
+def write_record(folder: Path, config: Mapping[str, Any]) -> None:
+    """Writes `run.json`: the resolved configuration and what identifies the run."""
+    name = config.get("name") or str(config["method"]["_target_"]).split(".")[-2]
+    write_json(folder / RECORD, {"name": name, "identity": digest(identity(config)), "config": config})
+
+
+def read_record(folder: Path) -> RunRecord:
+    """The record of a run; runs from before there was a `run.json` have what Hydra wrote.
+
+    Raises:
+        DataError: If there is none, or it cannot be read.
+    """
+    file = folder / RECORD
+    try:
+        if file.exists():
+            contents = json.loads(file.read_text())
+            name, config = str(contents["name"]), _mapping(contents["config"])
+        else:
+            file = folder / ".hydra" / "hydra.yaml"
+            name = str(yaml.safe_load(file.read_text())["hydra"]["runtime"]["choices"]["method"])
+            file = folder / ".hydra" / "config.yaml"
+            config = _mapping(yaml.safe_load(file.read_text()))
+        file = folder / ".hydra" / "overrides.yaml"
+        overrides = [str(text) for text in yaml.safe_load(file.read_text())] if file.exists() else []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"{file} cannot be read: {_reason(error)}") from error
+    return RunRecord(name, config, overrides)
+
+
+def has_record(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (folder / RECORD).exists() or (folder / ".hydra").is_dir()
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What a finished run's `metrics.json` holds.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    file = folder / METRICS
+    try:
+        metrics = {name: value for name, value in _mapping(json.loads(file.read_text())).items() if value is not None}
+        odd = [name for name, value in metrics.items() if not isinstance(value, str if name.endswith("/name") else int | float)]
+        if odd:
+            raise ValueError(f"{odd[0]} is no number")
+        return metrics
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{file} cannot be read: {_reason(error)}") from error
+
+
+def _mapping(node: Any) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        raise TypeError("it holds no keys")
+    return node
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror}."
+    if isinstance(error, KeyError):
+        return f"it has no key {error}."
+    return f"{str(error).splitlines()[0] if str(error) else type(error).__name__}."
