@@ -25,7 +25,8 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         )
     if method.soft_labels.is_balanced and data.source_sampling == "balanced":
         raise ConfigError(
-            "method.class_weights=balanced and data.source_sampling=balanced would both make up for rare classes. Choose one of them."
+            "method.class_weights=balanced and data.source_sampling=balanced would both make up for rare classes. "
+            "Set data.source_sampling=natural, or method.class_weights=none."
         )
     if selection.needs_target and data.domains.target is None:
         raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")

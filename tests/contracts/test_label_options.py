@@ -8,7 +8,11 @@ from torch.nn import functional as F
 from acclimate import run
 from acclimate.errors import ConfigError
 
-ALL = ("method.mixup=0.4", "method.cutmix=1", "method.label_smoothing=0.1", "method.class_weights=balanced")
+# deep_jdot balances batches by itself, which goes with no class weights.
+ALL = (
+    *("method.mixup=0.4", "method.cutmix=1", "method.label_smoothing=0.1"),
+    *("method.class_weights=balanced", "data.source_sampling=natural"),
+)
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method not in (*SOURCE_FREE, *SELF_SUPERVISED)])
@@ -81,10 +85,15 @@ def test_images_of_a_frozen_backbone_are_mixed_and_not_their_features(archives, 
     [
         (("method.mixup=1", "method.target_class_weights=estimated"), "learns from images of one class"),
         (("method.class_weights=balanced", "method.target_class_weights=estimated"), "learns from images of one class"),
-        (("method.class_weights=balanced", "data.source_sampling=balanced"), "would both make up for rare classes"),
+        (("method.class_weights=balanced", "data.source_sampling=balanced"), r"Set data\.source_sampling=natural, or method\.class_weights=none"),
         (("method.class_weights=[1,2]",), "must be 3 numbers"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(archives, tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         run.build(compose(tmp_path, *archives, "method=dann", *options))
+
+
+def test_class_weights_go_with_the_natural_sampling_that_the_refusal_advises(archives, tmp_path):
+    options = ("method=deep_jdot", "method.class_weights=balanced", "data.source_sampling=natural")
+    assert run.build(compose(tmp_path, *archives, *options)).method.soft_labels.is_balanced

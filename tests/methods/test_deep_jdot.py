@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, tiny_batch, tiny_method
+from small_runs import compose
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
@@ -31,7 +32,7 @@ def algorithm(method, batch):
     rows = []
     for features, label in zip(source, batch.source.labels, strict=True):
         apart = torch.stack([(features - other).square().sum() for other in target])
-        rows.append(0.01 * apart - F.log_softmax(target_logits, dim=1)[:, label])
+        rows.append(0.001 * apart - 0.0001 * F.log_softmax(target_logits, dim=1)[:, label])
     costs = torch.stack(rows)
     losses = {
         "classification": F.cross_entropy(source_logits, batch.source.labels),
@@ -66,3 +67,11 @@ def test_strength_is_logged():
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         tiny_method(DeepJdot, **wrong)
+
+
+def test_defaults_are_those_of_the_published_script_and_can_be_changed(tmp_path):
+    """deepjdot_svhn_mnist.py of github.com/bbdamodaran/deepJDOT at b881467, not the defaults of its constructor."""
+    config = compose(tmp_path, "method=deep_jdot")
+    assert (config["method"]["feature_weight"], config["method"]["label_weight"]) == (0.001, 0.0001)
+    assert config["data"]["source_sampling"] == "balanced"
+    assert compose(tmp_path, "method=deep_jdot", "data.source_sampling=natural")["data"]["source_sampling"] == "natural"

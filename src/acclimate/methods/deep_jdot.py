@@ -18,8 +18,10 @@ class DeepJdot(Method):
     """Each target sample is drawn to the features and taught the labels of the source samples that it is matched with.
 
     Damodaran et al., "DeepJDOT: Deep Joint Distribution Optimal Transport for Unsupervised Domain Adaptation", ECCV 2018.
-    The plan is solved exactly for each batch and is a constant for the gradient. The published code starts from a
-    network that is trained on the source; here the weight of the transport ramps up instead.
+    The plan is solved exactly for each batch and is a constant for the gradient. Two departures from the published code: it
+    starts from a network that is trained on the source, while here the weight of the transport ramps up; and its plan
+    compares labels by the squared distance of probabilities, while here it minimises the loss itself, Eq. 6 of the paper.
+    The published batches hold all classes equally often; `conf/method/deep_jdot.yaml` sets `data.source_sampling=balanced`.
 
     Args:
         classifier: What is trained.
@@ -36,8 +38,8 @@ class DeepJdot(Method):
         self,
         classifier: Classifier,
         *,
-        feature_weight: float = 0.01,
-        label_weight: float = 1.0,
+        feature_weight: float = 0.001,
+        label_weight: float = 0.0001,
         steepness: float = 10.0,
         **common: Any,
     ) -> None:
