@@ -85,7 +85,10 @@ def test_images_of_a_frozen_backbone_are_mixed_and_not_their_features(archives, 
     [
         (("method.mixup=1", "method.target_class_weights=estimated"), "learns from images of one class"),
         (("method.class_weights=balanced", "method.target_class_weights=estimated"), "learns from images of one class"),
-        (("method.class_weights=balanced", "data.source_sampling=balanced"), r"Set data\.source_sampling=natural, or method\.class_weights=none"),
+        (
+            ("method.class_weights=balanced", "data.source_sampling=balanced"),
+            r"Set data\.source_sampling=natural, or method\.class_weights=none",
+        ),
         (("method.class_weights=[1,2]",), "must be 3 numbers"),
     ],
 )

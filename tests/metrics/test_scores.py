@@ -116,3 +116,11 @@ def test_predictions_that_require_no_gradient_leave_none(name):
 def test_score_is_called_what_selects_it(name):
     assert make_score(name).name == name
     assert not make_score(name).is_oracle
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_autocast_makes_no_score_coarser(name):
+    domains = good_model(noise=1.5)
+    expected = value_of(make_score(name), domains)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert value_of(make_score(name), domains) == expected

@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def domain_confusion(logits: Tensor, *, num_source: int, weights: Tensor | None = None) -> Tensor:
     """Binary cross-entropy of a domain discriminator, each domain with the same weight.
 
@@ -40,6 +43,7 @@ def domain_confusion(logits: Tensor, *, num_source: int, weights: Tensor | None 
     return 0.5 * ((source_weights * source).sum() / source_weights.sum() + (target_weights * target).sum() / target_weights.sum())
 
 
+@in_float32
 def inverted_labels(logits: Tensor) -> Tensor:
     """Binary cross-entropy of target samples that are labelled as source: low where the discriminator is deceived.
 
@@ -62,9 +66,10 @@ def inverted_labels(logits: Tensor) -> Tensor:
     """
     if logits.numel() == 0 or logits.shape not in {(logits.numel(),), (logits.numel(), 1)}:
         raise ValueError(f"Expected one logit per sample, shape (N, 1) or (N,), N at least 1, but got {tuple(logits.shape)}.")
-    return F.softplus(-(logits if logits.dtype == torch.float64 else logits.float())).mean()
+    return F.softplus(-logits).mean()
 
 
+@in_float32
 def certainty_weights(logits: Tensor) -> Tensor:
     """1 + exp(-entropy) of each prediction: certain samples count more.
 
@@ -79,10 +84,11 @@ def certainty_weights(logits: Tensor) -> Tensor:
     >>> certainty_weights(torch.zeros(1, 2))
     tensor([1.5000])
     """
-    log_probabilities = torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+    log_probabilities = torch.log_softmax(logits, dim=1)
     return 1.0 + (log_probabilities.exp() * log_probabilities).sum(dim=1).exp()
 
 
+@in_float32
 def domain_accuracy(logits: Tensor, *, num_source: int) -> Tensor:
     """How often a discriminator is right, each domain with the same weight; 0.5 is what guessing gets.
 

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def classifier_discrepancy(logits: Tensor, other_logits: Tensor) -> Tensor:
     """The mean absolute difference between the probabilities of two classifiers.
 
@@ -29,4 +32,4 @@ def classifier_discrepancy(logits: Tensor, other_logits: Tensor) -> Tensor:
 
 
 def _probabilities(logits: Tensor) -> Tensor:
-    return torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+    return torch.softmax(logits, dim=1)

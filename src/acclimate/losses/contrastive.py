@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
     """Normalised temperature-scaled cross-entropy (NT-Xent): each view is to find the other view of its image.
 
@@ -31,10 +34,9 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, but is {temperature}")
     num = len(first)
-    with torch.autocast(first.device.type, enabled=False):
-        views = torch.cat([first, second])
-        directions = F.normalize(views if views.dtype == torch.float64 else views.float(), dim=1)
-        similarities = directions @ directions.T / temperature
-        itself = torch.eye(2 * num, dtype=torch.bool, device=views.device)
-        partners = torch.arange(2 * num, device=views.device).roll(num)
-        return F.cross_entropy(similarities.masked_fill(itself, -torch.inf), partners)
+    views = torch.cat([first, second])
+    directions = F.normalize(views, dim=1)
+    similarities = directions @ directions.T / temperature
+    itself = torch.eye(2 * num, dtype=torch.bool, device=views.device)
+    partners = torch.arange(2 * num, device=views.device).roll(num)
+    return F.cross_entropy(similarities.masked_fill(itself, -torch.inf), partners)

@@ -1,9 +1,11 @@
 """Distance between the second moments of the domains' features: CORAL."""
 
-import torch
 from torch import Tensor
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def correlation_alignment(source: Tensor, target: Tensor) -> Tensor:
     """Squared distance between the covariance matrices of two sets of features, divided by 4 · D².
 
@@ -20,6 +22,7 @@ def correlation_alignment(source: Tensor, target: Tensor) -> Tensor:
     Raises:
         ValueError: If a set has fewer than two rows.
 
+    >>> import torch
     >>> source, target = torch.tensor([[0.0], [2.0]]), torch.tensor([[5.0], [5.0]])  # variances 2 and 0
     >>> float(correlation_alignment(source, target))
     1.0
@@ -31,8 +34,5 @@ def correlation_alignment(source: Tensor, target: Tensor) -> Tensor:
 
 def _covariance(features: Tensor) -> Tensor:
     """Shape (D, D), divided by N - 1."""
-    # Autocast would multiply in half precision, whose errors are as large as the differences to be found.
-    with torch.autocast(features.device.type, enabled=False):
-        features = features if features.dtype == torch.float64 else features.float()
-        centred = features - features.mean(dim=0)
-        return centred.T @ centred / (len(features) - 1)
+    centred = features - features.mean(dim=0)
+    return centred.T @ centred / (len(features) - 1)

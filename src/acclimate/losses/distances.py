@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def squared_distances(first: Tensor, second: Tensor) -> Tensor:
     """Squared Euclidean distance of every row of the one to every row of the other.
 
@@ -19,5 +22,4 @@ def squared_distances(first: Tensor, second: Tensor) -> Tensor:
     >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     tensor([[25.,  0.]])
     """
-    first, second = (rows if rows.dtype == torch.float64 else rows.float() for rows in (first, second))
     return torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist").square()

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def feature_norm_growth(features: Tensor, *, step: float = 1.0) -> Tensor:
     """Squared distance between the norm of each sample's features and a norm that is larger by a step.
 
@@ -31,6 +34,6 @@ def feature_norm_growth(features: Tensor, *, step: float = 1.0) -> Tensor:
         raise ValueError(f"step must be above 0, but is {step}.")
     if features.ndim != 2:
         raise ValueError(f"Expected features of shape (N, D), but got {tuple(features.shape)}.")
-    norms: Tensor = torch.linalg.vector_norm(features if features.dtype == torch.float64 else features.float(), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(features, dim=1)
     # The difference first: in float32 a large norm plus the step would lose digits of the step.
     return (norms - norms.detach() - step).square().mean()

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from acclimate.losses.distances import squared_distances
+from acclimate.losses.precision import in_float32
 
 
+@in_float32
 def bandwidth_family(source: Tensor, target: Tensor, *, factors: Sequence[float]) -> Tensor:
     """Kernel widths that follow the scale of the features, each width² = factor · mean squared distance.
 
@@ -31,12 +33,12 @@ def bandwidth_family(source: Tensor, target: Tensor, *, factors: Sequence[float]
     if not factors or min(factors) <= 0:
         raise ValueError(f"factors must be above 0 and at least one, but are {list(factors)}.")
     features = torch.cat([source, target]).detach()
-    features = features if features.dtype == torch.float64 else features.float()
     # Two samples differ by twice the variance on average. Where all coincide, any width does that is not zero.
     mean_distance = (2.0 * features.var(dim=0).sum()).clamp_min(torch.finfo(features.dtype).tiny ** 0.5)
     return (mean_distance * features.new_tensor(factors)).sqrt()
 
 
+@in_float32
 def maximum_mean_discrepancy(source: Tensor, target: Tensor, *, bandwidths: Sequence[float] | Tensor) -> Tensor:
     """Squared distance between two sets of features in the mean embedding of averaged Gaussian kernels.
 
@@ -64,6 +66,7 @@ def maximum_mean_discrepancy(source: Tensor, target: Tensor, *, bandwidths: Sequ
     return joint_maximum_mean_discrepancy([source], [target], bandwidths=[bandwidths])
 
 
+@in_float32
 def joint_maximum_mean_discrepancy(
     source: Sequence[Tensor], target: Sequence[Tensor], *, bandwidths: Sequence[Sequence[float] | Tensor]
 ) -> Tensor:

@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def log_other_probability(logits: Tensor, classes: Tensor) -> Tensor:
     """log(1 - p) of each sample, where p is the probability of the given class.
 
@@ -28,12 +31,12 @@ def log_other_probability(logits: Tensor, classes: Tensor) -> Tensor:
         raise ValueError(f"Expected logits of shape (N, K) with K at least 2, but got {tuple(logits.shape)}.")
     if classes.shape != logits.shape[:1]:
         raise ValueError(f"Expected one class for each of {len(logits)} samples, but got shape {tuple(classes.shape)}.")
-    logits = logits if logits.dtype == torch.float64 else logits.float()
     index = classes[:, None]
     others = logits.scatter(1, index, -torch.inf).logsumexp(dim=1)
     return F.logsigmoid(others - logits.gather(1, index)[:, 0])
 
 
+@in_float32
 def margin_disparity(
     source_logits: Tensor,
     target_logits: Tensor,
@@ -68,6 +71,5 @@ def margin_disparity(
     """
     if margin <= 0:
         raise ValueError(f"margin must be above 0, but is {margin}.")
-    source_logits = source_logits if source_logits.dtype == torch.float64 else source_logits.float()
     agreement = F.cross_entropy(source_logits, source_classes)
     return margin * agreement - log_other_probability(target_logits, target_classes).mean()

@@ -4,8 +4,10 @@ import torch
 from torch import Tensor
 
 from acclimate.losses.distances import squared_distances
+from acclimate.losses.precision import in_float32
 
 
+@in_float32
 def joint_transport_costs(
     source_features: Tensor,
     source_labels: Tensor,
@@ -44,11 +46,9 @@ def joint_transport_costs(
             f"Expected a label for each of {len(source_features)} source samples and logits for each of {len(target_features)} "
             f"target samples, but got {len(source_labels)} and {len(target_logits)}."
         )
-    logits = target_logits if target_logits.dtype == torch.float64 else target_logits.float()
-    log_probabilities = torch.log_softmax(logits, dim=1)
+    log_probabilities = torch.log_softmax(target_logits, dim=1)
     if source_labels.is_floating_point():
-        with torch.autocast(logits.device.type, enabled=False):
-            cross_entropies = -source_labels.to(logits.dtype) @ log_probabilities.T
+        cross_entropies = -source_labels.to(log_probabilities.dtype) @ log_probabilities.T
     else:
         cross_entropies = -log_probabilities.T[source_labels]
     return feature_weight * squared_distances(source_features, target_features) + label_weight * cross_entropies

@@ -1,13 +1,15 @@
 """Losses on what the dimensions of an embedding have in common."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from acclimate.losses.precision import in_float32
 
 # Below this norm a dimension counts as constant: it correlates with nothing, and its gradient stays within bounds.
 CONSTANT = 1e-5
 
 
+@in_float32
 def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
     """Correlation of every dimension of one embedding with every dimension of another, over a batch.
 
@@ -24,18 +26,18 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         ValueError: If the shapes differ or there are fewer than two samples.
 
+    >>> import torch
     >>> cross_correlation(torch.tensor([[0.0, 1.0], [1.0, 5.0]]), torch.tensor([[3.0, 0.0], [4.0, -1.0]])).round()
     tensor([[ 1., -1.],
             [ 1., -1.]])
     """
     if first.ndim != 2 or first.shape != second.shape or len(first) < 2:
         raise ValueError(f"two views of at least two images are needed, but their shapes are {tuple(first.shape)}, {tuple(second.shape)}")
-    with torch.autocast(first.device.type, enabled=False):
-        first, second = (rows if rows.dtype == torch.float64 else rows.float() for rows in (first, second))
-        first, second = (F.normalize(rows - rows.mean(dim=0), dim=0, eps=CONSTANT) for rows in (first, second))
-        return first.T @ second
+    first, second = (F.normalize(rows - rows.mean(dim=0), dim=0, eps=CONSTANT) for rows in (first, second))
+    return first.T @ second
 
 
+@in_float32
 def redundancy_reduction(first: Tensor, second: Tensor, *, off_diagonal_weight: float = 0.005) -> Tensor:
     """Squared distance of `cross_correlation` from the identity: dimensions agree between views and differ from each other.
 
@@ -52,6 +54,7 @@ def redundancy_reduction(first: Tensor, second: Tensor, *, off_diagonal_weight: 
     Raises:
         ValueError: If the shapes differ, there are fewer than two images, or the weight is negative.
 
+    >>> import torch
     >>> views = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     >>> round(float(redundancy_reduction(views, views, off_diagonal_weight=0.1)), 4)  # both dimensions are one
     0.2

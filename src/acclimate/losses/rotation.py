@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from acclimate.losses.precision import in_float32
+
 # 0, 90, 180 and 270 degrees: of these no pixel is interpolated, which would give the answer away.
 NUM_ROTATIONS = 4
 
@@ -37,6 +39,7 @@ def rotation_labels(num_images: int, device: torch.device) -> Tensor:
     return torch.arange(NUM_ROTATIONS, device=device).repeat_interleave(num_images)
 
 
+@in_float32
 def rotation_prediction(logits: Tensor) -> Tensor:
     """Cross-entropy of predicting how far each image was turned.
 
@@ -58,4 +61,4 @@ def rotation_prediction(logits: Tensor) -> Tensor:
     if logits.ndim != 2 or logits.shape[1] != NUM_ROTATIONS or not len(logits) or len(logits) % NUM_ROTATIONS:
         raise ValueError(f"logits of four rotations of each image, shape (4N, 4), are needed, but the shape is {tuple(logits.shape)}")
     labels = rotation_labels(len(logits) // NUM_ROTATIONS, logits.device)
-    return F.cross_entropy(logits if logits.dtype == torch.float64 else logits.float(), labels)
+    return F.cross_entropy(logits, labels)

@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: float = 0.95) -> Tensor:
     """Cross-entropy of a strongly augmented view against the label that is predicted for a weakly augmented one.
 
@@ -32,6 +35,7 @@ def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: float = 0.95) 
     return _cross_entropy_of_confident(strong_logits, logits, threshold)
 
 
+@in_float32
 def pseudo_label(logits: Tensor, progress: float, *, start: float, end: float, threshold: float = 0.0) -> Tensor:
     """Cross-entropy of predictions against the class that each holds for the most probable, with a weight that grows.
 
@@ -63,6 +67,7 @@ def pseudo_label(logits: Tensor, progress: float, *, start: float, end: float, t
     return alpha * _cross_entropy_of_confident(logits, logits, threshold)
 
 
+@in_float32
 def teacher_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: float = 0.968) -> Tensor:
     """Squared difference between the probabilities of a student and of its teacher, where the teacher is confident.
 
@@ -88,14 +93,14 @@ def teacher_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: fl
     if logits.shape != teacher_logits.shape:
         raise ValueError(f"Expected logits for the same images, but got {tuple(logits.shape)} and {tuple(teacher_logits.shape)}.")
     targets, confident = _constants(teacher_logits, threshold)
-    differences = (torch.softmax(_precise(logits), dim=1) - targets).square().mean(dim=1)
+    differences = (torch.softmax(logits, dim=1) - targets).square().mean(dim=1)
     return (differences * confident).mean()
 
 
 def _cross_entropy_of_confident(logits: Tensor, labelling: Tensor, threshold: float) -> Tensor:
     """Mean cross-entropy against the classes that are most probable by the logits `labelling`; doubtful samples count as 0."""
     probabilities, confident = _constants(labelling, threshold)
-    errors = F.cross_entropy(_precise(logits), probabilities.argmax(dim=1), reduction="none")
+    errors = F.cross_entropy(logits, probabilities.argmax(dim=1), reduction="none")
     return (errors * confident).mean()
 
 
@@ -105,10 +110,5 @@ def _constants(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         raise ValueError(f"threshold must be in [0, 1], but is {threshold}.")
     if logits.ndim != 2:
         raise ValueError(f"Expected logits of shape (N, K), but got {tuple(logits.shape)}.")
-    probabilities = torch.softmax(_precise(logits.detach()), dim=1)
+    probabilities = torch.softmax(logits.detach(), dim=1)
     return probabilities, probabilities.amax(dim=1) >= threshold
-
-
-def _precise(logits: Tensor) -> Tensor:
-    # Half precision rounds 0.998 to 1, and a threshold lies just below.
-    return logits if logits.dtype == torch.float64 else logits.float()

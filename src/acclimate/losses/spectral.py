@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def spectral_penalty(features: Tensor, *, num_values: int = 1) -> Tensor:
     """Sum of the squares of the largest singular values of a batch of features.
 
@@ -32,6 +35,7 @@ def spectral_penalty(features: Tensor, *, num_values: int = 1) -> Tensor:
     return penalty
 
 
+@in_float32
 def spectral_shrinkage(features: Tensor, *, num_values: int = 1) -> Tensor:
     """Sum of the squares of the smallest singular values of a batch of features.
 
@@ -64,6 +68,5 @@ def _singular_values(features: Tensor, num_values: int) -> Tensor:
         raise ValueError(f"Expected features of shape (N, D), but got {tuple(features.shape)}.")
     if not 1 <= num_values <= min(features.shape):
         raise ValueError(f"num_values must be from 1 to min(N, D) = {min(features.shape)}, but is {num_values}.")
-    # Singular values exist in float32 and float64 only.
-    values: Tensor = torch.linalg.svdvals(features if features.dtype == torch.float64 else features.float())
+    values: Tensor = torch.linalg.svdvals(features)
     return values

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from acclimate.losses.precision import in_float32
+
 # What maps that were zero throughout are taken to have been, so that nothing is divided by zero.
 SMALLEST_SQUARE = 1e-12
 
 
+@in_float32
 def starting_point_distance(weights: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
     """Half the squared distance of weights to those that training started from.
 
@@ -30,9 +33,10 @@ def starting_point_distance(weights: Sequence[Tensor], start: Sequence[Tensor]) 
     """
     if not weights or [w.shape for w in weights] != [s.shape for s in start]:
         raise ValueError(f"Expected tensors of equal shapes, but got {_shapes(weights)} and {_shapes(start)}.")
-    return shrinkage([_precise(now) - _precise(then.detach()) for now, then in zip(weights, start, strict=True)])
+    return shrinkage([now - then.detach() for now, then in zip(weights, start, strict=True)])
 
 
+@in_float32
 def shrinkage(weights: Sequence[Tensor]) -> Tensor:
     """Half the squared norm of weights: the second part of L²-SP, for layers that are new, without its factor β.
 
@@ -50,9 +54,10 @@ def shrinkage(weights: Sequence[Tensor]) -> Tensor:
     """
     if not weights:
         raise ValueError("Expected at least one tensor.")
-    return torch.stack([_precise(tensor).square().sum() for tensor in weights]).sum() / 2
+    return torch.stack([tensor.square().sum() for tensor in weights]).sum() / 2
 
 
+@in_float32
 def feature_map_distance(maps: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
     """Half the squared distance of feature maps to those of the network that training started from, relative to their size.
 
@@ -81,13 +86,9 @@ def feature_map_distance(maps: Sequence[Tensor], start: Sequence[Tensor]) -> Ten
         raise ValueError(f"Expected tensors of equal shapes, but got {_shapes(maps)} and {_shapes(start)}.")
     distances = []
     for now, then in zip(maps, start, strict=True):
-        fixed = _precise(then.detach())
-        distances.append((_precise(now) - fixed).square().sum() / fixed.square().sum().clamp_min(SMALLEST_SQUARE))
+        fixed = then.detach()
+        distances.append((now - fixed).square().sum() / fixed.square().sum().clamp_min(SMALLEST_SQUARE))
     return torch.stack(distances).sum() / 2
-
-
-def _precise(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _shapes(tensors: Sequence[Tensor]) -> list[tuple[int, ...]]:

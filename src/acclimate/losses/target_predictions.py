@@ -5,7 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def entropy(log_probabilities: Tensor) -> Tensor:
     """Shannon entropy in nats along the last dimension, finite also where a probability underflows to zero.
 
@@ -16,6 +19,7 @@ def entropy(log_probabilities: Tensor) -> Tensor:
     return -(finite.exp() * finite).sum(dim=-1)
 
 
+@in_float32
 def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5) -> Tensor:
     """How much the classes are confused with each other on a batch.
 
@@ -41,8 +45,6 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5) -> Tens
         raise ValueError(f"temperature must be above 0, but is {temperature}.")
     if logits.ndim != 2:
         raise ValueError(f"Expected logits of shape (N, K), but got {tuple(logits.shape)}.")
-    # Rows of confusion are quotients of sums of products: in half precision their rounding errors are as large as they are.
-    logits = logits if logits.dtype == torch.float64 else logits.float()
     log_probabilities = torch.log_softmax(logits / temperature, dim=1)
     probabilities = log_probabilities.exp()
     certainty = 1.0 + torch.exp(-entropy(log_probabilities))
@@ -52,6 +54,7 @@ def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5) -> Tens
     return (confusion.sum() - confusion.trace()) / logits.shape[1]
 
 
+@in_float32
 def entropy_minimisation(logits: Tensor) -> Tensor:
     """Mean entropy of the predictions, in nats: low when each of them is certain.
 
@@ -67,9 +70,10 @@ def entropy_minimisation(logits: Tensor) -> Tensor:
     >>> float(entropy_minimisation(torch.zeros(3, 2))).__round__(4)
     0.6931
     """
-    return entropy(torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)).mean()
+    return entropy(torch.log_softmax(logits, dim=1)).mean()
 
 
+@in_float32
 def batch_nuclear_norm(logits: Tensor) -> Tensor:
     """The negative nuclear norm of the predictions of a batch, divided by the number of samples.
 
@@ -91,12 +95,12 @@ def batch_nuclear_norm(logits: Tensor) -> Tensor:
     """
     if logits.ndim != 2:
         raise ValueError(f"Expected logits of shape (N, K), but got {tuple(logits.shape)}.")
-    # Singular values exist in float32 and float64 only.
-    probabilities = torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+    probabilities = torch.softmax(logits, dim=1)
     norm: Tensor = torch.linalg.matrix_norm(probabilities, ord="nuc")
     return -norm / len(logits)
 
 
+@in_float32
 def information(logits: Tensor) -> Tensor:
     """Mutual information between the samples of a batch and their predicted classes, in nats.
 
@@ -109,11 +113,12 @@ def information(logits: Tensor) -> Tensor:
     Returns:
         A scalar in [0, log K].
     """
-    log_probabilities = torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+    log_probabilities = torch.log_softmax(logits, dim=1)
     mean_log_probability = torch.logsumexp(log_probabilities, dim=0) - math.log(len(logits))
     return entropy(mean_log_probability) - entropy(log_probabilities).mean()
 
 
+@in_float32
 def information_maximisation(logits: Tensor) -> Tensor:
     """The negative of `information`: a loss in [-log K, 0] whose minimum is certain and diverse predictions.
 

@@ -5,7 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def wasserstein_estimate(source_scores: Tensor, target_scores: Tensor) -> Tensor:
     """How much higher a critic scores the source than the target on average.
 
@@ -28,9 +31,10 @@ def wasserstein_estimate(source_scores: Tensor, target_scores: Tensor) -> Tensor
     for scores in (source_scores, target_scores):
         if scores.numel() == 0 or scores.shape not in {(scores.numel(),), (scores.numel(), 1)}:
             raise ValueError(f"Expected one score per sample, shape (N, 1) or (N,), N at least 1, but got {tuple(scores.shape)}.")
-    return _precise(source_scores).mean() - _precise(target_scores).mean()
+    return source_scores.mean() - target_scores.mean()
 
 
+@in_float32
 def interpolates(source: Tensor, target: Tensor, *, positions: Tensor) -> Tensor:
     """Points on the lines between source and target features.
 
@@ -69,7 +73,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], features: Tensor) -> Te
 
     Args:
         critic: Gives scores, shape (N, 1) or (N,), each of its own row alone.
-        features: Where the slope is taken, shape (N, D), N at least 1; they receive no gradient.
+        features: Where the slope is taken, shape (N, D), N at least 1; they receive no gradient. The critic is given them as
+            they are: of float32, as `interpolates` gives them, the slope is as precise as the critic.
 
     Returns:
         A scalar of at least 0, which differentiates with respect to the critic's weights.
@@ -85,12 +90,13 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], features: Tensor) -> Te
     with torch.enable_grad():
         points = features.detach().requires_grad_()
         (slopes,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    squares = _precise(slopes).square().sum(dim=1)
+    return _distance_from_slope_one(slopes)
+
+
+@in_float32
+def _distance_from_slope_one(slopes: Tensor) -> Tensor:
+    squares = slopes.square().sum(dim=1)
     # The root has no finite derivative at 0, and where() alone would multiply it with 0.
     is_flat = squares == 0
     norms = torch.where(is_flat, 0.0, torch.where(is_flat, 1.0, squares).sqrt())
     return (norms - 1.0).square().mean()
-
-
-def _precise(values: Tensor) -> Tensor:
-    return values if values.dtype == torch.float64 else values.float()

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
+from acclimate.losses.precision import in_float32
 from acclimate.methods.base import Method
 from acclimate.nn.category_relationship import calibrated_relationship, direct_relationship
 from acclimate.nn.classifier import Classifier
@@ -84,13 +85,18 @@ class CoTuning(Method):
 
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
         labels = batch.source.labels
-        translated = labels @ self.relationship if labels.is_floating_point() else self.relationship[labels]
         logits = self.source_head(self.backbone_features[: len(source.logits)])
         return {
             "classification": F.cross_entropy(source.logits, labels),
-            "pretrained_classification": self.pretrained_weight * F.cross_entropy(logits, translated),
+            "pretrained_classification": self.pretrained_weight * F.cross_entropy(logits, _translated(labels, self.relationship)),
         }
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         groups = super().parameter_groups()
         return [group | {"rate": self.backbone_rate} if group["name"] == "method" else group for group in groups]
+
+
+@in_float32
+def _translated(labels: Tensor, relationship: Tensor) -> Tensor:
+    """Rows of the relationship, or their mixtures for soft labels."""
+    return labels @ relationship if labels.is_floating_point() else relationship[labels]

@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from acclimate.losses.precision import in_float32
 
+
+@in_float32
 def centroid_labels(features: Tensor, logits: Tensor) -> Tensor:
     """The class whose centroid is nearest to each image.
 
@@ -29,14 +32,12 @@ def centroid_labels(features: Tensor, logits: Tensor) -> Tensor:
     """
     if features.ndim != 2 or logits.ndim != 2 or len(features) != len(logits):
         raise ValueError(f"Expected shapes (N, D) and (N, K), but got {tuple(features.shape)} and {tuple(logits.shape)}.")
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    with torch.autocast(features.device.type, enabled=False):
-        directions = F.normalize(F.pad(features.to(dtype), (0, 1), value=1.0), dim=1)
-        weights, labels = logits.to(dtype).softmax(dim=1), logits.argmax(dim=1)
-        for _ in range(2):
-            # A sum points where the mean does.
-            similarities = directions @ F.normalize(weights.T @ directions, dim=1).T
-            present = labels.bincount(minlength=logits.shape[1]) > 0
-            labels = similarities.masked_fill(~present, -torch.inf).argmax(dim=1)
-            weights = F.one_hot(labels, logits.shape[1]).to(dtype)
+    directions = F.normalize(F.pad(features, (0, 1), value=1.0), dim=1)
+    weights, labels = logits.softmax(dim=1), logits.argmax(dim=1)
+    for _ in range(2):
+        # A sum points where the mean does.
+        similarities = directions @ F.normalize(weights.T.to(features.dtype) @ directions, dim=1).T
+        present = labels.bincount(minlength=logits.shape[1]) > 0
+        labels = similarities.masked_fill(~present, -torch.inf).argmax(dim=1)
+        weights = F.one_hot(labels, logits.shape[1])
     return labels

@@ -4,9 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from acclimate.losses.precision import in_float32
 from acclimate.types import Labelled
 
 
+@in_float32
 def target_class_weights(
     confusion: Tensor, source_proportions: Tensor, target_prediction: Tensor, *, ridge: float = 1e-3, least: float = 0.0
 ) -> Tensor:
@@ -45,16 +47,13 @@ def target_class_weights(
         raise ValueError(f"ridge must be above 0, but is {ridge}.")
     if not 0 <= least < 1:
         raise ValueError(f"least must be at least 0 and below 1, but is {least}.")
-    dtype = torch.promote_types(confusion.dtype, torch.float32)
-    given, source, target = (tensor.to(dtype) for tensor in (confusion, source_proportions, target_prediction))
-    with torch.autocast(confusion.device.type, enabled=False):
-        joint = num_classes * given * source
-        unexplained = num_classes * target - joint.sum(dim=1)
-        penalty = ridge * torch.eye(num_classes, dtype=dtype, device=confusion.device)
-        # Positive definite, so that a check for singularity, which would wait for the GPU, is not needed.
-        change, _ = torch.linalg.solve_ex(joint.T @ joint + penalty, joint.T @ unexplained)
+    joint = num_classes * confusion * source_proportions
+    unexplained = num_classes * target_prediction - joint.sum(dim=1)
+    penalty = ridge * torch.eye(num_classes, dtype=joint.dtype, device=joint.device)
+    # Positive definite, so that a check for singularity, which would wait for the GPU, is not needed.
+    change, _ = torch.linalg.solve_ex(joint.T @ joint + penalty, joint.T @ unexplained)
     weights: Tensor = (1 + change).clamp_min(least)
-    return weights / (source * weights).sum()
+    return weights / (source_proportions * weights).sum()
 
 
 def systematic_resample(labels: Tensor, class_weights: Tensor, offset: Tensor) -> Tensor:
