@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from small_runs import compose
+from small_runs import compose, write_archives
 
-from acclimate import run
+from acclimate import checkpoints, run
 from acclimate.callbacks.scores import Scores
+from acclimate.config.compose import override
 from acclimate.config.groups import group_options
 
 # What selects by several scores, by the past of a run, by no score at all, or by labels.
@@ -23,6 +24,16 @@ def test_score_is_that_of_the_selection_of_its_name(archives, tmp_path, name):
     parts = run.build(compose(tmp_path, *archives, "method=dann", f"selection={name}", "trainer.max_epochs=2"))
     parts.trainer.fit(parts.method, parts.data)
     assert parts.trainer.callback_metrics[f"score/{name}"] == parts.trainer.callback_metrics["selection/value"]
+
+
+def test_batch_size_of_an_evaluation_moves_no_score(tmp_path):
+    options = write_archives(tmp_path, num_source=800, num_target=1500)
+    metrics = run.train(compose(tmp_path / "run", *options, "method=dann", "trainer.max_steps=40", "data.eval_batch_size=256"))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "run"))
+    del checkpoint["config"]["trainer"]["enable_progress_bar"]
+    found = run.evaluate(override(checkpoint["config"], ["data.eval_batch_size=17"]), checkpoint)
+    scores = {name: value for name, value in metrics.items() if name.startswith("score/")}
+    assert {name: found[name] for name in scores} == pytest.approx(scores, abs=1e-4)
 
 
 def test_all_scores_are_there_and_no_others(metrics):

@@ -18,10 +18,10 @@ class Fixed(TargetScore):
 
     name = "fixed"
 
-    def update(self, domain, prediction, labels):
+    def add_batch(self, domain, prediction, labels):
         pass
 
-    def compute(self):
+    def value(self):
         return torch.tensor(self.given)
 
 

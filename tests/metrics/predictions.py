@@ -56,6 +56,30 @@ def good_model(num_source: int = 40, num_target: int = 60, *, noise: float = 0.3
     return Domains(parts[1], parts[0], labels)
 
 
+def trained_model(seed: int, *, num_source: int = 800, num_target: int = 1500, num_features: int = 32) -> Domains:
+    """A linear head on rectified features, fitted to the source, which is often wrong in the shifted target."""
+    generator = torch.Generator().manual_seed(seed)
+    centres, shift, mixing = (torch.randn(number, num_features, generator=generator) for number in (NUM_CLASSES, 1, num_features))
+    features, labels = {}, {}
+    for domain, number, moved in (("source", num_source, 0.0), ("target", num_target, 0.7)):
+        labels[domain] = torch.randint(NUM_CLASSES, (number,), generator=generator)
+        noise = 1.5 * torch.randn(number, num_features, generator=generator)
+        features[domain] = ((centres[labels[domain]] + moved * shift + noise) @ mixing / num_features**0.5).relu()
+    inputs = {domain: torch.nn.functional.pad(rows, (0, 1), value=1.0) for domain, rows in features.items()}
+    head = torch.linalg.lstsq(inputs["source"], torch.eye(NUM_CLASSES)[labels["source"]]).solution
+    source, target = (Prediction(features[domain], 6 * inputs[domain] @ head) for domain in ("source", "target"))
+    return Domains(source, target, labels["source"])
+
+
+def rounded(domains: Domains, *, seed: int = 0) -> Domains:
+    """The same predictions with errors like those of another device or batch size."""
+    generator = torch.Generator().manual_seed(seed)
+    source, target = (
+        Prediction(*(rows * (1 + 1e-6 * torch.randn(rows.shape, generator=generator)) for rows in part)) for part in domains[:2]
+    )
+    return domains._replace(source=source, target=target)
+
+
 def collapsed_model(num_source: int = 40, num_target: int = 60) -> Domains:
     """All features alike, and one class for every image."""
     good = good_model(num_source, num_target)

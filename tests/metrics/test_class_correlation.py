@@ -11,7 +11,7 @@ from acclimate.types import Prediction
 
 def value(score, probabilities):
     logits = torch.tensor(probabilities).log()
-    score.update("target", Prediction(logits, logits), None)
+    score.update("target", Prediction(torch.ones(len(logits), 1), logits), None)
     return float(score.compute())
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from predictions import rounded, trained_model, value_of
 from small_runs import compose
 
 from acclimate import checkpoints, run
@@ -53,6 +54,28 @@ def test_what_is_recalled_judges_like_what_was_never_interrupted():
     fresh.recall(resumed.memory())
     assert validate(fresh, 1, 1, 2, 1) == validate(uninterrupted, 1, 1, 2, 1) == 0.5
     assert torch.equal(fresh.total, uninterrupted.total)
+
+
+def test_predictions_that_are_not_finite_have_no_score_and_do_not_join_the_ensemble():
+    score = EnsembleAgreement()
+    validate(score, 0, 1, 2, 0)
+    score.reset()
+    score.update("target", Prediction(torch.ones(4, 2), torch.full((4, 3), torch.nan)), None)
+    assert score.compute().isnan()
+    assert validate(score, 0, 1, 1, 1) == 0.5
+
+
+def test_rounding_of_predictions_hardly_moves_it():
+    runs = []
+    for change in (lambda domains: domains, rounded):
+        score = EnsembleAgreement()
+        value_of(score, trained_model(0))
+        score.reset()
+        runs.append(
+            value_of(score, change(trained_model(0)._replace(target=Prediction(*(rows.flip(0) for rows in trained_model(0).target)))))
+        )
+    assert runs[0] == pytest.approx(runs[1], abs=1e-4)
+    assert 0 < runs[0] < 1
 
 
 def test_other_images_start_a_new_ensemble():

@@ -41,6 +41,13 @@ def test_features_that_repeat_others_add_nothing():
     torch.testing.assert_close(h_score(torch.cat([features, features[:, :2]], dim=1), labels), h_score(features, labels))
 
 
+def test_rounding_in_float32_does_not_make_new_directions():
+    features, labels = case()
+    repeated = torch.cat([features] * 4, dim=1)
+    rounding = 1 + 1e-6 * torch.randn(repeated.shape, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(h_score(repeated * rounding, labels), h_score(features, labels), atol=1e-4, rtol=0)
+
+
 def test_pure_classes_reach_the_upper_end_and_means_that_agree_the_lower():
     _, labels = case()
     assert h_score(torch.eye(3)[labels], labels).item() == pytest.approx(2)

@@ -13,6 +13,7 @@ from acclimate.types import Domain, Prediction
 class Automatic(TargetScore):
     """`information_corr_c` where there are target images to look at, else `source_accuracy`."""
 
+    domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
     needs_target: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -28,10 +29,10 @@ class Automatic(TargetScore):
     def _chosen(self) -> TargetScore:
         return self.with_target if self.with_target.update_called else self.without_target
 
-    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
         (self.with_target if domain == "target" else self.without_target).update(domain, prediction, labels)
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         value: Tensor = self._chosen.compute()
         return value
 

@@ -1,7 +1,7 @@
 """Scores from how often classes are predicted together: the K × K matrix of second moments of the probabilities."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import ABC
 
 import torch
 from torch import Tensor
@@ -23,13 +23,11 @@ def relative_nuclear_norm(second_moments: Tensor, num_samples: int) -> Tensor:
         num_samples: N, the rows of P.
 
     Returns:
-        A scalar in (0, 1]; 1 when predictions are certain and all classes are equally frequent. nan if an entry is not finite.
+        A scalar in (0, 1]; 1 when predictions are certain and all classes are equally frequent.
 
     >>> relative_nuclear_norm(torch.diag(torch.tensor([2.0, 2.0])), 4).item()
     1.0
     """
-    if not second_moments.isfinite().all():
-        return second_moments.new_tensor(torch.nan)
     singular_values: Tensor = torch.linalg.eigvalsh(second_moments).clamp_min(0).sqrt()
     return singular_values.sum() / math.sqrt(num_samples * min(num_samples, len(second_moments)))
 
@@ -65,15 +63,10 @@ class ClassCorrelationScore(TargetScore, ABC):
         self.add_state("second_moments", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
-        if domain == "target":
-            probabilities = torch.softmax(prediction.logits.double(), dim=1)
-            self.second_moments = self.second_moments + probabilities.T @ probabilities
-            self.total += len(probabilities)
-
-    @abstractmethod
-    def compute(self) -> Tensor:
-        """The score of all target images."""
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        probabilities = torch.softmax(prediction.logits.double(), dim=1)
+        self.second_moments = self.second_moments + probabilities.T @ probabilities
+        self.total += len(probabilities)
 
 
 class NuclearNorm(ClassCorrelationScore):
@@ -81,7 +74,7 @@ class NuclearNorm(ClassCorrelationScore):
 
     name = "bnm"
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         return relative_nuclear_norm(self.second_moments, int(self.total)).float()
 
 
@@ -90,5 +83,5 @@ class CorrelationWithIdentity(ClassCorrelationScore):
 
     name = "corr_c"
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         return correlation_with_identity(self.second_moments).float()

@@ -15,7 +15,7 @@ class SourceAccuracy(TargetScore):
     name = "source_accuracy"
     needs_source: ClassVar[bool] = True
     needs_target: ClassVar[bool] = False
-    domain: ClassVar[Domain] = "source"
+    domains: ClassVar[tuple[Domain, ...]] = ("source",)
     correct: Tensor
     total: Tensor
 
@@ -24,12 +24,12 @@ class SourceAccuracy(TargetScore):
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
-        if domain == self.domain and labels is not None:
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        if labels is not None:
             self.correct += (prediction.logits.argmax(dim=1) == labels).sum()
             self.total += len(labels)
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         return self.correct / self.total
 
 
@@ -40,4 +40,4 @@ class OracleAccuracy(SourceAccuracy):
     needs_source: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
     is_oracle: ClassVar[bool] = True
-    domain: ClassVar[Domain] = "target"
+    domains: ClassVar[tuple[Domain, ...]] = ("target",)

@@ -49,11 +49,10 @@ class EnsembleAgreement(TargetScore):
         self.add_state("probabilities", [], dist_reduce_fx="cat")
         self.total: Tensor | None = None
 
-    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
-        if domain == "target":
-            self.probabilities.append(prediction.logits.float().softmax(dim=1))
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        self.probabilities.append(prediction.logits.float().softmax(dim=1))
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         probabilities = dim_zero_cat(self.probabilities)
         if self.total is None or self.total.shape != probabilities.shape:
             self.total = probabilities

@@ -11,6 +11,8 @@ from acclimate.types import Domain, Prediction
 
 # Rows whose products are summed at once: a product of a large block is faster, and its copy in float64 stays small.
 BLOCK = 2048
+# Singular values that rounding in float32 gives to directions without features, relative to the norm of all features.
+ROUNDING = 1e-6
 
 
 def effective_rank(second_moments: Tensor) -> Tensor:
@@ -18,20 +20,20 @@ def effective_rank(second_moments: Tensor) -> Tensor:
 
     RankMe of Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised Representations
     by Their Rank", ICML 2023. As there, features are not centred. Singular values come from the D × D matrix of second
-    moments, which takes less memory than the N × D features, so that those below 1e-8 of the largest are noise.
+    moments, which takes less memory than the N × D features. Each is lessened by 1e-6 of the norm of all features and
+    is at least 0, as many directions with nothing but rounding errors would otherwise add up to a higher rank.
 
     Args:
         second_moments: ZᵀZ of the features Z in float64, shape (D, D).
 
     Returns:
-        A scalar in [1, min(N, D)]; 0 where all features are zero, nan where one is not finite.
+        A scalar in [1, min(N, D)]; 0 where all features are zero.
 
     >>> round(effective_rank(torch.eye(3, dtype=torch.float64)).item(), 4)
     3.0
     """
-    if not second_moments.isfinite().all():
-        return second_moments.new_tensor(torch.nan)
     singular_values = torch.linalg.eigvalsh(second_moments).clamp_min(0).sqrt()
+    singular_values = (singular_values - ROUNDING * second_moments.trace().sqrt()).clamp_min(0)
     total = singular_values.sum()
     return entropy((singular_values / total).log()).exp() if total > 0 else total
 
@@ -52,17 +54,16 @@ class RankMe(TargetScore):
         self.add_state("second_moments", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("waiting", [], dist_reduce_fx="cat")
 
-    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
-        if domain == "target":
-            self.waiting.append(prediction.features.float())
-            if self.second_moments.ndim == 0:
-                # Devices can add up only what has one shape on all of them.
-                self.second_moments = self.second_moments.new_zeros(2 * prediction.features.shape[1:])
-            if sum(map(len, self.waiting)) >= BLOCK:
-                self.second_moments += _products(self.waiting)
-                self.waiting = []
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        self.waiting.append(prediction.features.float())
+        if self.second_moments.ndim == 0:
+            # Devices can add up only what has one shape on all of them.
+            self.second_moments = self.second_moments.new_zeros(2 * prediction.features.shape[1:])
+        if sum(map(len, self.waiting)) >= BLOCK:
+            self.second_moments += _products(self.waiting)
+            self.waiting = []
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         # What waits is one tensor where several devices have put theirs together.
         waiting = [self.waiting] if isinstance(self.waiting, Tensor) else self.waiting
         total = self.second_moments + _products(waiting) if waiting else self.second_moments

@@ -24,7 +24,7 @@ def h_score(features: Tensor, labels: Tensor) -> Tensor:
     """
     centred = features.double() - features.double().mean(dim=0)
     left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
-    # Directions in which the features do not vary but for rounding.
-    basis = left[:, singular > torch.finfo(singular.dtype).eps * max(features.shape) * singular.max()]
+    # In other directions the features vary by rounding alone, mostly that of the float32 in which a model computes.
+    basis = left[:, singular > torch.finfo(torch.float32).eps * max(features.shape) * singular.max()]
     classes = [basis[labels == label] for label in set(labels.tolist())]
     return torch.stack([len(rows) * rows.mean(dim=0).square().sum() for rows in classes]).sum()

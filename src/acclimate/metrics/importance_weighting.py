@@ -14,6 +14,12 @@ from acclimate.types import Domain
 
 # Where the domains do not overlap at all, odds have no bound.
 MAX_ODDS = 1e6
+# Of the gradient: scikit-learn's default leaves errors of 0.1 in the log odds, which differ from one checkpoint to the next.
+TOLERANCE = 1e-7
+# Relative to a feature's root mean square: in half precision, rounding alone makes a constant feature vary as much.
+SMALLEST_DEVIATION = 1e-3
+# Added to the variance of the weights, which is nothing but rounding where the features are constant.
+SMALLEST_VARIANCE = 1e-8
 
 
 def density_ratio(source: Tensor, target: Tensor) -> Tensor:
@@ -29,19 +35,19 @@ def density_ratio(source: Tensor, target: Tensor) -> Tensor:
         target: Features, shape (M, D).
 
     Returns:
-        Positive weights in float64, shape (N,); all 1 where a domain has fewer than two images, nan where a feature is not
-        finite.
+        Positive weights in float64, shape (N,); all 1 where a domain has fewer than two images. The order of the images matters
+        only in so far as it divides each domain in halves, and should be random.
     """
     num_source, num_target = len(source), len(target)
     if min(num_source, num_target) < 2:
         return torch.ones(num_source, dtype=torch.float64)
-    features = torch.cat([source, target]).float().cpu()
-    if not features.isfinite().all():
-        return torch.full((num_source,), torch.nan, dtype=torch.float64)
+    features = torch.cat([source, target]).double().cpu()
+    smallest = SMALLEST_DEVIATION * features.square().mean(dim=0).sqrt()
     features -= features.mean(dim=0)
-    features /= features.std(dim=0).clamp_min(torch.finfo(features.dtype).eps) * features.shape[1] ** 0.5
+    deviations = (features.var(dim=0) + smallest.square()).sqrt()
+    features /= deviations.clamp_min(torch.finfo(torch.float32).tiny) * features.shape[1] ** 0.5
     domains = np.repeat([0, 1], [num_source, num_target])
-    classifier = LogisticRegression(max_iter=1000)
+    classifier = LogisticRegression(max_iter=1000, tol=TOLERANCE)
     log_odds = cross_val_predict(classifier, features.numpy(), domains, cv=StratifiedKFold(2), method="decision_function")[:num_source]
     odds = torch.from_numpy(log_odds).double().exp().clamp(1 / MAX_ODDS, MAX_ODDS)
     return odds * num_source / num_target
@@ -81,8 +87,8 @@ def deep_embedded_risk(errors: Tensor, weights: Tensor) -> Tensor:
     """
     weighted = weights * errors
     centred = weights - weights.mean()
-    variance = (centred**2).sum()
-    slope = -((weighted - weighted.mean()) * centred).sum() / variance if variance > 0 else torch.zeros_like(variance)
+    variance = (centred**2).mean() + SMALLEST_VARIANCE
+    slope = -((weighted - weighted.mean()) * centred).mean() / variance
     return weighted.mean() + slope * (weights.mean() - 1)
 
 
@@ -115,7 +121,7 @@ class ImportanceWeightedScore(SampledScore):
     needs_source: ClassVar[bool] = True
     domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         source, target = self.sample("source"), self.sample("target")
         errors = (source.logits.argmax(dim=1) != source.labels).double().cpu()
         return -self.risk(errors, density_ratio(source.features, target.features)).float()

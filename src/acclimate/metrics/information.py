@@ -27,14 +27,13 @@ class Information(TargetScore):
         self.add_state("entropies", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
-        if domain == "target":
-            log_probabilities = torch.log_softmax(prediction.logits.double(), dim=1)
-            self.probabilities = self.probabilities + log_probabilities.exp().sum(dim=0)
-            self.entropies += entropy(log_probabilities).sum()
-            self.total += len(log_probabilities)
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        log_probabilities = torch.log_softmax(prediction.logits.double(), dim=1)
+        self.probabilities = self.probabilities + log_probabilities.exp().sum(dim=0)
+        self.entropies += entropy(log_probabilities).sum()
+        self.total += len(log_probabilities)
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         mean = self.probabilities / self.total
         return (entropy(mean.log()) - self.entropies / self.total).float()
 
@@ -48,7 +47,7 @@ class TargetEntropy(Information):
 
     name = "target_entropy"
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         return -(self.entropies / self.total).float()
 
 
@@ -61,5 +60,5 @@ class Diversity(Information):
 
     name = "diversity"
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         return entropy((self.probabilities / self.total).log()).float()

@@ -14,8 +14,8 @@ class RelativeInformation(Information):
 
     name = "relative_information"
 
-    def compute(self) -> Tensor:
-        return super().compute() / math.log(len(self.probabilities))
+    def value(self) -> Tensor:
+        return super().value() / math.log(len(self.probabilities))
 
 
 class InformationAndCorrelation(MeanScore):

@@ -1,6 +1,7 @@
 """Several scores as one."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class MeanScore(TargetScore):
         ValueError: If there is no score.
     """
 
+    domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
     values: Tensor
 
     def __init__(self, scores: Sequence[TargetScore], *, name: str) -> None:
@@ -35,11 +37,11 @@ class MeanScore(TargetScore):
         self.needs_target = any(score.needs_target for score in scores)  # type: ignore[misc]
         self.is_oracle = any(score.is_oracle for score in scores)  # type: ignore[misc]
 
-    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
         for score in self.scores:
             score.update(domain, prediction, labels)  # type: ignore[operator]
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         self.values = torch.stack([score.compute().float() for score in self.scores])  # type: ignore[operator]
         return self.values.mean()
 

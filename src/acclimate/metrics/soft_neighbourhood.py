@@ -63,9 +63,9 @@ class SoftNeighbourhoodDensity(SampledScore):
             raise ValueError(f"temperature must be above 0, but is {temperature}.")
         self.temperature = temperature
 
-    def update(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
         # Features do not count and need not be kept.
-        super().update(domain, prediction._replace(features=prediction.logits), labels)
+        super().add_batch(domain, prediction._replace(features=prediction.logits), labels)
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         return soft_neighbourhood_density(self.sample("target").logits, temperature=self.temperature).float()

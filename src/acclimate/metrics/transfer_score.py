@@ -11,6 +11,8 @@ from acclimate.metrics.sampled_score import SampledScore
 SEED = 0
 # Of the samples, as is usual for the statistic.
 PROBED = 0.1
+# Features that differ by less, relative to the largest value, are one point but for rounding.
+SMALLEST_RANGE = 1e-4
 
 
 def hopkins_statistic(features: Tensor) -> Tensor:
@@ -25,11 +27,12 @@ def hopkins_statistic(features: Tensor) -> Tensor:
         features: Shape (N, D). The first tenth of the rows is probed, so their order should be random.
 
     Returns:
-        A scalar in [0, 1]: about 0.5 for uniform features, near 1 for clusters; 0.5 for a single or a constant feature.
+        A scalar in [0, 1]: about 0.5 for uniform features, near 1 for clusters; 0.5 for a single or a constant feature. It
+        does not depend on the scale of the features.
     """
     features = features.double()
     lowest, highest = features.min(dim=0).values, features.max(dim=0).values
-    if len(features) < 2 or torch.equal(lowest, highest):
+    if len(features) < 2 or (highest - lowest).max() <= SMALLEST_RANGE * features.abs().max():
         return features.new_tensor(0.5)
     probed = max(1, int(PROBED * len(features)))
     places = torch.rand(probed, features.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(SEED))
@@ -68,6 +71,6 @@ class TransferScore(SampledScore):
 
     name = "transfer_score"
 
-    def compute(self) -> Tensor:
+    def value(self) -> Tensor:
         target = self.sample("target")
         return transferability_and_discriminability(target.features, target.logits).float()
