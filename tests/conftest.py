@@ -21,6 +21,14 @@ def cache_of_the_tests(tmp_path_factory):
     os.environ["ACCLIMATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """Thousands of small files are written, none of which has to outlast a power failure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_handlers_of_other_tests():
     """Hydra has the root logger write to the standard output of the test that calls it, which is closed afterwards."""

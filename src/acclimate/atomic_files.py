@@ -1,39 +1,170 @@
-"""Files that are either whole or not there."""
+"""Files that are replaced as a whole: a reader finds the old contents or the new, never a part."""
 
+import contextlib
 import csv
+import errno
+import io
 import json
+import os
+import re
+import secrets
+import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-from torch import Tensor
+from acclimate.errors import StorageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Names of files that are being written. They have nothing of the final name, which may be as long as a name can be.
+UNFINISHED = ".acclimate-{}.unfinished"
+# Standard output and other open files by their number.
+DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<number>\d+))|/proc/self/fd/(?P<process>\d+)")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path to write to, in a folder that is there; what it holds in the end takes the place of the file, unless there was an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    yield unfinished
-    unfinished.replace(path)
+def replacing(path: Path, *, previous: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file whose contents take the place of `path` when the block ends without an error.
+
+    They are written beside it, under a random name that nobody else has, and are on the disk before the file is renamed.
+    Devices, pipes and open files such as `/dev/stdout` are written to directly. A link stays, and the file that it leads to
+    is replaced; its permissions are kept.
+
+    Args:
+        path: Folders that are missing on the way to it are created.
+        previous: Where the file that is replaced is kept, in the same folder; None: it is not.
+
+    Raises:
+        StorageError: If the file cannot be written, for example because the disk is full.
+    """
+    try:
+        if direct := _open_directly(path):
+            with direct:
+                yield direct
+            return
+        # A link of the user's stays one.
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _replaced(target, previous) as file:
+            yield file
+    except OSError as error:
+        raise StorageError(explain(error, path)) from error
 
 
-def write_json(path: Path, contents: Mapping[str, Any]) -> None:
-    """Writes what can be read again as JSON."""
-    with whole(path) as unfinished:
-        unfinished.write_text(json.dumps(contents, indent=2) + "\n")
+@contextmanager
+def _replaced(path: Path, previous: Path | None) -> Iterator[BinaryIO]:
+    there = path.stat() if path.exists() else None
+    if there and stat.S_ISDIR(there.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if there and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    unfinished = path.with_name(UNFINISHED.format(secrets.token_hex(8)))
+    # In this mode it fails if there is such a file, or a link of that name.
+    file = unfinished.open("xb")
+    try:
+        with file:
+            if there:
+                # An owner that cannot be given away is no reason to fail.
+                with contextlib.suppress(OSError):
+                    os.fchown(file.fileno(), there.st_uid, there.st_gid)
+                    os.fchmod(file.fileno(), stat.S_IMODE(there.st_mode))
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if there and previous is not None:
+            _keep(path, previous)
+        unfinished.replace(path)
+        _synchronise(path.parent)
+    finally:
+        # Gone unless there was an error.
+        unfinished.unlink(missing_ok=True)
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Give a file a second name, so that there is no moment without the first."""
+    previous.unlink(missing_ok=True)
+    try:
+        previous.hardlink_to(path)
+    except OSError:
+        # On a file system without hard links.
+        path.replace(previous)
+
+
+def _synchronise(folder: Path) -> None:
+    """Have the disk remember which files a folder has, where folders can be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _open_directly(path: Path) -> BinaryIO | None:
+    """Open what cannot be replaced; None for a file, a folder, or what is not there yet."""
+    if match := DESCRIPTOR.fullmatch(str(path)):
+        sys.stdout.flush()
+        number = match["number"] or match["process"] or {"out": 1, "err": 2}[match["name"]]
+        return os.fdopen(os.dup(int(number)), "wb")
+    if not path.exists() or path.is_file() or path.is_dir():
+        return None
+    return path.open("wb")
+
+
+def refuse_output(path: Path) -> None:
+    """Check, before any work is done, that a file can be written.
+
+    Raises:
+        StorageError: If it is a folder, or it or its folder may not be written to.
+    """
+    if DESCRIPTOR.fullmatch(str(path)):
+        return
+    if path.is_dir():
+        raise StorageError(f"out={path} is a folder. Name a file in it: out={path / 'FILE'}.")
+    folder = next(folder for folder in Path(os.path.realpath(path)).parents if os.path.lexists(folder))
+    if not folder.is_dir():
+        raise StorageError(f"out={path}: {folder} is not a folder. Name a file in another folder: out=DIR/FILE.")
+    locked = next((place for place in (path, folder) if place.exists() and not os.access(place, os.W_OK)), None)
+    if locked is not None:
+        raise StorageError(f"out={path}: you may not write to {locked}. Name a file in another folder: out=DIR/FILE.")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove files that processes were writing into a folder when they were killed; nobody else may be writing there."""
+    for path in folder.glob(UNFINISHED.format("?" * 16)):
+        path.unlink(missing_ok=True)
+
+
+def explain(error: OSError, path: Path) -> str:
+    """A message about a file that cannot be written, with the place that the user has to look at."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return f"{path} cannot be written: {path.parent} is full ({reason}). Make space there, or choose another folder."
+    return f"{path} cannot be written: {reason}. Check the permissions of {path.parent}, or choose another folder."
+
+
+def write_json(path: Path, contents: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Write what can be read again as JSON."""
+    with replacing(path) as file:
+        file.write((json.dumps(contents, indent=2) + "\n").encode())
 
 
 def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Writes comma-separated values, the headings first."""
-    with whole(path) as unfinished, unfinished.open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
+    """Write comma-separated values, the headings first."""
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows(rows)
+    with replacing(path) as file:
+        file.write(table.getvalue().encode(errors="surrogateescape"))
 
 
-def write_predictions(path: Path, probabilities: Tensor) -> None:
-    """Probabilities of the classes, shape (N, K), for the target's validation images in their order; for ensembles of runs."""
-    with whole(path) as unfinished, unfinished.open("wb") as file:
-        # Into a file that is open, as NumPy would add .npz to another name.
+def write_predictions(path: Path, probabilities: "Tensor") -> None:
+    """Write probabilities of the classes, shape (N, K), for the target's validation images in their order; for ensembles of runs."""
+    import numpy as np
+
+    with replacing(path) as file:
         np.savez_compressed(file, probabilities=probabilities.numpy())

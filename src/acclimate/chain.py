@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from acclimate.atomic_files import write_json
 from acclimate.errors import ConfigError
 
 STAGES = ("first", "second", "third")
@@ -55,17 +56,21 @@ def write_record(folder: Path, words: Sequence[str]) -> None:
             f"{folder} holds a chain or a run already. Continue it with acclimate chain resume={folder}, "
             "or choose another folder: hydra.run.dir=DIR."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).write_text(json.dumps(list(words), indent=2) + "\n")
+    write_json(folder / RECORD, list(words))
 
 
 def read_record(folder: Path) -> list[str]:
     """The words of a chain.
 
     Raises:
-        ConfigError: If the folder is not that of a chain.
+        ConfigError: If the folder is not that of a chain, or its record is damaged.
     """
     if not (folder / RECORD).is_file():
         raise ConfigError(f"{folder} is not the folder of a chain: it has no {RECORD}. Type resume=outputs/DATE/TIME-chain.")
-    words: list[str] = json.loads((folder / RECORD).read_text())
+    try:
+        words = json.loads((folder / RECORD).read_text())
+    except ValueError as error:
+        raise ConfigError(f"{folder / RECORD} cannot be read: {error}. Start the chain anew in another folder.") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ConfigError(f"{folder / RECORD} was not written by acclimate chain. Type resume=outputs/DATE/TIME-chain.")
     return words

@@ -1,12 +1,10 @@
 """Checkpoints of runs: where they lie, what is in them, and classifiers that are made of them again."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from acclimate import checkpoint_files
 from acclimate.config.identity import MACHINE, flat, identity
 from acclimate.config.instantiate import instantiate
 from acclimate.config.signatures import locate
@@ -39,7 +37,7 @@ def read_origin(place: str | None) -> Checkpoint | None:
     path = Path(place)
     if not path.exists():
         raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
-    if path.is_dir() and last_checkpoint(path).exists() and not (path / "metrics.json").exists():
+    if path.is_dir() and checkpoint_files.exists(last_checkpoint(path)) and not (path / "metrics.json").exists():
         raise ConfigError(
             f"init_from={path} is not finished, so its checkpoint is not chosen yet. Type acclimate train resume={path} first."
         )
@@ -47,20 +45,12 @@ def read_origin(place: str | None) -> Checkpoint | None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint that a run has written.
+    """A checkpoint that a run has written, or the one before it if the file is damaged.
 
     Raises:
-        ConfigError: If there is none, or the file is something else.
+        ConfigError: If there is none, or neither can be read.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no {path}. Give the folder of a finished run: outputs/DATE/TIME-METHOD.")
-    try:
-        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
-    if not isinstance(checkpoint, Mapping) or "config" not in checkpoint:
-        raise ConfigError(f"{path} was not written by acclimate train: it holds no configuration.")
-    return dict(checkpoint)
+    return checkpoint_files.load(path)[0]
 
 
 def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
@@ -69,7 +59,7 @@ def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: If they differ in what makes a run, or the run is finished and was of another length.
     """
-    path = next((path for path in (last_checkpoint(folder), best_checkpoint(folder)) if path.exists()), None)
+    path = next((path for path in (last_checkpoint(folder), best_checkpoint(folder)) if checkpoint_files.exists(path)), None)
     if path is None:
         return
     there, here = (identity(one) for one in (read_checkpoint(path)["config"], config))

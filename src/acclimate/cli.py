@@ -1,15 +1,16 @@
 """The command `acclimate` and its verbs; `--help` answers without importing torch, Lightning or Hydra."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from acclimate import cache_folder
+from acclimate.atomic_files import refuse_output
 from acclimate.config.groups import did_you_mean, group_options
-from acclimate.errors import ConfigError, Interrupted, UserError
+from acclimate.errors import ConfigError, Interrupted, StorageError, UserError
 
 USAGE = """\
 acclimate: transfer learning and domain adaptation of image classifiers
@@ -200,6 +201,8 @@ def chain(arguments: Sequence[str]) -> None:
             run_with_hydra([*overrides, *origin, f"hydra.run.dir='{folder / stage}'", "resume=true"], _train_job)
         except (Interrupted, KeyboardInterrupt):
             raise Interrupted(f"Stopped in the {stage} stage. Continue with: acclimate chain resume={folder}") from None
+        except StorageError as error:
+            raise StorageError(f"{error}, and then the chain with: acclimate chain resume={folder}") from error
         origin = [f"init_from='{folder / stage}'"]
 
 
@@ -217,6 +220,7 @@ def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
 def evaluate(arguments: Sequence[str]) -> None:
     """`acclimate evaluate`: accuracies of a run's selected checkpoint."""
     keys, overrides = _split_keys(arguments, required=("run",), optional=("out",))
+    _refuse_output(keys)
     from acclimate import atomic_files, checkpoints, run
     from acclimate.config.compose import override
     from acclimate.tables import print_metrics
@@ -233,6 +237,7 @@ def predict(arguments: Sequence[str]) -> None:
     keys, others = _split_keys(arguments, required=("run", "images", "out"))
     if others:
         raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
+    _refuse_output(keys)
     from acclimate import atomic_files, checkpoints, prediction
 
     rows = prediction.predict(checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"]))), Path(keys["images"]))
@@ -246,6 +251,7 @@ def compare(arguments: Sequence[str]) -> None:
     keys, folders = _split_keys(arguments, required=(), optional=("by", "out"))
     if not folders:
         raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")
+    _refuse_output(keys)
     from acclimate.comparison import compare_runs
     from acclimate.picks import pick, pick_by_default
     from acclimate.tables import print_comparison
@@ -296,6 +302,16 @@ def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: 
     if missing:
         raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=...' for key in required)}.")
     return keys, [text for text in arguments if text.partition("=")[0] not in keys]
+
+
+def _refuse_output(keys: Mapping[str, str]) -> None:
+    """Check before any work is done that `out=FILE` can be written.
+
+    Raises:
+        StorageError: If it cannot.
+    """
+    if "out" in keys:
+        refuse_output(Path(keys["out"]))
 
 
 def _complain(message: str, *, code: int) -> int:

@@ -16,6 +16,10 @@ class DataError(UserError):
     """The user's files are not what a data set needs."""
 
 
+class StorageError(UserError):
+    """A file cannot be written: the disk is full, a quota is used up, or a permission is missing."""
+
+
 class Interrupted(BaseException):
     """The user stopped a training run; what it had reached is saved.
 

@@ -14,9 +14,11 @@ import torch
 from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
-from acclimate.atomic_files import write_json, write_predictions
+from acclimate import checkpoint_files
+from acclimate.atomic_files import remove_unfinished, write_json, write_predictions
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.health import Health
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
@@ -26,6 +28,7 @@ from acclimate.callbacks.selection import Selection
 from acclimate.callbacks.step_seed import StepSeed
 from acclimate.callbacks.throughput import Throughput
 from acclimate.callbacks.validation_log import ValidationLog
+from acclimate.checkpoint_io import ReplacingCheckpointIO
 from acclimate.checkpoints import (
     Checkpoint,
     best_checkpoint,
@@ -41,7 +44,7 @@ from acclimate.config.instantiate import instantiate
 from acclimate.config.signatures import locate
 from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, StorageError
 from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
@@ -144,6 +147,9 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
     if settings.get("max_steps", -1) > 0:
         settings["max_epochs"] = -1
     trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]))
+    # What a user brings, such as checkpoints that are written in the background, is left as it is.
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     return Run(data, method, selection, scores, throughput, trainer)
@@ -195,7 +201,10 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         # As one types it.
         folder = folder.relative_to(here)
     with claim(folder):
-        return _train(config, folder, record)
+        try:
+            return _train(config, folder, record)
+        except StorageError as error:
+            raise StorageError(f"{error} Then continue with: acclimate train resume={folder}") from error
 
 
 @contextmanager
@@ -217,30 +226,29 @@ def claim(folder: Path) -> Iterator[None]:
 
 
 def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> dict[str, Any]:
-    finished, last = folder / "metrics.json", last_checkpoint(folder)
+    finished, last, best = folder / "metrics.json", last_checkpoint(folder), best_checkpoint(folder)
     if config["resume"]:
         refuse_another_run(folder, config)
         if finished.exists():
             log.info("%s is finished already.", folder)
             return read_metrics(folder)
-    elif finished.exists() or last.parent.exists():
+    elif finished.exists() or checkpoint_files.exists(last) or checkpoint_files.exists(best):
         state = "a finished run" if finished.exists() else "a run that was stopped"
         raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
     _silence_known_advice()
     if config["trainer"].get("limit_val_batches") == 0:
         raise ConfigError("trainer.limit_val_batches=0 leaves nothing to select a checkpoint by. Use 1 or more, or leave the key out.")
-    run = build(config, read_checkpoint(last) if last.exists() else None)
+    run = build(config, _read_progress(folder))
     if run.trainer.is_global_zero:
         if record is not None:
             record()
         write_record(folder, config)
         write_json(folder / "environment.json", describe_environment(run.trainer))
     _fit(run, last)
-    best = best_checkpoint(folder)
-    if not best.exists():
+    if not checkpoint_files.exists(best):
         run.trainer.save_checkpoint(best)
     steps = run.trainer.global_step
-    checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(best)
     metrics = {
         **_evaluate(run, checkpoint),
         "selection/step": checkpoint["global_step"],
@@ -264,10 +272,20 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> d
     return metrics
 
 
+def _read_progress(folder: Path) -> Checkpoint | None:
+    """Return the checkpoint that a run in this folder continues from, if there is one."""
+    best, last = best_checkpoint(folder), last_checkpoint(folder)
+    remove_unfinished(last.parent)
+    if checkpoint_files.exists(best):
+        # If it is damaged, say so now and not after the training.
+        read_checkpoint(best)
+    return read_checkpoint(last) if checkpoint_files.exists(last) else None
+
+
 def _fit(run: Run, last: Path) -> None:
     """Trains, from the last checkpoint on if there is one."""
     try:
-        run.trainer.fit(run.method, run.data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        run.trainer.fit(run.method, run.data, ckpt_path=str(last) if checkpoint_files.exists(last) else None, weights_only=True)
     except ValueError as error:
         # Only Lightning knows so early how many batches an epoch has.
         if "val_check_interval" not in str(error):

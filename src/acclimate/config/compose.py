@@ -78,13 +78,13 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
 def _write_record(folder: Path, config: DictConfig) -> None:
     """What Hydra would write before the job is asked, over the record of a run that may be there."""
     # Here, as a wrong word is to be answered without waiting for torch.
-    from acclimate.atomic_files import whole
+    from acclimate.atomic_files import replacing
 
     settings = HydraConfig.get()
     parts = {"config": config, "hydra": OmegaConf.create({"hydra": settings}), "overrides": settings.overrides.task}
     for name, part in parts.items():
-        with whole(folder / ".hydra" / f"{name}.yaml") as unfinished:
-            OmegaConf.save(part, unfinished)
+        with replacing(folder / ".hydra" / f"{name}.yaml") as file:
+            file.write(OmegaConf.to_yaml(part).encode())
 
 
 def refuse_several_devices(config: Mapping[str, Any], what: str) -> None:
