@@ -108,7 +108,7 @@ def accuracies(source_run: Path, target: Path, folder: Path, overrides: list[str
     for way, settings in WAYS.items():
         words = [*COMMON, *ADAPTATION, *settings, f"data.target={target}", f"init_from={source_run}", *overrides]
         found[way] = train_once(compose(words, folder / way.replace(" ", "_")))
-    return {way: metrics["target/test_accuracy"] for way, metrics in found.items()}
+    return {way: metrics.get("target/online_test_accuracy", metrics["target/test_accuracy"]) for way, metrics in found.items()}
 
 
 CAPTION = (

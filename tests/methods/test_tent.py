@@ -68,17 +68,12 @@ def test_a_single_image_is_predicted_by_the_running_statistics_and_teaches_nothi
     assert differences(before, method.state_dict()) == []
 
 
-def start_test(method):
-    method.before_test = copy.deepcopy(method.state_dict())
-
-
 def stream(method, seeds):
     found = []
     for number, seed in enumerate(seeds):
         images = target_images(5, seed)
-        batch = Labelled(images, torch.zeros(5, dtype=torch.int64)) if seed % 2 else Unlabelled([images])
         with torch.inference_mode():
-            found.append(method.test_step(batch, number).logits)
+            found.append(method.predict_online(images, starts=number == 0).logits)
     return torch.stack(found)
 
 
@@ -89,8 +84,21 @@ def test_every_stream_starts_from_the_same_weights_and_none_leaves_anything_behi
     first, second, third = stream(method, [0, 1, 2]), stream(method, [0, 1, 2]), stream(method, [2, 1, 0])
     assert torch.equal(first, second)
     assert not torch.equal(first[1], third[1])
-    method.on_test_end()
     assert differences(before, method.state_dict()) == []
+
+
+def test_what_is_tested_is_the_selected_classifier_and_its_stream_has_a_name_of_its_own():
+    method, logged = tent().eval(), {}
+    method.log = logged.__setitem__
+    method.on_test_start()
+    for number, seed in enumerate([0, 1, 2]):
+        images = target_images(5, seed)
+        expected, online = method.classifier(images), copy.deepcopy(method).predict_online(images, starts=number == 0)
+        batch = Labelled(images, online.logits.argmax(dim=1)) if seed else Unlabelled([images])
+        with torch.inference_mode():
+            assert torch.equal(method.test_step(batch, number).logits, expected.logits)
+    method.on_test_epoch_end()
+    assert logged == {"target/online_test_accuracy": 1.0}
 
 
 def test_after_a_collapse_it_starts_again():
@@ -122,7 +130,9 @@ def test_evaluation_is_the_same_stream_again(archives, tmp_path):
     metrics = run.train(compose(tmp_path, *archives, *OPTIONS))
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]
+    found = run.evaluate(checkpoint["config"], checkpoint)
+    for name in ("target/test_accuracy", "target/online_test_accuracy"):
+        assert found[name] == metrics[name]
 
 
 @pytest.mark.parametrize("options", [("method.batch_norm=frozen",), ("model.freeze=backbone", "model.bottleneck=null")])

@@ -4,7 +4,7 @@ import copy
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from acclimate.errors import ConfigError
@@ -23,9 +23,11 @@ class Tent(Method):
     statistics, predicted, and then a step is taken on the entropy of these predictions; no other weight moves.
 
     Training is such a stream over the target's training images; validations in between see the classifier as it is then.
-    Testing is online: the stream of test images starts from the classifier as it was selected, every batch is predicted
-    before the step that it causes, and afterwards all is as before. So the order of test images and `data.eval_batch_size`
-    matter. A batch of one image has no statistics: it is predicted with the running ones and causes no step.
+    Testing gives two accuracies. `target/test_accuracy` is that of the selected classifier as it is, which is also what
+    `acclimate predict` applies. `target/online_test_accuracy` is that of the paper: the stream of test images starts from the
+    selected classifier, every batch is predicted before the step that it causes, and afterwards all is as before. So the
+    order of test images and `data.eval_batch_size` matter to it. A batch of one image has no statistics: it is predicted with
+    the running ones and causes no step.
 
     Departure: entropy is lowest where all images get one class, so a `CollapseGuard` watches, which the paper does not have.
 
@@ -80,23 +82,46 @@ class Tent(Method):
             optimizer.state.clear()
 
     def on_test_start(self) -> None:
-        self.before_test = copy.deepcopy(self.state_dict())
+        self.selected = self._adapted_state()
+        self.num_right = self.num_seen = 0
 
-    def on_test_end(self) -> None:
-        self.load_state_dict(self.before_test)
-        del self.before_test
+    def on_test_epoch_end(self) -> None:
+        if self.num_seen:
+            self.log("target/online_test_accuracy", self.num_right / self.num_seen)
 
     def test_step(  # type: ignore[override]
         self, batch: Labelled | Unlabelled, batch_idx: int, dataloader_idx: int = 0
     ) -> Prediction:
+        online = self.predict_online(batch.images if isinstance(batch, Labelled) else batch.views[0], starts=batch_idx == 0)
+        if isinstance(batch, Labelled):
+            self.num_right += int((online.logits.argmax(dim=1) == batch.labels).sum())
+            self.num_seen += len(batch.labels)
+        return self.predict_step(batch, batch_idx, dataloader_idx)
+
+    def predict_online(self, images: Tensor, *, starts: bool) -> Prediction:
+        """Predictions for the next batch of a stream; between batches the classifier is the selected one."""
         # Lightning tests in inference mode, where nothing can be learned.
         with torch.inference_mode(False), torch.enable_grad():
-            if batch_idx == 0:
-                self.load_state_dict(self.before_test)
+            if starts:
                 self.guard.forget()
                 self.stream_optimizer = self.make_optimizer([{"params": self.affine, "weight_decay": 0.0}])
-            images = (batch.images if isinstance(batch, Labelled) else batch.views[0]).clone()
-            return self.predict_and_step(images, self.stream_optimizer)
+            else:
+                self._load_adapted_state(self.streamed)
+            prediction = self.predict_and_step(images.clone(), self.stream_optimizer)
+            self.streamed = self._adapted_state()
+            self._load_adapted_state(self.selected)
+        return prediction
+
+    def _adapted_modules(self) -> list[nn.Module]:
+        """All that a stream changes."""
+        return [*adaptable_batch_norms(self.classifier), self.guard]
+
+    def _adapted_state(self) -> list[dict[str, Any]]:
+        return [copy.deepcopy(module.state_dict()) for module in self._adapted_modules()]
+
+    def _load_adapted_state(self, states: list[dict[str, Any]]) -> None:
+        for module, state in zip(self._adapted_modules(), states, strict=True):
+            module.load_state_dict(state)
 
     def predict_and_step(self, images: Tensor, optimizer: Optimizer) -> Prediction:
         """What the classifier says of a batch of a stream, after which it adapts to it."""
