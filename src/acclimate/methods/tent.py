@@ -55,6 +55,8 @@ class Tent(Method):
         self.affine = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
         for parameter in self.affine:
             parameter.requires_grad_(True)
+        self.selected: list[dict[str, Any]] = []
+        self.streamed: list[dict[str, Any]] = []
         self.guard = CollapseGuard(self.affine, classifier.head.out_features, share=collapse_share)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
