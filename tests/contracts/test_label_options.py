@@ -55,12 +55,13 @@ def test_the_task_s_loss_is_that_of_the_mixed_images_and_labels(archives, tmp_pa
     mixed = share * batch.source.images.float() + (1 - share) * batch.source.images.roll(1, 0).float()
     assert (images.float() - mixed).abs().max() <= 0.51
     log_probabilities = parts.method.classifier(images).logits.log_softmax(dim=1)
-    expected = 0.0
+    expected, total_weight = 0.0, 0.0
     for number, own in enumerate(batch.source.labels):
         for label, part in ((own, share), (batch.source.labels[number - 1], 1 - share)):
-            row = (1 - smoothing) * F.one_hot(label, 3) + smoothing / 3
-            expected -= float(part * weights[label] * (row * log_probabilities[number]).sum()) / len(images)
-    assert loss == pytest.approx(expected, rel=1e-4)
+            row = weights * ((1 - smoothing) * F.one_hot(label, 3) + smoothing / 3)
+            expected -= float(part * (row * log_probabilities[number]).sum())
+            total_weight += float(part * weights[label])
+    assert loss == pytest.approx(expected / total_weight, rel=1e-4)
 
 
 def test_balanced_weights_are_of_the_source_s_training_labels(archives, tmp_path):

@@ -32,17 +32,24 @@ def test_smoothing_is_that_of_torch():
     torch.testing.assert_close(F.cross_entropy(LOGITS, rows), F.cross_entropy(LOGITS, LABELS, label_smoothing=0.3))
 
 
-def test_class_weights_multiply_the_losses_of_their_images():
-    weights = [2.0, 0.0, 0.5]
-    rows = SoftLabels(NUM_CLASSES, class_weights=weights)(Labelled(IMAGES, LABELS)).labels
-    losses = F.cross_entropy(LOGITS, LABELS, reduction="none")
-    torch.testing.assert_close(F.cross_entropy(LOGITS, rows), (losses * torch.tensor(weights)[LABELS]).mean())
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weights", [[2.0, 0.0, 0.5], [20.0, 0.0, 5.0], [0.1, 0.1, 0.1]])
+def test_class_weights_and_smoothing_are_those_of_torch(weights, smoothing):
+    rows = SoftLabels(NUM_CLASSES, class_weights=weights, smoothing=smoothing)(Labelled(IMAGES, LABELS)).labels
+    expected = F.cross_entropy(LOGITS, LABELS, weight=torch.tensor(weights), label_smoothing=smoothing)
+    torch.testing.assert_close(F.cross_entropy(LOGITS, rows), expected)
 
 
-def test_class_weights_and_smoothing_weight_the_smoothed_row_of_an_image():
+def test_a_batch_of_a_class_without_weight_has_no_loss():
+    rows = SoftLabels(NUM_CLASSES, class_weights=[0.0, 1.0, 1.0])(Labelled(IMAGES, torch.zeros(4, dtype=torch.int64))).labels
+    assert F.cross_entropy(LOGITS, rows) == 0
+
+
+def test_class_weights_multiply_smoothed_shares_and_are_divided_by_the_mean_weight_of_the_labels():
     rows = SoftLabels(NUM_CLASSES, class_weights=[2, 1, 1], smoothing=0.3)(Labelled(IMAGES, LABELS)).labels
-    torch.testing.assert_close(rows[0], 2 * torch.tensor([0.8, 0.1, 0.1]))
-    torch.testing.assert_close(rows[1], torch.tensor([0.1, 0.8, 0.1]))
+    # The mean of 2, 1, 1 and 2.
+    torch.testing.assert_close(rows[0], torch.tensor([1.6, 0.1, 0.1]) / 1.5)
+    torch.testing.assert_close(rows[1], torch.tensor([0.2, 0.8, 0.1]) / 1.5)
 
 
 def test_balanced_weights_make_all_classes_count_alike():
@@ -92,14 +99,15 @@ def test_with_both_each_batch_gets_one_of_them():
     assert 30 < sum(is_blended) < 70
 
 
-def test_mixed_labels_keep_the_weight_of_each_image():
+def test_mixed_labels_are_weighted_in_the_proportions_of_their_classes():
     torch.manual_seed(0)
     plain = SoftLabels(NUM_CLASSES, mixup=1.0)
     weighted = SoftLabels(NUM_CLASSES, mixup=1.0, class_weights=[3.0, 1.0, 0.5])
     state = torch.get_rng_state()
     rows = plain(Labelled(IMAGES, LABELS)).labels
     torch.set_rng_state(state)
-    torch.testing.assert_close(weighted(Labelled(IMAGES, LABELS)).labels, rows * torch.tensor([3.0, 1.0, 0.5]))
+    weighted_rows = rows * torch.tensor([3.0, 1.0, 0.5])
+    torch.testing.assert_close(weighted(Labelled(IMAGES, LABELS)).labels, weighted_rows / weighted_rows.sum(dim=1).mean())
 
 
 def test_a_seed_decides_what_is_mixed():

@@ -49,7 +49,7 @@ class Method(pl.LightningModule, ABC):
         cutmix: Above 0, CutMix of source images with this α; the published choice is 1.
         label_smoothing: The share of a source label that is spread over all classes, in [0, 1); often 0.1.
         class_weights: How much an image of each class of the source counts, in the order of the classes; `balanced`: all
-            classes alike; `none`: all images alike.
+            classes alike; `none`: all images alike. Only their proportions matter, as in torch's `cross_entropy(weight=...)`.
 
     Raises:
         ConfigError: If a value is out of its range, there are terms or weights but the method does not look at the target,

@@ -18,8 +18,9 @@ class SoftLabels(nn.Module):
     Mixup, Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, and CutMix, Yun et al., "CutMix:
     Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019, put each image together with
     the one before it in the batch; with both, each batch gets one of them, at equal odds. Label smoothing is that of Szegedy
-    et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016. A class weight multiplies the row of an
-    image, so that its loss counts so many times.
+    et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016. Class weights multiply the
+    shares and are divided by the mean weight of the batch, so that without Mixup and CutMix the mean loss is that of torch's
+    `cross_entropy(weight=..., label_smoothing=...)`: only the proportions of the weights matter.
 
     Args:
         num_classes: K.
@@ -71,7 +72,7 @@ class SoftLabels(nn.Module):
         return self.mix is not None or self.smoothing > 0 or self.has_weights
 
     def balance(self, labels: Tensor) -> None:
-        """Sets weights under which all classes count alike and the mean over the images is 1.
+        """Set weights under which all classes count alike and the mean over the images is 1.
 
         Args:
             labels: Of all images, int64, shape (N,).
@@ -80,7 +81,7 @@ class SoftLabels(nn.Module):
         self.weights.copy_(len(labels) / (counts.count_nonzero() * counts.clamp_min(1)))
 
     def forward(self, batch: Labelled) -> Labelled:
-        """The batch, mixed, with labels of shape (N, K), whose rows sum to the weights; or as it is, if nothing is to change.
+        """Return the batch, mixed, with weighted labels of shape (N, K), or as it is, if nothing is to change.
 
         Args:
             batch: With class numbers.
@@ -92,6 +93,7 @@ class SoftLabels(nn.Module):
             mixed, rows = self.mix(images if images.is_floating_point() else images.float(), batch.labels)
             # They stay of one kind with those of the target, which they may be put together with.
             images = mixed if images.is_floating_point() else mixed.round().to(images.dtype)
-        rows = rows * self.weights
-        rows = (1 - self.smoothing) * rows + self.smoothing / self.num_classes * rows.sum(dim=1, keepdim=True)
-        return Labelled(images, rows)
+        # A batch of nothing but classes without weight has the loss 0, where torch's is not a number.
+        mean_weight = (rows * self.weights).sum(dim=1).mean().clamp_min(torch.finfo(rows.dtype).tiny)
+        smooth = (1 - self.smoothing) * rows + self.smoothing / self.num_classes
+        return Labelled(images, smooth * self.weights / mean_weight)
