@@ -2,6 +2,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from acclimate.data import photometric
 from acclimate.data.views import View
 
 RANDOM_VIEWS = ["shift", "crop_flip", "strong", "strong_crop_flip"]
@@ -31,7 +32,9 @@ def views_of_torchvision(name, images, seeds, *, image_size):
     with torch.random.fork_rng():
         for image, seed in zip(images, seeds, strict=True):
             torch.manual_seed(seed)
-            views.append(v2.Compose(steps[name])(image))
+            view = v2.Compose(steps[name])(image)
+            # What follows is compared with torchvision in test_photometric.
+            views.append(photometric.apply_changes(view[None], [photometric.draw_change()])[0] if name == "strong_crop_flip" else view)
     return torch.stack(views)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from acclimate.data.rand_augment import apply_changes, draw_changes
+from acclimate.data import photometric, rand_augment
 
 Transform = Callable[[Tensor], Tensor] | None
 ViewName = Literal["plain", "shift", "crop_flip", "strong", "strong_crop_flip"]
@@ -36,7 +36,8 @@ class View:
         name: `plain` resizes and crops the centre. `shift` moves by up to an eighth of the size, for what may not be
             mirrored, such as digits. `crop_flip` takes a part of at least a quarter and mirrors half of the images, for
             photographs. `strong` and `strong_crop_flip` add RandAugment (Cubuk et al., 2020) to a shift and to a
-            crop_flip, for terms that compare views.
+            crop_flip, for terms that compare views; `strong_crop_flip` also adds colour jitter, greyscale and blur, as
+            SimCLR does, and Cutout, as FixMatch does.
         image_size: Height and width of the result in pixels.
         crop: The share of the shorter side that the centre crop keeps, in (0, 1].
     """
@@ -53,6 +54,7 @@ class View:
         self._move: Transform = {"plain": None, "shift": v2.RandomCrop(image_size), "crop_flip": v2.Compose(crop_flip)}[base]
         self.name = name
         self._strong = name.startswith("strong")
+        self._photometric = name == "strong_crop_flip"
 
     @property
     def random(self) -> bool:
@@ -71,14 +73,19 @@ class View:
         if self._move is None:
             assert isinstance(images, Tensor)
             return images
-        views, changes = [], []
+        views, changes, photometric_changes = [], [], []
         with torch.random.fork_rng(devices=[]):
             for image, seed in zip(images, seeds, strict=True):
                 torch.default_generator.manual_seed(seed)
                 views.append(self._move(image))
                 if self._strong:
-                    changes.append(draw_changes())
-        return apply_changes(_stack(views), changes) if self._strong else _stack(views)
+                    changes.append(rand_augment.draw_changes())
+                if self._photometric:
+                    photometric_changes.append(photometric.draw_change())
+        seen = _stack(views)
+        if self._strong:
+            seen = rand_augment.apply_changes(seen, changes)
+        return photometric.apply_changes(seen, photometric_changes) if self._photometric else seen
 
 
 def _centre(images: Tensor, *, image_size: int, crop: float, margin: int) -> Tensor:

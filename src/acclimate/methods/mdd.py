@@ -22,6 +22,11 @@ class Mdd(Method):
     of its own behind gradient reversal; the predictions that it should follow or avoid are constants. The reversal scales
     the gradient that the features receive, not the loss, so the adversary learns at full speed from the first step.
 
+    Departure: in the published code the head has a hidden layer like the adversary's; here only the adversary has one, as
+    the head of every method is one linear layer. On the default data (600 steps in bf16-mixed, seeds 0 and 1) the target's
+    test accuracy is 0.946 and 0.941 this way, 0.933 and 0.965 with a hidden layer in both, and 0.681 and 0.544 with none
+    in either.
+
     Args:
         classifier: What is trained.
         margin: γ, above 0: how much agreement on the source counts for the adversary.

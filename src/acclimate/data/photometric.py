@@ -1,0 +1,125 @@
+"""Strong changes of photographs beside RandAugment: colour jitter, greyscale, blur and Cutout."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Colour jitter, greyscale and blur of Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
+# ICML 2020, appendix A. The jitter has half of the strength, as theirs for small images: RandAugment changes colours as well.
+JITTER_PROBABILITY = 0.8
+GREYSCALE_PROBABILITY = 0.2
+BLUR_PROBABILITY = 0.5
+BRIGHTNESS = CONTRAST = SATURATION = 0.4
+HUE = 0.1
+SIGMAS = (0.1, 2.0)
+# The blur's kernel has a tenth of the image's side.
+RADIUS = 1 / 20
+# Cutout of Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020,
+# appendix on augmentations: the side of a grey square, as a share of the image's, is drawn up to this.
+LARGEST_CUTOUT = 0.5
+GREY = 127.0
+# Luma of ITU-R 601, as in torchvision.
+LUMA = (0.299, 0.587, 0.114)
+
+
+class Change(NamedTuple):
+    """The changes of one image.
+
+    Args:
+        brightness: Factor of all values; 1 changes nothing.
+        contrast: Factor of the distance from the mean luma.
+        saturation: Factor of the distance from grey; 0 is greyscale.
+        hue: Rotation around the grey axis, in turns.
+        sigma: Standard deviation of the blur in pixels; 0 is none.
+        cutout: Side of the hidden square as a share of the image's, and the place of its centre, from 0 to 1.
+    """
+
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+    sigma: float = 0.0
+    cutout: tuple[float, float, float] = (0.0, 0.5, 0.5)
+
+
+def draw_change() -> Change:
+    """Draw the changes of one image from torch's global generator."""
+    # As many numbers for each image, whatever becomes of them.
+    jitters, greys, blurs, brightness, contrast, saturation, hue, sigma, side, row, column = torch.rand(11).tolist()
+    change = Change(sigma=SIGMAS[0] + sigma * (SIGMAS[1] - SIGMAS[0]), cutout=(LARGEST_CUTOUT * side, row, column))
+    if jitters < JITTER_PROBABILITY:
+        change = change._replace(
+            brightness=1 + BRIGHTNESS * (2 * brightness - 1),
+            contrast=1 + CONTRAST * (2 * contrast - 1),
+            saturation=1 + SATURATION * (2 * saturation - 1),
+            hue=HUE * (2 * hue - 1),
+        )
+    if greys < GREYSCALE_PROBABILITY:
+        change = change._replace(saturation=0.0)
+    return change if blurs < BLUR_PROBABILITY else change._replace(sigma=0.0)
+
+
+def apply_changes(images: Tensor, changes: Sequence[Change]) -> Tensor:
+    """Return images after colour jitter, blur and Cutout, in this order, each with changes of its own.
+
+    Values are rounded and clipped once, at the end. Hue is turned linearly, not in HSV, which takes ten times as long.
+
+    Args:
+        images: uint8, shape (N, 3, H, W).
+        changes: N of `draw_change`.
+
+    Returns:
+        New images of the same type and shape.
+    """
+    return torch.stack([_changed(image, change) for image, change in zip(images, changes, strict=True)])
+
+
+def _changed(image: Tensor, change: Change) -> Tensor:
+    values = image.float()
+    matrix = colour_matrix(change)
+    colours = (matrix @ values.flatten(1)).view_as(values)
+    if change.contrast != 1.0:
+        luma = change.brightness * (values.mean(dim=(1, 2)) @ torch.tensor(LUMA))
+        colours = colours * change.contrast + (1 - change.contrast) * luma
+    if change.sigma > 0:
+        colours = _blurred(colours, change.sigma)
+    share, row, column = change.cutout
+    _, height, width = image.shape
+    half = share * min(height, width) / 2
+    rows, columns = (slice(max(round(at - half), 0), max(round(at + half), 0)) for at in (row * height, column * width))
+    colours[:, rows, columns] = GREY
+    return colours.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def colour_matrix(change: Change) -> Tensor:
+    """The linear map of colours, shape (3, 3): brightness, saturation and hue."""
+    grey = torch.tensor(LUMA).expand(3, 3)
+    angle = 2 * math.pi * change.hue
+    # Rodrigues' rotation around (1, 1, 1), as a circulant matrix.
+    first = (1 + 2 * math.cos(angle)) / 3
+    second, third = ((1 - math.cos(angle)) / 3 + sign * math.sin(angle) / math.sqrt(3) for sign in (-1, 1))
+    rotation = torch.tensor([[first, second, third], [third, first, second], [second, third, first]])
+    return change.brightness * (grey + change.saturation * (rotation @ (torch.eye(3) - grey)))
+
+
+def _blurred(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur, along rows and then along columns, by sums of moved images: for small kernels faster than a convolution."""
+    height, width = values.shape[1:]
+    # Further away than three standard deviations weights are next to nothing.
+    radius = max(min(math.ceil(3 * sigma), round(RADIUS * min(height, width))), 1)
+    weights = [math.exp(-(distance**2) / (2 * sigma**2)) for distance in range(radius + 1)]
+    total = 2 * sum(weights) - weights[0]
+    # Reflected borders need an image that is larger than the radius.
+    mode = "reflect" if radius < min(height, width) else "replicate"
+    blurred = F.pad(values[None], [radius] * 4, mode=mode)[0]
+    for dim, size in ((1, height), (2, width)):
+        padded = blurred
+        blurred = padded.narrow(dim, radius, size) * (weights[0] / total)
+        for distance in range(1, radius + 1):
+            for start in (radius - distance, radius + distance):
+                blurred.add_(padded.narrow(dim, start, size), alpha=weights[distance] / total)
+    return blurred
