@@ -236,8 +236,6 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> d
         state = "a finished run" if finished.exists() else "a run that was stopped"
         raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
     _silence_known_advice()
-    if config["trainer"].get("limit_val_batches") == 0:
-        raise ConfigError("trainer.limit_val_batches=0 leaves nothing to select a checkpoint by. Use 1 or more, or leave the key out.")
     run = build(config, _read_progress(folder))
     if run.trainer.is_global_zero:
         if record is not None:

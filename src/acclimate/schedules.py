@@ -5,7 +5,7 @@ Whoever calls them holds the progress, and a checkpoint holds it too, so a resum
 
 import math
 
-from acclimate.errors import ConfigError
+from acclimate.ranges import NonNegative, ShareBelowOne
 
 
 def constant(progress: float) -> float:
@@ -31,7 +31,7 @@ def sigmoid_ramp(progress: float, *, steepness: float = 10.0) -> float:
     return 2.0 / (1.0 + math.exp(-steepness * progress)) - 1.0
 
 
-def inverse_decay(progress: float, *, speed: float = 10.0, power: float = 0.75) -> float:
+def inverse_decay(progress: float, *, speed: NonNegative = 10.0, power: NonNegative = 0.75) -> float:
     """The learning rate's factor (1 + speed · progress) ** -power of Ganin et al., JMLR 2016, section 5.2.2.
 
     >>> inverse_decay(0.0)
@@ -42,23 +42,18 @@ def inverse_decay(progress: float, *, speed: float = 10.0, power: float = 0.75) 
     return float((1.0 + speed * progress) ** -power)
 
 
-def cosine_decay(progress: float, *, warmup: float = 0.0) -> float:
+def cosine_decay(progress: float, *, warmup: ShareBelowOne = 0.0) -> float:
     """From 1 to 0 along half a cosine (Loshchilov and Hutter, "SGDR", ICLR 2017, Eq. 5), after a linear rise.
 
     Args:
         progress: In [0, 1].
         warmup: The share of the run, in [0, 1), that the rise takes.
 
-    Raises:
-        ConfigError: If the warmup is out of its range.
-
     >>> cosine_decay(0.5)
     0.5
     >>> cosine_decay(0.05, warmup=0.1)
     0.5
     """
-    if not 0 <= warmup < 1:
-        raise ConfigError(f"scheduler.warmup must be at least 0 and below 1, but is {warmup}.")
     if progress < warmup:
         return progress / warmup
     return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))

@@ -1,13 +1,10 @@
 """What an average of the weights is of, and that it is what is validated, selected and kept."""
 
-import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import compose, differences
 
 from acclimate import checkpoints, run
-from acclimate.callbacks.weight_average import WeightAverage
-from acclimate.errors import ConfigError
 
 DECAY = 0.6
 AVERAGED = (f"callbacks.ema.decay={DECAY}", "optimizer.lr=0.01", "trainer.max_epochs=3")
@@ -94,9 +91,3 @@ def test_what_is_evaluated_after_the_training_is_the_selected_checkpoint(archive
     config = best["config"]
     del config["trainer"]["enable_progress_bar"]
     assert run.evaluate(config, best)["source/val_accuracy"] == metrics["source/val_accuracy"]
-
-
-@pytest.mark.parametrize("decay", [-0.1, 1.0])
-def test_decay_out_of_its_range_is_refused(decay):
-    with pytest.raises(ConfigError, match=r"callbacks\.ema\.decay must be at least 0 and below 1"):
-        WeightAverage(decay)

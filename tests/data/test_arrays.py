@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from acclimate.data.arrays import Arrays
-from acclimate.errors import ConfigError, DataError
+from acclimate.errors import DataError
 
 
 def arrays(*, num_train=20, num_test=6, shape=(8, 8), num_classes=2, **changed):
@@ -132,12 +132,6 @@ def test_a_missing_archive_is_named_in_full(tmp_path):
 def test_a_target_too_small_to_divide_is_refused(write):
     with pytest.raises(DataError, match=r"x_train of .*target\.npz has 1 images, too few"):
         Arrays(source=write(), target=write("target", num_train=1)).read()
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5])
-def test_a_fraction_that_leaves_a_part_empty_is_refused(write, fraction):
-    with pytest.raises(ConfigError, match=rf"data\.val_fraction must be above 0 and below 1, but is {fraction}"):
-        Arrays(source=write(), val_fraction=fraction)
 
 
 def test_balanced_sampling_trains_on_all_classes_equally_often(write):

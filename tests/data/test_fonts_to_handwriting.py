@@ -91,8 +91,6 @@ def test_target_classes_that_are_not_different_digits_are_refused(classes):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_source": 9}, r"data\.num_source and data\.num_source_eval must be at least 10"),
-        ({"num_source_eval": 0}, r"data\.num_source and data\.num_source_eval must be at least 10"),
         ({"target_val_fraction": 0.0}, r"must be above 0 with a sum below 1"),
         ({"target_val_fraction": 0.5, "target_test_fraction": 0.5}, r"must be above 0 with a sum below 1"),
     ],

@@ -257,15 +257,6 @@ def test_fractions_that_leave_a_part_empty_are_refused(source, fractions):
         read(source=source, **fractions)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("batch_size", 0), ("target_batch_size", 0), ("eval_batch_size", -1), ("image_size", 0), ("num_workers", -1), ("crop", 1.5)],
-)
-def test_numbers_out_of_range_are_named(source, setting, value):
-    with pytest.raises(ConfigError, match=rf"data\.{setting} must be at least .*is {value}|data\.{setting} must be above 0.*is {value}"):
-        read(source=source, **{setting: value})
-
-
 def labelled_target(tmp_path, target, **settings):
     data = folders(source=write_class_folders(tmp_path / "source"), target=target, batch_size=4, **settings)
     data.prepare_for(image_size=8, needs_target=True, reveal_target_labels=False)

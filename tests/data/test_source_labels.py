@@ -5,7 +5,7 @@ import torch
 from small_runs import IMAGE_SIZE, NUM_CLASSES
 
 from acclimate.data.arrays import Arrays
-from acclimate.errors import ConfigError, DataError
+from acclimate.errors import DataError
 
 
 @pytest.fixture
@@ -65,8 +65,3 @@ def test_training_batches_hold_no_others(data):
 def test_a_class_that_has_fewer_is_named(data):
     with pytest.raises(DataError, match=r"data\.source_labels_per_class=7, but of the class \d only 6 images are for training"):
         data(7)
-
-
-def test_none_of_a_class_is_refused(data):
-    with pytest.raises(ConfigError, match=r"data\.source_labels_per_class must be at least 1, but is 0"):
-        data(0)

@@ -17,7 +17,6 @@ from single_steps import (
 )
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.methods.adda import Adda
 from acclimate.types import Prediction
 
@@ -103,8 +102,3 @@ def test_weight_and_domain_accuracy_are_logged():
     method.training_step(tiny_batch(), 0)
     assert method.logged["adaptation/adversarial_weight"] == pytest.approx(1 / (1 + math.exp(-5)) - 0.5)
     assert 0 <= method.logged["adaptation/domain_accuracy"] <= 1
-
-
-def test_negative_weight_is_refused():
-    with pytest.raises(ConfigError, match=r"adversarial_weight must be at least 0, but is -1"):
-        tiny_method(Adda, adversarial_weight=-1.0)

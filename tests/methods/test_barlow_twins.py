@@ -3,7 +3,6 @@ import torch
 from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, paired_views, tiny_method
 from torch import nn
 
-from acclimate.errors import ConfigError
 from acclimate.methods.barlow_twins import BarlowTwins
 
 
@@ -40,8 +39,3 @@ def test_projector_has_the_paper_s_layers_and_belongs_to_the_method():
     assert [type(layer) for layer in method.projector] == [*block, *block, nn.Linear]
     assert {layer.out_features for layer in method.projector if isinstance(layer, nn.Linear)} == {5}
     assert not any("projector" in name for name, _ in method.classifier.named_parameters())
-
-
-def test_negative_weight_is_refused():
-    with pytest.raises(ConfigError, match=r"method\.off_diagonal_weight must be at least 0, but is -0\.1"):
-        tiny_method(BarlowTwins, off_diagonal_weight=-0.1)

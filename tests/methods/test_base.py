@@ -171,8 +171,6 @@ def test_a_whole_training_leaves_frozen_statistics_alone(archives, tmp_path, bat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backbone_rate": -0.1}, r"method\.backbone_rate must be at least 0, but is -0\.1"),
-        ({"layer_decay": 0.0}, r"method\.layer_decay must be above 0, but is 0\.0\. .*backbone_rate=0"),
         ({"terms": {"mcc": torch.sum}, "term_weights": {"mmc": 1.0}}, r"method\.term_weights names mmc, but method\.terms has mcc"),
     ],
 )

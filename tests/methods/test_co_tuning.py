@@ -112,8 +112,3 @@ def test_start_from_a_run_is_refused(archives, tmp_path):
     run.train(config)
     with pytest.raises(ConfigError, match="which a run does not keep"):
         run.build(compose(tmp_path / "second", *archives, "method=co_tuning", f"init_from={tmp_path / 'first'}"))
-
-
-def test_weight_below_0_is_refused():
-    with pytest.raises(ConfigError, match=r"method\.pretrained_weight must be at least 0"):
-        co_tuning(pretrained_weight=-1.0)

@@ -9,7 +9,6 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.target_predictions import minimum_class_confusion
 from acclimate.methods.dann import Dann
 from acclimate.schedules import constant
@@ -138,8 +137,3 @@ def test_strength_is_scaled_and_logged():
     domain_loss(method, torch.zeros(10, NUM_FEATURES, dtype=torch.float64))
     assert method.logged["adaptation/reversal"] == pytest.approx(STRENGTH / 2)
     assert method.logged["adaptation/domain_accuracy"] == 0.5
-
-
-def test_negative_reversal_is_refused():
-    with pytest.raises(ConfigError, match=r"max_reversal must be at least 0, but is -1"):
-        dann(max_reversal=-1.0)

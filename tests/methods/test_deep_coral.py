@@ -5,7 +5,6 @@ import torch
 from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, tiny_batch, tiny_method
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.methods.deep_coral import DeepCoral
 
 
@@ -28,8 +27,3 @@ def algorithm(method, batch):
 @pytest.mark.parametrize("sizes", UNEQUAL_SIZES)
 def test_step_is_that_of_the_paper(sizes):
     assert_same_step(tiny_method(DeepCoral), tiny_batch(*sizes), algorithm)
-
-
-def test_negative_weight_is_refused():
-    with pytest.raises(ConfigError, match="correlation_weight"):
-        tiny_method(DeepCoral, correlation_weight=-1.0)

@@ -9,7 +9,7 @@ from small_runs import compose, differences, train_and_stop, trained_state
 from torch.nn import functional as F
 
 from acclimate import checkpoints, run
-from acclimate.errors import ConfigError, Interrupted
+from acclimate.errors import Interrupted
 from acclimate.methods.l2_sp import L2Sp
 
 
@@ -106,9 +106,3 @@ def test_classifier_is_rebuilt_from_a_checkpoint_and_evaluates_as_it_did(archive
 
 def test_optimizer_s_own_weight_decay_is_off(archives, tmp_path):
     assert compose(tmp_path, *archives, *OPTIONS)["optimizer"]["weight_decay"] == 0
-
-
-@pytest.mark.parametrize("wrong", [{"start_weight": -1.0}, {"shrinkage_weight": -1.0}])
-def test_values_out_of_range_are_refused(wrong):
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        tiny_method(L2Sp, **wrong)

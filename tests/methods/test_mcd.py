@@ -7,7 +7,6 @@ import torch
 from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, attach_optimizer, descend, tiny_batch, tiny_method
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.methods.mcd import Mcd
 
 
@@ -134,8 +133,3 @@ def test_predictions_are_those_of_the_classifier_s_own_head():
     method, batch = tiny_method(Mcd).eval(), tiny_batch()
     images = batch.source.images
     torch.testing.assert_close(method.predict_step(batch.source, 0).logits, method.classifier.head(method.classifier(images).features))
-
-
-def test_no_steps_of_the_features_are_refused():
-    with pytest.raises(ConfigError, match=r"num_feature_steps must be at least 1, but is 0"):
-        tiny_method(Mcd, num_feature_steps=0)

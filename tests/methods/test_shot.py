@@ -139,12 +139,6 @@ def test_the_backbone_learns_also_in_a_step_that_labels(archives, tmp_path, prec
     assert all(not torch.equal(before[name], parameter) for name, parameter in parts.method.classifier.backbone.named_parameters())
 
 
-@pytest.mark.parametrize(("option", "message"), [({"pseudo_label_weight": -1.0}, "pseudo_label_weight"), ({"labellings": 0}, "labellings")])
-def test_values_out_of_range_are_refused(option, message):
-    with pytest.raises(ConfigError, match=rf"method\.{message} must be at least"):
-        tiny_method(Shot, **option)
-
-
 def test_features_that_cannot_move_are_refused():
     classifier = tiny_classifier()
     classifier.bottleneck = torch.nn.Identity()

@@ -3,7 +3,6 @@ import torch
 from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, paired_views, tiny_method
 from torch import nn
 
-from acclimate.errors import ConfigError
 from acclimate.methods.simclr import SimClr
 
 
@@ -45,9 +44,3 @@ def test_projector_has_the_paper_s_layers_and_belongs_to_the_method():
     assert [type(layer) for layer in method.projector] == [nn.Linear, nn.ReLU, nn.Linear]
     assert (method.projector[0].out_features, method.projector[2].out_features) == (5, 3)
     assert not any("projector" in name for name, _ in method.classifier.named_parameters())
-
-
-@pytest.mark.parametrize("temperature", [0.0, -0.5])
-def test_temperature_that_is_not_positive_is_refused(temperature):
-    with pytest.raises(ConfigError, match=r"method\.temperature must be above 0"):
-        tiny_method(SimClr, temperature=temperature)

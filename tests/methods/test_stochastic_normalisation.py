@@ -5,7 +5,7 @@ import functools
 
 import pytest
 import torch
-from single_steps import Objectives, assert_same_step, tiny_batch, tiny_classifier, tiny_method
+from single_steps import Objectives, assert_same_step, tiny_batch, tiny_method
 from small_runs import compose
 from torch.nn import functional as F
 
@@ -13,7 +13,6 @@ from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
 from acclimate.methods.stochastic_normalisation import StochasticNormalisation
 from acclimate.nn.stoch_norm import StochNorm
-from acclimate.schedules import constant
 
 SEED, RATE = 1, 0.5
 
@@ -81,14 +80,6 @@ def test_checkpoint_is_rebuilt_as_a_plain_classifier(archives, tmp_path):
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     found = run.evaluate(checkpoint["config"], checkpoint)
     assert {name: metrics[name] for name in found} == found
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1.1])
-def test_rates_out_of_range_are_refused(rate):
-    with pytest.raises(ConfigError, match=rf"method\.selection_rate must be at least 0 and at most 1, but is {rate}"):
-        StochasticNormalisation(
-            tiny_classifier(), optimizer=functools.partial(torch.optim.SGD, lr=0.1), schedule=constant, selection_rate=rate
-        )
 
 
 @pytest.mark.parametrize("option", ["method.batch_norm=frozen", "model.freeze=backbone", "method.backbone_rate=0"])

@@ -139,9 +139,3 @@ def test_evaluation_is_the_same_stream_again(archives, tmp_path):
 def test_a_model_without_batch_norm_that_may_adapt_is_refused(archives, tmp_path, options):
     with pytest.raises(ConfigError, match="no batch norm that is not frozen"):
         run.build(compose(tmp_path, *archives, "method=tent", *options))
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_shares_out_of_range_are_refused(share):
-    with pytest.raises(ConfigError, match=r"method\.collapse_share must be at least 0 and below 1"):
-        tent(collapse_share=share)

@@ -123,9 +123,6 @@ def test_a_seed_decides_what_is_mixed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mixup": -1.0}, r"method\.mixup must be at least 0"),
-        ({"cutmix": -1.0}, r"method\.cutmix must be at least 0"),
-        ({"smoothing": 1.0}, r"method\.label_smoothing must be at least 0 and below 1"),
         ({"class_weights": [1, 2]}, r"method\.class_weights=\[1\.0, 2\.0\] must be 3 numbers"),
         ({"class_weights": [1, 2, -1]}, r"at least 0 and not all 0"),
         ({"class_weights": [0, 0, 0]}, r"at least 0 and not all 0"),

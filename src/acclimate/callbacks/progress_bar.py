@@ -6,6 +6,8 @@ from typing import Any
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
+from acclimate.ranges import Count
+
 
 class ProgressBar(TQDMProgressBar):
     """Shows the training with the numbers that matter, if a terminal is there to show it on.
@@ -14,7 +16,7 @@ class ProgressBar(TQDMProgressBar):
         refresh_rate: Batches between two updates.
     """
 
-    def __init__(self, refresh_rate: int = 10) -> None:
+    def __init__(self, refresh_rate: Count = 10) -> None:
         super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0)
 
     def init_validation_tqdm(self) -> Tqdm:

@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from acclimate.errors import ConfigError
+from acclimate.ranges import ShareBelowOne
 
 PREFIX = "classifier."
 
@@ -24,14 +24,9 @@ class WeightAverage(Callback):
 
     Args:
         decay: The average's share in its next value, in [0, 1); 0 is no average.
-
-    Raises:
-        ConfigError: If the decay is out of its range.
     """
 
-    def __init__(self, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ConfigError(f"callbacks.ema.decay must be at least 0 and below 1, but is {decay}.")
+    def __init__(self, decay: ShareBelowOne) -> None:
         self.decay = decay
         self.step = 0
         self.average: dict[str, Tensor] = {}

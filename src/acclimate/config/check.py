@@ -1,13 +1,16 @@
 """Everything that is wrong with a configuration, in one message."""
 
 import inspect
-import types
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import DocInfo
+
+from acclimate.config.foreign import limits
 from acclimate.config.groups import did_you_mean, group_options
-from acclimate.config.signatures import locate, matches, parameters, type_hints
+from acclimate.config.signatures import alternatives, describe_range, is_in_range, item_hint, items, locate, matches, parameters, type_hints
 from acclimate.errors import ConfigError
 
 # What `run` hands to a component besides its configuration.
@@ -108,7 +111,7 @@ def _check_target(node: Mapping[str, Any], path: str) -> Iterator[str]:
     accepted = parameters(target) | added
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     named = {name: p for name, p in accepted.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    hints = type_hints(target) | {name: parameter.annotation for name, parameter in added.items()}
+    hints = type_hints(target) | limits(str(node["_target_"])) | {name: parameter.annotation for name, parameter in added.items()}
     name = getattr(target, "__name__", str(target))
     provided = PROVIDED.get(path, set())
     for key, value in node.items():
@@ -121,8 +124,12 @@ def _check_target(node: Mapping[str, Any], path: str) -> Iterator[str]:
                 settable = [name for name in named if name not in provided]
                 hint = did_you_mean(key, settable) or f" It takes {', '.join(settable) or 'none'}."
                 yield f"{path}.{key}: {name} has no such key.{hint}"
-        elif not (isinstance(value, Mapping) and "_target_" in value) and not matches(value, hints.get(key, Any)):
+        elif isinstance(value, Mapping) and "_target_" in value:
+            continue
+        elif not matches(value, hints.get(key, Any)):
             yield _describe_mismatch(f"{path}.{key}", value, hints[key])
+        elif not is_in_range(value, hints.get(key, Any)):
+            yield _describe_out_of_range(f"{path}.{key}", value, hints.get(key, Any))
     if not node.get("_partial_"):
         for key, parameter in named.items():
             if parameter.default is parameter.empty and key not in node and key not in provided:
@@ -137,11 +144,32 @@ def _describe_mismatch(path: str, value: Any, hint: Any) -> str:
             return _describe_mismatch(f"{path}[{wrong[0]}]", value[wrong[0]], items[0])
     if all(_is_sequence(alternative) or alternative is type(None) for alternative in _alternatives(hint)):
         return f"{path}={_show(value)} is not a list. Type '{path}=[{_show(value)}]'."
-    choices = [choice for choice in _choices(hint) if choice is not None]
+    only_choices = all(typing.get_origin(alternative) is Literal or alternative is type(None) for alternative in _alternatives(hint))
+    choices = [choice for choice in _choices(hint) if choice is not None and (only_choices or type(choice) is type(value))]
     if choices:
         suggestion = did_you_mean(str(value), [str(choice) for choice in choices])
-        return f"{path}={_show(value)} is not allowed.{suggestion} Choose one of {', '.join(dict.fromkeys(map(_show, choices)))}."
+        allowed = ", ".join(dict.fromkeys(map(_show, choices)))
+        return f"{path}={_show(value)} is not allowed.{suggestion} Choose one of {allowed}.{_advice(hint)}"
     return f"{path}={_show(value)} is {_describe(type(value))}, but must be {_describe(hint)}."
+
+
+def _describe_out_of_range(path: str, value: Any, hint: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{path} must be a finite number, but is {value}."
+    # The ranges of what the value is: 0 is no text and no list, whatever else is allowed.
+    fitting = [member for one in alternatives(hint) for member in [one, *alternatives(_bare(one))] if matches(value, member)]
+    for key, item in items(value).items():
+        for member in fitting:
+            if not is_in_range(item, inner := item_hint(value, _bare(member))):
+                return _describe_out_of_range(f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}", item, inner)
+    ranges = {describe_range(member): _describe(member) for member in fitting if describe_range(member)}
+    words = " or ".join(ranges if len(ranges) == 1 else (f"{kind} {range_}" for range_, kind in ranges.items()))
+    return f"{path} must be {words}, but is {_show(value)}.{_advice(hint)}"
+
+
+def _advice(hint: Any) -> str:
+    notes = [note for one in (hint, *alternatives(hint)) for note in getattr(one, "__metadata__", ()) if isinstance(note, DocInfo)]
+    return f" {notes[0].documentation}" if notes else ""
 
 
 def _show(value: Any) -> str:
@@ -150,7 +178,12 @@ def _show(value: Any) -> str:
 
 
 def _alternatives(hint: Any) -> list[Any]:
-    return list(typing.get_args(hint)) if typing.get_origin(hint) in (typing.Union, types.UnionType) else [hint]
+    """The members of a union without their ranges."""
+    return [member for one in alternatives(_bare(hint)) for member in alternatives(_bare(one))]
+
+
+def _bare(hint: Any) -> Any:
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 
 
 def _is_sequence(hint: Any) -> bool:
@@ -166,8 +199,11 @@ def _choices(hint: Any) -> list[Any]:
 
 
 def _describe(hint: Any) -> str:
+    hint = _bare(hint)
     if hint is type(None):
         return "null"
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(_show, typing.get_args(hint)))
     if len(_alternatives(hint)) > 1:
         return " or ".join(dict.fromkeys(_describe(argument) for argument in _alternatives(hint)))
     if _is_sequence(hint):

@@ -2,11 +2,14 @@
 
 import importlib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 
 def locate(name: str) -> Callable[..., Any]:
@@ -44,10 +47,19 @@ def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     for owner in reversed(target.__mro__) if inspect.isclass(target) else [target]:
         try:
-            hints |= typing.get_type_hints(owner.__init__ if inspect.isclass(owner) else owner)
+            hints |= typing.get_type_hints(owner.__init__ if inspect.isclass(owner) else owner, include_extras=True)
         except (NameError, TypeError, AttributeError):
             continue
     return hints
+
+
+def alternatives(hint: Any) -> list[Any]:
+    """The members of a union, or the annotation itself.
+
+    >>> alternatives(int | None)
+    [<class 'int'>, <class 'NoneType'>]
+    """
+    return list(typing.get_args(hint)) if typing.get_origin(hint) in (typing.Union, types.UnionType) else [hint]
 
 
 def matches(value: Any, hint: Any) -> bool:
@@ -61,10 +73,12 @@ def matches(value: Any, hint: Any) -> bool:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return True
+    if origin is Annotated:
+        return matches(value, arguments[0])
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in arguments)
-    if origin in (typing.Union, types.UnionType):
-        return any(matches(value, argument) for argument in arguments)
+    if len(members := alternatives(hint)) > 1:
+        return any(matches(value, member) for member in members)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
@@ -87,3 +101,73 @@ def matches(value: Any, hint: Any) -> bool:
         if isinstance(value, bool | int | float | str):
             return isinstance(value, container)
     return True
+
+
+def is_in_range(value: Any, hint: Any) -> bool:
+    """Whether a value that matches a type annotation is within its ranges, and all of its numbers are finite.
+
+    >>> is_in_range(0.5, Annotated[float, Ge(0), Lt(1)]), is_in_range(1, Annotated[float, Ge(0), Lt(1)] | None)
+    (True, False)
+    >>> is_in_range([1.0, math.inf], list[float]), is_in_range([], Annotated[list[int], Len(1)])
+    (False, False)
+    """
+    arguments = typing.get_args(hint)
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    if typing.get_origin(hint) is Annotated:
+        return is_in_range(value, arguments[0]) and all(_satisfies(value, limit) for limit in hint.__metadata__)
+    if len(members := alternatives(hint)) > 1:
+        return any(matches(value, member) and is_in_range(value, member) for member in members)
+    return all(is_in_range(item, item_hint(value, hint)) for item in items(value).values())
+
+
+def items(value: Any) -> dict[Any, Any]:
+    """The entries of a list by their places, or of a mapping by their keys; nodes are values of their own."""
+    if isinstance(value, Mapping):
+        return {} if "_target_" in value else dict(value)
+    return dict(enumerate(value)) if isinstance(value, list) else {}
+
+
+def item_hint(value: Any, hint: Any) -> Any:
+    """The annotation of the entries of a list or a mapping."""
+    arguments = typing.get_args(hint)
+    if isinstance(value, Mapping):
+        return arguments[1] if len(arguments) == 2 else Any
+    return arguments[0] if arguments and (len(arguments) == 1 or arguments[1] is Ellipsis) else Any
+
+
+def _satisfies(value: Any, limit: Any) -> bool:
+    match limit:
+        case Ge(ge=least):
+            return bool(value >= least)
+        case Gt(gt=bound):
+            return bool(value > bound)
+        case Le(le=most):
+            return bool(value <= most)
+        case Lt(lt=bound):
+            return bool(value < bound)
+        case Len(min_length=least, max_length=most):
+            return least <= len(value) and (most is None or len(value) <= most)
+    return True
+
+
+def describe_range(hint: Any) -> str:
+    """The limits of an annotation in words.
+
+    >>> describe_range(Annotated[float, Ge(0), Lt(1)])
+    'at least 0 and below 1'
+    """
+    words = []
+    for limit in getattr(hint, "__metadata__", ()):
+        match limit:
+            case Ge(ge=bound):
+                words.append(f"at least {bound}")
+            case Gt(gt=bound):
+                words.append(f"above {bound}")
+            case Le(le=bound):
+                words.append(f"at most {bound}")
+            case Lt(lt=bound):
+                words.append(f"below {bound}")
+            case Len(min_length=least, max_length=most):
+                words.append(f"a list of {'at least ' if most is None else ''}{least}")
+    return " and ".join(words)

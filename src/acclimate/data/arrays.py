@@ -12,7 +12,8 @@ from torch import Tensor
 from acclimate.data.datamodule import AdaptationData, missing_source
 from acclimate.data.image_set import ArrayImages, Domains, Parts, class_names, numbers_as_names
 from acclimate.data.splitting import split
-from acclimate.errors import ConfigError, DataError
+from acclimate.errors import DataError
+from acclimate.ranges import OpenShare
 
 
 class Arrays(AdaptationData):
@@ -28,17 +29,12 @@ class Arrays(AdaptationData):
         val_fraction: Share of the training images that selects the checkpoint, above 0 and below 1.
         split_seed: Governs the division, apart from the run's seed.
         **loading: What `AdaptationData` takes.
-
-    Raises:
-        ConfigError: If a number is out of its range.
     """
 
     def __init__(
-        self, *, source: str | None, target: str | None = None, val_fraction: float = 0.1, split_seed: int = 0, **loading: Any
+        self, *, source: str | None, target: str | None = None, val_fraction: OpenShare = 0.1, split_seed: int = 0, **loading: Any
     ) -> None:
         super().__init__(**loading)
-        if not 0 < val_fraction < 1:
-            raise ConfigError(f"data.val_fraction must be above 0 and below 1, but is {val_fraction}.")
         self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.val_fraction = val_fraction

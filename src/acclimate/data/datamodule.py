@@ -4,10 +4,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge, Gt, Le, Len, doc
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -19,10 +20,16 @@ from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBat
 from acclimate.data.seen_images import FixedView, SeenImages
 from acclimate.data.views import View, ViewName
 from acclimate.errors import ConfigError, DataError
+from acclimate.ranges import Count, Workers
 from acclimate.seeds import seed_for
 from acclimate.types import Domain, Labelled, Part, Unlabelled
 
 log = logging.getLogger(__name__)
+
+# Three poolings leave nothing of fewer pixels.
+ImageSize = Annotated[int, Ge(8)]
+# Evaluation enlarges an image to `image_size / crop` before it cuts the centre out.
+Crop = Annotated[float, Gt(0.01), Le(1)]
 
 
 class AdaptationData(pl.LightningDataModule, ABC):
@@ -60,9 +67,6 @@ class AdaptationData(pl.LightningDataModule, ABC):
             views is computed anew all the same, unless they are `fixed_views`. An image's features differ in the last bits
             with the batch that it is in; those that are kept are of the batches of evaluation.
         seed: Governs order and augmentation.
-
-    Raises:
-        ConfigError: If a number is out of its range.
     """
 
     # Governs what is chosen once and for all runs; a subclass may leave it to the user.
@@ -71,42 +75,24 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def __init__(
         self,
         *,
-        batch_size: int = 64,
-        target_batch_size: int | None = None,
-        eval_batch_size: int = 256,
-        num_workers: int = 0,
+        batch_size: Count = 64,
+        target_batch_size: Count | None = None,
+        eval_batch_size: Count = 256,
+        num_workers: Workers = 0,
         epoch: Literal["longest", "shortest", "source", "target"] = "longest",
         source_sampling: Sampling = "natural",
-        target_labels_per_class: int | None = None,
+        target_labels_per_class: Count | None = None,
         source_view: ViewName = "plain",
-        target_views: Sequence[ViewName] = ("plain",),
+        target_views: Annotated[Sequence[ViewName], Len(1), doc("Name a view, such as [plain].")] = ("plain",),
         strong_view: ViewName = "strong",
-        fixed_views: int | None = None,
-        source_labels_per_class: int | None = None,
-        crop: float = 1.0,
-        image_size: int | None = None,
+        fixed_views: Count | None = None,
+        source_labels_per_class: Count | None = None,
+        crop: Crop = 1.0,
+        image_size: ImageSize | None = None,
         feature_cache: Cache = "disk",
         seed: int = 0,
     ) -> None:
         super().__init__()
-        counts = {
-            "batch_size": batch_size,
-            "target_batch_size": target_batch_size,
-            "eval_batch_size": eval_batch_size,
-            "image_size": image_size,
-            "fixed_views": fixed_views,
-            "source_labels_per_class": source_labels_per_class,
-            "target_labels_per_class": target_labels_per_class,
-        }
-        for name, value in counts.items():
-            if value is not None and value < 1:
-                raise ConfigError(f"data.{name} must be at least 1, but is {value}.")
-        if num_workers < 0:
-            raise ConfigError(f"data.num_workers must be at least 0, but is {num_workers}.")
-        if not 0 < crop <= 1:
-            raise ConfigError(f"data.crop must be above 0 and at most 1, but is {crop}.")
-        if not target_views:
-            raise ConfigError("data.target_views must name at least one view, such as [plain].")
         self.batch_size = batch_size
         self.target_batch_size = target_batch_size or batch_size
         self.eval_batch_size = eval_batch_size

@@ -1,9 +1,10 @@
 """The default data: from rendered digits to handwritten ones, without a download."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
@@ -12,6 +13,7 @@ from acclimate.data.digit_fonts import render_digits
 from acclimate.data.image_set import ArrayImages, Domains, Parts, numbers_as_names
 from acclimate.data.splitting import split
 from acclimate.errors import ConfigError, DataError
+from acclimate.ranges import OpenShare
 
 IMAGE_SIZE = 32
 DIGITS = numbers_as_names(10)
@@ -37,17 +39,15 @@ class FontsToHandwriting(AdaptationData):
     def __init__(
         self,
         *,
-        num_source: int = 16_000,
-        num_source_eval: int = 1_000,
-        target_val_fraction: float = 0.2,
-        target_test_fraction: float = 0.3,
+        num_source: Annotated[int, Ge(10)] = 16_000,
+        num_source_eval: Annotated[int, Ge(10)] = 1_000,
+        target_val_fraction: OpenShare = 0.2,
+        target_test_fraction: OpenShare = 0.3,
         target_classes: Sequence[int] | None = None,
         split_seed: int = 0,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        if min(num_source, num_source_eval) < 10:
-            raise ConfigError("data.num_source and data.num_source_eval must be at least 10, one image for each digit.")
         if min(target_val_fraction, target_test_fraction) <= 0 or target_val_fraction + target_test_fraction >= 1:
             raise ConfigError("data.target_val_fraction and data.target_test_fraction must be above 0 with a sum below 1.")
         digits = list(range(10) if target_classes is None else target_classes)

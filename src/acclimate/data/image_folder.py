@@ -14,6 +14,7 @@ from acclimate.data.image_set import Domains, Parts
 from acclimate.data.splitting import split
 from acclimate.data.views import shorter_side
 from acclimate.errors import ConfigError, DataError
+from acclimate.ranges import OpenShare
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,8 @@ class ImageFolder(AdaptationData):
         classes: Sequence[str | int] | None = None,
         on_bad_image: OnBadImage = "error",
         cache: Cache = "none",
-        val_fraction: float = 0.2,
-        test_fraction: float = 0.2,
+        val_fraction: OpenShare = 0.2,
+        test_fraction: OpenShare = 0.2,
         split_seed: int = 0,
         **loading: Any,
     ) -> None:

@@ -5,10 +5,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from acclimate.losses.precision import in_float32
+from acclimate.ranges import Share, ShareBelowOne
 
 
 @in_float32
-def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: float = 0.95) -> Tensor:
+def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: Share = 0.95) -> Tensor:
     """Cross-entropy of a strongly augmented view against the label that is predicted for a weakly augmented one.
 
     Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020, as in the published code.
@@ -36,7 +37,7 @@ def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: float = 0.95) 
 
 
 @in_float32
-def pseudo_label(logits: Tensor, progress: float, *, start: float, end: float, threshold: float = 0.0) -> Tensor:
+def pseudo_label(logits: Tensor, progress: float, *, start: ShareBelowOne, end: Share, threshold: Share = 0.0) -> Tensor:
     """Cross-entropy of predictions against the class that each holds for the most probable, with a weight that grows.
 
     Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks", ICML Workshop on

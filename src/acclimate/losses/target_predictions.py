@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from acclimate.losses.precision import in_float32
+from acclimate.ranges import Positive
 
 
 @in_float32
@@ -20,7 +21,7 @@ def entropy(log_probabilities: Tensor) -> Tensor:
 
 
 @in_float32
-def minimum_class_confusion(logits: Tensor, *, temperature: float = 2.5) -> Tensor:
+def minimum_class_confusion(logits: Tensor, *, temperature: Positive = 2.5) -> Tensor:
     """How much the classes are confused with each other on a batch.
 
     Jin et al., "Minimum Class Confusion for Versatile Domain Adaptation", ECCV 2020, Eq. 2 to 6: probabilities are

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.adversarial import domain_accuracy, domain_confusion, inverted_labels
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.discriminator import DomainDiscriminator
 from acclimate.nn.fixed_weights import call_with_fixed_weights
+from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction
 
@@ -34,23 +34,18 @@ class Adda(Method):
         steepness: How fast it grows, see `sigmoid_ramp`.
         discriminator_width: Units in each hidden layer of the discriminator.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         *,
-        adversarial_weight: float = 1.0,
-        steepness: float = 10.0,
-        discriminator_width: int = 256,
+        adversarial_weight: NonNegative = 1.0,
+        steepness: Positive = 10.0,
+        discriminator_width: Count = 256,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if adversarial_weight < 0:
-            raise ConfigError(f"method.adversarial_weight must be at least 0, but is {adversarial_weight}.")
         self.adversarial_weight = adversarial_weight
         self.steepness = steepness
         self.discriminator = DomainDiscriminator(classifier.num_features, width=discriminator_width)

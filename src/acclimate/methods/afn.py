@@ -6,10 +6,10 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.feature_norm import feature_norm_growth
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import NonNegative, Positive
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -25,17 +25,10 @@ class Afn(Method):
         norm_weight: What the growth of the norms counts beside the task, at least 0.
         step: By how much a norm should be larger than it is, above 0.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
-    def __init__(self, classifier: Classifier, *, norm_weight: float = 0.05, step: float = 1.0, **common: Any) -> None:
+    def __init__(self, classifier: Classifier, *, norm_weight: NonNegative = 0.05, step: Positive = 1.0, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if norm_weight < 0:
-            raise ConfigError(f"method.norm_weight must be at least 0, but is {norm_weight}.")
-        if step <= 0:
-            raise ConfigError(f"method.step must be above 0, but is {step}.")
         self.norm_weight = norm_weight
         self.step = step
 

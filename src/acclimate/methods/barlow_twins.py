@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from acclimate.errors import ConfigError
 from acclimate.losses.redundancy import redundancy_reduction
 from acclimate.methods.base import Method
 from acclimate.nn.batch_norm import predict_domains
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import Count, NonNegative
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -25,19 +25,16 @@ class BarlowTwins(Method):
         off_diagonal_weight: λ of `redundancy_reduction`, at least 0.
         projector_width: Units in each layer of the projector.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     self_supervised: ClassVar[bool] = True
     takes_target_labels: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = True
 
-    def __init__(self, classifier: Classifier, *, off_diagonal_weight: float = 0.005, projector_width: int = 512, **common: Any) -> None:
+    def __init__(
+        self, classifier: Classifier, *, off_diagonal_weight: NonNegative = 0.005, projector_width: Count = 512, **common: Any
+    ) -> None:
         super().__init__(classifier, **common)
-        if off_diagonal_weight < 0:
-            raise ConfigError(f"method.off_diagonal_weight must be at least 0, but is {off_diagonal_weight}.")
         self.off_diagonal_weight = off_diagonal_weight
         width = projector_width
         # Biases would be cancelled, by batch norm and by the centring of the loss.

@@ -3,10 +3,11 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Gt, doc
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -18,6 +19,7 @@ from acclimate.nn.batch_norm import BatchNormPolicy, batch_norms, fixed_statisti
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.label_shift import ClassProportions
 from acclimate.nn.soft_labels import SoftLabels
+from acclimate.ranges import NonNegative, Share, ShareBelowOne
 from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
 
 # Of the published code of DAN and CDAN: layers that are trained already move at a tenth of the rate of new ones.
@@ -52,7 +54,7 @@ class Method(pl.LightningModule, ABC):
             classes alike; `none`: all images alike. Only their proportions matter, as in torch's `cross_entropy(weight=...)`.
 
     Raises:
-        ConfigError: If a value is out of its range, there are terms or weights but the method does not look at the target,
+        ConfigError: If there are terms or weights but the method does not look at the target,
             options of labelled images but it takes none, options that contradict each other, or it aligns features of
             which no layer trains.
     """
@@ -79,25 +81,21 @@ class Method(pl.LightningModule, ABC):
         *,
         optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
         schedule: Callable[[float], float],
-        backbone_rate: float | None = None,
-        layer_decay: float | None = None,
+        backbone_rate: NonNegative | None = None,
+        layer_decay: Annotated[float, Gt(0), doc("Freeze the backbone with method.backbone_rate=0.")] | None = None,
         batch_norm: BatchNormPolicy | None = "joint",
         terms: Mapping[str, TargetTerm] | None = None,
         term_weights: Mapping[str, float] | None = None,
         target_class_weights: Literal["none", "estimated"] = "none",
-        target_class_weights_from: float = 0.1,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        label_smoothing: float = 0.0,
-        class_weights: Literal["none", "balanced"] | Sequence[float] = "none",
+        target_class_weights_from: Share = 0.1,
+        mixup: NonNegative = 0.0,
+        cutmix: NonNegative = 0.0,
+        label_smoothing: ShareBelowOne = 0.0,
+        class_weights: Literal["none", "balanced"] | Sequence[NonNegative] = "none",
     ) -> None:
         super().__init__()
         if backbone_rate is None:
             backbone_rate = PRETRAINED_RATE if classifier.pretrained and classifier.lora_rank is None else 1.0
-        if backbone_rate < 0:
-            raise ConfigError(f"method.backbone_rate must be at least 0, but is {backbone_rate}.")
-        if layer_decay is not None and layer_decay <= 0:
-            raise ConfigError(f"method.layer_decay must be above 0, but is {layer_decay}. Freeze the backbone with method.backbone_rate=0.")
         if backbone_rate == 0:
             classifier.freeze_backbone()
         if self.aligns_features and not classifier.trains_features:
@@ -105,8 +103,6 @@ class Method(pl.LightningModule, ABC):
                 "This method aligns features, but the backbone is frozen and there is no bottleneck that could move them. "
                 "Set model.bottleneck=256, or choose a method that trains the head alone, such as method=mcc."
             )
-        if not 0 <= target_class_weights_from <= 1:
-            raise ConfigError(f"method.target_class_weights_from must be at least 0 and at most 1, but is {target_class_weights_from}.")
         if self.self_supervised:
             classifier.head.requires_grad_(False)
         self.soft_labels = SoftLabels(

@@ -13,6 +13,7 @@ from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.discriminator import DomainDiscriminator
 from acclimate.nn.gradient_reversal import reverse_gradient
+from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction
 
@@ -33,27 +34,23 @@ class Bsp(Method):
         **common: What `Method` takes.
 
     Raises:
-        ConfigError: If a value is out of its range.
+        ConfigError: If there are fewer features than `num_values`.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         *,
-        spectral_weight: float = 1e-4,
-        num_values: int = 1,
-        max_reversal: float = 1.0,
-        steepness: float = 10.0,
-        discriminator_width: int = 256,
+        spectral_weight: NonNegative = 1e-4,
+        num_values: Count = 1,
+        max_reversal: NonNegative = 1.0,
+        steepness: Positive = 10.0,
+        discriminator_width: Count = 256,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if spectral_weight < 0:
-            raise ConfigError(f"method.spectral_weight must be at least 0, but is {spectral_weight}.")
         if not 1 <= num_values <= classifier.num_features:
             raise ConfigError(f"method.num_values must be from 1 to the {classifier.num_features} features, but is {num_values}.")
-        if max_reversal < 0:
-            raise ConfigError(f"method.max_reversal must be at least 0, but is {max_reversal}.")
         self.spectral_weight = spectral_weight
         self.num_values = num_values
         self.max_reversal = max_reversal

@@ -9,6 +9,7 @@ from acclimate.errors import ConfigError
 from acclimate.losses.spectral import spectral_shrinkage
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import Count, NonNegative
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -25,16 +26,14 @@ class Bss(Method):
         **common: What `Method` takes.
 
     Raises:
-        ConfigError: If a value is out of its range.
+        ConfigError: If there are fewer features than `num_values`.
     """
 
     needs_target: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
 
-    def __init__(self, classifier: Classifier, *, shrinkage_weight: float = 0.001, num_values: int = 1, **common: Any) -> None:
+    def __init__(self, classifier: Classifier, *, shrinkage_weight: NonNegative = 0.001, num_values: Count = 1, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if shrinkage_weight < 0:
-            raise ConfigError(f"method.shrinkage_weight must be at least 0, but is {shrinkage_weight}.")
         if not 1 <= num_values <= classifier.num_features:
             raise ConfigError(
                 f"method.num_values must be from 1 to the width of the features, {classifier.num_features}, but is {num_values}."

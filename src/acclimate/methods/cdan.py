@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.adversarial import certainty_weights, domain_accuracy, domain_confusion
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.discriminator import DomainDiscriminator
 from acclimate.nn.gradient_reversal import reverse_gradient
 from acclimate.nn.multilinear_map import MultilinearMap
+from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction
 
@@ -33,9 +33,6 @@ class Cdan(Method):
         max_map_outputs: Up to which size the product of features and classes is used as it is; beyond, a random projection.
         random_map_width: Width of that projection.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     def __init__(
@@ -43,18 +40,14 @@ class Cdan(Method):
         classifier: Classifier,
         *,
         entropy_weighting: bool = False,
-        max_reversal: float = 1.0,
-        steepness: float = 10.0,
-        discriminator_width: int = 256,
-        max_map_outputs: int = 4096,
-        random_map_width: int = 1024,
+        max_reversal: NonNegative = 1.0,
+        steepness: Positive = 10.0,
+        discriminator_width: Count = 256,
+        max_map_outputs: Count = 4096,
+        random_map_width: Count = 1024,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if max_reversal < 0:
-            raise ConfigError(f"method.max_reversal must be at least 0, but is {max_reversal}.")
-        if random_map_width < 1:
-            raise ConfigError(f"method.random_map_width must be at least 1, but is {random_map_width}.")
         self.entropy_weighting = entropy_weighting
         self.max_reversal = max_reversal
         self.steepness = steepness

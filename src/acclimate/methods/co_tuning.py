@@ -13,6 +13,7 @@ from acclimate.methods.base import Method
 from acclimate.nn.category_relationship import calibrated_relationship, direct_relationship
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.modes import evaluation
+from acclimate.ranges import NonNegative
 from acclimate.types import DomainBatch, Labelled, Prediction
 
 
@@ -32,7 +33,7 @@ class CoTuning(Method):
         **common: What `Method` takes.
 
     Raises:
-        ConfigError: If the weight is out of its range, or there is no head that belongs to the backbone's weights.
+        ConfigError: If there is no head that belongs to the backbone's weights.
     """
 
     needs_target: ClassVar[bool] = False
@@ -44,13 +45,11 @@ class CoTuning(Method):
         self,
         classifier: Classifier,
         *,
-        pretrained_weight: float = 2.3,
+        pretrained_weight: NonNegative = 2.3,
         relationship: Literal["calibrated", "direct"] = "calibrated",
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if pretrained_weight < 0:
-            raise ConfigError(f"method.pretrained_weight must be at least 0, but is {pretrained_weight}.")
         make_head = classifier.backbone.make_source_head
         if make_head is None or not classifier.pretrained:
             raise ConfigError(

@@ -1,15 +1,16 @@
 """Deep adaptation networks (DAN)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Len
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.kernel_discrepancy import bandwidth_family, maximum_mean_discrepancy
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import NonNegative, Positive
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -24,24 +25,17 @@ class Dan(Method):
         discrepancy_weight: Of the discrepancy, at least 0.
         bandwidth_factors: Widths of the kernels, see `bandwidth_family`.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         *,
-        discrepancy_weight: float = 5.0,
-        bandwidth_factors: Sequence[float] = (0.125, 0.25, 0.5, 1.0, 2.0),
+        discrepancy_weight: NonNegative = 5.0,
+        bandwidth_factors: Annotated[Sequence[Positive], Len(1)] = (0.125, 0.25, 0.5, 1.0, 2.0),
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if discrepancy_weight < 0:
-            raise ConfigError(f"method.discrepancy_weight must be at least 0, but is {discrepancy_weight}.")
-        if not bandwidth_factors or min(bandwidth_factors) <= 0:
-            raise ConfigError(f"method.bandwidth_factors must be above 0 and at least one, but are {list(bandwidth_factors)}.")
         self.discrepancy_weight = discrepancy_weight
         self.bandwidth_factors = list(bandwidth_factors)
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.adversarial import domain_accuracy, domain_confusion
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.discriminator import DomainDiscriminator
 from acclimate.nn.gradient_reversal import reverse_gradient
+from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction
 
@@ -34,14 +34,12 @@ class Dann(Method):
         self,
         classifier: Classifier,
         *,
-        max_reversal: float = 1.0,
-        steepness: float = 10.0,
-        discriminator_width: int = 256,
+        max_reversal: NonNegative = 1.0,
+        steepness: Positive = 10.0,
+        discriminator_width: Count = 256,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if max_reversal < 0:
-            raise ConfigError(f"method.max_reversal must be at least 0, but is {max_reversal}.")
         self.max_reversal = max_reversal
         self.steepness = steepness
         self.discriminator = DomainDiscriminator(classifier.num_features, width=discriminator_width)

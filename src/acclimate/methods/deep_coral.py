@@ -5,10 +5,10 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.correlation_alignment import correlation_alignment
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import NonNegative
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -22,15 +22,10 @@ class DeepCoral(Method):
         classifier: What is trained.
         correlation_weight: Of the distance between the covariances, at least 0.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If the weight is negative.
     """
 
-    def __init__(self, classifier: Classifier, *, correlation_weight: float = 100.0, **common: Any) -> None:
+    def __init__(self, classifier: Classifier, *, correlation_weight: NonNegative = 100.0, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if correlation_weight < 0:
-            raise ConfigError(f"method.correlation_weight must be at least 0, but is {correlation_weight}.")
         self.correlation_weight = correlation_weight
 
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:

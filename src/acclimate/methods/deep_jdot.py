@@ -5,10 +5,10 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.optimal_transport import joint_transport_costs
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.transport_plan import transport_plan
 from acclimate.types import DomainBatch, Prediction
@@ -29,25 +29,18 @@ class DeepJdot(Method):
         label_weight: λₜ, of the cross-entropy between source labels and target predictions, at least 0.
         steepness: How fast the weight of both grows, see `sigmoid_ramp`; their proportions, on which the plan rests, stay.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         *,
-        feature_weight: float = 0.001,
-        label_weight: float = 0.0001,
-        steepness: float = 10.0,
+        feature_weight: NonNegative = 0.001,
+        label_weight: NonNegative = 0.0001,
+        steepness: Positive = 10.0,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if feature_weight < 0:
-            raise ConfigError(f"method.feature_weight must be at least 0, but is {feature_weight}.")
-        if label_weight < 0:
-            raise ConfigError(f"method.label_weight must be at least 0, but is {label_weight}.")
         self.feature_weight = feature_weight
         self.label_weight = label_weight
         self.steepness = steepness

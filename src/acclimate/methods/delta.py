@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.starting_point import feature_map_distance, shrinkage
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.fixed_weights import FixedCopy
 from acclimate.nn.stages import recorded_outputs
+from acclimate.ranges import NonNegative
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -32,21 +32,16 @@ class Delta(Method):
         map_weight: What the relative distance of the feature maps counts, at least 0.
         shrinkage_weight: What the decay of the new layers counts, at least 0.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     needs_target: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
     looks_into_backbone: ClassVar[bool] = True
 
-    def __init__(self, classifier: Classifier, *, map_weight: float = 1.0, shrinkage_weight: float = 0.01, **common: Any) -> None:
+    def __init__(
+        self, classifier: Classifier, *, map_weight: NonNegative = 1.0, shrinkage_weight: NonNegative = 0.01, **common: Any
+    ) -> None:
         super().__init__(classifier, **common)
-        if map_weight < 0:
-            raise ConfigError(f"method.map_weight must be at least 0, but is {map_weight}.")
-        if shrinkage_weight < 0:
-            raise ConfigError(f"method.shrinkage_weight must be at least 0, but is {shrinkage_weight}.")
         self.map_weight = map_weight
         self.shrinkage_weight = shrinkage_weight
         self.start = FixedCopy(classifier.backbone)

@@ -9,6 +9,7 @@ from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.stages import stages
+from acclimate.ranges import OpenShare
 from acclimate.schedules import num_unfrozen
 from acclimate.types import DomainBatch, Prediction
 
@@ -26,16 +27,14 @@ class GradualUnfreeze(Method):
         **common: What `Method` takes.
 
     Raises:
-        ConfigError: If a value is out of its range, or the backbone learns updates of low rank in place of its weights.
+        ConfigError: If the backbone learns updates of low rank in place of its weights.
     """
 
     needs_target: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
 
-    def __init__(self, classifier: Classifier, *, unfrozen_at: float = 0.5, **common: Any) -> None:
+    def __init__(self, classifier: Classifier, *, unfrozen_at: OpenShare = 0.5, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if not 0 < unfrozen_at < 1:
-            raise ConfigError(f"method.unfrozen_at must be above 0 and below 1, but is {unfrozen_at}.")
         if classifier.lora_rank is not None:
             raise ConfigError(
                 "method=gradual_unfreeze trains the weights that model.lora_rank keeps as they are. Set model.lora_rank=null."

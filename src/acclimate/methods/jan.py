@@ -1,15 +1,16 @@
 """Joint adaptation networks (JAN)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Len
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.kernel_discrepancy import bandwidth_family, joint_maximum_mean_discrepancy
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction
 
@@ -27,28 +28,19 @@ class Jan(Method):
         bandwidth_factors: Widths of the features' kernels, see `bandwidth_family`.
         class_bandwidth: Width of the kernel of the class probabilities, above 0.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         *,
-        discrepancy_weight: float = 5.0,
-        steepness: float = 10.0,
-        bandwidth_factors: Sequence[float] = (0.125, 0.25, 0.5, 1.0, 2.0),
-        class_bandwidth: float = 0.92,
+        discrepancy_weight: NonNegative = 5.0,
+        steepness: Positive = 10.0,
+        bandwidth_factors: Annotated[Sequence[Positive], Len(1)] = (0.125, 0.25, 0.5, 1.0, 2.0),
+        class_bandwidth: Positive = 0.92,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if discrepancy_weight < 0:
-            raise ConfigError(f"method.discrepancy_weight must be at least 0, but is {discrepancy_weight}.")
-        if not bandwidth_factors or min(bandwidth_factors) <= 0:
-            raise ConfigError(f"method.bandwidth_factors must be above 0 and at least one, but are {list(bandwidth_factors)}.")
-        if class_bandwidth <= 0:
-            raise ConfigError(f"method.class_bandwidth must be above 0, but is {class_bandwidth}.")
         self.discrepancy_weight = discrepancy_weight
         self.steepness = steepness
         self.bandwidth_factors = list(bandwidth_factors)

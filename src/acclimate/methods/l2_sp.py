@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.starting_point import shrinkage, starting_point_distance
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.fixed_weights import FixedCopy
+from acclimate.ranges import NonNegative
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -28,20 +28,15 @@ class L2Sp(Method):
         start_weight: The paper's α for what was pretrained, at least 0.
         shrinkage_weight: The paper's β for what is new, at least 0.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     needs_target: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
 
-    def __init__(self, classifier: Classifier, *, start_weight: float = 0.1, shrinkage_weight: float = 0.01, **common: Any) -> None:
+    def __init__(
+        self, classifier: Classifier, *, start_weight: NonNegative = 0.1, shrinkage_weight: NonNegative = 0.01, **common: Any
+    ) -> None:
         super().__init__(classifier, **common)
-        if start_weight < 0:
-            raise ConfigError(f"method.start_weight must be at least 0, but is {start_weight}.")
-        if shrinkage_weight < 0:
-            raise ConfigError(f"method.shrinkage_weight must be at least 0, but is {shrinkage_weight}.")
         self.start_weight = start_weight
         self.shrinkage_weight = shrinkage_weight
         self.start = FixedCopy(classifier.backbone)

@@ -5,11 +5,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.classifier_discrepancy import classifier_discrepancy
 from acclimate.methods.base import Method
 from acclimate.nn.batch_norm import fixed_statistics
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import Count
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -33,15 +33,10 @@ class Mcd(Method):
         classifier: What is trained; its head is the first of the two.
         num_feature_steps: How often C is taken for a batch, at least 1.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
-    def __init__(self, classifier: Classifier, *, num_feature_steps: int = 4, **common: Any) -> None:
+    def __init__(self, classifier: Classifier, *, num_feature_steps: Count = 4, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if num_feature_steps < 1:
-            raise ConfigError(f"method.num_feature_steps must be at least 1, but is {num_feature_steps}.")
         self.num_feature_steps = num_feature_steps
         # Initialised by itself: equal heads would stay equal.
         self.second_head = nn.Linear(classifier.num_features, classifier.head.out_features)

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.margin_disparity import margin_disparity
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.gradient_reversal import reverse_gradient
+from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction
 
@@ -34,26 +34,19 @@ class Mdd(Method):
         steepness: How fast it grows, see `sigmoid_ramp`.
         adversary_width: Units in the hidden layer of the adversary.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         *,
-        margin: float = 4.0,
-        max_reversal: float = 0.2,
-        steepness: float = 10.0,
-        adversary_width: int = 256,
+        margin: Positive = 4.0,
+        max_reversal: NonNegative = 0.2,
+        steepness: Positive = 10.0,
+        adversary_width: Count = 256,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if margin <= 0:
-            raise ConfigError(f"method.margin must be above 0, but is {margin}.")
-        if max_reversal < 0:
-            raise ConfigError(f"method.max_reversal must be at least 0, but is {max_reversal}.")
         self.margin = margin
         self.max_reversal = max_reversal
         self.steepness = steepness

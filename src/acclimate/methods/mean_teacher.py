@@ -3,11 +3,11 @@
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from acclimate.errors import ConfigError
 from acclimate.losses.self_training import teacher_consistency
 from acclimate.methods.terms import StatefulTerm
 from acclimate.nn.batch_norm import fixed_statistics
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import Share, ShareBelowOne
 
 
 class MeanTeacher(StatefulTerm):
@@ -27,17 +27,10 @@ class MeanTeacher(StatefulTerm):
         decay: The teacher's share in its next weights, in [0, 1). As in Tarvainen and Valpola's published code the first
             1 / (1 - decay) batches count equally, so that the random initial weights are soon forgotten.
         threshold: The teacher's probability, in [0, 1], from which on a sample counts.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
-    def __init__(self, *, decay: float = 0.99, threshold: float = 0.968) -> None:
+    def __init__(self, *, decay: ShareBelowOne = 0.99, threshold: Share = 0.968) -> None:
         super().__init__()
-        if not 0 <= decay < 1:
-            raise ConfigError(f"The decay of mean_teacher must be in [0, 1), but is {decay}.")
-        if not 0 <= threshold <= 1:
-            raise ConfigError(f"The threshold of mean_teacher must be in [0, 1], but is {threshold}.")
         self.decay = decay
         self.threshold = threshold
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.target_predictions import information_maximisation
 from acclimate.methods.base import Method
 from acclimate.nn.centroid_labels import centroid_labels
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.modes import evaluation
+from acclimate.ranges import Count, NonNegative
 from acclimate.types import DomainBatch, Prediction, Unlabelled
 
 
@@ -31,20 +31,13 @@ class Shot(Method):
         pseudo_label_weight: β, at least 0.
         labellings: How often the training images are labelled, at least 1.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     needs_source: ClassVar[bool] = False
     pseudo_labels: Tensor
 
-    def __init__(self, classifier: Classifier, *, pseudo_label_weight: float = 0.3, labellings: int = 15, **common: Any) -> None:
+    def __init__(self, classifier: Classifier, *, pseudo_label_weight: NonNegative = 0.3, labellings: Count = 15, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if pseudo_label_weight < 0:
-            raise ConfigError(f"method.pseudo_label_weight must be at least 0, but is {pseudo_label_weight}.")
-        if labellings < 1:
-            raise ConfigError(f"method.labellings must be at least 1, but is {labellings}.")
         classifier.head.requires_grad_(False)
         self.pseudo_label_weight = pseudo_label_weight
         self.labellings = labellings

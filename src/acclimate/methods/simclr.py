@@ -5,11 +5,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from acclimate.errors import ConfigError
 from acclimate.losses.contrastive import nt_xent
 from acclimate.methods.base import Method
 from acclimate.nn.batch_norm import predict_domains
 from acclimate.nn.classifier import Classifier
+from acclimate.ranges import Count, Positive
 from acclimate.types import DomainBatch, Prediction
 
 Negatives = Literal["domain", "batch"]
@@ -31,9 +31,6 @@ class SimClr(Method):
         projector_width: Units in the projector's hidden layer.
         num_projected: Dimensions of the space in which views are compared.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     self_supervised: ClassVar[bool] = True
@@ -45,14 +42,12 @@ class SimClr(Method):
         classifier: Classifier,
         *,
         negatives: Negatives = "domain",
-        temperature: float = 0.5,
-        projector_width: int = 256,
-        num_projected: int = 128,
+        temperature: Positive = 0.5,
+        projector_width: Count = 256,
+        num_projected: Count = 128,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if temperature <= 0:
-            raise ConfigError(f"method.temperature must be above 0, but is {temperature}.")
         self.negatives = negatives
         self.temperature = temperature
         self.projector = nn.Sequential(

@@ -9,6 +9,7 @@ from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.stoch_norm import replace_batch_norm
+from acclimate.ranges import Share
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -23,15 +24,13 @@ class StochasticNormalisation(Method):
         selection_rate: p, in [0, 1], the probability that a channel is normalised by the batch.
 
     Raises:
-        ConfigError: If the rate is out of its range, or the backbone has no batch norm or a frozen one.
+        ConfigError: If the backbone has no batch norm or a frozen one.
     """
 
     needs_target: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
 
-    def __init__(self, classifier: Classifier, *, selection_rate: float = 0.5, **common: Any) -> None:
-        if not 0 <= selection_rate <= 1:
-            raise ConfigError(f"method.selection_rate must be at least 0 and at most 1, but is {selection_rate}.")
+    def __init__(self, classifier: Classifier, *, selection_rate: Share = 0.5, **common: Any) -> None:
         replace_batch_norm(classifier.backbone, selection_rate=selection_rate)
         super().__init__(classifier, **common)
         if self.batch_norm == "frozen" or classifier.frozen:

@@ -13,6 +13,7 @@ from acclimate.methods.base import Method
 from acclimate.nn.batch_norm import adaptable_batch_norms
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.collapse_guard import CollapseGuard
+from acclimate.ranges import ShareBelowOne
 from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
 
 
@@ -37,17 +38,15 @@ class Tent(Method):
         **common: What `Method` takes.
 
     Raises:
-        ConfigError: If there is no batch norm that may adapt, or a value is out of its range.
+        ConfigError: If there is no batch norm that may adapt.
     """
 
     needs_source: ClassVar[bool] = False
     aligns_features: ClassVar[bool] = False
     takes_target_labels: ClassVar[bool] = False
 
-    def __init__(self, classifier: Classifier, *, collapse_share: float = 0.5, **common: Any) -> None:
+    def __init__(self, classifier: Classifier, *, collapse_share: ShareBelowOne = 0.5, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if not 0 <= collapse_share < 1:
-            raise ConfigError(f"method.collapse_share must be at least 0 and below 1, but is {collapse_share}.")
         layers = [] if self.batch_norm == "frozen" else [layer for layer in adaptable_batch_norms(classifier) if layer.affine]
         if not layers:
             raise ConfigError("This method adapts batch norm, but the model has no batch norm that is not frozen. Use method=shot.")

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from acclimate.errors import ConfigError
 from acclimate.losses.wasserstein import gradient_penalty, interpolates, wasserstein_estimate
 from acclimate.methods.base import Method
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.critic import DomainCritic
 from acclimate.nn.fixed_weights import call_with_fixed_weights
+from acclimate.ranges import Count, NonNegative
 from acclimate.types import DomainBatch, Prediction
 
 
@@ -29,27 +29,19 @@ class Wdgrl(Method):
         penalty_weight: γ, what the penalty on the critic's slope is multiplied with, at least 0.
         critic_width: Units in the hidden layer of the critic.
         **common: What `Method` takes.
-
-    Raises:
-        ConfigError: If a value is out of its range.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         *,
-        wasserstein_weight: float = 1.0,
-        num_critic_steps: int = 5,
-        penalty_weight: float = 10.0,
-        critic_width: int = 100,
+        wasserstein_weight: NonNegative = 1.0,
+        num_critic_steps: Count = 5,
+        penalty_weight: NonNegative = 10.0,
+        critic_width: Count = 100,
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        for name, value in (("wasserstein_weight", wasserstein_weight), ("penalty_weight", penalty_weight)):
-            if value < 0:
-                raise ConfigError(f"method.{name} must be at least 0, but is {value}.")
-        if num_critic_steps < 1:
-            raise ConfigError(f"method.num_critic_steps must be at least 1, but is {num_critic_steps}.")
         self.wasserstein_weight = wasserstein_weight
         self.num_critic_steps = num_critic_steps
         self.penalty_weight = penalty_weight

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import ConfigError
 from acclimate.nn.weights import explain_missing_download, skip_retries_when_unreachable
+from acclimate.ranges import Count
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -67,7 +68,7 @@ class Backbone(nn.Module):
         return features
 
 
-def small_cnn(weights: None = None, *, width: int = 32, kernel_size: int = 3) -> Backbone:
+def small_cnn(weights: None = None, *, width: Count = 32, kernel_size: Count = 3) -> Backbone:
     """Three convolutions for images of 32 × 32 pixels; 16 · 4 · width features, trained from scratch.
 
     Args:

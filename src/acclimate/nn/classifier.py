@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from annotated_types import Ge, doc
 from torch import Tensor, nn
 
 from acclimate.nn.backbones import Backbone
 from acclimate.nn.lora import add_low_rank_updates
 from acclimate.nn.stages import stages
 from acclimate.nn.weights import is_file, load_weights
+from acclimate.ranges import Count, ShareBelowOne
 from acclimate.types import Prediction
 
 
@@ -27,7 +29,7 @@ class Classifier(nn.Module):
         freeze: `backbone` keeps its weights and its batch-norm statistics as they are.
 
     Raises:
-        ConfigError: If the weights cannot be had or belong to another architecture, or the rank is out of its range.
+        ConfigError: If the weights cannot be had or belong to another architecture, or no layer can have the updates.
     """
 
     def __init__(
@@ -36,9 +38,9 @@ class Classifier(nn.Module):
         *,
         num_classes: int,
         weights: str | bool | None = None,
-        bottleneck: int | None = None,
-        dropout: float = 0.0,
-        lora_rank: int | None = None,
+        bottleneck: Count | None = None,
+        dropout: ShareBelowOne = 0.0,
+        lora_rank: Annotated[int, Ge(1), doc("Use null to train the weights themselves.")] | None = None,
         freeze: Literal["none", "backbone"] = "none",
     ) -> None:
         super().__init__()

@@ -66,10 +66,8 @@ def add_low_rank_updates(module: nn.Module, *, rank: int) -> None:
         rank: r, at least 1.
 
     Raises:
-        ConfigError: If the rank is out of its range, or no layer can have an update.
+        ConfigError: If no layer can have an update.
     """
-    if rank < 1:
-        raise ConfigError(f"model.lora_rank must be at least 1, but is {rank}. Use null to train the weights themselves.")
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)]
     if not layers:
         raise ConfigError("model.lora_rank needs linear or convolution layers, and the backbone has none. Use model.lora_rank=null.")

@@ -30,7 +30,7 @@ class SoftLabels(nn.Module):
         class_weights: One for each class, at least 0; `balanced` makes all classes count alike, see `balance`.
 
     Raises:
-        ConfigError: If a value is out of its range, or there are not as many weights as classes.
+        ConfigError: If there are not as many weights as classes, or all are 0.
     """
 
     weights: Tensor
@@ -45,11 +45,6 @@ class SoftLabels(nn.Module):
         class_weights: Literal["none", "balanced"] | Sequence[float] = "none",
     ) -> None:
         super().__init__()
-        for name, alpha in (("mixup", mixup), ("cutmix", cutmix)):
-            if alpha < 0:
-                raise ConfigError(f"method.{name} must be at least 0, but is {alpha}.")
-        if not 0 <= smoothing < 1:
-            raise ConfigError(f"method.label_smoothing must be at least 0 and below 1, but is {smoothing}.")
         given = [1.0] * num_classes if isinstance(class_weights, str) else [float(weight) for weight in class_weights]
         if len(given) != num_classes or min(given) < 0 or max(given) == 0:
             raise ConfigError(

@@ -1,0 +1,167 @@
+"""Values that are out of the ranges of their parameters, whose annotations `check_config` reads."""
+
+import copy
+import math
+from functools import lru_cache
+
+import hydra
+import pytest
+
+from acclimate.config.check import check_config
+from acclimate.config.compose import resolve
+from acclimate.config.groups import conf_dir
+from acclimate.errors import ConfigError
+
+
+@lru_cache(maxsize=64)
+def composed(*overrides):
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return resolve(hydra.compose("train", ["folder=outputs/trial", *overrides]))
+
+
+def problems(groups, changes):
+    """The lines of the message about a configuration of these groups with these changes."""
+    config = copy.deepcopy(composed(*groups))
+    for key, value in changes.items():
+        *path, name = key.split(".")
+        node = config
+        for part in path:
+            node = node[part]
+        node[name] = value
+    with pytest.raises(ConfigError) as caught:
+        check_config(config)
+    return [line.removeprefix("  - ") for line in str(caught.value).splitlines()[1:]]
+
+
+METHODS = {
+    "adda": [("adversarial_weight", -1.0, "at least 0")],
+    "afn": [("norm_weight", -1.0, "at least 0"), ("step", 0.0, "above 0")],
+    "barlow_twins": [("off_diagonal_weight", -0.1, "at least 0"), ("projector_width", 0, "at least 1")],
+    "bsp": [("spectral_weight", -1.0, "at least 0"), ("num_values", 0, "at least 1"), ("max_reversal", -1.0, "at least 0")],
+    "bss": [("shrinkage_weight", -1.0, "at least 0"), ("num_values", 0, "at least 1")],
+    "cdan": [("max_reversal", -1.0, "at least 0"), ("random_map_width", 0, "at least 1"), ("max_map_outputs", 0, "at least 1")],
+    "co_tuning": [("pretrained_weight", -1.0, "at least 0")],
+    "dan": [("discrepancy_weight", -1.0, "at least 0")],
+    "dann": [
+        ("max_reversal", -1.0, "at least 0"),
+        ("steepness", -1.0, "above 0"),
+        ("discriminator_width", 0, "at least 1"),
+        ("mixup", -1.0, "at least 0"),
+        ("cutmix", -1.0, "at least 0"),
+        ("label_smoothing", 1.0, "at least 0 and below 1"),
+        ("backbone_rate", -0.1, "at least 0"),
+        ("target_class_weights_from", 1.1, "at least 0 and at most 1"),
+    ],
+    "deep_coral": [("correlation_weight", -1.0, "at least 0")],
+    "deep_jdot": [("feature_weight", -1.0, "at least 0"), ("label_weight", -1.0, "at least 0")],
+    "delta": [("map_weight", -1.0, "at least 0"), ("shrinkage_weight", -1.0, "at least 0")],
+    "gradual_unfreeze": [("unfrozen_at", value, "above 0 and below 1") for value in (0.0, 1.0, -0.5)],
+    "jan": [("discrepancy_weight", -1.0, "at least 0"), ("class_bandwidth", 0.0, "above 0")],
+    "l2_sp": [("start_weight", -1.0, "at least 0"), ("shrinkage_weight", -1.0, "at least 0")],
+    "mcd": [("num_feature_steps", 0, "at least 1")],
+    "mdd": [("margin", 0.0, "above 0"), ("max_reversal", -1.0, "at least 0")],
+    "shot": [("pseudo_label_weight", -1.0, "at least 0"), ("labellings", 0, "at least 1")],
+    "simclr": [("temperature", value, "above 0") for value in (0.0, -0.5)],
+    "stoch_norm": [("selection_rate", value, "at least 0 and at most 1") for value in (-0.1, 1.1)],
+    "tent": [("collapse_share", value, "at least 0 and below 1") for value in (-0.1, 1.0)],
+    "wdgrl": [("wasserstein_weight", -1.0, "at least 0"), ("penalty_weight", -1.0, "at least 0"), ("num_critic_steps", 0, "at least 1")],
+}
+
+
+@pytest.mark.parametrize(("method", "key", "value", "allowed"), [(method, *case) for method, cases in METHODS.items() for case in cases])
+def test_numbers_of_methods_are_named_with_their_range(method, key, value, allowed):
+    assert problems([f"method={method}"], {f"method.{key}": value}) == [f"method.{key} must be {allowed}, but is {value}."]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        *[(f"data.{key}", 0, "at least 1, but is 0.") for key in ("batch_size", "target_batch_size", "fixed_views")],
+        *[(f"data.{key}", 0, "at least 1, but is 0.") for key in ("source_labels_per_class", "target_labels_per_class")],
+        ("data.eval_batch_size", -1, "at least 1, but is -1."),
+        ("data.image_size", 1, "at least 8, but is 1."),
+        ("data.num_workers", -1, "at least 0 and at most 256, but is -1."),
+        ("data.num_workers", 100_000, "at least 0 and at most 256, but is 100000."),
+        ("data.num_source", 9, "at least 10, but is 9."),
+        ("data.num_source_eval", 0, "at least 10, but is 0."),
+        ("data.target_val_fraction", 0, "above 0 and below 1, but is 0."),
+        ("data.crop", 1.5, "above 0.01 and at most 1, but is 1.5."),
+        ("model.bottleneck", 0, "at least 1, but is 0."),
+        ("model.dropout", 1, "at least 0 and below 1, but is 1."),
+        ("model.lora_rank", 0, "at least 1, but is 0. Use null to train the weights themselves."),
+        ("model.backbone.width", 0, "at least 1, but is 0."),
+        ("method.layer_decay", 0.0, "above 0, but is 0.0. Freeze the backbone with method.backbone_rate=0."),
+        ("optimizer.lr", -1, "above 0, but is -1."),
+        ("optimizer.weight_decay", -1, "at least 0, but is -1."),
+        ("scheduler.power", -1, "at least 0, but is -1."),
+        ("callbacks.ema.decay", -0.1, "at least 0 and below 1, but is -0.1."),
+        ("callbacks.ema.decay", 1.0, "at least 0 and below 1, but is 1.0."),
+        ("callbacks.progress_bar.refresh_rate", 0, "at least 1, but is 0."),
+        ("callbacks.checkpoint.save_top_k", 0, "at least 1, but is 0."),
+        ("trainer.max_epochs", 0, "at least 1, but is 0."),
+        ("trainer.max_steps", 0, "at least 1, but is 0."),
+        ("trainer.max_epochs", -2, "at least 1, but is -2."),
+        ("trainer.val_check_interval", 0, "a whole number at least 1 or a number above 0 and at most 1, but is 0."),
+        ("trainer.val_check_interval", 1.5, "above 0 and at most 1, but is 1.5."),
+        ("trainer.limit_train_batches", 0.0, "above 0 and at most 1, but is 0.0."),
+        ("trainer.accumulate_grad_batches", 0, "at least 1, but is 0."),
+        ("trainer.gradient_clip_val", -1, "at least 0, but is -1."),
+        ("trainer.log_every_n_steps", 0, "at least 1, but is 0."),
+        ("trainer.check_val_every_n_epoch", 0, "at least 1, but is 0."),
+        ("trainer.devices", 0, "at least 1, but is 0."),
+        ("trainer.devices", [], "a list of at least 1, but is []."),
+    ],
+)
+def test_numbers_of_other_components_are_named_with_their_range(key, value, message):
+    (problem,) = problems([], {key: value})
+    assert problem.startswith(f"{key} must be ")
+    assert problem.endswith(message)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.5])
+def test_a_fraction_that_leaves_a_part_empty_is_refused(value):
+    message = f"data.val_fraction must be above 0 and below 1, but is {value}."
+    assert problems(["data=arrays", "data.source=a.npz"], {"data.val_fraction": value}) == [message]
+
+
+@pytest.mark.parametrize(("key", "value"), [("decay", 1.0), ("decay", -0.1), ("threshold", 1.1), ("threshold", -0.1)])
+def test_numbers_of_terms_are_named_with_their_range(key, value):
+    (problem,) = problems(["+terms=mean_teacher"], {f"method.terms.mean_teacher.{key}": value})
+    assert problem.startswith(f"method.terms.mean_teacher.{key} must be at least 0 and ")
+
+
+@pytest.mark.parametrize(
+    ("groups", "key", "value", "message"),
+    [
+        (["method=dan"], "method.bandwidth_factors", [], "method.bandwidth_factors must be a list of at least 1, but is []."),
+        (["method=jan"], "method.bandwidth_factors", [1.0, 0.0], "method.bandwidth_factors[1] must be above 0, but is 0.0."),
+        ([], "optimizer.betas", [2, 3], "optimizer.betas[0] must be at least 0 and below 1, but is 2."),
+        ([], "optimizer.betas", [0.9], "optimizer.betas must be a list of 2, but is [0.9]."),
+        ([], "method.class_weights", [1, -1], "method.class_weights[1] must be at least 0, but is -1."),
+        (
+            [],
+            "data.target_views",
+            [],
+            "data.target_views must be a list of at least 1, but is []. Name a view, such as [plain].",
+        ),
+    ],
+)
+def test_lists_are_named_with_the_entry_that_is_wrong(groups, key, value, message):
+    assert problems(groups, {key: value}) == [message]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("key", ["method.mixup", "method.max_reversal", "optimizer.lr", "trainer.gradient_clip_val", "scheduler.speed"])
+def test_numbers_that_are_not_finite_are_refused_everywhere(key, value):
+    assert problems([], {key: value}) == [f"{key} must be a finite number, but is {value}."]
+
+
+def test_a_weight_of_a_term_must_be_finite():
+    changes = {"method.term_weights.mcc": math.nan}
+    assert problems(["method=dann_mcc"], changes) == ["method.term_weights.mcc must be a finite number, but is nan."]
+
+
+def test_types_and_ranges_are_listed_in_one_message():
+    changes = {"data.batch_size": "many", "model.dropout": 1, "optimizer.lr": math.inf, "method.batch_norm": "jont"}
+    found = problems([], changes)
+    assert sorted(line.replace("=", " ").split()[0] for line in found) == sorted(changes)
