@@ -31,9 +31,10 @@ def test_batch_size_of_an_evaluation_moves_no_score(tmp_path):
     metrics = run.train(compose(tmp_path / "run", *options, "method=dann", "trainer.max_steps=40", "data.eval_batch_size=256"))
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "run"))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    found = run.evaluate(override(checkpoint["config"], ["data.eval_batch_size=17"]), checkpoint)
     scores = {name: value for name, value in metrics.items() if name.startswith("score/")}
-    assert {name: found[name] for name in scores} == pytest.approx(scores, abs=1e-4)
+    for batch_size in (1, 17):
+        found = run.evaluate(override(checkpoint["config"], [f"data.eval_batch_size={batch_size}"]), checkpoint)
+        assert {name: found[name] for name in scores} == pytest.approx(scores, abs=1e-4)
 
 
 def test_all_scores_are_there_and_no_others(metrics):
