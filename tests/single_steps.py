@@ -112,6 +112,7 @@ def attach_optimizer(method: Method, *, accumulate: int = 1, clip: float | None 
         precision_plugin=Precision(),
         strategy=SimpleNamespace(reduce=lambda gradient, **_: gradient),
         optimizers=[optimizer],
+        callbacks=[],
     )
     return optimizer
 

@@ -20,6 +20,14 @@ class StorageError(UserError):
     """A file cannot be written: the disk is full, a quota is used up, or a permission is missing."""
 
 
+class DivergenceError(UserError):
+    """Losses, gradients, weights or predictions of a run are not finite."""
+
+
+class NotFiniteError(ValueError):
+    """A computation that needs finite numbers was given others; in training this counts as a loss that is not finite."""
+
+
 class Interrupted(BaseException):
     """The user stopped a training run; what it had reached is saved.
 

@@ -1,6 +1,7 @@
 """Building, training and evaluating a run."""
 
 import logging
+import math
 import os
 import shutil
 import warnings
@@ -22,6 +23,7 @@ from acclimate.atomic_files import remove_unfinished, write_json, write_predicti
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.health import Health
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.callbacks.nonfinite import NonFinite
 from acclimate.callbacks.provenance import Provenance, describe_environment
 from acclimate.callbacks.scores import Scores
 from acclimate.callbacks.selection import Selection
@@ -44,7 +46,8 @@ from acclimate.config.instantiate import instantiate
 from acclimate.config.signatures import locate
 from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
-from acclimate.errors import ConfigError, StorageError
+from acclimate.divergence import advice
+from acclimate.errors import ConfigError, DivergenceError, StorageError
 from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
@@ -67,6 +70,7 @@ class Run(NamedTuple):
     selection: Selection
     scores: Scores
     throughput: Throughput
+    nonfinite: NonFinite
     trainer: pl.Trainer
 
 
@@ -129,6 +133,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
     if compiles:
         compile_classifier(classifier)
     accuracies, throughput = Accuracies(), Throughput(warms_up=compiles)
+    nonfinite = NonFinite(settings.pop("on_nonfinite", "stop"), config)
     callbacks: list[Callback] = [
         selection,
         accuracies,
@@ -137,6 +142,8 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
         StepSeed(config["seed"]),
         Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.self_supervised),
         *(instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
+        # Behind those that change what a checkpoint holds.
+        nonfinite,
         ValidationLog(),
         # Behind those that draw pictures before the training.
         throughput,
@@ -152,7 +159,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
         trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
-    return Run(data, method, selection, scores, throughput, trainer)
+    return Run(data, method, selection, scores, throughput, nonfinite, trainer)
 
 
 def usual_precision(accelerator: str | None) -> str:
@@ -251,10 +258,12 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> d
         **_evaluate(run, checkpoint),
         "selection/step": checkpoint["global_step"],
         "train/steps": steps,
+        "train/skipped_steps": run.nonfinite.skipped,
         "train/seconds": run.throughput.seconds,
         "train/samples_per_second": run.throughput.samples / max(run.throughput.seconds, 1e-9),
         "seed": config["seed"],
     }
+    _refuse_selection(metrics)
     if config["trainer"].get("compile"):
         metrics["train/warm_up_seconds"] = run.throughput.warm_up_seconds
     if isinstance(run.trainer.logger, TensorBoardLogger):
@@ -328,6 +337,7 @@ def _evaluate(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
     run.method.load_state_dict(checkpoint["state_dict"])
     metrics: dict[str, Any] = {}
     metrics.update(run.trainer.validate(run.method, run.data, verbose=False)[0])
+    _refuse_predictions(run, "validation")
     metrics["selection/name"] = run.selection.name
     if run.selection.score is None:
         # The last validation is the best, and its step says how late it was.
@@ -335,7 +345,24 @@ def _evaluate(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
     if run.data.evaluated_domains("test"):
         for results in run.trainer.test(run.method, run.data, verbose=False):
             metrics.update(results)
+        _refuse_predictions(run, "test")
     return metrics
+
+
+def _refuse_predictions(run: Run, part: str) -> None:
+    if not run.selection.finite:
+        raise DivergenceError(
+            f"Predictions for {part} images are not finite: the weights are too large, or the images hold such values. "
+            f"{advice(run.nonfinite.config)}"
+        )
+
+
+def _refuse_selection(metrics: Mapping[str, Any]) -> None:
+    if not math.isfinite(metrics["selection/value"]):
+        raise DivergenceError(
+            f"No validation gave a finite value of selection={metrics['selection/name']}, so there is no checkpoint to select. "
+            "Use another selection, such as selection=last, or more validation images."
+        )
 
 
 def _silence_known_advice() -> None:

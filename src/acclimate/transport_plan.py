@@ -8,6 +8,8 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment, linprog
 from torch import Tensor
 
+from acclimate.errors import NotFiniteError
+
 # Up to so many copies of the larger batch an assignment is faster than a linear program.
 MAX_COPIES = 4
 
@@ -27,14 +29,14 @@ def transport_plan(costs: Tensor) -> Tensor:
         Shape (N, M), at least 0; rows sum to 1 / N and columns to 1 / M. A constant for the gradient.
 
     Raises:
-        ValueError: If a cost is not finite.
+        NotFiniteError: If a cost is not finite.
 
     >>> transport_plan(torch.tensor([[0.0, 1.0], [1.0, 5.0]]))
     tensor([[0.0000, 0.5000],
             [0.5000, 0.0000]])
     """
     if not costs.isfinite().all():
-        raise ValueError("Transport costs must be finite, but some are not: the training has diverged.")
+        raise NotFiniteError("Transport costs must be finite, but some are not: the training has diverged.")
     matrix = costs.double().cpu().numpy()
     num = math.lcm(*matrix.shape)
     plan = _assignment(matrix, num) if num <= MAX_COPIES * max(matrix.shape) else _linear_program(matrix)

@@ -16,10 +16,14 @@ class Selection(Callback):
 
     Args:
         score: What to judge by; None prefers the last validation.
+
+    Attributes:
+        finite: Whether all predictions of the last validation or test are finite, bool, a scalar. If not, the value is NaN.
     """
 
     def __init__(self, score: TargetScore | None) -> None:
         self.score = score
+        self.finite = torch.tensor(True)
 
     @property
     def name(self) -> str:
@@ -40,8 +44,12 @@ class Selection(Callback):
             trainer.should_stop = True
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.finite = torch.tensor(True, device=pl_module.device)
         if self.score is not None:
             self.score.to(pl_module.device).reset()
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.finite = torch.tensor(True, device=pl_module.device)
 
     def on_validation_batch_end(
         self,
@@ -52,12 +60,24 @@ class Selection(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        self.finite &= outputs.logits.isfinite().all()
         if self.score is not None:
             domain = trainer.datamodule.evaluated_domains("val")[dataloader_idx]  # type: ignore[attr-defined]
             self.score.update(domain, outputs, batch.labels if isinstance(batch, Labelled) else None)
 
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Prediction,  # type: ignore[override]
+        batch: Labelled | Unlabelled,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.finite &= outputs.logits.isfinite().all()
+
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        pl_module.log("selection/value", self.judge(trainer), prog_bar=True)
+        pl_module.log("selection/value", self.judge(trainer) if self.finite else torch.tensor(torch.nan), prog_bar=True)
         if self.is_oracle:
             # A mark beside the value in the console, the log, TensorBoard and metrics.json.
             pl_module.log("selection/is_oracle", 1.0, prog_bar=True)

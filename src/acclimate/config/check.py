@@ -20,7 +20,12 @@ PROVIDED = {
     "trainer": {"callbacks", "logger"},
 }
 # Keys of ours beside those of a class that is not ours.
-ADDED = {"trainer": [inspect.Parameter("compile", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)]}
+ADDED = {
+    "trainer": [
+        inspect.Parameter("compile", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool),
+        inspect.Parameter("on_nonfinite", inspect.Parameter.KEYWORD_ONLY, default="stop", annotation=Literal["stop", "skip"]),
+    ]
+}
 ROOT_KEYS = (
     "data",
     "model",

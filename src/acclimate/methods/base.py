@@ -9,11 +9,12 @@ import pytorch_lightning as pl
 import torch
 from annotated_types import Gt, doc
 from torch import Tensor, nn
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, NotFiniteError
 from acclimate.methods.terms import TargetTerm, TargetTerms
 from acclimate.nn.batch_norm import BatchNormPolicy, batch_norms, fixed_statistics, predict_domains
 from acclimate.nn.classifier import Classifier
@@ -74,6 +75,8 @@ class Method(pl.LightningModule, ABC):
     needs_pairs: ClassVar[bool] = False
     batches_done: int
     total_batches: int
+    # The terms of the loss of the step under way, for reports.
+    step_losses: dict[str, Tensor]
 
     def __init__(
         self,
@@ -122,6 +125,7 @@ class Method(pl.LightningModule, ABC):
         )
         self.batches_done = 0
         self.total_batches = 1
+        self.step_losses = {}
         # Lightning leaves layers in the mode that they are in, and frozen batch norm has one of its own.
         self.train()
 
@@ -176,13 +180,17 @@ class Method(pl.LightningModule, ABC):
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
         chosen = list(parameters)
-        gradients = torch.autograd.grad(loss, chosen)
+        self.step_losses = {"extra_step": loss.detach()}
+        gradients = torch.autograd.grad(_spread(loss), chosen)
         # Parameters without a gradient stay as they are, and so does what the optimizer remembers of them. Those of the
         # step before are still there: Lightning clears them only after the training_step that follows.
         optimizer.zero_grad()
         for parameter, gradient in zip(chosen, gradients, strict=True):
             # Lightning averages over devices only what it sees of a step.
             parameter.grad = self.trainer.strategy.reduce(gradient, reduce_op="mean")
+        # As Lightning does before the steps that it takes itself.
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            callback.on_before_optimizer_step(self.trainer, self, optimizer)
         self.clip_gradients(optimizer)
         optimizer.step()
         optimizer.zero_grad()
@@ -240,6 +248,23 @@ class Method(pl.LightningModule, ABC):
         return losses
 
     def training_step(self, batch: DomainBatch, batch_idx: int) -> Tensor:
+        try:
+            losses = self.step_on(batch)
+        except (ArithmeticError, ValueError, RuntimeError) as error:
+            if not isinstance(error, NotFiniteError | LinAlgError) and self._is_finite(batch):
+                raise
+            # What cannot be computed of numbers that are not finite counts as a loss that is not.
+            reached = torch.stack([parameter.sum() for parameter in self.parameters() if parameter.requires_grad])
+            losses = {f"not computed, as {str(error).splitlines()[0].rstrip('.')}:": torch.nan * reached.sum()}
+        total = torch.stack(list(losses.values())).sum()
+        self.step_losses = {name: loss.detach() for name, loss in losses.items()}
+        self.log_dict({f"loss/{name}": loss for name, loss in self.step_losses.items()}, batch_size=len(batch.source.images))
+        self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(batch.source.images))
+        self.batches_done += 1
+        return _spread(total)
+
+    def step_on(self, batch: DomainBatch) -> dict[str, Tensor]:
+        """The losses of a batch by name, already weighted, after all `extra_step`s on it."""
         if self.class_proportions is not None:
             batch = batch._replace(source=self.class_proportions.resample(batch.source, progress=self.progress))
         classes = batch.source.labels
@@ -254,11 +279,15 @@ class Method(pl.LightningModule, ABC):
         losses = self.losses(batch, source, target) | self.term_losses(batch, target)
         if few is not None and batch.target_labelled is not None:
             losses["target_classification"] = F.cross_entropy(few.logits, batch.target_labelled.labels)
-        total = torch.stack(list(losses.values())).sum()
-        self.log_dict({f"loss/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(source.logits))
-        self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(source.logits))
-        self.batches_done += 1
-        return total
+        return losses
+
+    @torch.no_grad()
+    def _is_finite(self, batch: DomainBatch) -> bool:
+        """Whether all weights are finite, and what the classifier says of a batch; reads them from the device."""
+        with fixed_statistics(self):
+            predictions = [prediction for prediction in self.predict_domains(batch) if prediction is not None]
+        tensors = [*self.parameters(), *(tensor for prediction in predictions for tensor in prediction)]
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
     def log(self, name: str, value: Any, **options: Any) -> None:  # type: ignore[override]
         """As Lightning does it, but in training only in steps that are written and the last of an epoch: it costs as much as a layer."""
@@ -327,6 +356,11 @@ class Method(pl.LightningModule, ABC):
             for layer in batch_norms(self.classifier):
                 layer.eval()
         return self
+
+
+def _spread(loss: Tensor) -> Tensor:
+    """The loss itself, whose gradients are NaN where it is not finite, so that who looks at the gradients sees it."""
+    return loss * (1 + 0 * loss.detach())
 
 
 def _rows(prediction: Prediction, start: int, end: int | None) -> Prediction:

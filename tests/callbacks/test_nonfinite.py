@@ -1,0 +1,204 @@
+"""Losses, gradients, weights and predictions that are not finite never reach a step, a checkpoint or a report."""
+
+import json
+import math
+
+import pytest
+import torch
+from small_runs import compose, differences, train_and_stop, trained_state
+
+from acclimate import run
+from acclimate.callbacks import nonfinite
+from acclimate.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.checkpoints import last_checkpoint, read_checkpoint
+from acclimate.errors import DivergenceError, Interrupted, UserError
+
+NAN, INF = math.nan, math.inf
+# The key that the message names, what it is set to, and the method.
+WAYS = [
+    ("optimizer.lr", 1e20, "dann"),
+    ("optimizer.lr", INF, "dann"),
+    ("optimizer.lr", 1e20, "mcd"),
+    ("optimizer.lr", 1e20, "wdgrl"),
+    ("optimizer.lr", 1e20, "adda"),
+    ("optimizer.lr", 1e20, "bsp"),
+    ("optimizer.lr", 1e20, "bnm"),
+    ("optimizer.lr", 1e20, "deep_jdot"),
+    ("optimizer.lr", 1e20, "jan"),
+    ("optimizer.lr", 1e30, "shot"),
+    ("optimizer.lr", 1e30, "tent"),
+    ("optimizer.weight_decay", INF, "dann"),
+    ("method.max_reversal", NAN, "dann"),
+    ("method.max_reversal", INF, "cdan"),
+    ("method.steepness", NAN, "dann"),
+    ("method.class_weights", [NAN, 1.0, 1.0], "dann"),
+    ("method.class_weights", [INF, 1.0, 1.0], "deep_jdot"),
+    ("method.feature_weight", NAN, "deep_jdot"),
+    ("method.label_weight", INF, "deep_jdot"),
+    ("method.penalty_weight", NAN, "wdgrl"),
+    ("method.adversarial_weight", NAN, "adda"),
+    ("method.term_weights", {"mcc": INF}, "mcc"),
+    ("scheduler.alpha", NAN, "source_only"),
+]
+
+
+def with_value(config, key, value):
+    """The configuration with a number that command lines cannot write, such as NaN, at a key."""
+    *path, last = key.split(".")
+    node = config
+    for name in path:
+        node = node[name]
+    node[last] = value
+    return config
+
+
+@pytest.mark.parametrize(("key", "value", "method"), WAYS, ids=str)
+def test_run_that_diverges_stops_and_names_the_key(archives, tmp_path, key, value, method):
+    config = with_value(compose(tmp_path, *archives, f"method={method}"), key, value)
+    with pytest.raises(UserError, match=key):
+        run.train(config)
+    assert not (tmp_path / "metrics.json").exists()
+    for checkpoint in tmp_path.glob("checkpoints/*.ckpt"):
+        assert_finite(read_checkpoint(checkpoint)["state_dict"])
+
+
+def assert_finite(state):
+    assert [name for name, value in state.items() if not value.isfinite().all()] == []
+
+
+class Bad(torch.autograd.Function):
+    """The features themselves, and a value that is not finite in their place or in that of their gradient."""
+
+    @staticmethod
+    def forward(context, features, forward, backward):
+        context.factor = backward
+        return forward * features
+
+    @staticmethod
+    def backward(context, gradient):
+        return context.factor * gradient, None, None
+
+
+class Unstable:
+    """Makes the predictions, or their gradients, of some training batches NaN; each batch is counted from 0."""
+
+    def __init__(self, batches, *, only_gradient=False):
+        self.batches = batches
+        self.only_gradient = only_gradient
+
+    def attach(self, parts):
+        method = parts.method
+        body = method.classifier.backbone.body
+        forward = body.forward
+
+        def unstable(images):
+            is_bad = body.training and method.batches_done in self.batches
+            # In front of the batch norm.
+            images = Bad.apply(images, NAN, 1.0) if is_bad and not self.only_gradient else images
+            features = forward(images)
+            return Bad.apply(features, 1.0, NAN) if is_bad and self.only_gradient else features
+
+        body.forward = unstable
+
+
+@pytest.fixture
+def train(monkeypatch, archives):
+    """Trains with batches that are not finite, saving after each validation, and returns the metrics."""
+    monkeypatch.setattr(LastCheckpoint, "SECONDS", 0)
+    build = run.build
+
+    def train(folder, unstable, *overrides, start=run.train, **keywords):
+        def built(*arguments):
+            parts = build(*arguments)
+            unstable.attach(parts)
+            return parts
+
+        monkeypatch.setattr(run, "build", built)
+        config = compose(folder, *archives, "trainer.max_epochs=2", *overrides)
+        return start({**config, "resume": last_checkpoint(folder).exists()}, **keywords)
+
+    return train
+
+
+@pytest.mark.parametrize("only_gradient", [False, True])
+@pytest.mark.parametrize(
+    ("method", "option", "step"),
+    [
+        ("dann", "trainer.accumulate_grad_batches=1", 9),
+        ("dann", "trainer.accumulate_grad_batches=2", 5),
+        ("mcd", "trainer.gradient_clip_val=1", 9),
+        ("wdgrl", "trainer.precision=bf16-mixed", 9),
+    ],
+)
+def test_training_stops_before_the_step_and_keeps_its_checkpoints(train, tmp_path, only_gradient, method, option, step):
+    with pytest.raises(DivergenceError) as stopped:
+        train(tmp_path, Unstable({8}, only_gradient=only_gradient), f"method={method}", option)
+    assert f"step {step}: the {'gradient' if only_gradient else 'loss'}" in str(stopped.value)
+    assert ("classifier.backbone" in str(stopped.value)) == only_gradient
+    assert "optimizer.lr=0.0001" in str(stopped.value) and str(tmp_path / "checkpoints") in str(stopped.value)
+    assert not (tmp_path / "metrics.json").exists()
+    saved = read_checkpoint(last_checkpoint(tmp_path))
+    assert saved["batches_done"] == 5
+    assert_finite(saved["state_dict"])
+
+
+@pytest.mark.parametrize(
+    ("method", "optimizer", "only_gradient"),
+    [("dann", "adamw", False), ("dann", "sgd", True), ("mcd", "sgd", False), ("mean_teacher", "adamw", False), ("shot", "adamw", True)],
+)
+def test_skipped_batches_change_nothing_and_are_counted(train, tmp_path, only_gradient, method, optimizer):
+    options = ("trainer.on_nonfinite=skip", f"method={method}", f"optimizer={optimizer}", "callbacks.ema.decay=0.5")
+    metrics = train(tmp_path, Unstable({0, 7}, only_gradient=only_gradient), *options)
+    assert metrics["train/skipped_steps"] == json.loads((tmp_path / "metrics.json").read_text())["train/skipped_steps"] == 2
+    assert math.isfinite(metrics["selection/value"])
+    saved = read_checkpoint(last_checkpoint(tmp_path))
+    assert_finite(saved["state_dict"])
+    assert saved["batches_done"] == metrics["train/steps"] == 10
+
+
+@pytest.mark.parametrize(("accumulated", "step"), [(1, 9), (2, 5)])
+def test_skipped_step_leaves_weights_optimizer_and_statistics_as_they_were(train, tmp_path, accumulated, step):
+    options = ("method=source_only", "scheduler=constant", "trainer.on_nonfinite=skip", f"trainer.accumulate_grad_batches={accumulated}")
+    train(tmp_path / "before", Unstable(set()), *options, f"trainer.max_steps={step - 1}")
+    # With accumulation the batch before it, whose gradient waits, is dropped with it.
+    metrics = train(tmp_path / "after", Unstable({8}), *options, f"trainer.max_steps={step}")
+    assert metrics["train/skipped_steps"] == 1
+    before, after = trained_state(tmp_path / "before"), trained_state(tmp_path / "after")
+    assert differences(before["state_dict"], after["state_dict"]) == []
+    assert differences(before["optimizer_states"], after["optimizer_states"]) == []
+
+
+def test_resumed_run_skips_as_the_whole_one(train, tmp_path):
+    options = ("method=dann", "trainer.on_nonfinite=skip", "data.source_view=shift", "model.dropout=0.3")
+    unstable = Unstable({2, 6, 8})
+    whole = train(tmp_path / "whole", unstable, *options)
+    stopped = tmp_path / "stopped"
+    with pytest.raises(Interrupted):
+        train(stopped, unstable, *options, start=train_and_stop, hook="on_train_batch_end", batches=7)
+    metrics = train(stopped, unstable, *options)
+    assert differences(trained_state(tmp_path / "whole"), trained_state(stopped)) == []
+    assert metrics["train/skipped_steps"] == whole["train/skipped_steps"] == 3
+
+
+@pytest.mark.parametrize("method", ["dann", "wdgrl"])
+def test_too_many_skips_in_a_row_stop_the_run(train, tmp_path, method):
+    with pytest.raises(DivergenceError, match="after 10 skipped steps in a row"):
+        train(
+            tmp_path, Unstable(set(range(15)), only_gradient=True), f"method={method}", "trainer.on_nonfinite=skip", "trainer.max_epochs=3"
+        )
+    assert not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("method", ["dann", "mcd"])
+def test_step_that_a_fused_optimizer_leaves_out_stops_the_run_one_step_later(train, tmp_path, monkeypatch, method, optimizer):
+    monkeypatch.setattr(nonfinite, "_runs_ahead", lambda device: True)
+    with pytest.raises(DivergenceError, match=r"step 9: the gradient .* classifier\.backbone"):
+        train(tmp_path, Unstable({8}, only_gradient=True), f"method={method}", f"optimizer={optimizer}")
+
+
+def test_result_that_is_not_read_yet_is_read_before_anything_is_saved(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(nonfinite, "_runs_ahead", lambda device: True)
+    with pytest.raises(DivergenceError, match="step 10: the loss"):
+        train(tmp_path, Unstable({9}), "method=dann")
+    assert read_checkpoint(last_checkpoint(tmp_path))["batches_done"] == 5
