@@ -24,13 +24,15 @@ import hydra
 import torch
 from hydra.utils import instantiate
 from rich.console import Console
+from torch import Tensor
 
 from acclimate.atomic_files import write_json
 from acclimate.checkpoints import read_checkpoint, rebuild_classifier
 from acclimate.config.compose import config_groups, resolve
 from acclimate.config.groups import conf_dir
 from acclimate.config.identity import differing, identity
-from acclimate.data.image_set import Domains, ImageSet
+from acclimate.data.datamodule import AdaptationData
+from acclimate.data.image_set import ImageSet
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
 from acclimate.run import train, usual_precision
@@ -184,14 +186,14 @@ class Judged(NamedTuple):
 
 def judge_checkpoints(task: Task) -> None:
     """Writes `predictions.pt` and `checkpoints.json`: every kept checkpoint in the order of training."""
-    domains = read_domains(json.dumps({key: value for key, value in task.config["data"].items() if key != "seed"}))
-    assert domains.target is not None
+    data = read_data(json.dumps({key: value for key, value in task.config["data"].items() if key != "seed"}))
+    domains, val_labels, test_labels = data.domains, data.target_labels.for_oracle(), data.target_labels.for_final_test()
+    assert domains.source is not None and domains.target is not None and val_labels is not None and test_labels is not None
     judged = []
     for path in every_validation(task.folder).glob("*.ckpt"):
         checkpoint = read_checkpoint(path)
         source, target, test = (predict(checkpoint, images) for images in (domains.source.val, domains.target.val, domains.target.test))
-        val_accuracy, test_accuracy = accuracy(target, domains.target.val), accuracy(test, domains.target.test)
-        judged.append(Judged(checkpoint["global_step"], source, target, val_accuracy, test_accuracy))
+        judged.append(Judged(checkpoint["global_step"], source, target, accuracy(target, val_labels), accuracy(test, test_labels)))
     judged.sort(key=lambda checkpoint: checkpoint.step)
     contents = {
         "source_labels": domains.source.val.labels,
@@ -207,10 +209,10 @@ def judge_checkpoints(task: Task) -> None:
 
 
 @functools.cache
-def read_domains(data: str) -> Domains:
-    """Both domains of a data configuration, read once for all runs of a process."""
-    domains: Domains = instantiate(json.loads(data), _convert_="all").domains
-    return domains
+def read_data(config: str) -> AdaptationData:
+    """The data of a configuration, read once for all runs of a process."""
+    data: AdaptationData = instantiate(json.loads(config), _convert_="all")
+    return data
 
 
 @torch.inference_mode()
@@ -231,9 +233,9 @@ def predict(checkpoint: dict[str, Any], images: ImageSet) -> Prediction:
     return Prediction(*(torch.cat(part).cpu() for part in zip(*predictions, strict=True)))
 
 
-def accuracy(prediction: Prediction, images: ImageSet) -> float:
+def accuracy(prediction: Prediction, labels: Tensor) -> float:
     """The share of the images that got their own label."""
-    return float((prediction.logits.argmax(dim=1) == images.labels).float().mean())
+    return float((prediction.logits.argmax(dim=1) == labels).float().mean())
 
 
 def work_through(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str | None]]:

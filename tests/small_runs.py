@@ -8,6 +8,7 @@ import signal
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import hydra
 import numpy as np
@@ -19,8 +20,8 @@ from acclimate import run
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir, group_options
 from acclimate.config.signatures import locate
-from acclimate.data.arrays import Arrays
-from acclimate.data.image_set import Domains, ImageSet, Parts
+from acclimate.data.arrays import Arrays, read_archive
+from acclimate.data.image_set import ArrayImages, Domains, ImageSet, Parts
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
@@ -243,12 +244,15 @@ def trained_state(folder: Path, checkpoint: str = "last.ckpt") -> dict[str, Any]
     return {key: contents[key] for key in TRAINED}
 
 
+Archives = dict[str, ArrayImages]
+
+
 class Tampered(Arrays):
-    """Arrays whose labels of the target's training and validation parts are changed once the data is divided.
+    """Arrays whose labels of the target's training and validation parts are changed before anything looks at them.
 
     Args:
-        tamper: What happens to the labels.
-        of_source: Whether it happens to the source's as well.
+        tamper: What happens to the labels; `permute` also puts the images in another order.
+        of_source: Whether it happens to the source's as well, once its classes are known.
         **loading: What `Arrays` takes.
     """
 
@@ -262,15 +266,20 @@ class Tampered(Arrays):
         if not self.of_source:
             return domains
         assert domains.source is not None
-        return domains._replace(source=Parts(*(images and self._tampered(images) for images in domains.source)))
+        return domains._replace(source=Parts(*(images and self.tampered(images) for images in domains.source)))
 
-    def read_target(self, classes: list[str]) -> Parts:
-        target = super().read_target(classes)
-        assert target is not None
-        return Parts(self._tampered(target.train), self._tampered(target.val), target.test)
+    def read_target(self, classes: list[str]) -> Parts | None:
+        def read_tampered(path: Path, **settings: bool) -> Archives:
+            archive = read_archive(path, **settings)
+            train = archive["train"]
+            if self.tamper == "permute":
+                train = train.take(torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).tolist())
+            return {**archive, "train": self.tampered(train)}
 
-    def _tampered(self, images: ImageSet) -> ImageSet:
-        changed = copy.copy(images)
+        with mock.patch("acclimate.data.arrays.read_archive", read_tampered):
+            return super().read_target(classes)
+
+    def tampered(self, images: ImageSet) -> ImageSet:
         assert images.labels is not None
         changes: dict[str, torch.Tensor | None] = {
             "nothing": images.labels,
@@ -278,8 +287,7 @@ class Tampered(Arrays):
             "replace": torch.full_like(images.labels, 10**9),
             "remove": None,
         }
-        changed.labels = changes[self.tamper]
-        return changed
+        return images.with_labels(changes[self.tamper])
 
 
 class TamperedBesideLabelled(Tampered):
@@ -294,18 +302,19 @@ class TamperedBesideLabelled(Tampered):
         super().__init__(tamper="nothing" if tamper == "lent" else tamper, **loading)
         self.changes_lent = tamper == "lent"
         # Which these are depends on the labels as they were.
-        self.labelled_target = Arrays(**loading).labelled_target
+        original = Arrays(**loading)
+        self.labelled_target = original.labelled_target
+        assert original.domains.target is not None
+        self.lent = original.domains.target.train.take(self.labelled_target).digests()
 
-    def read_target(self, classes: list[str]) -> Parts:
-        original, tampered = Arrays.read_target(self, classes), super().read_target(classes)
-        assert original is not None and original.train.labels is not None and tampered.train.labels is not None
-        labels = tampered.train.labels.clone()
-        labels[self.labelled_target] = original.train.labels[self.labelled_target]
+    def tampered(self, images: ImageSet) -> ImageSet:
+        digests, changed = images.digests(), super().tampered(images).labels
+        assert digests is not None and self.lent is not None and images.labels is not None and changed is not None
+        labels = torch.where(torch.isin(digests, self.lent), images.labels, changed)
         if self.changes_lent:
-            first = self.labelled_target[0]
-            labels[first] = (labels[first] + 1) % len(classes)
-        tampered.train.labels = labels
-        return tampered
+            first = digests == self.lent[0]
+            labels[first] = (labels[first] + 1) % NUM_CLASSES
+        return images.with_labels(labels)
 
 
 def _classes_of_methods() -> dict[str, Any]:

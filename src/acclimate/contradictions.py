@@ -50,7 +50,7 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
             "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "
             "or choose a method for the source alone: method=fine_tune or method=linear_probe."
         )
-    if selection.is_oracle and (data.domains.target is None or data.domains.target.val.labels is None):
+    if selection.is_oracle and not data.target_labels.known("val"):
         raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
     if method.self_supervised and data.source_sampling == "balanced":
         raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")

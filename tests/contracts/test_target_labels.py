@@ -1,12 +1,18 @@
-"""No label of the target's training or validation part changes anything but an oracle."""
+"""No label of the target's training or validation part changes anything but an oracle, from the division on."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from pytorch_lightning import Trainer
+from pytorch_lightning.trainer.states import RunningStage
 from small_runs import METHODS, SELF_SUPERVISED, compose, differences, trained_state
 
 from acclimate import run
 from acclimate.config.groups import group_options
 from acclimate.data.arrays import Arrays
+from acclimate.data.image_folder import ImageFolder
+from acclimate.data.labels import TargetLabels
 from acclimate.errors import ConfigError
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
@@ -65,7 +71,8 @@ def test_only_images_that_lend_their_labels_come_with_them(archives):
     data = loaders(archives, reveal=False, target_labels_per_class=2, target_batch_size=5)
     images = data.domains.target.train
     places = data.labelled_target
-    lent = {(image.sum().item(), label.item()) for image, label in zip(images.load(places), images.labels[places], strict=True)}
+    labels = data.target_labels.lend(places)
+    lent = {(image.sum().item(), label.item()) for image, label in zip(images.load(places), labels, strict=True)}
     seen = set()
     for batch, _ in zip(data.train_dataloader(), range(4), strict=False):
         assert type(batch.target) is Unlabelled
@@ -136,3 +143,107 @@ def test_oracle_reveals_labels_in_validation_but_not_in_training(archives):
 def test_target_views_do_not_carry_the_labels(archives):
     data = loaders(archives, reveal=False)
     assert all(view.dtype == torch.uint8 and view.shape[1:] == (3, 16, 16) for view in next(iter(data.train_dataloader())).target.views)
+
+
+CLASSES = ("ant", "bee", "owl")
+
+
+def write_photographs(root, *, seed=0, number=12):
+    """Noise with a brighter third for each class, in class folders."""
+    random = np.random.default_rng(seed)
+    for label, name in enumerate(CLASSES):
+        (root / name).mkdir(parents=True)
+        for place in range(number):
+            pixels = random.integers(0, 128, (18, 18, 3), dtype=np.uint8)
+            pixels[6 * label : 6 * label + 6] += 100
+            Image.fromarray(pixels).save(root / name / f"{place}.png")
+
+
+def exchange_classes(root):
+    for name, other in zip(CLASSES, (*CLASSES[1:], CLASSES[0]), strict=True):
+        (root / name).rename(root / f"{other}-new")
+    for name in CLASSES:
+        (root / f"{name}-new").rename(root / name)
+
+
+def move_between_classes(root):
+    """Each file under another name in any of the class folders."""
+    random = np.random.default_rng(1)
+    files = sorted(root.glob("*/*.png"))
+    for number, place in enumerate(random.permutation(len(files))):
+        files[place].rename(root / CLASSES[number % 3] / f"moved-{number}.png")
+
+
+def leave_class_folders(root):
+    for number, file in enumerate(sorted(root.glob("*/*.png"))):
+        file.rename(root / f"{number}.png")
+    for name in CLASSES:
+        (root / name).rmdir()
+
+
+def leave(root):
+    """No change."""
+
+
+CHANGES = (leave, exchange_classes, move_between_classes, leave_class_folders)
+
+
+@pytest.mark.parametrize("layout", [(), ("train",), ("train", "val"), ("train", "test"), ("train", "val", "test")], ids="+".join)
+def test_neither_class_folders_nor_names_of_target_files_change_the_division(tmp_path, layout):
+    write_photographs(tmp_path / "source", number=3)
+    divisions = []
+    for change in CHANGES:
+        target = tmp_path / change.__name__
+        for seed, part in enumerate(layout or ("",), start=1):
+            write_photographs(target / part, seed=seed)
+            change(target / part)
+        data = ImageFolder(source=str(tmp_path / "source"), target=str(target))
+        divisions.append([[path.read_bytes() for path in part.paths] for part in data.domains.target])
+    assert divisions[1:] == divisions[:1] * 3
+
+
+def test_neither_class_folders_nor_names_of_target_files_change_weights_or_selection(tmp_path):
+    """But for the accuracy at the very end: the class folders of the test part are its labels."""
+    write_photographs(tmp_path / "source")
+    found = []
+    for change in CHANGES:
+        target, folder = tmp_path / change.__name__ / "photographs", tmp_path / change.__name__ / "run"
+        write_photographs(target, seed=1)
+        change(target)
+        options = ("data=image_folder", f"data.source={tmp_path / 'source'}", f"data.target={target}", "model.weights=null")
+        config = compose(folder, *options, "method=dann_mcc_fixmatch", "trainer.max_epochs=2", "data.num_workers=0")
+        metrics = {key: value for key, value in run.train(config).items() if key not in (*TIMES, "target/test_accuracy")}
+        found.append((metrics, trained_state(folder), trained_state(folder, "best.ckpt")))
+    for other in found[1:]:
+        assert differences(found[0], other) == []
+
+
+def test_images_of_the_target_carry_no_labels(archives):
+    data = loaders(archives, reveal=True, target_labels_per_class=1)
+    assert [part.labels for part in data.domains.target] == [None] * 3
+    assert [data.target_labels.known(part) for part in ("train", "val", "test")] == [True] * 3
+
+
+@pytest.mark.parametrize("reveal", [False, True])
+def test_labels_of_the_target_are_opened_for_the_final_test_and_the_oracle_alone(archives, tmp_path, monkeypatch, reveal):
+    opened = []
+
+    def watch(name):
+        original = getattr(TargetLabels, name)
+
+        def wrapped(labels, *arguments, **settings):
+            opened.append((name, trainer.state.stage))
+            return original(labels, *arguments, **settings)
+
+        monkeypatch.setattr(TargetLabels, name, wrapped)
+
+    for name in ("for_final_test", "for_oracle", "choose", "lend"):
+        watch(name)
+    options = ("method=dann", f"selection={'oracle' if reveal else 'auto'}", "trainer.max_epochs=1")
+    parts = run.build(compose(tmp_path, *archives, *options))
+    trainer: Trainer = parts.trainer
+    trainer.fit(parts.method, parts.data)
+    assert {name for name, _ in opened} == ({"for_oracle"} if reveal else set())
+    opened.clear()
+    trainer.test(parts.method, parts.data, verbose=False)
+    assert opened == [("for_final_test", RunningStage.TESTING)]

@@ -8,10 +8,13 @@ from PIL import Image
 COLOURS = {"cat": (220, 40, 40), "dog": (40, 40, 220), "owl": (40, 220, 40)}
 
 
-def write_image(path: Path, *, colour: tuple[int, int, int] = (200, 100, 50), size: int = 12) -> Path:
-    """A file in one colour, in folders that are made if they are missing."""
+def write_image(path: Path, *, colour: tuple[int, int, int] = (200, 100, 50), size: int = 12, number: int = 0) -> Path:
+    """A file in one colour, in folders that are made if they are missing; files that should differ have another number in a corner."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (size, size), colour).save(path)
+    image = Image.new("RGB", (size, size), colour)
+    if number:
+        image.putpixel((0, 0), (number, 0, 0))
+    image.save(path)
     return path
 
 
@@ -19,14 +22,14 @@ def write_class_folders(root: Path, *, classes: tuple[str, ...] = ("cat", "dog")
     """So many images in a folder of each class, each class in its colour."""
     for name in classes:
         for number in range(num_images):
-            write_image(root / name / f"{number}.png", colour=COLOURS[name])
+            write_image(root / name / f"{number}.png", colour=COLOURS[name], number=number)
     return root
 
 
 def write_flat_folder(root: Path, *, num_images: int = 20) -> Path:
     """Images beside each other, without class folders."""
     for number in range(num_images):
-        write_image(root / f"{number}.png")
+        write_image(root / f"{number}.png", number=number)
     return root
 
 

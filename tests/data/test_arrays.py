@@ -35,6 +35,8 @@ def test_greyscale_and_colour_images_become_three_channels_first(write, shape):
 def test_channels_keep_their_order(write):
     colour = np.zeros((20, 8, 8, 3), dtype=np.uint8)
     colour[..., 2] = 99
+    # Copies would all be in one part.
+    colour[:, 0, 0, 0] = np.arange(20)
     image = Arrays(source=write(x_train=colour)).read().source.train.load([0])
     assert image[0, :, 4, 4].tolist() == [0, 0, 99]
 
@@ -53,6 +55,16 @@ def test_training_images_are_divided_and_test_images_are_not(write):
 def test_labels_stay_with_their_images(write):
     for part in Arrays(source=write(num_classes=3)).read().source:
         assert torch.equal(part.images[:, 0, 0, 0] % 3, part.labels)
+
+
+def test_the_division_does_not_depend_on_the_order_of_the_rows(write):
+    contents = arrays(num_train=30)
+    order = np.random.default_rng(0).permutation(30)
+    moved = contents | {"x_train": contents["x_train"][order], "y_train": contents["y_train"][order]}
+    here, there = (Arrays(source=write(**one), target=write("target", **one)).read() for one in (contents, moved))
+    for domain in (1, 2):
+        for one, other in zip(here[domain], there[domain], strict=True):
+            assert set(one.images[:, 0, 0, 0].tolist()) == set(other.images[:, 0, 0, 0].tolist())
 
 
 def test_the_targets_division_does_not_look_at_its_labels(write):

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.utils import Bunch
 
 from acclimate.data.digit_fonts import render_digits
 from acclimate.data.fonts_to_handwriting import FontsToHandwriting, read_handwritten_digits
@@ -16,15 +18,22 @@ def rows(images):
     return {bytes(image.numpy().tobytes()) for image in images.images}
 
 
-def test_the_target_is_all_1797_handwritten_digits_in_disjoint_stratified_parts(domains):
+def test_the_target_is_all_1797_handwritten_digits_in_disjoint_parts(domains):
     assert sum(len(part) for part in domains.target) == 1797
     assert [round(len(part) / 1797, 2) for part in domains.target] == [0.5, 0.2, 0.3]
     all_digits = torch.from_numpy(load_digits().target).bincount()
     assert torch.equal(sum(part.labels.bincount() for part in domains.target), all_digits)
-    for part, share in zip(domains.target, (0.5, 0.2, 0.3), strict=True):
-        assert (part.labels.bincount() - share * all_digits).abs().max() <= 1
     # Of the 1,797 images no two are equal, so the parts are disjoint if their images are.
     assert len(set().union(*(rows(part) for part in domains.target))) == 1797
+
+
+def test_the_targets_division_depends_neither_on_its_labels_nor_on_the_order_of_its_images(domains, monkeypatch):
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(1797)
+    moved = Bunch(images=digits.images[order], target=np.sort(digits.target))
+    monkeypatch.setattr("acclimate.data.fonts_to_handwriting.load_digits", lambda: moved)
+    found = FontsToHandwriting(num_source=60, num_source_eval=20).read()
+    assert [rows(part) for part in found.target] == [rows(part) for part in domains.target]
 
 
 def test_handwritten_digits_are_enlarged_with_their_brightness_and_labels():
@@ -103,7 +112,7 @@ def test_numbers_out_of_range_are_refused(settings, message):
 def test_labels_of_a_few_handwritten_digits_may_train():
     data = FontsToHandwriting(num_source=40, num_source_eval=20, target_labels_per_class=3, batch_size=8)
     data.prepare_for(image_size=32, needs_target=False, reveal_target_labels=False)
-    assert data.domains.target.train.labels[data.labelled_target].bincount().tolist() == [3] * 10
+    assert data.target_labels.lend(data.labelled_target).bincount().tolist() == [3] * 10
     batch = next(iter(data.train_dataloader()))
     assert batch.target is None
     assert len(batch.target_labelled.labels) == 8

@@ -20,8 +20,8 @@ class Arrays(AdaptationData):
     """Two .npz files with the arrays x_train, y_train, x_test and y_test.
 
     Images are uint8, shape (N, H, W) or (N, H, W, C) with one or three channels; labels are whole numbers from 0 on,
-    shape (N,). A target may come without labels. The training images are divided into those that train and those that
-    select the checkpoint, the source's class by class, the target's without a look at its labels.
+    shape (N,). A target may come without labels. The training images are divided by their content into those that train
+    and those that select the checkpoint, the source's class by class, the target's without a look at its labels.
 
     Args:
         source: Path of the labelled archive; None only for methods that take no source.
@@ -50,7 +50,7 @@ class Arrays(AdaptationData):
         if len(classes) < 2:
             raise DataError(f"{self.source} has only the class {classes[0]} in y_train. A classifier needs at least two.")
         _check_test_labels(self.source, source, classes)
-        return Domains(classes, self._divide(self.source, source, train_labels.tolist()), self.read_target(classes))
+        return Domains(classes, self._divide(self.source, source, train_labels), self.read_target(classes))
 
     def read_target(self, classes: list[str]) -> Parts | None:
         if classes != numbers_as_names(len(classes)):
@@ -59,12 +59,11 @@ class Arrays(AdaptationData):
             return None
         target = read_archive(self.target, needs_labels=False)
         _check_test_labels(self.target, target, classes)
-        return self._divide(self.target, target, [0] * len(target["train"]))
+        return self._divide(self.target, target, None)
 
-    def _divide(self, path: Path, archive: dict[str, ArrayImages], groups: list[int]) -> Parts:
+    def _divide(self, path: Path, archive: dict[str, ArrayImages], labels: Tensor | None) -> Parts:
         images = archive["train"]
-        names = [str(number) for number in range(len(images))]
-        train, val = split(names, groups, fractions=[self.val_fraction], seed=self.split_seed, what=f"x_train of {path}")
+        train, val = split(images.digests(), labels, fractions=[self.val_fraction], seed=self.split_seed, what=f"x_train of {path}")
         return Parts(images.take(train), images.take(val), archive["test"])
 
 

@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 import pytorch_lightning as pl
 import torch
 from annotated_types import Ge, Gt, Le, Len, doc
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from acclimate.data.decoded_images import Cache
 from acclimate.data.features import Features, FrozenBackbone
-from acclimate.data.few_labels import keep_labelled_source, labelled_target
+from acclimate.data.few_labels import keep_labelled_source
 from acclimate.data.image_set import Domains, ImageSet, Parts
+from acclimate.data.labels import TargetLabels, take_labels_off
 from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
 from acclimate.data.seen_images import FixedView, SeenImages
 from acclimate.data.views import View, ViewName
@@ -35,8 +36,10 @@ Crop = Annotated[float, Gt(0.01), Le(1)]
 class AdaptationData(pl.LightningDataModule, ABC):
     """Batches of a labelled source and, if there is one, an unlabelled target.
 
-    The labels of the target's training part never leave the image set, but for those that `target_labels_per_class` asks
-    for, and those of its validation part only if `reveal_target_labels` is set, which `selection=oracle` alone does.
+    The labels of the target are kept in `target_labels` and nowhere else, see `TargetLabels`. Those of its training part never
+    leave it, but for those that `target_labels_per_class` asks for, and those of its validation part only if
+    `reveal_target_labels` is set, which `selection=oracle` alone does. The order of the target's images is that of their
+    digests, so that it depends neither on labels nor on names either.
 
     Args:
         batch_size: Source images in a training batch.
@@ -140,13 +143,23 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
     @cached_property
     def domains(self) -> Domains:
+        """All images; those of the target without labels."""
+        return self._divided[0]
+
+    @cached_property
+    def target_labels(self) -> TargetLabels:
+        return self._divided[1]
+
+    @cached_property
+    def _divided(self) -> tuple[Domains, TargetLabels]:
         known = self.known_classes
         domains = self.read() if known is None else Domains(known, None, self.read_target(known))
         for name, domain in (("source", domains.source), ("target", domains.target)):
             if domain is not None:
                 sizes = ", ".join(f"{part} {0 if images is None else len(images)}" for part, images in domain._asdict().items())
                 log.info("%s images: %s", name, sizes)
-        return domains
+        target, labels = take_labels_off(domains.target)
+        return domains._replace(target=target), labels
 
     @cached_property
     def labelled_target(self) -> list[int]:
@@ -157,7 +170,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         """
         if self.target_labels_per_class is None:
             return []
-        return labelled_target(self.domains, per_class=self.target_labels_per_class, seed=self.split_seed)
+        return self.target_labels.choose(self.domains.classes, per_class=self.target_labels_per_class, seed=self.split_seed)
 
     def decoded(self, domains: Domains) -> Domains:
         """All images, ready to be loaded; a subclass may decode them once and for all, for the size that is known by now."""
@@ -199,7 +212,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             self.source_views = self.target_views = [self.strong_view] * 2
         self.domains = self.decoded(self.domains)
         if self_supervised:
-            self.domains = self.domains.without_labels()
+            self.domains, self.target_labels = self.domains.without_labels(), TargetLabels(None)
         elif self.source_labels_per_class is not None and self.domains.source is not None:
             self.domains = keep_labelled_source(self.domains, per_class=self.source_labels_per_class, seed=self.seed)
         self.reveal_target_labels = reveal_target_labels
@@ -231,7 +244,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             seen = self._seen("target", self.domains.target.train, self.target_views)
             feeds["target"] = Feed(seen, self.target_batch_size, seed_for(self.seed, "target"))
         if self.domains.target is not None and self.labelled_target:
-            few = self.domains.target.train.take(self.labelled_target)
+            few = self.domains.target.train.take(self.labelled_target).with_labels(self.target_labels.lend(self.labelled_target))
             seen = self._seen("target_labelled", few, self.target_views[:1])
             feeds["target_labelled"] = Feed(seen, min(self.target_batch_size, len(few)), seed_for(self.seed, "target_labelled"))
         if self._keeps_features("train") and all(feed.images.has_end for feed in feeds.values()):
@@ -257,7 +270,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def test_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
         return self._evaluation_loaders("test")
 
-    def samples(self, num_images: int) -> torch.Tensor:
+    def samples(self, num_images: int) -> Tensor:
         """The first training images of the source, then those of the target, uint8, shape (N, 3, image_size, image_size)."""
         view = self._view("plain")
         parts = [parts for parts in (self.domains.source, self.domains.target) if parts is not None]
@@ -276,16 +289,17 @@ class AdaptationData(pl.LightningDataModule, ABC):
         loaders = []
         for domain, images in self._evaluated(part):
             plain = self._seen(domain, images, ["plain"])
-            inputs = Features(self._features_of(plain), images.labels) if self._keeps_features(part) else images
-            allowed = domain == "source" or part == "test" or self.reveal_target_labels
-            batches = EvaluationBatches(
-                inputs,
-                self._view("plain"),
-                batch_size=self.eval_batch_size,
-                labelled=allowed and images.labels is not None,
-            )
+            labels = images.labels if domain == "source" else self._revealed_labels(part)
+            inputs = Features(self._features_of(plain), labels) if self._keeps_features(part) else images.with_labels(labels)
+            batches = EvaluationBatches(inputs, self._view("plain"), batch_size=self.eval_batch_size, labelled=labels is not None)
             loaders.append(batch_loader(batches, num_workers=self._num_workers(inputs.decoded)))
         return loaders
+
+    def _revealed_labels(self, part: Part) -> Tensor | None:
+        """Labels of the target in evaluation: for the final test, and for the oracle's validation."""
+        if part == "test":
+            return self.target_labels.for_final_test()
+        return self.target_labels.for_oracle() if self.reveal_target_labels else None
 
     def _seen(self, domain: str, images: ImageSet, names: Sequence[ViewName]) -> SeenImages:
         """Images in views that are new each time, or in a few that are the same for all seeds."""
@@ -300,7 +314,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         share = getattr(self.trainer, f"limit_{part}_batches")
         return isinstance(share, float) and share == 1.0
 
-    def _features_of(self, seen: SeenImages, place: int = 0) -> torch.Tensor:
+    def _features_of(self, seen: SeenImages, place: int = 0) -> Tensor:
         """What the frozen backbone makes of one of the views."""
         assert self.frozen_backbone is not None and self.trainer is not None
         view = seen.views[place]

@@ -31,14 +31,24 @@ class DecodedImages(ImageSet):
         images: All that there are.
         members: Which of them belong to this set.
         labels: int64, shape (N,), or None.
+        digests: Of the files, or None where nobody asks for them.
         origin: The fingerprint of all images.
     """
 
-    def __init__(self, images: "Sequence[Tensor] | PixelFile", members: Sequence[int], labels: Tensor | None, *, origin: str) -> None:
+    def __init__(
+        self,
+        images: "Sequence[Tensor] | PixelFile",
+        members: Sequence[int],
+        labels: Tensor | None,
+        *,
+        digests: Tensor | None,
+        origin: str,
+    ) -> None:
         self.images = images
         self.members = list(members)
         self.labels = labels
         self.origin = origin
+        self._digests = digests
 
     def __len__(self) -> int:
         return len(self.members)
@@ -47,8 +57,12 @@ class DecodedImages(ImageSet):
         return [self.images[self.members[index]] for index in indices]
 
     def take(self, indices: Sequence[int]) -> Self:
-        labels = None if self.labels is None else self.labels[torch.as_tensor(indices, dtype=torch.int64)]
-        return type(self)(self.images, [self.members[index] for index in indices], labels, origin=self.origin)
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        labels, digests = (None if values is None else values[chosen] for values in (self.labels, self._digests))
+        return type(self)(self.images, [self.members[index] for index in indices], labels, digests=digests, origin=self.origin)
+
+    def digests(self) -> Tensor | None:
+        return self._digests
 
     def fingerprint(self) -> str:
         return key_of(self.origin, self.members)
@@ -116,7 +130,7 @@ def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
     about = f"{len(files)} images of {os.path.commonpath([path.parent for path in files.paths])}, {files.shorter_side} pixels"
     if cache == "ram":
         log.info("Decoding once, into memory: %s", about)
-        return DecodedImages(list(_decoded(files)), everything, files.labels, origin=origin)
+        return DecodedImages(list(_decoded(files)), everything, files.labels, digests=files.digests(), origin=origin)
 
     def fill(folder: Path) -> None:
         log.info("Decoding once, for all runs: %s", about)
@@ -127,7 +141,7 @@ def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
     except CacheUnavailable as reason:
         log.warning("Images are decoded whenever they are needed. %s", reason)
         return files
-    return DecodedImages(images, everything, files.labels, origin=origin)
+    return DecodedImages(images, everything, files.labels, digests=files.digests(), origin=origin)
 
 
 def _decoded(files: ImageFiles) -> Iterator[Tensor]:

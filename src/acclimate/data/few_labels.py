@@ -10,22 +10,6 @@ from acclimate.data.splitting import choose_of_each_class
 from acclimate.errors import ConfigError, DataError
 
 
-def labelled_target(domains: Domains, *, per_class: int, seed: int) -> list[int]:
-    """Places in the target's training part of the images whose labels may train, see `labelled_samples`.
-
-    Raises:
-        ConfigError: If there are not as many labels as are asked for.
-    """
-    labels = None if domains.target is None else domains.target.train.labels
-    if labels is None:
-        reason = "data.target is null" if domains.target is None else "the target's training part has no labels"
-        raise ConfigError(
-            f"data.target_labels_per_class={per_class} needs labelled images of the target, but {reason}. "
-            "Name a labelled target (data.target=...), or leave the key null."
-        )
-    return labelled_samples(labels, domains.classes, per_class=per_class, seed=seed)
-
-
 def labelled_samples(labels: Tensor, classes: Sequence[str], *, per_class: int, seed: int) -> list[int]:
     """A few images of each class, by chance; more of them contain the fewer.
 

@@ -28,7 +28,8 @@ class FontsToHandwriting(AdaptationData):
         target_val_fraction: Share of the target for selecting checkpoints, above 0.
         target_test_fraction: Share of the target for the final report, above 0.
         target_classes: The digits that the target has, in all of its parts; None is all ten. The source and the model keep
-            all of them: partial domain adaptation (Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018).
+            all of them: partial domain adaptation (Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018). Such a
+            target can only be made with its labels; the division is the same as that of all ten.
         split_seed: Governs the division of the target and the rendering, apart from the run's seed.
         **loading: What `AdaptationData` takes.
 
@@ -76,12 +77,9 @@ class FontsToHandwriting(AdaptationData):
         if classes != DIGITS:
             raise DataError(f"The handwritten digits have the classes {', '.join(DIGITS)}, but the model knows {', '.join(classes)}.")
         handwritten = read_handwritten_digits()
-        assert handwritten.labels is not None
-        names = [f"digit {number}" for number in range(len(handwritten))]
-        parts = split(
-            names, handwritten.labels.tolist(), fractions=self.target_fractions, seed=self.split_seed, what="The handwritten digits"
-        )
+        parts = split(handwritten.digests(), None, fractions=self.target_fractions, seed=self.split_seed, what="The handwritten digits")
         # Left out after the division, so that the others stay in their parts.
+        assert handwritten.labels is not None
         kept = torch.isin(handwritten.labels, torch.tensor(self.target_classes)).tolist()
         return Parts(*(handwritten.take([index for index in indices if kept[index]]) for indices in parts))
 

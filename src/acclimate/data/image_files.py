@@ -34,15 +34,19 @@ class ImageFiles(ImageSet):
     Args:
         paths: One file per image.
         labels: int64, shape (N,), or None.
+        digests: From `digest_files`, or None where nobody asks for them.
         shorter_side: Of larger images, see `decode`.
     """
 
     decoded: ClassVar[bool] = False
 
-    def __init__(self, paths: Sequence[Path], labels: Tensor | None, *, shorter_side: int | None = None) -> None:
+    def __init__(
+        self, paths: Sequence[Path], labels: Tensor | None, *, digests: Tensor | None = None, shorter_side: int | None = None
+    ) -> None:
         self.paths = list(paths)
         self.labels = labels
         self.shorter_side = shorter_side
+        self._digests = digests
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -52,8 +56,12 @@ class ImageFiles(ImageSet):
             return [decode(self.paths[index], self.shorter_side) for index in indices]
 
     def take(self, indices: Sequence[int]) -> Self:
-        labels = None if self.labels is None else self.labels[torch.as_tensor(indices, dtype=torch.int64)]
-        return type(self)([self.paths[index] for index in indices], labels, shorter_side=self.shorter_side)
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        labels, digests = (None if values is None else values[chosen] for values in (self.labels, self._digests))
+        return type(self)([self.paths[index] for index in indices], labels, digests=digests, shorter_side=self.shorter_side)
+
+    def digests(self) -> Tensor | None:
+        return self._digests
 
     def fingerprint(self) -> str:
         """Of the files as the file system knows them, what they are reduced to, and the code that decodes them."""

@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from acclimate.data.datamodule import AdaptationData, missing_source
 from acclimate.data.decoded_images import Cache, decode_once
+from acclimate.data.digests import digest_files
 from acclimate.data.image_files import ImageFiles, OnBadImage, find_files, keep_whole_images
 from acclimate.data.image_set import Domains, Parts
 from acclimate.data.splitting import split
@@ -22,10 +25,11 @@ PART_FOLDERS = ("train", "val", "test")
 
 
 class Found(NamedTuple):
-    """Files of one folder, and the class folder that each is in, if there are class folders."""
+    """Files of one folder with their digests, and the class folder that each is in, if there are class folders."""
 
     root: Path
     files: list[Path]
+    digests: Tensor
     classes: list[str] | None
 
 
@@ -33,8 +37,12 @@ class ImageFolder(AdaptationData):
     """A folder for the source and one for the target, each with a folder per class.
 
     A folder may instead hold train/, val/ and perhaps test/ with the class folders in them. What is not divided is
-    divided here, by a hash of the relative paths. A target whose images are in no class folders is unlabelled.
+    divided here by a hash of each file's content, so that copies of an image are in one part: the source class by class, the
+    target without a look at its class folders. A target whose images are in no class folders is unlabelled.
     Without test/, a source has no test part; of a target, half of val/ is kept for testing.
+
+    Two things do depend on the target's class folders: they must have the names of the source's, and `classes` leaves out
+    the images of all others. A run that should know nothing of the target's classes takes a folder without class folders.
 
     Images are reduced to the size that evaluation resizes them to as soon as they are decoded, so random crops also cut
     from that size. No choice of `cache` changes what is seen.
@@ -158,7 +166,7 @@ class ImageFolder(AdaptationData):
             raise DataError(
                 f"{root} holds {len(files)} files, but not one is a whole image. The messages above say what is wrong with each."
             )
-        return Found(root, whole, [path.relative_to(root).parts[0] for path in whole] if labelled else None)
+        return Found(root, whole, digest_files(whole), [path.relative_to(root).parts[0] for path in whole] if labelled else None)
 
     def _check_classes(self, found: Found, classes: list[str]) -> None:
         names = sorted(set(found.classes or classes))
@@ -177,35 +185,35 @@ class ImageFolder(AdaptationData):
         )
 
     def _divide(self, parts: dict[str, Found], classes: list[str], *, is_target: bool) -> Parts:
+        images = {name: ImageFiles(found.files, _labels(found, classes), digests=found.digests) for name, found in parts.items()}
+        split = partial(self._split, is_target=is_target)
         if "all" in parts:
-            return Parts(*self._split(parts["all"], classes, [self.fractions["val"], self.fractions["test"]]))
-        divided: dict[str, ImageFiles] = {name: self._split(found, classes, [])[0] for name, found in parts.items()}
+            return Parts(*split(images["all"], parts["all"].root, list(self.fractions.values())))
+        root, lacks_test = parts["train"].root, "test" not in parts
         if "val" not in parts:
-            divided["train"], divided["val"] = self._split(parts["train"], classes, [self.fractions["val"]])
-        if "test" not in parts and is_target:
+            fractions = [self.fractions["val"]] + [self.fractions["test"]] * (lacks_test and is_target)
+            images |= dict(zip(PART_FOLDERS, split(images["train"], root, fractions), strict=False))
+        elif lacks_test and is_target:
             # Selection sees no label of val/, but an estimate on the images that were selected on would still be too good.
-            if "val" in parts:
-                divided["val"], divided["test"] = self._split(parts["val"], classes, [0.5])
-            else:
-                divided["train"], divided["val"], divided["test"] = self._split(parts["train"], classes, list(self.fractions.values()))
-            log.warning(
-                "%s has no test/: a part of %s is kept for testing.", parts["train"].root.parent, "val/" if "val" in parts else "train/"
-            )
-        elif "test" not in parts:
+            images["val"], images["test"] = split(images["val"], parts["val"].root, [0.5])
+        if lacks_test and is_target:
+            log.warning("%s has no test/: a part of %s is kept for testing.", root.parent, "val/" if "val" in parts else "train/")
+        elif lacks_test:
             log.warning(
                 "%s has no test/: source/val_accuracy is of the images that select the checkpoint, and there is no source/test_accuracy.",
-                parts["train"].root.parent,
+                root.parent,
             )
-        return Parts(divided["train"], divided["val"], divided.get("test"))
+        return Parts(images["train"], images["val"], images.get("test"))
 
-    def _split(self, found: Found, classes: list[str], fractions: list[float]) -> list[ImageFiles]:
-        labels = None if found.classes is None else torch.tensor([classes.index(name) for name in found.classes])
-        images = ImageFiles(found.files, labels)
-        if not fractions:
-            return [images]
-        names = [path.relative_to(found.root).as_posix() for path in found.files]
-        parts = split(names, found.classes or [""] * len(names), fractions=fractions, seed=self.split_seed, what=str(found.root))
+    def _split(self, images: ImageFiles, root: Path, fractions: list[float], *, is_target: bool) -> list[ImageFiles]:
+        digests = images.digests()
+        assert digests is not None
+        parts = split(digests, None if is_target else images.labels, fractions=fractions, seed=self.split_seed, what=str(root))
         return [images.take(part) for part in parts]
+
+
+def _labels(found: Found, classes: list[str]) -> Tensor | None:
+    return None if found.classes is None else torch.tensor([classes.index(name) for name in found.classes])
 
 
 def _has_parts(root: Path) -> bool:

@@ -9,12 +9,14 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from acclimate.data.digests import digest_arrays
+
 
 class ImageSet(ABC):
     """N images of one domain.
 
     Attributes:
-        labels: int64, shape (N,), or None for images without labels.
+        labels: int64, shape (N,), or None for images without labels, as those of the target are to all but `TargetLabels`.
         decoded: Whether to load them is to copy them.
     """
 
@@ -32,11 +34,15 @@ class ImageSet(ABC):
     def take(self, indices: Sequence[int]) -> Self:
         """The set of only these images, in this order."""
 
-    def without_labels(self) -> Self:
-        """The same images."""
+    def with_labels(self, labels: Tensor | None) -> Self:
+        """The same images with other labels, or with none."""
         images = copy.copy(self)
-        images.labels = None
+        images.labels = labels
         return images
+
+    def digests(self) -> Tensor | None:
+        """Digests of the images, int64, shape (N,), equal for copies; None if there are none, and so nobody can tell copies."""
+        return None
 
     def fingerprint(self) -> str | None:
         """A name for the images, apart from their labels; None if there is none, and so nothing that depends on them outlasts a run."""
@@ -65,6 +71,9 @@ class ArrayImages(ImageSet):
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return type(self)(self.images[chosen], None if self.labels is None else self.labels[chosen])
 
+    def digests(self) -> Tensor:
+        return digest_arrays(self.images)
+
     def fingerprint(self) -> str:
         pixels = self.images.contiguous()
         return hashlib.blake2b(pixels.numpy().data, person=str(tuple(pixels.shape)).encode()[:16]).hexdigest()
@@ -79,7 +88,7 @@ class Parts(NamedTuple):
 
     def without_labels(self) -> "Parts":
         """The same images."""
-        return Parts(self.train.without_labels(), self.val.without_labels(), self.test and self.test.without_labels())
+        return Parts(self.train.with_labels(None), self.val.with_labels(None), self.test and self.test.with_labels(None))
 
 
 class Domains(NamedTuple):

@@ -1,0 +1,79 @@
+"""The wall around the labels of the target."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from acclimate.data.few_labels import labelled_samples
+from acclimate.data.image_set import ImageSet, Parts
+from acclimate.errors import ConfigError
+from acclimate.types import Part
+
+
+class TargetLabels:
+    """Labels of the target's three parts, which its images do not carry.
+
+    They leave in three ways: those of the test part for the final test, those of the validation part for `selection=oracle`,
+    and those of a few training images for `data.target_labels_per_class`. Nothing else reads them.
+
+    Args:
+        target: Images with their labels; None if there is no target, or nobody may see a label of it.
+    """
+
+    def __init__(self, target: Parts | None) -> None:
+        self._has_target = target is not None
+        self._labels: dict[str, Tensor] = {}
+        for part, images in (target._asdict() if target else {}).items():
+            if images is not None and images.labels is not None:
+                self._labels[part] = images.labels
+
+    def known(self, part: Part) -> bool:
+        """Return whether a part has labels."""
+        return part in self._labels
+
+    def for_final_test(self) -> Tensor | None:
+        """Return the labels of the test part, int64, shape (N,), or None if it has none."""
+        return self._labels.get("test")
+
+    def for_oracle(self) -> Tensor | None:
+        """Return the labels of the validation part, int64, shape (N,), or None if it has none."""
+        return self._labels.get("val")
+
+    def choose(self, classes: Sequence[str], *, per_class: int, seed: int) -> list[int]:
+        """Choose the training images whose labels may train, see `labelled_samples`.
+
+        Returns:
+            Places in the training part, in ascending order.
+
+        Raises:
+            ConfigError: If there are not as many labels as are asked for.
+        """
+        if "train" not in self._labels:
+            reason = "the target's training part has no labels" if self._has_target else "data.target is null"
+            raise ConfigError(
+                f"data.target_labels_per_class={per_class} needs labelled images of the target, but {reason}. "
+                "Name a labelled target (data.target=...), or leave the key null."
+            )
+        return labelled_samples(self._labels["train"], classes, per_class=per_class, seed=seed)
+
+    def lend(self, chosen: Sequence[int]) -> Tensor:
+        """Return the labels of the training images that `choose` has chosen, int64, shape (number of them,)."""
+        return self._labels["train"][torch.as_tensor(chosen)]
+
+
+def take_labels_off(target: Parts | None) -> tuple[Parts | None, TargetLabels]:
+    """Part the images of the target from their labels.
+
+    The images are put in the order of their digests: the order in which files are found, or rows are stored, is often that
+    of the classes.
+    """
+    if target is None:
+        return None, TargetLabels(None)
+    ordered = Parts(_in_order(target.train), _in_order(target.val), target.test and _in_order(target.test))
+    return ordered.without_labels(), TargetLabels(ordered)
+
+
+def _in_order(images: ImageSet) -> ImageSet:
+    digests = images.digests()
+    return images if digests is None else images.take(digests.argsort(stable=True).tolist())
