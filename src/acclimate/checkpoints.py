@@ -1,6 +1,6 @@
 """Checkpoints of runs: where they lie, what is in them, and classifiers that are made of them again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from acclimate import checkpoint_files
 from acclimate.config.identity import MACHINE, flat, identity
 from acclimate.config.instantiate import instantiate
 from acclimate.config.signatures import locate
+from acclimate.config.untrusted import refuse_strangers, targets
 from acclimate.errors import ConfigError
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.lora import merge_low_rank_updates
@@ -26,11 +27,11 @@ def last_checkpoint(folder: Path) -> Path:
     return folder / "checkpoints" / "last.ckpt"
 
 
-def read_origin(place: str | None) -> Checkpoint | None:
+def read_origin(place: str | None, trust: Collection[str] = ()) -> Checkpoint | None:
     """The checkpoint that `init_from` means: the selected one of a finished run's folder, or a file; None for null.
 
     Raises:
-        ConfigError: If there is none, or the run is not finished.
+        ConfigError: If there is none, the run is not finished, or its configuration names what is not to be built, see `trusted_config`.
     """
     if place is None:
         return None
@@ -41,16 +42,33 @@ def read_origin(place: str | None) -> Checkpoint | None:
         raise ConfigError(
             f"init_from={path} is not finished, so its checkpoint is not chosen yet. Type acclimate train resume={path} first."
         )
-    return read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
+    checkpoint = read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
+    trusted_config(checkpoint, trust)
+    return checkpoint
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """A checkpoint that a run has written, or the one before it if the file is damaged.
 
+    It may be a stranger's: whoever builds from its configuration asks `trusted_config`.
+
     Raises:
         ConfigError: If there is none, or neither can be read.
     """
     return checkpoint_files.load(path)[0]
+
+
+def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[str, Any]:
+    """The configuration of a checkpoint, once it is known to build nothing but what it may.
+
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        trust: Modules or full names of targets that it may name beside those of `ALLOWED`.
+
+    Raises:
+        ConfigError: If it names others.
+    """
+    return refuse_strangers(checkpoint["config"], "the checkpoint", trust)
 
 
 def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
@@ -77,6 +95,11 @@ def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
         )
 
 
+def trusted_by(config: Mapping[str, Any]) -> set[str]:
+    """What a user vouches for who has composed this configuration: all targets that it names, and those of `trust`."""
+    return targets(config).union(config.get("trust") or [])
+
+
 def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
     """Looks before either has trained whether a run can start from the other.
 
@@ -99,14 +122,19 @@ def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> Non
         raise ConfigError(f"The stages have models of different architecture. First: {there}. Second: {here}. Give both the same.")
 
 
-def rebuild_classifier(checkpoint: Checkpoint) -> Classifier:
+def rebuild_classifier(checkpoint: Checkpoint, trust: Collection[str] = ()) -> Classifier:
     """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed.
 
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        trust: As for `trusted_config`; nothing but the model is built.
+
     Raises:
-        ConfigError: If it was trained without labels.
+        ConfigError: If it was trained without labels, or its model is not to be built.
     """
     refuse_untrained_head(checkpoint)
-    return restart(checkpoint, checkpoint["config"]["model"] | {"lora_rank": None}, checkpoint["classes"]).eval()
+    model = refuse_strangers({"model": checkpoint["config"].get("model")}, "the checkpoint", trust)["model"]
+    return restart(checkpoint, model | {"lora_rank": None}, checkpoint["classes"]).eval()
 
 
 def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]) -> Classifier:

@@ -49,7 +49,7 @@ Terms are added to a method: +terms=mcc or +terms=[mcc,bnm], with method.term_we
 """
 
 EVALUATE_USAGE = """\
-usage: acclimate evaluate run=DIR [out=FILE.json] [GROUP=NAME ...] [KEY=VALUE ...]
+usage: acclimate evaluate run=DIR [out=FILE.json] [trust=MODULE] [GROUP=NAME ...] [KEY=VALUE ...]
 
 Tests the selected checkpoint of a run. Overrides change what it is tested on or with:
 
@@ -59,9 +59,10 @@ Tests the selected checkpoint of a run. Overrides change what it is tested on or
 """
 
 PREDICT_USAGE = """\
-usage: acclimate predict run=DIR images=DIR out=FILE.csv
+usage: acclimate predict run=DIR images=DIR out=FILE.csv [trust=MODULE]
 
 Writes one line per image: its path below the folder, the predicted class and the confidence in [0, 1].
+A run is data, perhaps a stranger's: code of your own in it needs trust=MODULE.
 """
 
 COMPARE_USAGE = """\
@@ -165,15 +166,15 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
 
 
 def train(arguments: Sequence[str]) -> None:
-    """`acclimate train`: one run or a sweep; `resume=DIR` replays what the run in DIR was started with."""
-    from acclimate.config.compose import run_with_hydra, saved_overrides
+    """`acclimate train`: one run or a sweep; `resume=DIR` continues the run in DIR."""
+    from acclimate.config.compose import run_saved, run_with_hydra
 
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):
-        folder = Path(resumed[-1])
-        others = [text for text in arguments if not text.startswith("resume=")]
-        arguments = [*saved_overrides(folder), *others, f"hydra.run.dir='{folder}'", "resume=true"]
-    run_with_hydra(arguments, _train_job)
+        keys, others = _split_keys(arguments, required=("resume",), optional=("trust",))
+        run_saved(Path(keys["resume"]), others, _list_of(keys.get("trust")), _train_job)
+    else:
+        run_with_hydra(arguments, _train_job)
 
 
 def chain(arguments: Sequence[str]) -> None:
@@ -219,14 +220,15 @@ def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """`acclimate evaluate`: accuracies of a run's selected checkpoint."""
-    keys, overrides = _split_keys(arguments, required=("run",), optional=("out",))
+    keys, overrides = _split_keys(arguments, required=("run",), optional=("out", "trust"))
     _refuse_output(keys)
     from acclimate import atomic_files, checkpoints, run
     from acclimate.config.compose import override
     from acclimate.tables import print_metrics
 
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"])))
-    metrics = run.evaluate(override(checkpoint["config"], overrides), checkpoint)
+    config = checkpoints.trusted_config(checkpoint, _list_of(keys.get("trust")))
+    metrics = run.evaluate(override(config, overrides), checkpoint)
     print_metrics(metrics, folder=Path(keys["run"]))
     if "out" in keys:
         atomic_files.write_json(Path(keys["out"]), metrics)
@@ -234,13 +236,14 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 def predict(arguments: Sequence[str]) -> None:
     """`acclimate predict`: a table of predictions for a folder of images."""
-    keys, others = _split_keys(arguments, required=("run", "images", "out"))
+    keys, others = _split_keys(arguments, required=("run", "images", "out"), optional=("trust",))
     if others:
         raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
     _refuse_output(keys)
     from acclimate import atomic_files, checkpoints, prediction
 
-    rows = prediction.predict(checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"]))), Path(keys["images"]))
+    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"])))
+    rows = prediction.predict(checkpoint, Path(keys["images"]), _list_of(keys.get("trust")))
     table = [("image", "label", "confidence"), *((row.image, row.label, f"{row.confidence:.6f}") for row in rows)]
     atomic_files.write_table(Path(keys["out"]), table)
     print(f"Wrote the predictions for {len(rows)} images to {keys['out']}.")
@@ -312,6 +315,15 @@ def _refuse_output(keys: Mapping[str, str]) -> None:
     """
     if "out" in keys:
         refuse_output(Path(keys["out"]))
+
+
+def _list_of(text: str | None) -> list[str]:
+    """The list that a word such as trust=[a,b] or trust=a gives.
+
+    >>> _list_of("[a, b]"), _list_of("a"), _list_of(None)
+    (['a', 'b'], ['a'], [])
+    """
+    return [word.strip("'\" ") for word in (text or "").strip("[] ").split(",") if word.strip("'\" ")]
 
 
 def _complain(message: str, *, code: int) -> int:

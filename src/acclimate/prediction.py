@@ -1,5 +1,6 @@
 """What a trained run says of images that have no place in it."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +22,13 @@ class ImagePrediction(NamedTuple):
     confidence: float
 
 
-def predict(checkpoint: Checkpoint, folder: Path) -> list[ImagePrediction]:
+def predict(checkpoint: Checkpoint, folder: Path, trust: Collection[str] = ()) -> list[ImagePrediction]:
     """Labels for all images below a folder, in the order of their relative paths.
 
     Args:
         checkpoint: As `read_checkpoint` gives it.
         folder: Where the images are.
+        trust: Modules or full names of targets that the model may be built from beside those of this package.
 
     Raises:
         DataError: If there are no images, or a file is not a whole image.
@@ -39,7 +41,7 @@ def predict(checkpoint: Checkpoint, folder: Path) -> list[ImagePrediction]:
     whole = keep_whole_images(paths, config["data"].get("on_bad_image", "error"))
     images, view = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop)), View("plain", image_size=image_size, crop=crop)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classifier = rebuild_classifier(checkpoint).to(device)
+    classifier = rebuild_classifier(checkpoint, trust).to(device)
     rows: list[tuple[float, int]] = []
     batches = EvaluationBatches(images, view, batch_size=config["data"].get("eval_batch_size", 256), labelled=False)
     for number in range(len(batches)):

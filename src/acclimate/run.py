@@ -40,6 +40,7 @@ from acclimate.checkpoints import (
     refuse_another_run,
     refuse_untrained_head,
     restart,
+    trusted_by,
 )
 from acclimate.config.check import check_config, uses_several_devices
 from acclimate.config.instantiate import instantiate
@@ -90,7 +91,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
     settings["precision"] = settings.get("precision") or usual_precision(settings.get("accelerator"))
     pl.seed_everything(config["seed"], verbose=False)
     selection: Selection = instantiate(config["selection"])
-    checkpoint = checkpoint or read_origin(config["init_from"])
+    checkpoint = checkpoint or read_origin(config["init_from"], trusted_by(config))
     data: AdaptationData = instantiate(config["data"])
     if not getattr(locate(config["method"]["_target_"]), "needs_source", True):
         if checkpoint is None:
@@ -317,12 +318,13 @@ def evaluate(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
         UserError: For whatever the user can mend, such as other classes than the model knows.
     """
     _silence_known_advice()
-    changes = {
+    changes: Config = {
         "init_from": None,
+        "trust": [],
         "callbacks": {"progress_bar": {"_target_": "acclimate.callbacks.progress_bar.ProgressBar"}},
         "logger": NO_LOGGER,
         # Too little to do for a compiler to pay.
-        "trainer": {**config["trainer"], "compile": False},
+        "trainer": {**config["trainer"], "compile": False, "default_root_dir": None},
     }
     run = build(config | changes, checkpoint)
     metrics = _evaluate(run, checkpoint)

@@ -12,7 +12,7 @@ import pytest
 from pytorch_lightning import Trainer
 
 from acclimate.config.check import check_config
-from acclimate.config.compose import override, resolve, run_with_hydra, saved_overrides
+from acclimate.config.compose import override, resolve, run_with_hydra
 from acclimate.config.groups import conf_dir, did_you_mean, group_options
 from acclimate.config.signatures import locate, matches, parameters
 from acclimate.data.arrays import Arrays
@@ -367,8 +367,3 @@ def test_a_value_in_quotes_may_hold_any_sign(tmp_path, monkeypatch):
     found = []
     run_with_hydra(["folder=x", 'data.source="/photos (1)"'], job=lambda config, record: found.append(config) or 0.0)
     assert found[0]["data"]["source"] == "/photos (1)"
-
-
-def test_a_folder_without_overrides_is_not_that_of_a_run(tmp_path):
-    with pytest.raises(ConfigError, match=rf"{tmp_path} is not the folder of a run.*resume=outputs"):
-        saved_overrides(tmp_path)

@@ -63,9 +63,13 @@ def test_its_keys_are_checked_like_those_of_the_package(command, capsys):
     assert "method.wieght: Means has no such key. Did you mean weight?" in capsys.readouterr().err
 
 
-def test_a_stopped_run_knows_where_it_is_from(command, tmp_path, monkeypatch):
+def test_a_stopped_run_is_continued_with_the_code_that_is_vouched_for(command, tmp_path, monkeypatch, capsys):
     command()
     (tmp_path / "run" / "metrics.json").unlink()
     monkeypatch.setattr(sys, "argv", ["acclimate", "train", f"resume={tmp_path / 'run'}"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "add trust=[toy_means.Means]" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "trust=[toy_means.Means]"])
     cli.main()
     assert (tmp_path / "run" / "metrics.json").exists()

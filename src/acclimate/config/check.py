@@ -38,6 +38,7 @@ ROOT_KEYS = (
     "trainer",
     "seed",
     "init_from",
+    "trust",
     "resume",
     "folder",
     "name",
@@ -87,6 +88,8 @@ def check_config(config: Mapping[str, Any]) -> None:
         problems.append(f"init_from={_show(config['init_from'])} must be the folder of a run, a checkpoint, or null.")
     if not isinstance(config.get("name"), str | None):
         problems.append(f"name={_show(config['name'])} must be text, or null for the name of the method.")
+    if not matches(config.get("trust", []), list[str]):
+        problems.append(f"trust={_show(config['trust'])} must list modules or targets: trust=[my_module].")
     if not isinstance(config.get("resume", False), bool):
         problems.append(f"resume={_show(config['resume'])} must be true, false or the folder of a run.")
     problems += _check_node(config, "")

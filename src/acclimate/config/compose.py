@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config.check import uses_several_devices
 from acclimate.config.groups import conf_dir, did_you_mean, group_options
+from acclimate.config.saved import add_overrides, config_to_resume, log_to
 from acclimate.errors import ConfigError, UserError
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,23 @@ def _write_record(folder: Path, config: DictConfig) -> None:
             file.write(OmegaConf.to_yaml(part).encode())
 
 
+def run_saved(folder: Path, overrides: Sequence[str], trust: Sequence[str], job: Job) -> None:
+    """Continues the run of a folder from its record, which is plain data: no override in it is replayed.
+
+    Args:
+        folder: Of the run.
+        overrides: `GROUP.KEY=VALUE` and `GROUP=NAME`, as for `override`.
+        trust: As for `refuse_strangers`.
+        job: Does the work.
+
+    Raises:
+        UserError: If the folder is not that of a run, its record names what is not to be built, or the job fails.
+    """
+    config = config_to_resume(folder, trust, lambda saved: override(saved, overrides))
+    log_to(folder / "train.log")
+    job(config, lambda: add_overrides(folder, overrides))
+
+
 def refuse_several_devices(config: Mapping[str, Any], what: str) -> None:
     """Lightning starts the whole command again for each device, which is right for a single run alone.
 
@@ -131,24 +149,33 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     groups = {text.split("=")[0] for text in overrides}.intersection(config_groups())
     if "experiment" in groups:
         raise ConfigError("An experiment is a recipe for training. Give the keys that should change: GROUP=NAME or GROUP.KEY=VALUE.")
-    config = OmegaConf.create(saved)
+    # Plain throughout: what was saved may be a stranger's, and OmegaConf would look up its interpolations.
+    config = dict(saved)
     try:
-        if groups:
-            for group in groups:
-                mine = [text for text in overrides if text.split("=")[0].split(".")[0] == group]
-                with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                    fresh = hydra.compose("train", _accept_any_key(mine))
-                fresh.folder, fresh.seed = config.folder, config.seed
-                OmegaConf.update(config, group, OmegaConf.to_container(_resolved_node(fresh, group)), merge=False)
-        others = [text for text in overrides if text.split("=")[0].split(".")[0] not in groups]
-        for text in others:
-            try:
-                config.merge_with_dotlist([text])
-            except yaml.YAMLError as error:
-                raise ConfigError(_unreadable(text, str(error))) from error
+        for group in groups:
+            mine = [text for text in overrides if text.split("=")[0].split(".")[0] == group]
+            with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                fresh = hydra.compose("train", _accept_any_key(mine))
+            fresh.folder, fresh.seed = config.get("folder"), config.get("seed", 0)
+            config[group] = OmegaConf.to_container(_resolved_node(fresh, group))
+        for text in overrides:
+            if text.split("=")[0].split(".")[0] not in groups:
+                try:
+                    changes = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=True)
+                except yaml.YAMLError as error:
+                    raise ConfigError(_unreadable(text, str(error))) from error
+                assert isinstance(changes, dict)
+                config = _merge(config, changes)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from error
-    return resolve(config)
+    return config
+
+
+def _merge(saved: Any, changes: Any) -> Any:
+    """Mappings key by key; all else is replaced."""
+    if not isinstance(saved, dict) or not isinstance(changes, dict):
+        return changes
+    return saved | {key: _merge(saved.get(key), value) for key, value in changes.items()}
 
 
 def compose_sweep(overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -190,21 +217,6 @@ def _resolved_node(config: DictConfig, key: str) -> DictConfig:
     OmegaConf.resolve(node)
     assert isinstance(node, DictConfig)
     return node
-
-
-def saved_overrides(folder: Path) -> list[str]:
-    """What a run was started with, overrides and folders of further configs, to start it again.
-
-    Raises:
-        ConfigError: If the folder is not that of a run.
-    """
-    file = folder / ".hydra" / "overrides.yaml"
-    if not file.is_file():
-        raise ConfigError(f"{folder} is not the folder of a run: it has no .hydra/overrides.yaml. Type resume=outputs/DATE/TIME-METHOD.")
-    hydra_settings = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
-    sources = OmegaConf.select(hydra_settings, "hydra.runtime.config_sources", default=[])
-    folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
-    return [*folders, *(str(text) for text in OmegaConf.load(file))]
 
 
 def config_groups() -> set[str]:

@@ -1,0 +1,121 @@
+"""The targets that are built from a configuration which somebody else may have written, such as the one inside a checkpoint.
+
+A new method or score of this package is added here, as `tests/config/test_allow_list.py` reminds of.
+"""
+
+# The settings of a target that may come from a file; None: all that it takes.
+Settings = frozenset[str] | None
+
+
+def _of(module: str, *names: str) -> dict[str, Settings]:
+    return {f"acclimate.{module}.{name}": None for name in names}
+
+
+def _settings(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# By the group of the configuration, with what is nested in it. Every target stands here by its own name: a module has helpers
+# beside what it is for. Classes of Lightning have their settings listed as well, since others run or write something.
+ALLOWED: dict[str, dict[str, Settings]] = {
+    "data": {
+        **_of("data.arrays", "Arrays"),
+        **_of("data.fonts_to_handwriting", "FontsToHandwriting"),
+        **_of("data.image_folder", "ImageFolder"),
+    },
+    "model": {
+        **_of("nn.classifier", "Classifier"),
+        **_of("nn.backbones", "efficientnet_lite0", "small_cnn", "timm_backbone", "torchvision_backbone"),
+    },
+    "method": {
+        **_of("methods.ada_bn", "AdaBn"),
+        **_of("methods.adda", "Adda"),
+        **_of("methods.afn", "Afn"),
+        **_of("methods.barlow_twins", "BarlowTwins"),
+        **_of("methods.bsp", "Bsp"),
+        **_of("methods.bss", "Bss"),
+        **_of("methods.cdan", "Cdan"),
+        **_of("methods.co_tuning", "CoTuning"),
+        **_of("methods.dan", "Dan"),
+        **_of("methods.dann", "Dann"),
+        **_of("methods.deep_coral", "DeepCoral"),
+        **_of("methods.deep_jdot", "DeepJdot"),
+        **_of("methods.delta", "Delta"),
+        **_of("methods.gradual_unfreeze", "GradualUnfreeze"),
+        **_of("methods.jan", "Jan"),
+        **_of("methods.l2_sp", "L2Sp"),
+        **_of("methods.mcd", "Mcd"),
+        **_of("methods.mdd", "Mdd"),
+        **_of("methods.mean_teacher", "MeanTeacher"),
+        **_of("methods.rotation", "Rotation"),
+        **_of("methods.shot", "Shot"),
+        **_of("methods.simclr", "SimClr"),
+        **_of("methods.stochastic_normalisation", "StochasticNormalisation"),
+        **_of("methods.supervised", "Supervised"),
+        **_of("methods.tent", "Tent"),
+        **_of("methods.terms_alone", "TermsAlone"),
+        **_of("methods.wdgrl", "Wdgrl"),
+        **_of("losses.self_training", "fixmatch", "pseudo_label"),
+        **_of(
+            "losses.target_predictions",
+            "batch_nuclear_norm",
+            "entropy_minimisation",
+            "information_maximisation",
+            "minimum_class_confusion",
+        ),
+    },
+    "optimizer": {
+        f"torch.optim.{name}": None
+        for name in ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "ASGD", "Rprop")
+    },
+    "scheduler": _of("schedules", "constant", "cosine_decay", "inverse_decay"),
+    "selection": {
+        **_of("callbacks.selection", "Selection"),
+        **_of("callbacks.vote", "Vote"),
+        **_of("metrics.automatic", "Automatic"),
+        **_of("metrics.class_correlation", "CorrelationWithIdentity", "NuclearNorm"),
+        **_of("metrics.cluster_agreement", "ClassAMI"),
+        **_of("metrics.domain_accuracy", "OracleAccuracy", "SourceAccuracy"),
+        **_of("metrics.ensemble_agreement", "EnsembleAgreement"),
+        **_of("metrics.feature_rank", "RankMe"),
+        **_of(
+            "metrics.importance_weighting",
+            "DeepEmbeddedValidation",
+            "ImportanceWeightedValidation",
+            "NormalisedDeepEmbeddedValidation",
+        ),
+        **_of("metrics.information", "Diversity", "Information", "TargetEntropy"),
+        **_of("metrics.information_and_correlation", "InformationAndCorrelation"),
+        **_of("metrics.soft_neighbourhood", "SoftNeighbourhoodDensity"),
+        **_of("metrics.transfer_score", "TransferScore"),
+    },
+    "callbacks": {
+        **_of("callbacks.pictures", "Pictures"),
+        **_of("callbacks.progress_bar", "ProgressBar"),
+        **_of("callbacks.weight_average", "WeightAverage"),
+        "pytorch_lightning.callbacks.EarlyStopping": _settings(
+            "monitor min_delta patience verbose mode strict check_finite stopping_threshold divergence_threshold "
+            "check_on_train_epoch_end log_rank_zero_only"
+        ),
+        "pytorch_lightning.callbacks.LearningRateMonitor": _settings("logging_interval log_momentum log_weight_decay"),
+        "pytorch_lightning.callbacks.ModelCheckpoint": _settings(
+            "dirpath filename monitor verbose mode enable_version_counter auto_insert_metric_name "
+            "every_n_train_steps every_n_epochs save_on_train_epoch_end"
+        ),
+    },
+    "logger": {
+        "pytorch_lightning.loggers.CSVLogger": _settings("save_dir name version prefix flush_logs_every_n_steps"),
+        "pytorch_lightning.loggers.TensorBoardLogger": _settings("save_dir name version log_graph default_hp_metric prefix sub_dir"),
+        "pytorch_lightning.loggers.logger.DummyLogger": frozenset(),
+    },
+    "trainer": {
+        "pytorch_lightning.Trainer": _settings(
+            "accelerator strategy devices num_nodes precision fast_dev_run max_epochs min_epochs max_steps min_steps max_time "
+            "limit_train_batches limit_val_batches limit_test_batches limit_predict_batches overfit_batches val_check_interval "
+            "check_val_every_n_epoch num_sanity_val_steps log_every_n_steps enable_checkpointing enable_progress_bar "
+            "enable_model_summary accumulate_grad_batches gradient_clip_val gradient_clip_algorithm deterministic benchmark "
+            "inference_mode use_distributed_sampler detect_anomaly sync_batchnorm reload_dataloaders_every_n_epochs "
+            "default_root_dir compile on_nonfinite"
+        ),
+    },
+}

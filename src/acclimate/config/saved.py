@@ -1,0 +1,131 @@
+"""What a run's folder says of the run, as plain data: a folder, too, may come from somebody else."""
+
+import copy
+import logging
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acclimate.config.untrusted import refuse_strangers
+from acclimate.errors import ConfigError
+
+# Keys of folders that callbacks, loggers and the trainer write to.
+FOLDERS = ("dirpath", "default_root_dir", "save_dir", "folder")
+
+
+def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
+    """The resolved configuration that a run was started with.
+
+    Args:
+        folder: Of the run.
+        trust: As for `refuse_strangers`.
+
+    Raises:
+        ConfigError: If the folder is not that of a run, or the configuration names what is not to be built.
+        DataError: If the record cannot be read.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"There is no folder {folder}. Type resume=outputs/DATE/TIME-METHOD.")
+    # Here, as a wrong word is to be answered without waiting for torch.
+    from acclimate.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint, trusted_config
+    from acclimate.run_record import RECORD, read_record
+
+    if (folder / RECORD).is_file():
+        return refuse_strangers(read_record(folder).config, folder / RECORD, trust)
+    # Runs of earlier versions have no other resolved one than that in their checkpoints.
+    for path in (last_checkpoint(folder), best_checkpoint(folder)):
+        if path.is_file():
+            return trusted_config(read_checkpoint(path), trust)
+    raise ConfigError(f"{folder} is not the folder of a run: it has no {RECORD}. Type resume=outputs/DATE/TIME-METHOD.")
+
+
+def config_to_resume(folder: Path, trust: Collection[str], override: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """The configuration that continues a run: what it was started with, from where its folder is now, and nothing outside of it.
+
+    Args:
+        folder: Of the run.
+        trust: As for `refuse_strangers`.
+        override: Makes the user's changes.
+
+    Raises:
+        ConfigError: If the folder is not that of a run, or the run would write to a place outside of it.
+    """
+    saved = read_config(folder, trust)
+    refuse_links(folder)
+    # Not resolved: the folder keeps the name that the user gives it.
+    here = Path.cwd() / folder
+    moved, outside = copy.deepcopy(saved), dict[str, str]()
+    for group in ("callbacks", "logger", "trainer"):
+        outside |= _move(moved.get(group), group, there=Path(str(saved.get("folder") or here)), here=here)
+    changed = override(moved)
+    left = [f"{key}={value}" for key, value in outside.items() if _at(changed, key) == value]
+    if left:
+        raise ConfigError(f"{folder} would write outside of its folder. If that is what you want, type it again: {' '.join(left)}")
+    return {**changed, "folder": str(here), "resume": True, "trust": list(trust)}
+
+
+def _move(node: Any, path: str, *, there: Path, here: Path) -> dict[str, str]:
+    """Renames folders below `there`, in place, as they are called below `here`; returns all others by their keys."""
+    outside: dict[str, str] = {}
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        where = f"{path}.{key}"
+        if key in FOLDERS and isinstance(value, str):
+            place = Path(os.path.normpath(Path.cwd() / value))
+            if place.is_relative_to(there):
+                node[key] = str(here / place.relative_to(there))
+            else:
+                outside[where] = value
+        else:
+            outside |= _move(value, where, there=there, here=here)
+    return outside
+
+
+def _at(config: Mapping[str, Any], key: str) -> Any:
+    node: Any = config
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
+
+
+def refuse_links(folder: Path) -> None:
+    """A link in a run's folder would have the run write where it leads to.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    for here, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(here) / name
+            # Nothing is written to the metrics of a finished run.
+            if path.is_symlink() and not (path == folder / "metrics.json" and path.exists()):
+                raise ConfigError(
+                    f"{path} is a link to {path.readlink()}, and continuing the run would write there. Put a copy into its place."
+                )
+
+
+def log_to(file: Path) -> None:
+    """Has the log go to the console and on in a run's file, in the format that Hydra uses for a run's start."""
+    root = logging.getLogger()
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    # The processes for further devices have one each, and only the first writes.
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        handlers.append(logging.FileHandler(file))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+    root.handlers[:] = handlers
+    root.setLevel(logging.INFO)
+
+
+def add_overrides(folder: Path, overrides: Sequence[str]) -> None:
+    """Writes down what was typed to continue a run, below what it was started with; reports name what was typed."""
+    from acclimate.atomic_files import replacing
+
+    file = folder / ".hydra" / "overrides.yaml"
+    if overrides and file.is_file():
+        contents = file.read_text() + yaml.safe_dump(list(overrides))
+        with replacing(file) as added:
+            added.write(contents.encode())

@@ -1,0 +1,142 @@
+"""Configurations that somebody else may have written, checked before anything of them is imported or built."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from acclimate.config.allow_list import ALLOWED
+from acclimate.errors import ConfigError
+
+# Parts of the names of the files that callbacks and loggers write.
+NAMES = ("filename", "name", "version", "sub_dir")
+# What a file may ask for at most, as some of it is built or started before it turns out to be absurd.
+LARGEST = {
+    "batch_size": 65_536,
+    "target_batch_size": 65_536,
+    "eval_batch_size": 65_536,
+    "image_size": 4_096,
+    "num_workers": 256,
+    "fixed_views": 65_536,
+    "num_source": 1_000_000,
+    "num_source_eval": 1_000_000,
+    "devices": 256,
+    "num_nodes": 256,
+    "width": 65_536,
+    "bottleneck": 65_536,
+    "lora_rank": 65_536,
+}
+# Of all other whole numbers: seeds have 32 bits.
+LARGEST_OF_ALL = 2**32
+MAX_DEPTH, MAX_VALUES, MAX_TEXT, MAX_LISTED = 20, 20_000, 4_096, 9
+
+
+def refuse_strangers(config: object, place: object, trust: Collection[str] = ()) -> dict[str, Any]:
+    """Checks a configuration from a file before anything of it is imported or built.
+
+    A configuration that a run has saved is plain and resolved, so all that Hydra would interpret is refused as well.
+
+    Args:
+        config: What the file holds.
+        place: Where it is from, for the message.
+        trust: Modules, which stand for all that is in them, or full names of targets that the user vouches for.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: With all that may not be built from a file.
+    """
+    if not isinstance(config, dict):
+        raise ConfigError(f"{place} holds no configuration by keys, so it was not written by acclimate train.")
+    problems: list[str] = []
+    strangers: list[str] = []
+    for number, (problem, stranger) in enumerate(_inspect(config, trust)):
+        if number > MAX_VALUES:
+            raise ConfigError(f"{place} holds a configuration of more than {MAX_VALUES} values; acclimate train writes a few hundred.")
+        problems += [] if problem is None else [problem]
+        strangers += [] if stranger is None else [stranger]
+    if problems:
+        more = [f"{len(problems) - MAX_LISTED} more problems."] * (len(problems) > MAX_LISTED)
+        listed = [f"  - {problem}" for problem in [*problems[:MAX_LISTED], *more]]
+        names = ",".join(dict.fromkeys(strangers))
+        advice = [f"If this code is your own, add trust=[{names}]. Otherwise, do not use the file."] * bool(names)
+        raise ConfigError("\n".join([f"Nothing was built from {place}, which somebody else may have written:", *listed, *advice]))
+    return config
+
+
+Finding = tuple[str | None, str | None]
+FINE: Finding = (None, None)
+
+
+def _inspect(node: object, trust: Collection[str], path: str = "", group: str = "", depth: int = 0) -> Iterator[Finding]:
+    """For each value what is wrong with it, and the target that nobody has vouched for, if there is one."""
+    if depth > MAX_DEPTH:
+        yield f"{path[:80]} is nested too deeply.", None
+    elif isinstance(node, dict):
+        yield FINE
+        target = node.get("_target_")
+        name = target if isinstance(target, str) else ""
+        trusted, own = is_trusted(name, trust), ALLOWED.get(group, {})
+        settings = None if trusted else own.get(name)
+        for key, value in node.items():
+            if not isinstance(key, str):
+                yield f"{path or 'The configuration'} has a key that is not text.", None
+                continue
+            where = f"{path}.{key}" if path else key
+            if key == "_target_":
+                yield FINE if trusted or name in own else _stranger(where, value)
+            elif key == "_partial_" and isinstance(value, bool):
+                yield FINE
+            elif (key.startswith("_") and not trusted) or (settings is not None and key not in settings):
+                yield f"{where} is a setting that no file may have. Type it on the command line.", None
+            else:
+                yield from _inspect(value, trust, where, group or key, depth + 1)
+    elif isinstance(node, list):
+        yield FINE
+        for place, value in enumerate(node):
+            yield from _inspect(value, trust, f"{path}[{place}]", group, depth + 1)
+    else:
+        yield _problem_of_value(path, node), None
+
+
+def is_trusted(target: str, trust: Collection[str]) -> bool:
+    """Whether a target or a module that it is in is trusted.
+
+    >>> is_trusted("mine.Net", ["mine"]), is_trusted("mine.Net", ["mine.Net"]), is_trusted("mineral.Net", ["mine"])
+    (True, True, False)
+    """
+    return any(target == name or target.startswith(f"{name}.") for name in trust)
+
+
+def _stranger(path: str, target: object) -> Finding:
+    name = str(target)[:120] if isinstance(target, str) else type(target).__name__
+    return f"{path}={name} is not among what acclimate builds from a file.", name
+
+
+def _problem_of_value(path: str, value: object) -> str | None:
+    key = path.rpartition(".")[2].partition("[")[0]
+    if value is None or isinstance(value, bool | float):
+        return None
+    if isinstance(value, int):
+        largest = LARGEST.get(key, LARGEST_OF_ALL)
+        return None if abs(value) <= largest else f"{path} is a number beyond {largest}, the most that a file may ask for."
+    if not isinstance(value, str):
+        return f"{path} is of the type {type(value).__name__}, which no saved configuration has."
+    if "${" in value or value == "???" or "\0" in value or len(value) > MAX_TEXT:
+        return f"{path}={value[:80]} is not a plain value, and files hold no interpolations."
+    is_name = key in NAMES and path.startswith(("callbacks.", "logger."))
+    if is_name and (len(PurePath(value).parts) > 1 or value == ".."):
+        return f"{path}={value[:80]} is the path of a file, but may only be a name."
+    return None
+
+
+def targets(config: object) -> set[str]:
+    """The names of all that a configuration builds, of which its author knows.
+
+    >>> sorted(targets({"model": {"_target_": "mine.Net", "layers": [{"_target_": "mine.Layer"}]}}))
+    ['mine.Layer', 'mine.Net']
+    """
+    if isinstance(config, Mapping):
+        own = {config["_target_"]} if isinstance(config.get("_target_"), str) else set()
+        return own.union(*(targets(value) for value in config.values()))
+    return set().union(*(targets(value) for value in config)) if isinstance(config, list) else set()

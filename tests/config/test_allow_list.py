@@ -1,0 +1,27 @@
+"""The list of what is built from files, against the configs of the package."""
+
+import pytest
+import yaml
+
+from acclimate.config.allow_list import ALLOWED
+from acclimate.config.groups import conf_dir
+from acclimate.config.signatures import locate, parameters
+from acclimate.config.untrusted import targets
+
+NAMES = [(group, name) for group, names in ALLOWED.items() for name in names]
+
+
+def test_all_that_the_configs_build_may_come_from_a_checkpoint():
+    named = set().union(*(targets(yaml.safe_load(path.read_text())) for path in conf_dir().rglob("*.yaml")))
+    assert len(named) > 60
+    assert named - {name for _, name in NAMES} == set()
+
+
+@pytest.mark.parametrize(("group", "name"), NAMES)
+def test_each_name_is_that_of_something_and_takes_the_settings_listed(group, name):
+    accepted = {"compile", "on_nonfinite"} if group == "trainer" else set()
+    assert set(ALLOWED[group][name] or ()) <= accepted.union(parameters(locate(name)))
+
+
+def test_no_name_is_that_of_a_package_or_module():
+    assert all(callable(locate(name)) for _, name in NAMES)

@@ -1,0 +1,98 @@
+"""Configurations of strangers: nothing of them is imported, run or written."""
+
+import copy
+
+import pytest
+
+from acclimate.config.untrusted import refuse_strangers
+from acclimate.errors import ConfigError
+
+PLAIN = {
+    "data": {"_target_": "acclimate.data.arrays.Arrays", "source": "a.npz", "batch_size": 4},
+    "model": {
+        "_target_": "acclimate.nn.classifier.Classifier",
+        "backbone": {"_target_": "acclimate.nn.backbones.small_cnn", "_partial_": True},
+    },
+    "trainer": {"_target_": "pytorch_lightning.Trainer", "max_epochs": 1},
+    "callbacks": {"mine": None},
+    "seed": 2**32 - 1,
+    "folder": "outputs/run",
+}
+
+
+def with_changes(path, value):
+    """The plain configuration, but for one place."""
+    config = copy.deepcopy(PLAIN)
+    node = config
+    *names, last = path.split(".")
+    for name in names:
+        if not isinstance(node.get(name), dict):
+            node[name] = {}
+        node = node[name]
+    node[last] = value
+    return config
+
+
+def test_what_a_run_saves_is_accepted_as_it_is():
+    config = copy.deepcopy(PLAIN)
+    assert refuse_strangers(config, "file") == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("data._target_", "os.system", r"data._target_=os.system is not among"),
+        ("data._target_", "acclimate.nn.classifier.Classifier", "is not among"),
+        ("data._target_", "acclimate.data.arrays.np.load", "is not among"),
+        ("data._target_", ["os.system"], "_target_=list is not among"),
+        ("model.backbone._target_", "torch.load", "model.backbone._target_=torch.load"),
+        ("model.layers", [[{"_target_": "os.system"}]], r"model.layers\[0\]\[0\]._target_=os.system"),
+        ("seed", {"_target_": "os.system"}, "seed._target_"),
+        ("hydra", {"callbacks": {"x": {"_target_": "os.system"}}}, "hydra.callbacks.x._target_"),
+        ("data._args_", ["a.npz"], "data._args_ is a setting that no file may have"),
+        ("data._convert_", "none", "_convert_"),
+        ("data._partial_", {"_target_": "os.system"}, "_partial_"),
+        ("trainer.plugins", ["x"], "trainer.plugins is a setting that no file may have"),
+        ("trainer.profiler", "simple", "trainer.profiler"),
+        ("data.source", "${oc.env:HOME}", "files hold no interpolations"),
+        ("data.source", "a\0b", "is not a plain value"),
+        ("data.source", "???", "is not a plain value"),
+        ("data.source", b"a", "is of the type bytes"),
+        ("data.batch_size", 10**12, "data.batch_size is a number beyond 65536"),
+        ("data.something", 10**400, "is a number beyond"),
+        ("callbacks.checkpoint.filename", "../../x", "may only be a name"),
+        ("logger.version", "..", "may only be a name"),
+    ],
+)
+def test_what_no_run_saves_is_refused_with_its_place(path, value, message):
+    with pytest.raises(ConfigError, match=message):
+        refuse_strangers(with_changes(path, value), "file")
+
+
+def test_a_module_or_a_full_name_is_vouched_for():
+    config = with_changes("callbacks.mine", {"_target_": "mine.stop.Stop", "_args_": [{"_target_": "mine.Inner"}]})
+    for trust in (["mine"], ["mine.stop.Stop", "mine.Inner"]):
+        assert refuse_strangers(config, "file", trust) is config
+    for trust in ([], ["min"], ["mine.stop"], ["mine.stop.Stopping", "mine.Inner"]):
+        with pytest.raises(ConfigError, match=r"add trust=\[.*mine"):
+            refuse_strangers(config, "file", trust)
+
+
+def test_what_is_beyond_measure_is_refused_at_once():
+    endless: list[object] = []
+    endless.append(endless)
+    laughs: list[object] = []
+    for _ in range(19):
+        laughs = [laughs, laughs]
+    deep: object = 1
+    for _ in range(5000):
+        deep = [deep]
+    for value in (10**5000, endless, laughs, deep, list(range(10**5))):
+        with pytest.raises(ConfigError, match=r"is a number beyond|nested too deeply|more than 20000 values"):
+            refuse_strangers(with_changes("data.something", value), "file")
+
+
+@pytest.mark.parametrize("config", [None, 3, "text", ["list"]])
+def test_what_is_no_configuration_is_refused(config):
+    with pytest.raises(ConfigError, match="holds no configuration by keys"):
+        refuse_strangers(config, "file")
