@@ -11,6 +11,7 @@ from acclimate import cache_folder
 from acclimate.atomic_files import refuse_output
 from acclimate.config.groups import did_you_mean, group_options
 from acclimate.errors import ConfigError, Interrupted, StorageError, UserError
+from acclimate.full_disk import is_full
 
 USAGE = """\
 acclimate: transfer learning and domain adaptation of image classifiers
@@ -132,9 +133,10 @@ def main() -> None:
     except UserError as error:
         sys.exit(_complain(str(error), code=2))
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and not is_full(error):
             raise
-        sys.exit(_complain(f"{error.filename}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
+        place = error.filename or "A file cannot be written"
+        sys.exit(_complain(f"{place}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
     except Interrupted as interruption:
         sys.exit(_complain(str(interruption), code=130))
     except KeyboardInterrupt:
@@ -203,7 +205,8 @@ def chain(arguments: Sequence[str]) -> None:
         except (Interrupted, KeyboardInterrupt):
             raise Interrupted(f"Stopped in the {stage} stage. Continue with: acclimate chain resume={folder}") from None
         except StorageError as error:
-            raise StorageError(f"{error}, and then the chain with: acclimate chain resume={folder}") from error
+            # The run's own message without its advice.
+            raise StorageError(f"{error.__cause__ or error} Then continue with: acclimate chain resume={folder}") from error
         origin = [f"init_from='{folder / stage}'"]
 
 

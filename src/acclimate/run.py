@@ -49,6 +49,7 @@ from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
 from acclimate.divergence import advice
 from acclimate.errors import ConfigError, DivergenceError, StorageError
+from acclimate.full_disk import name_full_disk
 from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
@@ -210,9 +211,12 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         folder = folder.relative_to(here)
     with claim(folder):
         try:
-            return _train(config, folder, record)
+            with name_full_disk(folder):
+                return _train(config, folder, record)
         except StorageError as error:
-            raise StorageError(f"{error} Then continue with: acclimate train resume={folder}") from error
+            saved = any(checkpoint_files.exists(file(folder)) for file in (last_checkpoint, best_checkpoint))
+            then = f"continue with: acclimate train resume={folder}" if saved else "type the same command again"
+            raise StorageError(f"{error} Then {then}") from error
 
 
 @contextmanager
