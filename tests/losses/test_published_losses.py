@@ -1,0 +1,272 @@
+"""Losses next to numbers that published code gives for the same inputs.
+
+The code was run in float64, and in float32 where it knows nothing else; only what it returned is written here: the value, and
+for each input the sum of its gradient times `chirp(..., phase=9.0)`, which sees every entry. Of the methods whose authors
+published code, two are missing: WDGRL's needs TensorFlow 1, and FixMatch's is a loop, in whose place stands another library.
+"""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from published_inputs import LABELS, SOURCE, SOURCE_LOGITS, TARGET, TARGET_LOGITS, chirp
+
+from acclimate.losses.adversarial import certainty_weights, domain_confusion, inverted_labels
+from acclimate.losses.classifier_discrepancy import classifier_discrepancy
+from acclimate.losses.contrastive import nt_xent
+from acclimate.losses.correlation_alignment import correlation_alignment
+from acclimate.losses.feature_norm import feature_norm_growth
+from acclimate.losses.kernel_discrepancy import joint_maximum_mean_discrepancy, maximum_mean_discrepancy
+from acclimate.losses.margin_disparity import margin_disparity
+from acclimate.losses.optimal_transport import joint_transport_costs
+from acclimate.losses.redundancy import redundancy_reduction
+from acclimate.losses.self_training import fixmatch, teacher_consistency
+from acclimate.losses.spectral import spectral_penalty, spectral_shrinkage
+from acclimate.losses.starting_point import feature_map_distance, shrinkage, starting_point_distance
+from acclimate.losses.target_predictions import (
+    batch_nuclear_norm,
+    entropy_minimisation,
+    information_maximisation,
+    minimum_class_confusion,
+)
+from acclimate.transport_plan import transport_plan
+
+TLLIB = "github.com/thuml/Transfer-Learning-Library at c4aa59e, tllib/"
+ADAPT = "github.com/KevinMusgrave/pytorch-adapt at 1366df7, src/pytorch_adapt/layers/"
+BANDWIDTHS = [0.7, 1.5, 3.0]
+
+
+class Published(NamedTuple):
+    """What a published function gives.
+
+    Args:
+        source: Repository, commit, file and name.
+        loss: Ours, in the units of the published one.
+        inputs: Of both.
+        value: What it returned.
+        slopes: The derivative along `chirp(..., phase=9.0)` for each input.
+        tolerance: Relative; wider where the published code adds a small number or computes in float32.
+    """
+
+    source: str
+    loss: object
+    inputs: list[torch.Tensor]
+    value: float
+    slopes: list[float]
+    tolerance: float = 1e-9
+
+
+def domain_loss(source, target):
+    return domain_confusion(torch.cat([source, target]), num_source=len(source))
+
+
+def weighted_domain_loss(logits):
+    weights = certainty_weights(torch.cat([SOURCE_LOGITS, TARGET_LOGITS]))
+    return domain_confusion(logits, num_source=6, weights=weights)
+
+
+def classification_and_disparity(logits, adversary_logits):
+    (source, target), (source_said, target_said) = logits.split(6), adversary_logits.split(6)
+    disparity = margin_disparity(
+        source_said, target_said, source_classes=source.argmax(dim=1), target_classes=target.argmax(dim=1), margin=4.0
+    )
+    return torch.nn.functional.cross_entropy(source, LABELS) + disparity
+
+
+def sum_of_kernels(source, target):
+    return 3 * maximum_mean_discrepancy(source, target, bandwidths=BANDWIDTHS) + 2 / (len(source) - 1)
+
+
+def product_of_sums_of_kernels(source, target, source_probabilities, target_probabilities):
+    layers = [source, source_probabilities], [target, target_probabilities]
+    return 2 * joint_maximum_mean_discrepancy(*layers, bandwidths=[BANDWIDTHS[:2], [0.92]]) + 2 / (len(source) - 1)
+
+
+def transport(source, target, target_logits):
+    costs = joint_transport_costs(source, LABELS, target, target_logits, feature_weight=0.3, label_weight=0.7)
+    return (transport_plan(costs) * costs).sum()
+
+
+PUBLISHED = {
+    "dann": Published(
+        TLLIB + "alignment/dann.py: DomainAdversarialLoss",
+        domain_loss,
+        [SOURCE[:, :1], TARGET[:5, :1]],
+        0.8589855432510376,
+        [0.032864393023535256, -0.015156242393388742],
+        1e-5,
+    ),
+    "cdan_e": Published(
+        "github.com/thuml/CDAN at c904cd3, pytorch/loss.py: CDAN with entropy",
+        weighted_domain_loss,
+        [torch.cat([SOURCE, TARGET])[:, :1]],
+        0.8374093174934387,
+        [0.16256751389419188],
+        1e-4,
+    ),
+    "adda": Published(
+        TLLIB + "alignment/adda.py: DomainAdversarialLoss", inverted_labels, [TARGET[:, :1]], 0.6251940413547591, [0.008087290692425654]
+    ),
+    "mdd": Published(
+        "github.com/thuml/MDD at 51e5484, model/MDD.py: MDD.get_loss",
+        classification_and_disparity,
+        [torch.cat([SOURCE_LOGITS, TARGET_LOGITS]), torch.cat([TARGET_LOGITS, SOURCE_LOGITS])],
+        6.534158586750857,
+        [0.3674851301894916, -1.001071887466985],
+    ),
+    "mcd": Published(
+        "github.com/mil-tokyo/MCD_DA at af10217, classification/solver.py: Solver.discrepancy",
+        classifier_discrepancy,
+        [SOURCE_LOGITS, TARGET_LOGITS],
+        0.15188736968312697,
+        [-0.01469412352131808, -0.02973471328869761],
+    ),
+    "dan": Published(
+        TLLIB + "alignment/dan.py: MultipleKernelMaximumMeanDiscrepancy, which sums its kernels and adds 2 / (N - 1)",
+        sum_of_kernels,
+        [SOURCE, TARGET],
+        0.4673565360549377,
+        [0.4328624384435312, 0.2711593498397537],
+        1e-6,
+    ),
+    "jan": Published(
+        TLLIB + "alignment/jan.py: JointMultipleKernelMaximumMeanDiscrepancy, with the same differences",
+        product_of_sums_of_kernels,
+        [SOURCE, TARGET, SOURCE_LOGITS.softmax(dim=1), TARGET_LOGITS.softmax(dim=1)],
+        0.4064157009124756,
+        [0.2911485834313865, 0.19770024928426583, -0.01170402890231946, -0.05834589146939058],
+        1e-6,
+    ),
+    "deep_coral": Published(
+        ADAPT + "coral_loss.py: CORALLoss",
+        correlation_alignment,
+        [SOURCE, TARGET[:5]],
+        0.011760287756360956,
+        [-0.012138706559412665, 0.008871010050868206],
+    ),
+    "deep_jdot": Published(
+        "github.com/scikit-adaptation/skada at 46bc3db, skada/deep/losses.py: deepjdot_loss, with POT 0.9.7",
+        transport,
+        [SOURCE, TARGET, TARGET_LOGITS],
+        1.8062424220421813,
+        [-0.5191615734542969, 0.14363574181510397, 0.06872774914957584],
+    ),
+    "afn": Published(
+        "github.com/jihanyang/AFN at d96515b, vanilla/Office31/SAFN/code/train.py: get_L2norm_loss_self_driven",
+        feature_norm_growth,
+        [SOURCE],
+        1.0,
+        [2.4202198825700734],
+    ),
+    "bsp": Published(
+        TLLIB + "alignment/bsp.py: BatchSpectralPenalizationLoss",
+        lambda source, target: spectral_penalty(source) + spectral_penalty(target),
+        [SOURCE, TARGET],
+        16.96563826217323,
+        [-8.273634495181607, 0.9065039860264799],
+    ),
+    "bss": Published(
+        TLLIB + "regularization/bss.py: BatchSpectralShrinkage with k=2",
+        lambda features: spectral_shrinkage(features, num_values=2),
+        [SOURCE],
+        1.027236711684178,
+        [-1.7069071835856087],
+    ),
+    "mcc": Published(
+        TLLIB + "self_training/mcc.py: MinimumClassConfusionLoss with a temperature of 2.5",
+        minimum_class_confusion,
+        [TARGET_LOGITS],
+        0.7251791963114491,
+        [-0.021539964918102658],
+        # It adds 1e-5 to probabilities in the entropy.
+        1e-5,
+    ),
+    "bnm": Published(ADAPT + "bnm_loss.py: BNMLoss", batch_nuclear_norm, [TARGET_LOGITS], -0.37617041464154943, [-0.07762823475755681]),
+    "entropy_minimisation": Published(
+        "github.com/DequanWang/tent at e9e926a, tent.py: softmax_entropy, its mean",
+        entropy_minimisation,
+        [TARGET_LOGITS],
+        1.1308577508656248,
+        [-0.18473857735339114],
+    ),
+    "information_maximisation": Published(
+        ADAPT + "entropy_loss.py: entropy, its mean, plus diversity_loss.py: DiversityLoss",
+        information_maximisation,
+        [TARGET_LOGITS],
+        -0.20526120804156966,
+        [-0.13014794413134873],
+    ),
+    "fixmatch": Published(
+        TLLIB + "self_training/pseudo_label.py: ConfidenceBasedSelfTrainingLoss; two of six samples are confident",
+        lambda strong: fixmatch(TARGET_LOGITS, strong, threshold=0.5),
+        [SOURCE_LOGITS],
+        0.1645053812978872,
+        [-0.06536399163373628],
+    ),
+    "mean_teacher": Published(
+        "github.com/Britefury/self-ensemble-visual-domain-adapt at a9808a1, compute_aug_loss with loss='var'",
+        lambda student: teacher_consistency(student, TARGET_LOGITS, threshold=0.45),
+        [SOURCE_LOGITS],
+        0.011212519370019436,
+        [0.001450372427351269],
+        1e-5,
+    ),
+    "simclr": Published(
+        "github.com/sthalles/SimCLR at 1848fc9, simclr.py: SimCLR.info_nce_loss and cross_entropy",
+        lambda first, second: nt_xent(first, second, temperature=0.3),
+        [SOURCE, TARGET],
+        2.2108283038600893,
+        [-1.197315145083442, 2.018087547936607],
+    ),
+    "barlow_twins": Published(
+        "github.com/facebookresearch/barlowtwins at 8e8d284, main.py: BarlowTwins.forward with λ = 0.0051",
+        lambda first, second: redundancy_reduction(first, second, off_diagonal_weight=0.0051),
+        [SOURCE, TARGET],
+        1.908418183759653,
+        [-2.643523157366885, 4.7049068652095105],
+        # Its batch norm adds 1e-5 to the variance.
+        1e-4,
+    ),
+    "l2_sp of old layers": Published(
+        TLLIB + "regularization/delta.py: SPRegularization",
+        lambda weight, bias: starting_point_distance([weight, bias], [SOURCE, SOURCE[:, 0]]),
+        [TARGET, TARGET[:, 1]],
+        15.670575765721999,
+        [],
+    ),
+    "l2_sp of new layers": Published(
+        TLLIB + "regularization/delta.py: L2Regularization",
+        lambda weight, bias: shrinkage([weight, bias]),
+        [TARGET, TARGET[:, 1]],
+        15.43089901112349,
+        [],
+    ),
+    "delta": Published(
+        TLLIB + "regularization/delta.py: BehavioralRegularization, which does not divide by the squared norm of the maps",
+        lambda maps: feature_map_distance([maps], [SOURCE]) * SOURCE.square().sum(),
+        [TARGET],
+        10.886899920315104,
+        [11.859331520101819],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_loss_and_its_gradient_are_those_of_published_code(name):
+    published = PUBLISHED[name]
+    inputs = [values.clone().requires_grad_() for values in published.inputs]
+    loss = published.loss(*inputs)
+    assert loss.item() == pytest.approx(published.value, rel=published.tolerance)
+    gradients = torch.autograd.grad(loss, inputs)
+    for gradient, slope in zip(gradients, published.slopes, strict=False):
+        found = (gradient * chirp(*gradient.shape, phase=9.0)).sum().item()
+        assert found == pytest.approx(slope, rel=10 * published.tolerance, abs=10 * published.tolerance)
+
+
+def test_transport_plan_is_that_of_pot():
+    """`ot.emd` and `ot.emd2` of POT 0.9.7, for squared distances of six and four samples of equal weight."""
+    costs = torch.cdist(SOURCE, TARGET[:4]).square()
+    plan = transport_plan(costs)
+    twelfths = [[2, 0, 0, 0], [1, 1, 0, 0], [0, 2, 0, 0], [0, 0, 0, 2], [0, 0, 1, 1], [0, 0, 2, 0]]
+    torch.testing.assert_close(plan, torch.tensor(twelfths, dtype=torch.float64) / 12)
+    assert (plan * costs).sum().item() == pytest.approx(4.226945597927282, rel=1e-9)

@@ -1,0 +1,79 @@
+"""Scores next to numbers that published code gives for the same inputs; only what it returned is written here.
+
+RankMe and the correlation with the identity have no published code, the Transfer Score's needs its own training script, and
+EnsV's is a script over folders of models.
+"""
+
+import pytest
+import torch
+from published_inputs import FEATURES, LOGITS, TARGET_LOGITS, chirp
+from torch.nn import functional as F
+
+from acclimate.losses.target_predictions import information
+from acclimate.metrics.class_correlation import relative_nuclear_norm
+from acclimate.metrics.cluster_agreement import cluster_agreement
+from acclimate.metrics.h_score import h_score
+from acclimate.metrics.importance_weighting import deep_embedded_risk, normalised_weights
+from acclimate.metrics.leep import log_expected_empirical_prediction
+from acclimate.metrics.logme import log_maximum_evidence
+from acclimate.metrics.soft_neighbourhood import soft_neighbourhood_density
+
+LABELS = torch.arange(20) % 3
+SEPARATED = FEATURES + F.one_hot(LABELS, 5)
+WEIGHTS, ERRORS = 1.5 + chirp(9, phase=1.0), chirp(9, phase=2.0).square()
+
+
+def test_logme_is_that_of_its_authors():
+    """LogME(regression=False).fit of github.com/thuml/LogME at 56551ca, which stops when a step changes less than a hundredth."""
+    assert log_maximum_evidence(SEPARATED, LABELS).item() == pytest.approx(-0.44536351369700383, rel=1e-3)
+
+
+def test_leep_is_that_of_published_code():
+    """LEEP of github.com/thuml/LogME at 56551ca."""
+    assert log_expected_empirical_prediction(LOGITS.softmax(dim=1), LABELS).item() == pytest.approx(-1.0220875886360132, rel=1e-9)
+
+
+def test_h_score_is_that_of_published_code():
+    """h_score in tllib/ranking/hscore.py of github.com/thuml/Transfer-Learning-Library at c4aa59e."""
+    assert h_score(SEPARATED, LABELS).item() == pytest.approx(1.6068007666219075, rel=1e-6)
+
+
+def test_deep_embedded_validation_is_that_of_its_authors():
+    """get_dev_risk in dev.py of github.com/thuml/Deep-Embedded-Validation at abf9c96."""
+    assert deep_embedded_risk(ERRORS, WEIGHTS).item() == pytest.approx(0.6774646545457614, rel=1e-7)
+
+
+def test_normalised_deep_embedded_validation_is_that_of_its_authors():
+    """get_dev_risk(..., 'max') in deep_embedded_validator.py of github.com/KevinMusgrave/pytorch-adapt at 1366df7."""
+    assert deep_embedded_risk(ERRORS, normalised_weights(WEIGHTS)).item() == pytest.approx(0.5723430053118643, rel=1e-9)
+
+
+def test_soft_neighbourhood_density_is_that_of_its_authors():
+    """neighbor_density of the probabilities in nc_ps/eval.py of github.com/VisionLearningGroup/SND at 6aae970.
+
+    It adds 1e-5 to each of 20 probabilities in the logarithm.
+    """
+    assert soft_neighbourhood_density(LOGITS).item() == pytest.approx(1.337363422970721, abs=2e-4)
+
+
+def test_class_ami_is_that_of_its_authors():
+    """get_clustering_performance with centroid_init='label_centers' in class_cluster_validator.py of pytorch-adapt at 1366df7.
+
+    It starts at the centroids of the predicted classes; clusters are far enough apart for one best solution.
+    """
+    clusters = torch.arange(40) % 4
+    features = 3 * F.one_hot(clusters, 5) + 0.4 * chirp(40, 5, phase=8.0)
+    logits = 2 * F.one_hot(clusters, 4) + 1.6 * chirp(40, 4, phase=4.0)
+    assert cluster_agreement(features, logits) == pytest.approx(0.48701830827791637, rel=1e-9)
+
+
+def test_information_is_that_of_its_authors():
+    """Entropy and diversity of pytorch-adapt at 1366df7: EntropyLoss and DiversityLoss, which its IMValidator adds."""
+    assert information(TARGET_LOGITS).item() == pytest.approx(0.20526120804156966, rel=1e-9)
+
+
+def test_nuclear_norm_is_that_of_published_code():
+    """BNMLoss of pytorch-adapt at 1366df7 gives -norm / N; the score divides by sqrt(N · min(N, K))."""
+    probabilities = TARGET_LOGITS.softmax(dim=1)
+    found = relative_nuclear_norm(probabilities.T @ probabilities, 6).item()
+    assert found == pytest.approx(0.37617041464154943 * 6 / (6 * 4) ** 0.5, rel=1e-9)
