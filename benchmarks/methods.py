@@ -24,6 +24,7 @@ from rich.console import Console
 from acclimate.atomic_files import write_json
 from acclimate.config.groups import group_options
 from acclimate.errors import UserError
+from acclimate.ordering import nan_lowest
 from acclimate.run_record import read_metrics
 
 # These are for pretrained models, start from another run, or train no classifier.
@@ -84,7 +85,7 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
         metrics = [read_metrics(task.folder) for task in finished]
         histories = [json.loads((task.folder / "checkpoints.json").read_text()) for task in finished]
         # The first of equals: histories are in the order of training.
-        oracles = [max(history, key=lambda checkpoint: checkpoint["oracle/val_accuracy"]) for history in histories]
+        oracles = [max(history, key=lambda checkpoint: nan_lowest(checkpoint["oracle/val_accuracy"])) for history in histories]
         rows.append(
             Row(
                 method,
@@ -95,7 +96,7 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
                 [run["train/seconds"] for run in metrics],
             )
         )
-    return sorted(rows, key=lambda row: -statistics.fmean(row.selected))
+    return sorted(rows, key=lambda row: nan_lowest(statistics.fmean(row.selected)), reverse=True)
 
 
 def is_worse(row: Row, baseline: Row) -> bool:

@@ -31,6 +31,7 @@ from acclimate.callbacks.vote import Vote
 from acclimate.metrics.automatic import Automatic
 from acclimate.metrics.ensemble_agreement import EnsembleAgreement, ensemble_agreement
 from acclimate.metrics.mean_ranks import mean_ranks
+from acclimate.ordering import nan_lowest
 from acclimate.picks import ENSEMBLE, NOT_ACROSS_RUNS, VOTE, VOTERS
 from acclimate.types import Prediction
 
@@ -67,7 +68,7 @@ class Run(NamedTuple):
     def chosen(self, name: str) -> int:
         """The checkpoint that a score selects: the first of the best."""
         values = self.val if name == ORACLE else self.scores[name]
-        return max(range(len(values)), key=values.__getitem__)
+        return max(range(len(values)), key=lambda place: nan_lowest(values[place]))
 
 
 def read_run(folder: Path) -> Run:
@@ -79,7 +80,8 @@ def read_run(folder: Path) -> Run:
         write_json(kept, score_checkpoints(predictions))
     probabilities = torch.stack([logits.float().softmax(dim=1) for _, logits in predictions["target"]])
     val, test = ([checkpoint[key] for checkpoint in accuracies] for key in ("oracle/val_accuracy", "target/test_accuracy"))
-    return Run(*folder.parts[-3:], json.loads(kept.read_text()), probabilities, val, test)
+    scores = {name: [math.nan if value is None else value for value in values] for name, values in json.loads(kept.read_text()).items()}
+    return Run(*folder.parts[-3:], scores, probabilities, val, test)
 
 
 def score_checkpoints(predictions: dict[str, list[tuple[Tensor, Tensor]]]) -> dict[str, list[float]]:
@@ -115,8 +117,8 @@ def regret_of_checkpoint(run: Run, name: str) -> float:
 def regret_of_run(runs: Sequence[Run], name: str) -> float:
     """What is lost by the run, and its checkpoint, that a score prefers."""
     scores = scores_across(runs, name)
-    pick = runs[max(range(len(runs)), key=scores.__getitem__)]
-    best = max(runs, key=lambda run: run.val[run.chosen(ORACLE)])
+    pick = runs[max(range(len(runs)), key=lambda place: nan_lowest(scores[place]))]
+    best = max(runs, key=lambda run: nan_lowest(run.val[run.chosen(ORACLE)]))
     return best.test[best.chosen(ORACLE)] - pick.test[pick.chosen(name)]
 
 
@@ -216,7 +218,7 @@ def main() -> None:
         parser.error(f"there are no finished runs in {folder}: type make benchmark-selection.")
     markdown, contents = [], {}
     for data, runs in found.items():
-        rows = sorted((judge(name, runs) for name in NAMES), key=lambda row: row.checkpoint_regret)
+        rows = sorted((judge(name, runs) for name in NAMES), key=lambda row: nan_lowest(-row.checkpoint_regret), reverse=True)
         title = f"{data}: {len(runs)} runs, {len({run.method for run in runs})} methods, {len({run.setting for run in runs})} settings"
         results = Results(title, HEADINGS, [cells(row) for row in rows], CAPTION)
         results.show(console)

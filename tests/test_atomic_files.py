@@ -1,4 +1,6 @@
 import errno
+import json
+import math
 import os
 import stat
 import subprocess
@@ -181,3 +183,14 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path):
         refuse_output(tmp_path / "file" / "table.csv")
     for path in (tmp_path / "file", tmp_path / "new" / "folder" / "file", Path("/dev/null"), Path("/dev/stdout")):
         refuse_output(path)
+
+
+def test_numbers_that_are_not_finite_are_null_in_strict_json(tmp_path):
+    numbers = {"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf, "e": (True, 2)}, "f": "NaN"}
+    write_json(tmp_path / "numbers.json", numbers)
+
+    def refuse(constant):
+        raise ValueError(constant)
+
+    read = json.loads((tmp_path / "numbers.json").read_text(), parse_constant=refuse)
+    assert read == {"a": None, "b": [None, 1.5], "c": {"d": None, "e": [True, 2]}, "f": "NaN"}

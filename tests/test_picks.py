@@ -224,3 +224,39 @@ def test_a_folder_in_the_place_of_a_file_is_named_and_the_others_are_compared(tm
         place.mkdir()
     assert rows(tmp_path) == {"dann": 1}
     assert caplog.text.count("Left out") == 2
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "null"])
+@pytest.mark.parametrize("by", ["information", "vote", "ensemble_agreement"])
+def test_a_run_with_a_score_that_is_not_finite_is_shown_and_never_picked(tmp_path, capsys, by, value):
+    scores = dict.fromkeys({*VOTERS, "information"}, 0.5)
+    for number, method in enumerate(("dann", "cdan", "mcc")):
+        folder = write_run(tmp_path / str(number), method, accuracy=0.1 * (number + 1), **scores)
+        write_predictions(folder, number, number)
+    # It comes first, and its accuracy is the lowest.
+    metrics = json.loads((tmp_path / "0" / "metrics.json").read_text())
+    metrics |= {name: "VALUE" for name in metrics if name.startswith("score/")}
+    (tmp_path / "0" / "metrics.json").write_text(json.dumps(metrics).replace('"VALUE"', value))
+    np.savez(tmp_path / "0" / PREDICTIONS, probabilities=np.full((2, 3), np.nan, dtype=np.float16))
+    comparisons = compare_runs([tmp_path])
+    found = pick(comparisons, by)
+    assert [(sorted(one.scores), all(map(np.isfinite, one.scores.values()))) for one in found] == [(["cdan", "mcc"], True)]
+    assert found[0].name != "dann"
+    print_comparison(comparisons, found)
+    assert "dann" in capsys.readouterr().out
+
+
+def test_a_method_of_which_one_seed_diverged_is_not_picked(tmp_path):
+    for seed, score in enumerate((9.0, float("nan"))):
+        write_run(tmp_path / f"a{seed}", "dann", f"seed={seed}", accuracy=0.1, information_corr_c=score)
+    write_run(tmp_path / "b", "mcc", accuracy=0.8, information_corr_c=1.0)
+    (found,) = pick_by_default(compare_runs([tmp_path]))
+    assert found.name == "mcc"
+
+
+def test_where_no_score_is_finite_there_is_no_pick(tmp_path):
+    write_run(tmp_path / "a", "dann", accuracy=0.5, information_corr_c=float("nan"))
+    comparisons = compare_runs([tmp_path])
+    assert pick_by_default(comparisons) == []
+    with pytest.raises(ConfigError, match="none that is finite"):
+        pick(comparisons, "information_corr_c")

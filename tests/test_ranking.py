@@ -129,6 +129,13 @@ def test_neither_the_target_nor_its_labels_change_anything(rank, archives, tmp_p
     assert rank(*archives[:2], "data.target=null", *arguments) == (0, expected)
 
 
+def test_backbone_whose_score_is_nan_comes_last(monkeypatch, archives):
+    scores = iter([float("nan"), 1.0, 2.0])
+    monkeypatch.setattr(ranking, "log_maximum_evidence", lambda *_: torch.tensor(next(scores)))
+    ranked = ranking.rank(compose_sweep([*archives, *SMALL, "model=small_cnn", "model.backbone.width=2,3,4"]))
+    assert [backbone.name for backbone in ranked] == [f"model.backbone.width={width}" for width in (4, 3, 2)]
+
+
 def test_every_combination_is_composed_and_named_by_what_varies():
     configs = compose_sweep(["model=small_cnn,resnet18", "model.weights=null", "data.crop=0.5,1"])
     assert list(configs) == [f"model={model} data.crop={crop}" for model in ("small_cnn", "resnet18") for crop in ("0.5", "1")]

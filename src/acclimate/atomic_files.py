@@ -5,6 +5,7 @@ import csv
 import errno
 import io
 import json
+import math
 import os
 import re
 import secrets
@@ -141,9 +142,17 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write_json(path: Path, contents: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Write what can be read again as JSON."""
+    """Write strict JSON, in which a number that is not finite is null."""
     with replacing(path) as file:
-        file.write((json.dumps(contents, indent=2) + "\n").encode())
+        file.write((json.dumps(_strict(contents), indent=2, allow_nan=False) + "\n").encode())
+
+
+def _strict(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _strict(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_strict(value) for value in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
 
 
 def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:

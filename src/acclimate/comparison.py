@@ -54,12 +54,13 @@ class Comparison(NamedTuple):
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; the deviation of fewer than two values is nan.
+    """Mean and sample standard deviation; the deviation of fewer than two values, or of such that are not finite, is nan.
 
     >>> mean_and_deviation([1.0, 3.0])
     (2.0, 1.4142135623730951)
     """
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else float("nan")
+    deviates = len(values) > 1 and all(map(math.isfinite, values))
+    return statistics.fmean(values), statistics.stdev(values) if deviates else math.nan
 
 
 def compare_runs(folders: Sequence[Path]) -> list[Comparison]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from acclimate.comparison import Comparison, FinishedRun, mean_and_deviation
 from acclimate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Each counts the same in a vote; conf/selection/vote.yaml has the same ones.
 VOTERS = ("bnm", "corr_c", "class_ami", "source_accuracy")
@@ -57,7 +60,9 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
     if not scored:
         known = sorted({name.removeprefix("score/") for one in honest for run in one.metrics for name in run if name.startswith("score/")})
         allowed = [name for name in (*known, VOTE, ENSEMBLE) if name not in NOT_ACROSS_RUNS]
-        raise ConfigError(f"by={by}: no run has such a score. Choose one of {', '.join(allowed)}, or train with a target.")
+        raise ConfigError(
+            f"by={by}: no run has such a score, or none that is finite. Choose one of {', '.join(allowed)}, or train with a target."
+        )
     data = dict.fromkeys(comparison.data for comparison in scored)
     return [_pick_among([comparison for comparison in scored if comparison.data == images], by) for images in data]
 
@@ -94,9 +99,9 @@ def _pick_among(candidates: Sequence[Comparison], by: str) -> Pick:
 
 
 def has_score(run: FinishedRun, by: str) -> bool:
-    """Whether a run has what the score needs; those of earlier versions and those without a target may not."""
+    """Whether a run has what the score needs, all of it finite; those of earlier versions and those without a target may not."""
     if by == ENSEMBLE:
-        return (run.folder / PREDICTIONS).exists()
+        return (run.folder / PREDICTIONS).exists() and bool(_predictions(run).isfinite().all())
     return all(f"score/{name}" in run.metrics for name in (VOTERS if by == VOTE else (by,)))
 
 
@@ -119,12 +124,18 @@ def score_runs(runs: Sequence[FinishedRun], by: str) -> dict[Path, float]:
 
 
 def _agreements(runs: Sequence[FinishedRun]) -> dict[Path, float]:
-    import numpy as np
     import torch
 
     from acclimate.metrics.ensemble_agreement import ensemble_agreement
 
-    predictions = [torch.from_numpy(np.load(run.folder / PREDICTIONS)["probabilities"]).float() for run in runs]
+    predictions = [_predictions(run) for run in runs]
     if len({prediction.shape for prediction in predictions}) > 1:
         raise ConfigError(f"by={ENSEMBLE} needs runs that were validated on the same target images; these have different numbers of them.")
     return dict(zip((run.folder for run in runs), ensemble_agreement(torch.stack(predictions)).tolist(), strict=True))
+
+
+def _predictions(run: FinishedRun) -> "Tensor":
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.load(run.folder / PREDICTIONS)["probabilities"]).float()

@@ -10,7 +10,7 @@ from acclimate.checkpoints import Checkpoint, rebuild_classifier
 from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View, shorter_side
-from acclimate.errors import DataError
+from acclimate.errors import DataError, DivergenceError
 from acclimate.types import Prediction, Unlabelled
 
 
@@ -32,6 +32,7 @@ def predict(checkpoint: Checkpoint, folder: Path, trust: Collection[str] = ()) -
 
     Raises:
         DataError: If there are no images, or a file is not a whole image.
+        DivergenceError: If a prediction is not finite.
     """
     paths = find_files(folder)
     if not paths:
@@ -50,6 +51,13 @@ def predict(checkpoint: Checkpoint, folder: Path, trust: Collection[str] = ()) -
         with torch.inference_mode():
             prediction: Prediction = classifier(batch.views[0].to(device))
         confidences, labels = prediction.logits.softmax(dim=1).max(dim=1)
+        wrong = (~confidences.isfinite()).nonzero()
+        if len(wrong):
+            image = images.paths[len(rows) + int(wrong[0])]
+            raise DivergenceError(
+                f"The prediction for {image} is not finite: the image holds such values, or the training of the run has diverged. "
+                "Use another run, or train it again with a lower optimizer.lr."
+            )
         rows += zip(confidences.tolist(), labels.tolist(), strict=True)
     return [
         ImagePrediction(path.relative_to(folder).as_posix(), checkpoint["classes"][label], confidence)

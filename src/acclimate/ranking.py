@@ -19,6 +19,7 @@ from acclimate.metrics.leep import log_expected_empirical_prediction
 from acclimate.metrics.logme import log_maximum_evidence
 from acclimate.nn.backbones import Backbone
 from acclimate.nn.classifier import Classifier
+from acclimate.ordering import nan_lowest
 from acclimate.types import Labelled
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def rank(configs: Mapping[str, dict[str, Any]]) -> list[RankedBackbone]:
         images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
         source_head = _source_head(backbone) if classifier.pretrained else None
         ranked.append(score_backbone(name, backbone.to(device), images, device=device, source_head=source_head))
-    return sorted(ranked, key=lambda backbone: backbone.logme, reverse=True)
+    return sorted(ranked, key=lambda backbone: nan_lowest(backbone.logme), reverse=True)
 
 
 def _source_head(backbone: Backbone) -> nn.Module | None:

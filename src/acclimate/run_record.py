@@ -1,6 +1,7 @@
 """What a run's folder says of its beginning and its end: `run.json` and `metrics.json`."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,20 +65,26 @@ def has_record(folder: Path) -> bool:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """What a finished run's `metrics.json` holds.
+    """The numbers and names of a finished run's `metrics.json`; what is not finite is left out, as if it had not been computed.
 
     Raises:
         DataError: If it cannot be read.
     """
     file = folder / METRICS
     try:
-        metrics = {name: value for name, value in _mapping(json.loads(file.read_text())).items() if value is not None}
+        found = _mapping(json.loads(file.read_text()))
+        # Those of earlier versions have NaN where there is null now.
+        metrics = {name: value for name, value in found.items() if value is not None and not _is_infinite(value)}
         odd = [name for name, value in metrics.items() if not isinstance(value, str if name.endswith("/name") else int | float)]
         if odd:
             raise ValueError(f"{odd[0]} is no number")
         return metrics
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{file} cannot be read: {_reason(error)}") from error
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _mapping(node: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from acclimate.nn.label_shift import target_class_weights
+from acclimate.ordering import nan_lowest
 
 # Before, predictions mean little: few classes are then no sign of anything.
 LEARNED_SOMETHING = 0.3
@@ -33,7 +34,8 @@ class Validation(NamedTuple):
     Attributes:
         progress: When it was, in [0, 1].
         source_accuracy: On the source's validation images.
-        target_proportions: Estimates of how frequent the classes are in the target; empty without a target.
+        target_proportions: Estimates of how frequent the classes are in the target; empty without a target, or if
+            predictions were not finite.
     """
 
     progress: float
@@ -126,7 +128,7 @@ def falling_source_accuracy(evidence: Evidence) -> str | None:
     """
     if evidence.source_counts is None or len(evidence.history) < 3:
         return None
-    best = max(evidence.history[:-2], key=lambda validation: validation.source_accuracy)
+    best = max(evidence.history[:-2], key=lambda validation: nan_lowest(validation.source_accuracy))
     before, now = (validation.source_accuracy for validation in evidence.history[-2:])
     standard_error = math.sqrt(before * (1 - before) / int(evidence.source_counts.sum()))
     if now > before or best.source_accuracy - before < max(SOURCE_FALL, 3 * standard_error):
@@ -148,7 +150,8 @@ def label_shift(evidence: Evidence) -> str | None:
     """
     if evidence.source_counts is None or evidence.target_counts is None or evidence.progress < 0.5:
         return None
-    window = [validation for validation in evidence.history if 0.1 <= validation.progress <= 0.5] or evidence.history[-1:]
+    known = [validation for validation in evidence.history if validation.target_proportions]
+    window = [validation for validation in known if 0.1 <= validation.progress <= 0.5] or known[-1:]
     targets = torch.tensor([validation.target_proportions for validation in window], dtype=torch.float64)
     num_source, num_target = float(evidence.source_counts.sum()), float(evidence.target_counts.sum())
     source = evidence.source_counts.double() / num_source

@@ -31,6 +31,13 @@ def test_the_first_of_equal_checkpoints_is_chosen(selection):
     assert run(selection, scores=[1.0, 1.0], val=[0.5, 0.5], test=[0.1, 0.2]).chosen("information") == 0
 
 
+def test_nan_is_never_chosen(selection):
+    one = run(selection, scores=[math.nan, 1.0, 2.0], val=[0.5, 0.5, 0.5], test=[0.1, 0.2, 0.3])
+    assert one.chosen("information") == 2
+    diverged = run(selection, "mcc", scores=[math.nan], val=[math.nan], test=[0.1])
+    assert selection.regret_of_run([diverged, one], "information") == pytest.approx(0.1 - 0.3)
+
+
 def test_the_regret_of_a_run_compares_the_checkpoints_that_score_and_oracle_chose(selection):
     preferred = run(selection, "dann", scores=[1.0, 3.0], val=[0.5, 0.4], test=[0.5, 0.4])
     better = run(selection, "mcc", scores=[2.0, 1.0], val=[0.6, 0.8], test=[0.6, 0.7])

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from PIL import Image
 from small_runs import compose, differences, train_and_stop, trained_state
 
 from acclimate import run
@@ -12,6 +13,8 @@ from acclimate.callbacks import nonfinite
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.checkpoints import last_checkpoint, read_checkpoint
 from acclimate.errors import DivergenceError, Interrupted, UserError
+from acclimate.metrics.domain_accuracy import SourceAccuracy
+from acclimate.prediction import predict
 
 NAN, INF = math.nan, math.inf
 # The key that the message names, what it is set to, and the method.
@@ -53,7 +56,9 @@ def with_value(config, key, value):
 
 
 @pytest.mark.parametrize(("key", "value", "method"), WAYS, ids=str)
-def test_run_that_diverges_stops_and_names_the_key(archives, tmp_path, key, value, method):
+def test_run_that_diverges_stops_and_names_the_key(archives, tmp_path, monkeypatch, key, value, method):
+    # Which finds many of these before the training.
+    monkeypatch.setattr(run, "check_config", lambda config: None)
     config = with_value(compose(tmp_path, *archives, f"method={method}"), key, value)
     with pytest.raises(UserError, match=key):
         run.train(config)
@@ -202,3 +207,65 @@ def test_result_that_is_not_read_yet_is_read_before_anything_is_saved(train, tmp
     with pytest.raises(DivergenceError, match="step 10: the loss"):
         train(tmp_path, Unstable({9}), "method=dann")
     assert read_checkpoint(last_checkpoint(tmp_path))["batches_done"] == 5
+
+
+class BadValidations:
+    """Makes predictions NaN in some validations, by how many batches were trained before, or also in evaluations after that."""
+
+    def __init__(self, batches, *, also_later=False):
+        self.batches = batches
+        self.also_later = also_later
+
+    def attach(self, parts):
+        method = parts.method
+        forward = method.classifier.head.forward
+
+        def unstable(features):
+            affected = not method.training and (self.also_later or method.trainer.state.fn == "fit")
+            return forward(features) * (NAN if affected and method.batches_done in self.batches else 1.0)
+
+        method.classifier.head.forward = unstable
+
+
+@pytest.mark.parametrize("selection", ["last", "oracle", "vote", "ensemble_agreement"])
+def test_checkpoint_with_predictions_that_are_not_finite_is_never_the_best(train, tmp_path, selection):
+    metrics = train(tmp_path, BadValidations({5, 15}), "method=source_only", "trainer.max_epochs=3", f"selection={selection}")
+    assert metrics["selection/step"] == 10
+    assert math.isfinite(metrics["selection/value"])
+
+
+def test_run_of_which_no_validation_is_finite_fails(train, tmp_path):
+    with pytest.raises(DivergenceError, match="Predictions for validation images are not finite"):
+        train(tmp_path, BadValidations({5, 10}, also_later=True), "method=source_only")
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_selection_without_a_finite_value_fails(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(SourceAccuracy, "value", lambda score: torch.tensor(NAN))
+    with pytest.raises(DivergenceError, match=r"selection=source_accuracy.*selection=last"):
+        train(tmp_path, Unstable(set()), "method=source_only", "selection=source_accuracy")
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_early_stopping_takes_nan_as_no_improvement(train, tmp_path):
+    options = ("callbacks=early_stopping", "callbacks.early_stopping.patience=2", "selection=last", "trainer.max_epochs=4")
+    metrics = train(tmp_path, BadValidations({5}), "method=source_only", *options)
+    assert metrics["train/steps"] == 20
+
+
+def test_run_does_not_start_from_weights_that_are_not_finite(archives, tmp_path):
+    run.train(compose(tmp_path / "first", *archives, "method=source_only", "trainer.max_steps=1"))
+    best = tmp_path / "first" / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(best, weights_only=True)
+    checkpoint["state_dict"]["classifier.head.weight"][0] = NAN
+    torch.save(checkpoint, tmp_path / "bad.ckpt")
+    with pytest.raises(DivergenceError, match=r"classifier\.head\.weight.*init_from"):
+        run.train(compose(tmp_path / "second", *archives, "method=source_only", f"init_from={tmp_path / 'bad.ckpt'}"))
+    del checkpoint["config"]["trainer"]["enable_progress_bar"]
+    with pytest.raises(DivergenceError, match="Predictions for validation images"):
+        run.evaluate(checkpoint["config"], checkpoint)
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.new("RGB", (16, 16)).save(images / "0.png")
+    with pytest.raises(DivergenceError, match=r"0\.png is not finite"):
+        predict(checkpoint, images)

@@ -46,6 +46,17 @@ def test_the_winner_of_most_scores_is_kept_though_another_has_the_better_mean():
     assert vote.kept == 20
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_checkpoint_with_a_score_that_is_not_finite_has_no_vote(first, value):
+    vote = new_vote(2)
+    if not first:
+        judged(vote, 10, 0.1, 0.1)
+    assert not judged(vote, 20, 0.9, value) < float("inf")
+    assert judged(vote, 30, 0.2, 0.2) > 0
+    assert vote.kept == 30
+
+
 def test_a_tie_keeps_the_earlier():
     vote = new_vote(2)
     value = judged(vote, 10, 0.2, 0.8)

@@ -62,9 +62,9 @@ class Health(Callback):
         progress = float(pl_module.progress)  # type: ignore[arg-type]
         confusion = self.accuracies.confusion["source"].cpu() if "source" in self.accuracies.confusion else None
         target_counts, proportions = None, []
-        if self.scores.probabilities:
-            predicted = torch.cat(self.scores.probabilities).argmax(dim=1)
-            target_counts = predicted.bincount(minlength=len(classes)).cpu()
+        # What is not finite says nothing of a class.
+        if self.scores.probabilities and (probabilities := torch.cat(self.scores.probabilities)).isfinite().all():
+            target_counts = probabilities.argmax(dim=1).bincount(minlength=len(classes)).cpu()
             proportions = [] if confusion is None else estimated_proportions(confusion, target_counts).tolist()
         if confusion is not None:
             self.history.append(Validation(progress, float(confusion.trace() / confusion.sum()), proportions))

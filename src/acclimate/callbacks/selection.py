@@ -60,7 +60,7 @@ class Selection(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.finite &= outputs.logits.isfinite().all()
+        self.finite &= _are_finite(outputs)
         if self.score is not None:
             domain = trainer.datamodule.evaluated_domains("val")[dataloader_idx]  # type: ignore[attr-defined]
             self.score.update(domain, outputs, batch.labels if isinstance(batch, Labelled) else None)
@@ -74,7 +74,7 @@ class Selection(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.finite &= outputs.logits.isfinite().all()
+        self.finite &= _are_finite(outputs)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log("selection/value", self.judge(trainer) if self.finite else torch.tensor(torch.nan), prog_bar=True)
@@ -95,3 +95,8 @@ class Selection(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self.score is not None:
             self.score.recall(state_dict)
+
+
+def _are_finite(prediction: Prediction) -> Tensor:
+    # Of some classes a logit may be minus infinity.
+    return prediction.logits.amax(dim=1).isfinite().all()

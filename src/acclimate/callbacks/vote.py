@@ -1,5 +1,6 @@
 """Selects the checkpoint by several scores, each with one vote."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,10 +39,14 @@ class Vote(Selection):
 
     def judge(self, trainer: pl.Trainer) -> Tensor:
         mean: Tensor = self.score.compute()
-        return torch.tensor(self.contend(trainer.global_step, self.score.values.tolist())) if trainer.state.fn == "fit" else mean
+        # Without a mean there are no values of this validation.
+        votes = trainer.state.fn == "fit" and mean.isfinite()
+        return torch.tensor(self.contend(trainer.global_step, self.score.values.tolist())) if votes else mean
 
     def contend(self, step: int, values: list[float]) -> float:
-        """Takes in the scores of a validation and returns what training logs for it."""
+        """Takes in the scores of a validation and returns what training logs for it; NaN, and no vote, if one is not finite."""
+        if not all(map(math.isfinite, values)):
+            return math.nan
         self.history[step] = values
         ranks: dict[int, float] = dict(zip(self.history, mean_ranks(torch.tensor(list(self.history.values()))).tolist(), strict=True))
         lead = ranks[step] - ranks.get(self.kept, 0.0)

@@ -84,6 +84,9 @@ def identity(config: Mapping[str, Any]) -> Settings:
     }
     if settings.get("data.seed") in (settings.get("seed"), "${seed}"):
         del settings["data.seed"]
+    if settings.get("trainer.on_nonfinite") == "stop":
+        # As for runs from before there was such a key.
+        del settings["trainer.on_nonfinite"]
     if isinstance(steps := settings.get("trainer.max_steps"), int) and steps > 0:
         # Steps take the place of epochs.
         settings.pop("trainer.max_epochs", None)

@@ -64,7 +64,7 @@ def calibrated_relationship(probabilities: Tensor, labels: Tensor, *, num_classe
             best, best_accuracy = weights, accuracy
     logits = inputs[held_out] @ best.T
     scales = SCALES.to(inputs.device)
-    scale = scales[torch.stack([F.cross_entropy(factor * logits, labels[held_out]) for factor in scales]).argmin()]
+    scale = scales[torch.stack([F.cross_entropy(factor * logits, labels[held_out]) for factor in scales]).nan_to_num(torch.inf).argmin()]
     joint = inputs.mean(dim=0) * (scale * best).softmax(dim=0)
     relationship: Tensor = joint / joint.sum(dim=1, keepdim=True).clamp_min(torch.finfo(joint.dtype).tiny)
     return relationship.to(probabilities.dtype)
