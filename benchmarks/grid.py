@@ -169,6 +169,8 @@ def attempt(task: Task) -> str | None:
         shutil.rmtree(every_validation(task.folder))
         (task.folder / "error.txt").unlink(missing_ok=True)
     except Exception as error:
+        # What is wrong with a configuration is found before there is a folder.
+        task.folder.mkdir(parents=True, exist_ok=True)
         (task.folder / "error.txt").write_text(traceback.format_exc())
         return f"{type(error).__name__}: {error}"
     return None

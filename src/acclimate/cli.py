@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from acclimate import cache_folder
 from acclimate.atomic_files import refuse_output
 from acclimate.config.groups import did_you_mean, group_options
-from acclimate.errors import ConfigError, Interrupted, StorageError, UserError
-from acclimate.full_disk import is_full
+from acclimate.errors import ConfigError, Interrupted, StorageError, UserError, command
+from acclimate.training.stop_signals import StopSignals
 
 USAGE = """\
 acclimate: transfer learning and domain adaptation of image classifiers
@@ -123,24 +123,22 @@ class Verb(NamedTuple):
 
 
 def main() -> None:
-    """Runs a verb; exits with 2 for what the user can mend and with 130 after an interruption."""
+    """Run a verb; exit with 2 for what the user can mend and with 128 and its number after a signal."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return
     try:
-        run_verb(arguments[0], arguments[1:])
+        with StopSignals():
+            run_verb(arguments[0], arguments[1:])
     except UserError as error:
         sys.exit(_complain(str(error), code=2))
     except OSError as error:
-        if error.filename is None and not is_full(error):
+        if error.filename is None:
             raise
-        place = error.filename or "A file cannot be written"
-        sys.exit(_complain(f"{place}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
+        sys.exit(_complain(f"{error.filename}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
     except Interrupted as interruption:
-        sys.exit(_complain(str(interruption), code=130))
-    except KeyboardInterrupt:
-        sys.exit(_complain("Stopped; nothing was saved since the last checkpoint.", code=130))
+        sys.exit(_complain(str(interruption), code=interruption.exit_code))
 
 
 def run_verb(name: str, arguments: Sequence[str]) -> None:
@@ -202,11 +200,11 @@ def chain(arguments: Sequence[str]) -> None:
     for stage, overrides in stages.items():
         try:
             run_with_hydra([*overrides, *origin, f"hydra.run.dir='{folder / stage}'", "resume=true"], _train_job)
-        except (Interrupted, KeyboardInterrupt):
-            raise Interrupted(f"Stopped in the {stage} stage. Continue with: acclimate chain resume={folder}") from None
+        except Interrupted as interruption:
+            message = f"Stopped in the {stage} stage. Continue with: {command('chain', f'resume={folder}')}"
+            raise Interrupted(interruption.number, message) from interruption
         except StorageError as error:
-            # The run's own message without its advice.
-            raise StorageError(f"{error.__cause__ or error} Then continue with: acclimate chain resume={folder}") from error
+            raise StorageError(f"{error}, and then the chain with: {command('chain', f'resume={folder}')}") from error
         origin = [f"init_from='{folder / stage}'"]
 
 

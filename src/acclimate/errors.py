@@ -3,6 +3,9 @@
 A message names the thing, what was found, what is allowed and what to type.
 """
 
+import shlex
+import signal
+
 
 class UserError(Exception):
     """Something that the user can mend."""
@@ -29,7 +32,33 @@ class NotFiniteError(ValueError):
 
 
 class Interrupted(BaseException):
-    """The user stopped a training run; what it had reached is saved.
+    """A signal stopped the command.
 
     Not an Exception: a sweep goes on after a job that failed, but not after one that was stopped.
+
+    Args:
+        number: The signal.
+        message: What was reached, and how to go on from there.
     """
+
+    def __init__(self, number: signal.Signals, message: str | None = None) -> None:
+        super().__init__(number, message)
+        self.number = number
+        self.message = message or f"Stopped by {number.name}."
+
+    @property
+    def exit_code(self) -> int:
+        """What shells and schedulers report of a process that a signal has ended: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def command(*words: str) -> str:
+    """Return a command of acclimate as one types it.
+
+    >>> command("train", "resume=my run")
+    "acclimate train 'resume=my run'"
+    """
+    return f"acclimate {shlex.join(words)}"

@@ -48,14 +48,14 @@ from acclimate.config.signatures import locate
 from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
 from acclimate.divergence import advice
-from acclimate.errors import ConfigError, DivergenceError, StorageError
-from acclimate.full_disk import name_full_disk
+from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
 from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.classifier import Classifier
 from acclimate.picks import PREDICTIONS
-from acclimate.run_record import read_metrics, write_record
+from acclimate.run_record import has_record, read_metrics, write_record
+from acclimate.training.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +76,13 @@ class Run(NamedTuple):
     trainer: pl.Trainer
 
 
-def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
+def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSignals | None = None) -> Run:
     """Instantiates a configuration.
 
     Args:
         config: Plain and fully resolved.
         checkpoint: Whose classifier it starts with, as `read_checkpoint` gives it; None takes that of `init_from`, if any.
+        signals: What stops the training between two steps.
 
     Raises:
         ConfigError: With all that is wrong with the configuration.
@@ -149,7 +150,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None) -> Run:
         ValidationLog(),
         # Behind those that draw pictures before the training.
         throughput,
-        LastCheckpoint(last_checkpoint(Path(config["folder"]))),
+        LastCheckpoint(last_checkpoint(Path(config["folder"])), signals or StopSignals()),
     ]
     # Each process evaluates all images: with shares of whole batches some would count twice.
     settings["use_distributed_sampler"] = False
@@ -203,20 +204,27 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
 
     Raises:
         UserError: For whatever the user can mend.
-        Interrupted: When the user stopped the run.
+        Interrupted: When a signal stopped the run.
     """
     folder, here = Path(config["folder"]), Path.cwd()
     if folder.is_relative_to(here):
         # As one types it.
         folder = folder.relative_to(here)
-    with claim(folder):
+    check_config(config)
+    with claim(folder), StopSignals() as signals:
         try:
-            with name_full_disk(folder):
-                return _train(config, folder, record)
-        except StorageError as error:
-            saved = any(checkpoint_files.exists(file(folder)) for file in (last_checkpoint, best_checkpoint))
-            then = f"continue with: acclimate train resume={folder}" if saved else "type the same command again"
-            raise StorageError(f"{error} Then {then}") from error
+            return _train(config, folder, record, signals)
+        except (Exception, SystemExit, Interrupted) as error:
+            again = command("train", f"resume={folder}")
+            # A signal to all processes of a run also ends the workers of its loaders, for which these raise errors of their own.
+            if signals.received is not None:
+                if not has_record(folder):
+                    _keep_record(folder, config, record)
+                reached = error if isinstance(error, Interrupted) else Interrupted(signals.received)
+                raise Interrupted(signals.received, f"{reached} Continue with: {again}") from error
+            if isinstance(error, StorageError):
+                raise StorageError(f"{error} Then continue with: {again}") from error
+            raise
 
 
 @contextmanager
@@ -237,7 +245,7 @@ def claim(folder: Path) -> Iterator[None]:
         raise ConfigError(f"A run is under way in {folder}. Wait for it, or choose another folder: hydra.run.dir=DIR.") from None
 
 
-def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> dict[str, Any]:
+def _train(config: Config, folder: Path, record: Callable[[], None] | None, signals: StopSignals) -> dict[str, Any]:
     finished, last, best = folder / "metrics.json", last_checkpoint(folder), best_checkpoint(folder)
     if config["resume"]:
         refuse_another_run(folder, config)
@@ -248,13 +256,12 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> d
         state = "a finished run" if finished.exists() else "a run that was stopped"
         raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
     _silence_known_advice()
-    run = build(config, _read_progress(folder))
+    run = build(config, _read_progress(folder), signals)
     if run.trainer.is_global_zero:
-        if record is not None:
-            record()
-        write_record(folder, config)
+        _keep_record(folder, config, record)
         write_json(folder / "environment.json", describe_environment(run.trainer))
     _fit(run, last)
+    signals.check()
     if not checkpoint_files.exists(best):
         run.trainer.save_checkpoint(best)
     steps = run.trainer.global_step
@@ -275,6 +282,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None) -> d
         numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
         run.trainer.logger.log_hyperparams(config, numbers)
         run.trainer.logger.save()
+    signals.check()
     if run.trainer.is_global_zero:
         if run.scores.probabilities:
             write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
@@ -292,6 +300,12 @@ def _read_progress(folder: Path) -> Checkpoint | None:
         # If it is damaged, say so now and not after the training.
         read_checkpoint(best)
     return read_checkpoint(last) if checkpoint_files.exists(last) else None
+
+
+def _keep_record(folder: Path, config: Config, record: Callable[[], None] | None) -> None:
+    if record is not None:
+        record()
+    write_record(folder, config)
 
 
 def _fit(run: Run, last: Path) -> None:

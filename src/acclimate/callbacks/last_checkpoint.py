@@ -1,10 +1,8 @@
-"""Keeps what a stopped run continues from, and lets Ctrl-C and a cluster's SIGTERM end a run between two steps."""
+"""Keeps what a stopped run continues from, and lets a signal end a run between two steps."""
 
 import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
 from acclimate.errors import Interrupted
+from acclimate.training.stop_signals import StopSignals
 
 
 class LastCheckpoint(Checkpoint):
@@ -23,35 +22,40 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         path: checkpoints/last.ckpt in the run's folder.
+        signals: Deferred while it trains.
 
     Raises:
         Interrupted: When a signal arrived and it has saved.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
     # Between two checkpoints; an epoch on features that are known may take less time than one of them.
     SECONDS = 1.0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, signals: StopSignals) -> None:
         self.path = path
-        self.requested = False
+        self.signals = signals
         self._saved_at = time.monotonic()
-        self._previous: dict[signal.Signals, Any] = {}
+        self._stops = False
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Python delivers signals to the main thread only, and refuses handlers from others, such as a launcher's.
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._request) for number in self.SIGNALS}
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Lightning's own handler of SIGTERM ends the training without saving, and with an exit code of 0.
+        self.signals.install()
+        self.signals.deferred = True
 
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        self._restore()
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        self._stop_if_saved(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop_if_saved(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        # Several devices have to agree on when they stop, which takes too long to do it after each step.
+        if trainer.world_size > 1 and pl_module.batches_done % max(trainer.log_every_n_steps, 1) != 0:  # type: ignore[attr-defined]
+            return
         # A validation that is due comes first: its score belongs to this step.
         loop = trainer.fit_loop
         assert loop._data_fetcher is not None
-        if self.requested and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher) and _can_save_within_epoch(trainer):
+        if self._is_stopped(trainer) and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher) and _can_save_within_epoch(trainer):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -60,20 +64,33 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if _training_ends(trainer) or self._is_due(trainer):
+        if self._is_due(trainer) or _training_ends(trainer):
             self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.signals.deferred = False
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.signals.deferred = False
+
+    def _is_stopped(self, trainer: pl.Trainer) -> bool:
+        """Whether a signal has arrived in any of the processes."""
+        return trainer.strategy.reduce_boolean_decision(self.signals.received is not None, all=False)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         # All processes save together.
         due: bool = trainer.strategy.broadcast(time.monotonic() - self._saved_at >= self.SECONDS)
-        return self.requested or due
+        return self._is_stopped(trainer) or due
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
-        if self.requested:
-            folder = self.path.parent.parent
-            raise Interrupted(f"Stopped after step {trainer.global_step}. Continue with: acclimate train resume={folder}")
+        self._stops = self._is_stopped(trainer)
+
+    def _stop_if_saved(self, trainer: pl.Trainer) -> None:
+        """Stop only where the next step begins, so that the loggers have what was logged in the last one."""
+        if self._stops:
+            raise Interrupted(self.signals.received or signal.SIGTERM, f"Stopped after step {trainer.global_step}.")
 
     # Lightning forgets that a callback asked it to stop.
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -81,14 +98,6 @@ class LastCheckpoint(Checkpoint):
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         trainer.should_stop = checkpoint["should_stop"]
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
 
 
 def _can_save_within_epoch(trainer: pl.Trainer) -> bool:

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from acclimate.config.check import uses_several_devices
 from acclimate.config.groups import conf_dir, did_you_mean, group_options
 from acclimate.config.saved import add_overrides, config_to_resume, log_to
-from acclimate.errors import ConfigError, UserError
+from acclimate.errors import ConfigError, Interrupted, UserError
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,12 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 log.error("This job failed: %s", error)
             return math.nan
+        except Interrupted as interruption:
+            if HydraConfig.get().mode != RunMode.MULTIRUN:
+                raise
+            again = shlex.quote(f"hydra.sweep.dir={HydraConfig.get().sweep.dir}")
+            message = f"Stopped by {interruption.number.name}. Continue with the same command and resume=true {again}"
+            raise Interrupted(interruption.number, message) from interruption
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(resolved_job)()

@@ -1,0 +1,74 @@
+"""Signals that stop a run: Ctrl-C, and what a cluster, a container or a closing terminal sends."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from acclimate.errors import Interrupted
+
+# SIGUSR1 is what Slurm sends ahead of the time limit if it is asked to (--signal). Windows lacks the last two.
+SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+
+
+class StopSignals:
+    """A context in which signals raise `Interrupted`.
+
+    They raise at once or, while `deferred`, where the training calls `check` after it has saved; a second signal always raises
+    at once. Python delivers signals to the main thread only, so the context does nothing in others.
+
+    Attributes:
+        received: The first signal that has arrived.
+        deferred: Whether the first signal waits for `check`.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self.deferred = False
+        self._process = os.getpid()
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self.install()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def install(self) -> None:
+        """Set the handlers, again where something else, such as Lightning, has set its own meanwhile."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            # nohup has processes ignore that their terminal closes.
+            if handler is not None and not (number.name == "SIGHUP" and handler == signal.SIG_IGN):
+                self._previous.setdefault(number, handler)
+                signal.signal(number, self._receive)
+
+    def check(self) -> None:
+        """Raise if a signal has arrived.
+
+        Raises:
+            Interrupted: If so.
+        """
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            _receive_in_worker(number)
+            return
+        first, self.received = self.received is None, self.received or signal.Signals(number)
+        if not (first and self.deferred):
+            raise Interrupted(self.received)
+
+
+def _receive_in_worker(number: int) -> None:
+    """Leave it to the run to end its forked workers, which it does with SIGTERM; the other signals reach it as well."""
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

@@ -1,0 +1,156 @@
+"""A signal at any time of a run ends it with an exit code of its own, and the run can be continued."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import shlex
+import signal
+import sys
+
+import pytest
+import pytorch_lightning as pl
+from hydra.core.global_hydra import GlobalHydra
+from small_runs import SMALL
+
+from acclimate import cli, run
+from acclimate.callbacks.accuracies import Accuracies
+from acclimate.data.arrays import Arrays
+from acclimate.errors import Interrupted
+from acclimate.methods.base import Method
+from acclimate.training.stop_signals import SIGNALS, StopSignals
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
+
+
+@pytest.fixture
+def acclimate(monkeypatch, capsys, tmp_path):
+    """Runs the command in an empty folder; returns its exit code and what it wrote to stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, capsys.readouterr().err
+
+    monkeypatch.chdir(tmp_path)
+    GlobalHydra.instance().clear()
+    return call
+
+
+@pytest.fixture
+def words(archives):
+    return ("method=source_only", *archives, *SMALL, "trainer.max_epochs=1")
+
+
+def send(number, monkeypatch, place, name):
+    """Has a signal arrive once, when a function is called."""
+    original = getattr(place, name)
+
+    def call(*arguments, **options):
+        monkeypatch.setattr(place, name, original)
+        os.kill(os.getpid(), number)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(place, name, call)
+
+
+PLACES = {
+    "while the data is read": (Arrays, "read"),
+    "while the parts are built": (run, "instantiate"),
+    "before the first step": (Method, "on_train_start"),
+    "in a step": (Method, "training_step"),
+    "in a validation": (Accuracies, "on_validation_epoch_end"),
+    "while a checkpoint is written": (pl.Trainer, "save_checkpoint"),
+    "after the training": (run, "best_checkpoint"),
+    "in the final validation": (pl.Trainer, "validate"),
+    "in the final test": (Accuracies, "on_test_epoch_end"),
+    "before the results are written": (run, "_refuse_selection"),
+    "while the predictions are written": (run, "write_predictions"),
+}
+
+
+CASES = [*zip(PLACES, itertools.cycle(EXIT_CODES)), ("in the final test", signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(("place", "number"), CASES)
+def test_run_that_a_signal_stops_says_so_in_its_exit_code_and_is_continued(acclimate, words, tmp_path, monkeypatch, place, number):
+    send(number, monkeypatch, *PLACES[place])
+    code, message = acclimate("train", *words, "hydra.run.dir=it is a run")
+    assert code == EXIT_CODES[number]
+    assert not (tmp_path / "it is a run" / "metrics.json").exists()
+    stopped, advice = message.strip().split(" Continue with: ")
+    assert stopped.startswith("acclimate: Stopped ")
+    assert acclimate(*shlex.split(advice)[1:]) == (0, "")
+    assert json.loads((tmp_path / "it is a run" / "metrics.json").read_text())["train/steps"] == 5
+
+
+def test_signal_before_a_run_has_begun_leaves_nothing_to_continue(acclimate, words, monkeypatch):
+    send(signal.SIGTERM, monkeypatch, run, "check_config")
+    assert acclimate("train", *words, "hydra.run.dir=run") == (143, "acclimate: Stopped by SIGTERM.\n")
+    assert acclimate("train", *words, "hydra.run.dir=run") == (0, "")
+
+
+def test_error_that_a_signal_to_all_processes_causes_is_taken_for_the_signal(acclimate, words, monkeypatch):
+    def lose_worker(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Terminated.")
+
+    monkeypatch.setattr(Method, "training_step", lose_worker)
+    code, message = acclimate("train", *words, "hydra.run.dir=run")
+    assert (code, message) == (143, "acclimate: Stopped by SIGTERM. Continue with: acclimate train resume=run\n")
+
+
+def test_stopped_sweep_says_how_to_go_on_with_all_of_it(acclimate, words, tmp_path, monkeypatch):
+    send(signal.SIGTERM, monkeypatch, Method, "training_step")
+    command = ("train", "-m", *words, "seed=0,1", "hydra.sweep.dir=sweep")
+    code, message = acclimate(*command)
+    assert code == 143
+    assert not list(tmp_path.glob("sweep/*/metrics.json"))
+    assert "Continue with the same command and resume=true hydra.sweep.dir=sweep" in message
+    assert acclimate(*command, "resume=true") == (0, "")
+    assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2
+
+
+def test_second_signal_does_not_wait():
+    with StopSignals() as signals:
+        signals.deferred = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.received == signal.SIGTERM
+        with pytest.raises(Interrupted, match="Stopped by SIGTERM"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_run_that_nohup_protects_does_not_end_with_its_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_handlers_are_as_they_were_afterwards():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(Interrupted), StopSignals() as signals:
+        signals.install()
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_worker_leaves_it_to_the_run_to_stop():
+    with StopSignals() as signals:
+        process = multiprocessing.get_context("fork").Process(target=wait_for_signals)
+        process.start()
+        process.join(10)
+    assert process.exitcode == -signal.SIGTERM
+    assert signals.received is None
+
+
+def wait_for_signals():
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    os._exit(0)
