@@ -14,7 +14,6 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -55,6 +54,7 @@ from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.classifier import Classifier
 from acclimate.picks import PREDICTIONS
 from acclimate.run_record import has_record, read_metrics, write_record
+from acclimate.training.loggers import log_final, without_loggers
 from acclimate.training.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
@@ -266,8 +266,10 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
         run.trainer.save_checkpoint(best)
     steps = run.trainer.global_step
     checkpoint = read_checkpoint(best)
+    with without_loggers(run.trainer):
+        evaluated = _evaluate(run, checkpoint)
     metrics = {
-        **_evaluate(run, checkpoint),
+        **evaluated,
         "selection/step": checkpoint["global_step"],
         "train/steps": steps,
         "train/skipped_steps": run.nonfinite.skipped,
@@ -278,10 +280,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     _refuse_selection(metrics)
     if config["trainer"].get("compile"):
         metrics["train/warm_up_seconds"] = run.throughput.warm_up_seconds
-    if isinstance(run.trainer.logger, TensorBoardLogger):
-        numbers = {name: value for name, value in metrics.items() if isinstance(value, float)}
-        run.trainer.logger.log_hyperparams(config, numbers)
-        run.trainer.logger.save()
+    log_final(run.trainer, config, metrics)
     signals.check()
     if run.trainer.is_global_zero:
         if run.scores.probabilities:

@@ -25,8 +25,11 @@ class Pictures(Callback):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
+        self._logger: TensorBoardLogger | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # The test, which comes later, is without loggers.
+        self._logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if trainer.is_global_zero and trainer.global_step == 0:
             grid = make_grid(data.samples(NUM_SAMPLES), nrow=SAMPLES_IN_A_ROW, padding=1, pad_value=255)
@@ -43,10 +46,9 @@ class Pictures(Callback):
                 write_png(picture, str(self.folder / f"{domain}_confusion.png"))
                 self._to_tensorboard(trainer, f"confusion/{domain}", picture)
 
-    @staticmethod
-    def _to_tensorboard(trainer: pl.Trainer, name: str, picture: Tensor) -> None:
-        if isinstance(trainer.logger, TensorBoardLogger):
-            trainer.logger.experiment.add_image(name, picture, trainer.global_step)
+    def _to_tensorboard(self, trainer: pl.Trainer, name: str, picture: Tensor) -> None:
+        if self._logger is not None:
+            self._logger.experiment.add_image(name, picture, trainer.global_step)
 
 
 def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tensor:

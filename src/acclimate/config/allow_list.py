@@ -104,6 +104,8 @@ ALLOWED: dict[str, dict[str, Settings]] = {
         ),
     },
     "logger": {
+        "acclimate.training.loggers.Table": _settings("save_dir name version prefix flush_logs_every_n_steps"),
+        "acclimate.training.loggers.TensorBoard": _settings("save_dir name version log_graph default_hp_metric prefix sub_dir"),
         "pytorch_lightning.loggers.CSVLogger": _settings("save_dir name version prefix flush_logs_every_n_steps"),
         "pytorch_lightning.loggers.TensorBoardLogger": _settings("save_dir name version log_graph default_hp_metric prefix sub_dir"),
         "pytorch_lightning.loggers.logger.DummyLogger": frozenset(),

@@ -1,0 +1,125 @@
+"""Curves of a run in TensorBoard and as a table, which go on where a run is continued."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.utilities import rank_zero_only
+
+from acclimate.atomic_files import write_table
+
+FINAL = "final/"
+
+
+class TensorBoard(TensorBoardLogger):
+    """One event file for each start of a run.
+
+    Lightning closes the file after the training, and whatever is logged later begins another one.
+    """
+
+    _is_started = False
+    _epoch_logged_at: int | None = None
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if not self._is_started:
+            self._is_started = True
+            _drop_later_events(self.experiment, step or 0)
+        if "epoch" in metrics:
+            # Lightning logs it with the training and again with a validation after the same step.
+            repeated, self._epoch_logged_at = step == self._epoch_logged_at, step
+            metrics = {name: value for name, value in metrics.items() if name != "epoch" or not repeated}
+        super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        # Without the hparams.yaml of Lightning, which holds nothing.
+        self.experiment.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        if status == "success":
+            self.save()
+        else:
+            self.close()
+
+    @rank_zero_only
+    def close(self) -> None:
+        """Close the file, after which nothing can be logged to it."""
+        if self._experiment is not None:
+            self._experiment.close()
+
+
+class Table(CSVLogger):
+    """`metrics.csv`. A run that is continued adds to its rows, where Lightning's logger deletes them."""
+
+    _is_started = False
+
+    @property
+    def experiment(self) -> ExperimentWriter:
+        if not isinstance(self._experiment, _Rows):
+            self._experiment = _Rows(self.log_dir)
+        return self._experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        writer = self.experiment
+        if not self._is_started and isinstance(writer, _Rows):
+            self._is_started = True
+            writer.keep_before(step or 0)
+        super().log_metrics(metrics, step)
+
+
+class _Rows(ExperimentWriter):
+    """Lightning's writer of rows, which appends to a file that is there."""
+
+    def _check_log_dir_exists(self) -> None:
+        self.file = Path(self.metrics_file_path)
+        if self.file.exists():
+            with self.file.open(newline="") as file:
+                self.metrics_keys = list(csv.DictReader(file).fieldnames or [])
+
+    def keep_before(self, step: int) -> None:
+        """Drop rows from a step on, which a run that was killed has logged after its last checkpoint."""
+        if self.file.exists():
+            with self.file.open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+            write_table(self.file, [self.metrics_keys, *(list(row.values()) for row in rows)])
+
+
+def _drop_later_events(writer: Any, step: int) -> None:
+    """Have TensorBoard forget events from a step on, which a run that was killed has logged after its last checkpoint."""
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
+
+    writer._get_file_writer().add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
+
+
+@contextmanager
+def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
+    """Keep what is validated and tested inside out of the curves."""
+    loggers, trainer.loggers = trainer.loggers, []
+    try:
+        yield
+    finally:
+        trainer.loggers = loggers
+
+
+def log_final(trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Log the results of the selected checkpoint below `final/`, apart from the curves of the training.
+
+    TensorBoard also gets them as the results of the configuration, for its view of hyperparameters.
+    """
+    numbers = {f"{FINAL}{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(dict(config), numbers, step=trainer.global_step)
+        else:
+            logger.log_metrics(numbers, step=trainer.global_step)
+        logger.save()
+        if isinstance(logger, TensorBoard):
+            logger.close()

@@ -1,0 +1,156 @@
+"""Curves as TensorBoard shows them, of runs that were stopped, killed and continued, and the same as a table."""
+
+import csv
+import json
+import logging
+import time
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+import yaml
+from small_runs import compose, train_and_stop
+
+from acclimate import run
+from acclimate.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.config.groups import conf_dir
+from acclimate.errors import Interrupted
+
+# Epochs of 5 batches; validations after 4, 8 and 12, and after the last one.
+LOGGED = (
+    "method=dann",
+    "trainer.max_steps=14",
+    "trainer.check_val_every_n_epoch=null",
+    "trainer.val_check_interval=4",
+    "trainer.log_every_n_steps=2",
+    "callbacks.pictures={_target_:acclimate.callbacks.pictures.Pictures,folder:${folder}}",
+)
+TIMES = ("train/seconds", "train/samples_per_second")
+
+
+def composed(folder, archives, logger):
+    config = compose(folder, *archives, *LOGGED)
+    return {**config, "logger": yaml.safe_load((conf_dir() / "logger" / f"{logger}.yaml").read_text()) | {"save_dir": str(folder)}}
+
+
+def train_with_stops(config, *stops):
+    for hook, batches in stops:
+        with pytest.raises(Interrupted):
+            train_and_stop(config, hook=hook, batches=batches)
+        config["resume"] = True
+    return run.train(config)
+
+
+def train_with_power_failure(config, batches):
+    failure = {"_target_": "small_runs.PowerFailure", "batches": batches}
+    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(RuntimeError, match="power"):
+        # A checkpoint after each validation.
+        monkeypatch.setattr(LastCheckpoint, "SECONDS", 0)
+        run.train({**config, "callbacks": {**config["callbacks"], "failure": failure}})
+
+
+@pytest.fixture(scope="module")
+def runs(archives, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tensorboard")
+    whole, stopped, killed = (composed(folder / name, archives, "tensorboard") for name in ("whole", "stopped", "killed"))
+    run.train(whole)
+    train_with_stops(stopped, ("on_train_batch_start", 5), ("on_validation_start", 12))
+    train_with_power_failure(killed, 11)
+    run.train({**killed, "resume": True})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(runs):
+    """The curves that TensorBoard serves as it starts with no options: steps and values by runs and tags."""
+    from tensorboard import program
+
+    def ask(path, **query):
+        with urlopen(f"{url}data/plugin/{path}?{urlencode(query)}") as answer:
+            return json.load(answer)
+
+    board = program.TensorBoard()
+    board.configure(argv=["tensorboard", "--logdir", str(runs), "--host", "127.0.0.1", "--port", "0"])
+    # The fast loader where it is installed, and it is.
+    assert board.flags.load_fast == "auto"
+    url = board.launch()
+    deadline = time.monotonic() + 30
+    while sum("final/seed" in tags for tags in ask("scalars/tags").values()) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    found = ask("scalars/tags")
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)
+    curves = {}
+    for name, tags in found.items():
+        curves[name] = {tag: [(step, value) for _, step, value in ask("scalars/scalars", run=name, tag=tag)] for tag in tags}
+    return curves
+
+
+def test_each_start_of_a_run_writes_one_event_file(runs):
+    number = {name: len(list((runs / name).glob("events.out.tfevents*"))) for name in ("whole", "stopped", "killed")}
+    assert number == {"whole": 1, "stopped": 3, "killed": 2}
+
+
+def test_curves_have_a_value_for_each_step_that_is_logged_and_none_at_the_end(served):
+    steps = {tag: [step for step, _ in curve] for tag, curve in served["whole"].items()}
+    assert steps["loss/total"] == steps["learning_rate/head"] == [1, 3, 5, 7, 9, 11, 13]
+    assert steps["source/val_accuracy"] == steps["selection/value"] == steps["score/bnm"] == [3, 7, 11, 13]
+    assert {tag for tag, places in steps.items() if 0 in places} == set()
+
+
+def test_results_of_the_selected_checkpoint_are_apart_from_the_curves(runs, served):
+    metrics = json.loads((runs / "whole" / "metrics.json").read_text())
+    final = {tag.removeprefix("final/"): curve for tag, curve in served["whole"].items() if tag.startswith("final/")}
+    expected = {name: value for name, value in metrics.items() if not isinstance(value, str)}
+    assert {name: curve[0][1] for name, curve in final.items()} == pytest.approx(expected)
+    assert {step for curve in final.values() for step, _ in curve} == {14}
+    assert "target/test_accuracy" not in served["whole"]
+
+
+@pytest.mark.parametrize("name", ["stopped", "killed"])
+def test_curves_of_a_continued_run_are_those_of_the_run_that_was_never_stopped(served, name):
+    assert without_times(served[name]) == without_times(served["whole"])
+
+
+@pytest.mark.parametrize("name", ["whole", "stopped", "killed"])
+def test_no_step_occurs_twice_in_the_other_loader(runs, name, served):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(runs / name), size_guidance={"scalars": 0, "images": 0}, purge_orphaned_data=True).Reload()
+    for tag in events.Tags()["scalars"]:
+        assert [event.step for event in events.Scalars(tag)] == [step for step, _ in served[name][tag]], tag
+    assert set(events.Tags()["images"]) == {"samples", "confusion/source", "confusion/target"}
+
+
+def test_hyperparameters_stand_beside_the_results(runs):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    events = EventAccumulator(str(runs / "whole")).Reload()
+    contents = {tag: HParamsPluginData.FromString(text) for tag, text in events.PluginTagToContent("hparams").items()}
+    assert contents["_hparams_/session_start_info"].session_start_info.hparams["optimizer/lr"].number_value == pytest.approx(0.001)
+    metrics = {info.name.tag for info in contents["_hparams_/experiment"].experiment.metric_infos}
+    assert "final/target/test_accuracy" in metrics
+    assert all(name.startswith("final/") for name in metrics)
+
+
+def test_table_of_a_continued_run_is_that_of_the_run_that_was_never_stopped(archives, tmp_path):
+    whole, continued = (composed(tmp_path / name, archives, "csv") for name in ("whole", "continued"))
+    run.train(whole)
+    train_with_power_failure(continued, 11)
+    train_with_stops({**continued, "resume": True}, ("on_train_batch_end", 12))
+    rows, others = (read_table(tmp_path / name / "metrics.csv") for name in ("whole", "continued"))
+    assert [row["step"] for row in rows if row.get("selection/value")] == ["3", "7", "11", "13"]
+    assert [row["step"] for row in rows if row.get("final/target/test_accuracy")] == ["14"]
+    assert others == rows
+
+
+def read_table(file):
+    """Rows without what is empty and what takes its time."""
+    with file.open(newline="") as lines:
+        rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(lines)]
+    return [{name: value for name, value in row.items() if name.removeprefix("final/") not in TIMES} for row in rows]
+
+
+def without_times(curves):
+    return {tag: curve for tag, curve in curves.items() if tag.removeprefix("final/") not in TIMES}
