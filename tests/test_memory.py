@@ -4,15 +4,18 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from small_runs import compose
 
 from acclimate import run
-from acclimate.memory import keep_freed_memory
+from acclimate.errors import ConfigError
+from acclimate.memory import explain_out_of_memory, keep_freed_memory
 
 # In a process of its own, since what it changes lasts.
 PAGES_TAKEN_ANEW = """
 import ctypes, resource, sys
-from acclimate.memory import keep_freed_memory
+from acclimate.errors import ConfigError
+from acclimate.memory import explain_out_of_memory, keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 library = ctypes.CDLL(None)
@@ -45,3 +48,33 @@ def test_a_run_on_a_cpu_keeps_what_it_frees(archives, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "keep_freed_memory", lambda: calls.append("kept"))
     run.build(compose(tmp_path, *archives))
     assert calls == ["kept"]
+
+
+def test_sizes_and_keys_are_named_when_memory_does_not_suffice(archives, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        run.train(compose(tmp_path, *archives, "method=dann", "data.image_size=1000000", "data.batch_size=5"))
+    message = str(caught.value)
+    assert message.startswith("There is not enough memory: ")
+    for part in ("data.batch_size=5, data.target_batch_size=3", "data.image_size=1000000", "small_cnn", "Lower data.batch_size"):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has 1 GiB free."), "20.00 GiB are too many"),
+        (MemoryError("Unable to allocate 7.11 PiB for an array with shape (3,)"), "7.11 PiB are too many"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "is killed by signal: Killed"),
+        (MemoryError(), "a MemoryError"),
+    ],
+)
+def test_every_kind_of_lack_of_memory_is_recognised(error, reason):
+    config = {"data": {"batch_size": 2}, "model": {"_target_": "mine.Model"}}
+    with pytest.raises(ConfigError, match=reason) as caught, explain_out_of_memory(config):
+        raise error
+    assert "the model is Model" in str(caught.value)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory({}):
+        raise RuntimeError("shapes do not fit")

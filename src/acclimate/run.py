@@ -48,7 +48,7 @@ from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
 from acclimate.divergence import advice
 from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
-from acclimate.memory import keep_freed_memory
+from acclimate.memory import explain_out_of_memory, keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.classifier import Classifier
@@ -206,12 +206,12 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         UserError: For whatever the user can mend.
         Interrupted: When a signal stopped the run.
     """
+    check_config(config)
     folder, here = Path(config["folder"]), Path.cwd()
     if folder.is_relative_to(here):
         # As one types it.
         folder = folder.relative_to(here)
-    check_config(config)
-    with claim(folder), StopSignals() as signals:
+    with claim(folder), StopSignals() as signals, explain_out_of_memory(config):
         try:
             return _train(config, folder, record, signals)
         except (Exception, SystemExit, Interrupted) as error:
@@ -343,8 +343,9 @@ def evaluate(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
         # Too little to do for a compiler to pay.
         "trainer": {**config["trainer"], "compile": False, "default_root_dir": None},
     }
-    run = build(config | changes, checkpoint)
-    metrics = _evaluate(run, checkpoint)
+    with explain_out_of_memory(config):
+        run = build(config | changes, checkpoint)
+        metrics = _evaluate(run, checkpoint)
     if run.selection.score is not None and run.selection.score.memory():
         # It judges by the validations before this one, and there are none.
         del metrics["selection/value"]

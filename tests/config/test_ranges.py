@@ -7,7 +7,7 @@ from functools import lru_cache
 import hydra
 import pytest
 
-from acclimate.config.check import check_config
+from acclimate.config.check import check_config, uses_several_devices
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
 from acclimate.errors import ConfigError
@@ -165,3 +165,58 @@ def test_types_and_ranges_are_listed_in_one_message():
     changes = {"data.batch_size": "many", "model.dropout": 1, "optimizer.lr": math.inf, "method.batch_norm": "jont"}
     found = problems([], changes)
     assert sorted(line.replace("=", " ").split()[0] for line in found) == sorted(changes)
+
+
+@pytest.mark.parametrize("value", [None, "", 3, ["outputs"]])
+def test_a_folder_must_be_named(value):
+    (problem,) = problems([], {"folder": value})
+    assert problem.startswith("folder=")
+    assert "hydra.run.dir=DIR" in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("scheduler.progress", 0, "scheduler.progress is not to be set"),
+        ("model.backbone.weights", None, "model.backbone.weights is not to be set"),
+        ("trainer.use_distributed_sampler", True, "trainer.use_distributed_sampler is not to be set"),
+        ("data._partial_", True, "data is built at once. Leave data._partial_ out."),
+        ("logger._partial_", 0.5, "logger._partial_=0.5 must be true or false."),
+        ("optimizer._partial_", False, "optimizer is called later, with values that the run provides. Type optimizer._partial_=true."),
+        ("logger._target_", "acclimate.errors.UserError", "logger._target_=acclimate.errors.UserError is no Logger, which logger must be."),
+        ("scheduler._target_", "math.pi", "scheduler._target_=math.pi is neither a class nor a function."),
+        ("method._target_", "nowhere.", "method._target_=nowhere. cannot be imported"),
+        ("data.split_seed", 10**30, "data.split_seed must be a finite number of at most 64 bits, but is 1000"),
+        ("trainer.overfit_batches", 0.5, "trainer.overfit_batches=0.5 is not allowed. Choose one of 0. Use trainer.limit_train_batches."),
+        ("trainer.fast_dev_run", True, "trainer.fast_dev_run=true is not allowed. Choose one of false. Use trainer=smoke"),
+    ],
+)
+def test_what_would_be_ignored_or_cannot_work_is_refused(key, value, message):
+    assert any(line.startswith(message) for line in problems([], {key: value}))
+
+
+@pytest.mark.parametrize(
+    ("trainer", "expected"),
+    [
+        ({"devices": 1}, False),
+        ({"devices": [0]}, False),
+        ({"devices": "0,"}, False),
+        ({"devices": "1"}, False),
+        ({"devices": 2}, True),
+        ({"devices": "2"}, True),
+        ({"devices": [0, 1]}, True),
+        ({"devices": "0,1"}, True),
+        ({"devices": "auto", "accelerator": "cpu"}, False),
+        ({"devices": 1, "num_nodes": 2}, True),
+        ({"devices": 1, "strategy": "ddp"}, True),
+    ],
+)
+def test_devices_are_counted_as_lightning_counts_them(trainer, expected):
+    assert uses_several_devices(trainer) is expected
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(0, False), (1, False), (2, True)])
+@pytest.mark.parametrize("devices", ["auto", -1, "-1"])
+def test_all_devices_may_be_several(gpus, expected, devices, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert uses_several_devices({"devices": devices, "accelerator": "gpu"}) is expected

@@ -40,7 +40,7 @@ _TRAINER: dict[str, Any] = {
     # It leaves out what a run consists of: loggers, checkpoints, validations.
     "barebones": Literal[False],
     "reload_dataloaders_every_n_epochs": NonNegativeInt,
-    "model_registry": None,
+    "model_registry": type(None),
 }
 
 # By the beginning of a target's name.

@@ -98,8 +98,7 @@ def matches(value: Any, hint: Any) -> bool:
         if issubclass(container, Sequence):
             is_uniform = len(arguments) == 1 or (len(arguments) == 2 and arguments[1] is Ellipsis)
             return isinstance(value, list) and (not is_uniform or all(matches(item, arguments[0]) for item in value))
-        if isinstance(value, bool | int | float | str):
-            return isinstance(value, container)
+        return isinstance(value, container) or (isinstance(value, Mapping) and "_target_" in value)
     return True
 
 
@@ -112,13 +111,18 @@ def is_in_range(value: Any, hint: Any) -> bool:
     (False, False)
     """
     arguments = typing.get_args(hint)
-    if isinstance(value, float) and not math.isfinite(value):
+    if not is_representable(value):
         return False
     if typing.get_origin(hint) is Annotated:
         return is_in_range(value, arguments[0]) and all(_satisfies(value, limit) for limit in hint.__metadata__)
     if len(members := alternatives(hint)) > 1:
         return any(matches(value, member) and is_in_range(value, member) for member in members)
     return all(is_in_range(item, item_hint(value, hint)) for item in items(value).values())
+
+
+def is_representable(value: Any) -> bool:
+    """Whether a number is finite and has at most 64 bits; other values are."""
+    return not (isinstance(value, float) and not math.isfinite(value)) and not (isinstance(value, int) and abs(value) >= 2**63)
 
 
 def items(value: Any) -> dict[Any, Any]:
