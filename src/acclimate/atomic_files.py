@@ -136,8 +136,8 @@ def refuse_output(path: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove files that processes were writing into a folder when they were killed; nobody else may be writing there."""
-    for path in folder.glob(UNFINISHED.format("?" * 16)):
+    """Remove files that processes were writing below a folder when they were killed; nobody else may be writing there."""
+    for path in folder.rglob(UNFINISHED.format("?" * 16)):
         path.unlink(missing_ok=True)
 
 

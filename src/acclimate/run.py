@@ -294,7 +294,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
 def _read_progress(folder: Path) -> Checkpoint | None:
     """Return the checkpoint that a run in this folder continues from, if there is one."""
     best, last = best_checkpoint(folder), last_checkpoint(folder)
-    remove_unfinished(last.parent)
+    remove_unfinished(folder)
     if checkpoint_files.exists(best):
         # If it is damaged, say so now and not after the training.
         read_checkpoint(best)
