@@ -1,18 +1,19 @@
 """What is slow to compute again, kept on the user's disk under a key of all that it depends on.
 
-It lies in `$ACCLIMATE_CACHE`, or else in the user's cache directory, and is never larger than `$ACCLIMATE_CACHE_GB`.
+It lies in `$ACCLIMATE_CACHE`, or else in the user's cache directory, and is never larger than `$ACCLIMATE_CACHE_GB`. Entries have
+checksums, and a damaged one is made anew. Links are never followed, and folders without the mark of an entry never removed.
 """
 
 import contextlib
 import hashlib
 import logging
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from acclimate.cache_entries import UNFINISHED, add_checksums, delete, discard, find_damage, find_folders, mark, read_about, total_size
 from acclimate.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DEFAULT_LIMIT = 20.0
-# What is being written or removed; no entry has it.
-UNFINISHED = ".unfinished"
 
 
 class CacheUnavailable(Exception):  # noqa: N818, a reason to go on without a cache, not a failure
@@ -71,8 +70,16 @@ def key_of(*parts: object) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def cached(kind: str, key: str, *, fill: Callable[[Path], None], read: Callable[[Path], T], about: str) -> T:
-    """What `read` makes of an entry, which `fill` writes first if there is none.
+def cached(
+    kind: str,
+    key: str,
+    *,
+    fill: Callable[[Path], None],
+    read: Callable[[Path], T],
+    about: str,
+    checked_by_reader: Collection[str] = (),
+) -> T:
+    """What `read` makes of an entry, which `fill` writes first if there is none or it is damaged.
 
     An entry is whole or not there, whenever a process dies. Processes that want the same one at the same time wait for
     the first of them, and what was used longest ago makes room.
@@ -83,16 +90,25 @@ def cached(kind: str, key: str, *, fill: Callable[[Path], None], read: Callable[
         fill: Writes files into an empty folder.
         read: Reads them; what it opens stays readable when the entry is removed.
         about: What is in it, in words.
+        checked_by_reader: Files that are too large to be read before they are needed. Only their size is checked here.
 
     Raises:
         CacheUnavailable: If the folder cannot be written, or the entry is larger than the whole cache may be.
     """
     folder = root() / kind / key
+    if folder.parent.is_symlink():
+        raise CacheUnavailable(
+            f"{folder.parent} is a link, which the cache does not follow. If it should be elsewhere, set ACCLIMATE_CACHE."
+        )
     try:
-        if not folder.is_dir():
+        if find_damage(folder):
             with _lock(folder, about):
-                if not folder.is_dir():
-                    _write(folder, fill, about)
+                # Another process may have been faster.
+                if damage := find_damage(folder):
+                    if os.path.lexists(folder):
+                        log.warning("A damaged entry of the cache is made anew, %s: %s (%s)", about, folder, damage)
+                        discard(folder)
+                    _write(folder, fill, about, checked_by_reader)
         os.utime(folder)
         return read(folder)
     except OSError as error:
@@ -112,11 +128,11 @@ def ensure_fits(size: int) -> None:
 def entries() -> list[Entry]:
     """All that the cache holds, the last used first."""
     found = []
-    for folder in root().glob("*/*"):
+    for folder in find_folders(root()):
         # Another process may remove it meanwhile.
         with contextlib.suppress(OSError):
-            if folder.suffix != UNFINISHED and (folder / "about").is_file():
-                found.append(Entry(folder, (folder / "about").read_text(), _size(folder), folder.stat().st_mtime))
+            if folder.suffix != UNFINISHED:
+                found.append(Entry(folder, read_about(folder), total_size(folder), folder.stat().st_mtime))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
@@ -127,31 +143,34 @@ def clear() -> int:
     removed = 0
     for entry in entries():
         removed += entry.size
-        _remove(entry.folder)
-    for folder in root().glob(f"*/*{UNFINISHED}"):
-        with contextlib.suppress(Timeout), FileLock(_lock_file(folder.with_suffix("")), timeout=0):
-            removed += _size(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+        discard(entry.folder)
+    for folder in (folder for folder in find_folders(root()) if folder.suffix == UNFINISHED):
+        with contextlib.suppress(Timeout), FileLock(_lock_file(folder.with_name(folder.name.partition(".")[0])), timeout=0):
+            removed += total_size(folder)
+            delete(folder)
     return removed
 
 
-def _write(folder: Path, fill: Callable[[Path], None], about: str) -> None:
+def _write(folder: Path, fill: Callable[[Path], None], about: str, checked_by_reader: Collection[str]) -> None:
     """Only the holder of the folder's lock may."""
     unfinished = folder.with_suffix(UNFINISHED)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    if os.path.lexists(unfinished):
+        discard(unfinished)
     unfinished.mkdir(parents=True)
     try:
+        mark(unfinished)
         fill(unfinished)
+        add_checksums(unfinished, checked_by_reader)
         (unfinished / "about").write_text(about)
         for path in unfinished.iterdir():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-        size = _size(unfinished)
+        size = total_size(unfinished)
         ensure_fits(size)
         _make_room(size)
         unfinished.rename(folder)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        delete(unfinished)
 
 
 def _make_room(size: int) -> None:
@@ -160,17 +179,8 @@ def _make_room(size: int) -> None:
     while total > limit() and present:
         oldest = present.pop()
         log.info("Removed from the cache, to make room: %s", oldest.about)
-        _remove(oldest.folder)
+        discard(oldest.folder)
         total -= oldest.size
-
-
-def _remove(folder: Path) -> None:
-    """Renamed first, so that nobody finds half of it."""
-    doomed = folder.with_suffix(f".{os.getpid()}{UNFINISHED}")
-    # Another process may have been faster.
-    with contextlib.suppress(FileNotFoundError):
-        folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -195,7 +205,3 @@ def _lock_file(folder: Path) -> Path:
     file = root() / "locks" / f"{folder.parent.name}-{folder.name}"
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

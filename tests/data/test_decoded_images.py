@@ -123,12 +123,37 @@ def test_without_room_the_files_are_used_and_the_reason_is_logged(files, monkeyp
     assert cache_folder.entries() == []
 
 
-def test_a_changed_cache_is_named(files):
+def flip(file, place=-1):
+    contents = bytearray(file.read_bytes())
+    contents[place] ^= 1
+    file.write_bytes(contents)
+
+
+def fill_with_zeros(file):
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def cut_by_one(file):
+    os.truncate(file, file.stat().st_size - 1)
+
+
+@pytest.mark.parametrize("damage", [flip, fill_with_zeros, cut_by_one])
+@pytest.mark.parametrize("when", ["before it is opened", "while it is open"])
+def test_damaged_pixels_are_decoded_anew_and_so_is_the_entry(files, damage, when, caplog):
+    everything = range(len(files))
     decoded = decode_once(files, "disk")
     (entry,) = cache_folder.entries()
-    os.truncate(entry.folder / "pixels", 10)
-    with pytest.raises(DataError, match=r"was changed\. Type acclimate cache clear"):
-        decoded.load([5])
+    damage(entry.folder / "pixels")
+    with caplog.at_level(logging.WARNING):
+        if when == "before it is opened":
+            decoded = decode_once(files, "disk")
+        assert_equal_images(decoded.load(everything), files.load(everything))
+        assert_equal_images(decode_once(files, "disk").load(everything), files.load(everything))
+    assert "damaged" in caplog.text
+    caplog.clear()
+    (entry,) = cache_folder.entries()
+    assert_equal_images(decode_once(files, "disk").load(everything), files.load(everything))
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("kind", ["none", "ram", "disk"])

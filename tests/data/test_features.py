@@ -121,6 +121,18 @@ def test_every_image_goes_through_the_backbone_once(archives, tmp_path, seen):
     assert sum(seen) == 23 + 17 + 2 * 12
 
 
+def test_damaged_features_are_computed_anew(archives, tmp_path, caplog):
+    options = (*archives, "method=linear_probe", *FROZEN)
+    expected = train(tmp_path / "first", *options)
+    for file in (tmp_path / "cache").glob("features/*/features"):
+        contents = bytearray(file.read_bytes())
+        contents[0] ^= 255
+        file.write_bytes(contents)
+    with caplog.at_level(logging.WARNING):
+        assert train(tmp_path / "second", *options) == expected
+    assert "A damaged entry of the cache is made anew" in caplog.text
+
+
 def test_evaluating_a_run_uses_its_weights_and_not_those_that_it_would_start_from(archives, tmp_path):
     options = (*archives, "method=source_only", "trainer.max_epochs=3", "callbacks={}")
     metrics = run.train(compose(tmp_path, *options))

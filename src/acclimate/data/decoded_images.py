@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from acclimate import cache_folder
+from acclimate.cache_entries import discard
 from acclimate.cache_folder import CacheUnavailable, ensure_fits, key_of
 from acclimate.data.image_files import ImageFiles, decode, decoding_threads, keep_whole_images
 from acclimate.data.image_set import ImageSet
@@ -73,13 +75,21 @@ class PixelFile:
 
     They are read and not mapped into memory, where those that were seen once would count for the process ever after.
 
+    Each is compared with its checksum when it is first read, for a large file takes too long to be read before. One that is
+    damaged is decoded anew, and the next run makes the whole entry anew.
+
     Args:
         folder: Where `write` has written them.
+        files: What they were decoded from.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: ImageFiles) -> None:
         self.folder = folder
+        self.files = files
         self.sizes = np.load(folder / "sizes.npy")
+        self.checksums = np.load(folder / "checksums.npy")
+        self._verified = np.zeros(len(self.sizes), dtype=bool)
+        self._damaged = False
         self.starts = np.concatenate([[0], (3 * self.sizes.prod(axis=1)).cumsum()])
         # Held open, so that it can be read even after it was removed.
         self._file = (folder / "pixels").open("rb")
@@ -90,28 +100,40 @@ class PixelFile:
     def __getitem__(self, index: int) -> Tensor:
         pixels = np.empty((*self.sizes[index], 3), dtype=np.uint8)
         # At a place of its own and not at the file's, which processes share.
-        if os.preadv(self._file.fileno(), [pixels.data], int(self.starts[index])) != pixels.nbytes:
-            raise DataError(f"{self.folder} was changed. Type acclimate cache clear.")
+        whole = os.preadv(self._file.fileno(), [pixels.data], int(self.starts[index])) == pixels.nbytes
+        if not whole or not (self._verified[index] or zlib.crc32(pixels.data) == self.checksums[index]):
+            self._report_damage()
+            return self.files.load([index])[0]
+        self._verified[index] = True
         return torch.from_numpy(pixels).permute(2, 0, 1)
+
+    def _report_damage(self) -> None:
+        if not self._damaged:
+            self._damaged = True
+            log.warning("Images in the cache are damaged and are decoded from their files. The next run makes %s anew.", self.folder)
+            discard(self.folder)
 
     # A process that does not inherit open files opens it again.
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder}
+        return {"folder": self.folder, "files": self.files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["folder"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     @staticmethod
     def write(folder: Path, images: Iterator[Tensor]) -> None:
         """Writes images, uint8, each of shape (3, H, W)."""
-        sizes, total = [], 0
+        sizes, checksums, total = [], [], 0
         with (folder / "pixels").open("wb") as file:
             for image in images:
                 total += image.numel()
                 ensure_fits(total)
-                file.write(image.permute(1, 2, 0).contiguous().numpy().data)
+                pixels = image.permute(1, 2, 0).contiguous().numpy()
+                file.write(pixels.data)
+                checksums.append(zlib.crc32(pixels.data))
                 sizes.append(image.shape[1:])
         np.save(folder / "sizes.npy", np.array(sizes, dtype=np.int64))
+        np.save(folder / "checksums.npy", np.array(checksums, dtype=np.uint32))
 
 
 def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
@@ -137,7 +159,14 @@ def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
         PixelFile.write(folder, _decoded(files))
 
     try:
-        images = cache_folder.cached("images", key_of(origin, Path(__file__).read_text()), fill=fill, read=PixelFile, about=about)
+        images = cache_folder.cached(
+            "images",
+            key_of(origin, Path(__file__).read_text()),
+            fill=fill,
+            read=lambda folder: PixelFile(folder, files),
+            about=about,
+            checked_by_reader=("pixels",),
+        )
     except CacheUnavailable as reason:
         log.warning("Images are decoded whenever they are needed. %s", reason)
         return files
