@@ -62,7 +62,7 @@ def test_stopped_chain_goes_on_as_if_never_stopped(acclimate, words, tmp_path, s
         assert code == 130
         assert message.strip() == f"acclimate: Stopped in the {stage} stage. Continue with: acclimate chain resume=stopped"
         assert not (tmp_path / "stopped" / stage / "metrics.json").exists()
-        code, message = acclimate("chain", "resume=stopped")
+        code, message = acclimate("chain", "resume=stopped", "trust=small_runs")
     assert (code, message) == (0, "")
     assert differences(results(tmp_path / "whole"), results(tmp_path / "stopped")) == []
     assert all(metrics(tmp_path / "whole", stage) == metrics(tmp_path / "stopped", stage) for stage in STAGES)
@@ -80,7 +80,7 @@ def test_finished_stage_is_not_trained_again(acclimate, words, tmp_path):
     acclimate("chain", *words, stop("second", 4), "hydra.run.dir=chain")
     checkpoint = tmp_path / "chain" / "first" / "checkpoints" / "last.ckpt"
     before = checkpoint.stat().st_mtime_ns
-    assert acclimate("chain", "resume=chain") == (0, "")
+    assert acclimate("chain", "resume=chain", "trust=[small_runs.StopAt]") == (0, "")
     assert checkpoint.stat().st_mtime_ns == before
 
 
@@ -157,3 +157,21 @@ def test_stages_that_do_not_follow_each_other_are_refused_before_the_first_train
     assert code == 2
     assert message in said
     assert not (tmp_path / "chain").exists()
+
+
+def test_words_of_a_stranger_s_chain_are_not_replayed(acclimate, words, tmp_path):
+    acclimate("chain", *words, stop("first", 1), "hydra.run.dir=stopped")
+    record = json.loads((tmp_path / "stopped" / "chain.json").read_text())
+    hostile = ["first.data._target_=os.system", "first.hydra.run.dir=elsewhere", "first.method=simclr", "second.method=dann"]
+    (tmp_path / "stopped" / "chain.json").write_text(json.dumps({**record, "words": hostile}))
+    assert acclimate("chain", "resume=stopped", "trust=small_runs") == (0, "")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_stage_of_a_stranger_s_chain_builds_nothing_of_its_own(acclimate, words, tmp_path):
+    acclimate("chain", *words, stop("first", 1), "hydra.run.dir=stopped")
+    record = json.loads((tmp_path / "stopped" / "chain.json").read_text())
+    record["stages"]["second"]["data"]["_target_"] = "os.system"
+    (tmp_path / "stopped" / "chain.json").write_text(json.dumps(record))
+    code, message = acclimate("chain", "resume=stopped", "trust=small_runs")
+    assert (code, "data._target_=os.system" in message) == (2, True)

@@ -179,33 +179,34 @@ def train(arguments: Sequence[str]) -> None:
 
 def chain(arguments: Sequence[str]) -> None:
     """`acclimate chain`: runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
-    from acclimate.chain import divide, read_record, write_record
+    from acclimate.chain import compose_stages, stages_to_resume, write_record
     from acclimate.checkpoints import refuse_successor
     from acclimate.config.check import check_config
-    from acclimate.config.compose import compose_sweep, refuse_several_devices, run_with_hydra
+    from acclimate.config.compose import refuse_several_devices, run_resolved
 
     keys, words = _split_keys(arguments, required=(), optional=("resume", "hydra.run.dir"))
-    folder = Path((keys.get("resume") or keys.get("hydra.run.dir") or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-chain").strip("'\""))
-    stages = divide([*read_record(folder), *words] if "resume" in keys else words)
+    folder = Path(keys.get("resume") or keys.get("hydra.run.dir") or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-chain")
+    if "resume" in keys:
+        trust, words = _split_keys(words, required=(), optional=("trust",))
+        stages = stages_to_resume(folder, words, _list_of(trust.get("trust")))
+    else:
+        stages = compose_stages(words, folder)
     # Before the first stage has trained for long.
-    configs = [config for overrides in stages.values() for config in compose_sweep(overrides).values()]
-    for config in configs:
-        check_config(config)
-        refuse_several_devices(config, "A chain")
-    for first, second in pairwise(configs):
-        refuse_successor(first, second)
+    for stage in stages.values():
+        check_config(stage.config)
+        refuse_several_devices(stage.config, "A chain")
+    for first, second in pairwise(stages.values()):
+        refuse_successor(first.config, second.config)
     if "resume" not in keys:
-        write_record(folder, words)
-    origin: list[str] = []
-    for stage, overrides in stages.items():
+        write_record(folder, words, stages)
+    for name, stage in stages.items():
         try:
-            run_with_hydra([*overrides, *origin, f"hydra.run.dir='{folder / stage}'", "resume=true"], _train_job)
+            run_resolved(stage.config, _train_job, stage.overrides)
         except Interrupted as interruption:
-            message = f"Stopped in the {stage} stage. Continue with: {command('chain', f'resume={folder}')}"
+            message = f"Stopped in the {name} stage. Continue with: {command('chain', f'resume={folder}')}"
             raise Interrupted(interruption.number, message) from interruption
         except StorageError as error:
             raise StorageError(f"{error}, and then the chain with: {command('chain', f'resume={folder}')}") from error
-        origin = [f"init_from='{folder / stage}'"]
 
 
 def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:

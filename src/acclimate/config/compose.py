@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config.check import uses_several_devices
 from acclimate.config.groups import conf_dir, did_you_mean, group_options
-from acclimate.config.saved import add_overrides, config_to_resume, log_to
+from acclimate.config.saved import config_to_resume, log_to, read_overrides, write_overrides
 from acclimate.errors import ConfigError, Interrupted, UserError
 
 log = logging.getLogger(__name__)
@@ -107,9 +108,21 @@ def run_saved(folder: Path, overrides: Sequence[str], trust: Sequence[str], job:
     Raises:
         UserError: If the folder is not that of a run, its record names what is not to be built, or the job fails.
     """
-    config = config_to_resume(folder, trust, lambda saved: override(saved, overrides))
+    config = config_to_resume(folder, trust, partial(override, overrides=overrides))
+    run_resolved(config, job, [*read_overrides(folder), *overrides])
+
+
+def run_resolved(config: dict[str, Any], job: Job, overrides: Sequence[str]) -> None:
+    """Calls the job with a configuration that needs no Hydra, with log and record where Hydra would have them.
+
+    Args:
+        config: Plain and resolved.
+        job: Does the work.
+        overrides: What was typed, for the record.
+    """
+    folder = Path(config["folder"])
     log_to(folder / "train.log")
-    job(config, lambda: add_overrides(folder, overrides))
+    job(config, lambda: write_overrides(folder, overrides))
 
 
 def refuse_several_devices(config: Mapping[str, Any], what: str) -> None:
@@ -185,11 +198,12 @@ def _merge(saved: Any, changes: Any) -> Any:
     return saved | {key: _merge(saved.get(key), value) for key, value in changes.items()}
 
 
-def compose_sweep(overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
+def compose_sweep(overrides: Sequence[str], folder: Path = Path()) -> dict[str, dict[str, Any]]:
     """Plain, resolved configurations for every combination of the values that commas separate.
 
     Args:
         overrides: As for `acclimate train -m`.
+        folder: Where a run would write.
 
     Returns:
         By a name that lists what varies, in the order of the overrides, or all of them where nothing does.
@@ -209,8 +223,14 @@ def compose_sweep(overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
             varying = [text for text, values in zip(combination, choices, strict=True) if len(values) > 1]
             with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
                 # Nothing is written, and only Hydra's own runs know a folder.
-                config = hydra.compose("train", [*combination, "folder=."])
-            configs[" ".join(text.lstrip("+") for text in varying or combination)] = resolve(config)
+                config = hydra.compose("train", [*combination, "folder=."], return_hydra_config=True)
+            method = config.hydra.runtime.choices.method
+            with open_dict(config):
+                del config["hydra"]
+            config.folder = str(folder)
+            plain = resolve(config)
+            plain["name"] = plain.get("name") or method
+            configs[" ".join(text.lstrip("+") for text in varying or combination)] = plain
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_explain(error)) from error
     return configs

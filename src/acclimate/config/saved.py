@@ -13,6 +13,9 @@ import yaml
 from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError
 
+OVERRIDES = Path(".hydra", "overrides.yaml")
+# Makes a user's changes to a saved configuration.
+Override = Callable[[dict[str, Any]], dict[str, Any]]
 # Keys of folders that callbacks, loggers and the trainer write to.
 FOLDERS = ("dirpath", "default_root_dir", "save_dir", "folder")
 
@@ -43,29 +46,42 @@ def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
     raise ConfigError(f"{folder} is not the folder of a run: it has no {RECORD}. Type resume=outputs/DATE/TIME-METHOD.")
 
 
-def config_to_resume(folder: Path, trust: Collection[str], override: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """The configuration that continues a run: what it was started with, from where its folder is now, and nothing outside of it.
+def config_to_resume(folder: Path, trust: Collection[str], override: Override) -> dict[str, Any]:
+    """The configuration that continues a run: what it was started with, and the user's changes.
 
     Args:
         folder: Of the run.
         trust: As for `refuse_strangers`.
-        override: Makes the user's changes.
+        override: Makes the changes.
 
     Raises:
         ConfigError: If the folder is not that of a run, or the run would write to a place outside of it.
     """
-    saved = read_config(folder, trust)
+    return {**placed(read_config(folder, trust), folder, override), "resume": True, "trust": list(trust)}
+
+
+def placed(saved: Mapping[str, Any], folder: Path, override: Override) -> dict[str, Any]:
+    """A saved configuration that writes to the folder where the run is now, which may have been moved, and nowhere else.
+
+    Args:
+        saved: As `refuse_strangers` gives it.
+        folder: Of the run.
+        override: Makes the user's changes, which may name other places.
+
+    Raises:
+        ConfigError: If the run would write to a place outside of its folder, by its settings or through a link.
+    """
     refuse_links(folder)
     # Not resolved: the folder keeps the name that the user gives it.
     here = Path.cwd() / folder
-    moved, outside = copy.deepcopy(saved), dict[str, str]()
+    moved, outside = copy.deepcopy(dict(saved)), dict[str, str]()
     for group in ("callbacks", "logger", "trainer"):
         outside |= _move(moved.get(group), group, there=Path(str(saved.get("folder") or here)), here=here)
-    changed = override(moved)
+    changed = override({**moved, "folder": str(here)})
     left = [f"{key}={value}" for key, value in outside.items() if _at(changed, key) == value]
     if left:
         raise ConfigError(f"{folder} would write outside of its folder. If that is what you want, type it again: {' '.join(left)}")
-    return {**changed, "folder": str(here), "resume": True, "trust": list(trust)}
+    return {**changed, "folder": str(here)}
 
 
 def _move(node: Any, path: str, *, there: Path, here: Path) -> dict[str, str]:
@@ -108,24 +124,35 @@ def refuse_links(folder: Path) -> None:
 
 
 def log_to(file: Path) -> None:
-    """Has the log go to the console and on in a run's file, in the format that Hydra uses for a run's start."""
+    """Has the log go to the console and to the end of a run's file, as Hydra has it at a run's start."""
     root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    # The processes for further devices have one each, and only the first writes.
+    # Of the processes for several devices only the first writes.
     if os.environ.get("LOCAL_RANK", "0") == "0":
+        file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(file))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
-    root.handlers[:] = handlers
+        root.addHandler(handler)
     root.setLevel(logging.INFO)
 
 
-def add_overrides(folder: Path, overrides: Sequence[str]) -> None:
-    """Writes down what was typed to continue a run, below what it was started with; reports name what was typed."""
+def read_overrides(folder: Path) -> list[str]:
+    """What was typed to start and continue a run, which reports name and nothing replays; empty for a run started in Python."""
+    file = folder / OVERRIDES
+    try:
+        return [str(text) for text in yaml.safe_load(file.read_text())] if file.is_file() else []
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{file} is not a list of what was typed. Remove it, or start the run anew: hydra.run.dir=DIR.") from error
+
+
+def write_overrides(folder: Path, overrides: Sequence[str]) -> None:
+    """Writes down what was typed to start and continue a run."""
     from acclimate.atomic_files import replacing
 
-    file = folder / ".hydra" / "overrides.yaml"
-    if overrides and file.is_file():
-        contents = file.read_text() + yaml.safe_dump(list(overrides))
-        with replacing(file) as added:
-            added.write(contents.encode())
+    with replacing(folder / OVERRIDES) as file:
+        file.write(yaml.safe_dump(list(overrides)).encode())
