@@ -4,13 +4,17 @@ import copy
 
 import pytest
 import torch
+from published_inputs import chirp
 from single_steps import RATE, Objectives, assert_same_step, tiny_batch, tiny_method
 from small_runs import compose, differences, train_and_stop, trained_state
+from torch import nn
 
 from acclimate import checkpoints, run
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.tent import Tent
+from acclimate.nn.backbones import Backbone
 from acclimate.nn.batch_norm import batch_norms
+from acclimate.nn.classifier import Classifier
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 
@@ -66,6 +70,32 @@ def test_a_single_image_is_predicted_by_the_running_statistics_and_teaches_nothi
     found = method.predict_and_step(image, method.make_optimizer(method.affine))
     torch.testing.assert_close(found, expected)
     assert differences(before, method.state_dict()) == []
+
+
+def test_a_stream_is_that_of_the_authors():
+    """Tent(model, SGD(lr=5)) of github.com/DequanWang/tent at e9e926a, on this network and these three batches."""
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    method = tiny_method(
+        Tent,
+        classifier=lambda: Classifier(lambda weights: Backbone(body, num_features=16, image_size=8), num_classes=3).double(),
+        collapse_share=0.0,
+    ).eval()
+    method.batch_norm = "joint"
+    shifts = [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+    for number, (parameter, shift) in enumerate(zip(method.classifier.parameters(), shifts, strict=True)):
+        values = chirp(*parameter.shape, phase=float(number))
+        parameter.data.copy_((values if parameter.ndim > 1 else 0.5 * values) + shift)
+    optimizer = torch.optim.SGD(method.affine, lr=5.0)
+    found = []
+    for number in range(3):
+        images = 0.5 + 0.5 * chirp(5, 3, 8, 8, phase=float(number))
+        found.append((method.predict_and_step(images, optimizer).logits * chirp(5, 3, phase=5.0)).sum().item())
+    assert found == pytest.approx([8.806615008963085, 8.654786478473138, 20.68867874328383], rel=1e-9)
+    scale, shift = (
+        [3.093867808582014, 0.9322328969043655, 1.3729560767395825, 1.7998942985552449],
+        [2.0745146746510086, -0.6903988720583286, -0.2668252378186759, 2.1338030193255424],
+    )
+    assert [parameter.tolist() for parameter in method.affine] == [pytest.approx(scale, rel=1e-9), pytest.approx(shift, rel=1e-9)]
 
 
 def stream(method, seeds):

@@ -1,7 +1,6 @@
 """Scores next to numbers that published code gives for the same inputs; only what it returned is written here.
 
-RankMe and the correlation with the identity have no published code, the Transfer Score's needs its own training script, and
-EnsV's is a script over folders of models.
+The correlation with the identity has no published code; the Transfer Score's and EnsV's are scripts over folders of models.
 """
 
 import pytest
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 from acclimate.losses.target_predictions import information
 from acclimate.metrics.class_correlation import relative_nuclear_norm
 from acclimate.metrics.cluster_agreement import cluster_agreement
+from acclimate.metrics.feature_rank import effective_rank
 from acclimate.metrics.h_score import h_score
 from acclimate.metrics.importance_weighting import deep_embedded_risk, normalised_weights
 from acclimate.metrics.leep import log_expected_empirical_prediction
@@ -77,3 +77,8 @@ def test_nuclear_norm_is_that_of_published_code():
     probabilities = TARGET_LOGITS.softmax(dim=1)
     found = relative_nuclear_norm(probabilities.T @ probabilities, 6).item()
     assert found == pytest.approx(0.37617041464154943 * 6 / (6 * 4) ** 0.5, rel=1e-9)
+
+
+def test_rankme_is_that_of_one_of_its_authors():
+    """RankMe in callbacks/rankme.py of github.com/rbalestr-lab/stable-pretraining at 9aa93f8, which adds 1e-5 to each share."""
+    assert effective_rank(FEATURES.T @ FEATURES).item() == pytest.approx(4.834730015115014, rel=3e-4)

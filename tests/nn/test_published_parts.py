@@ -7,6 +7,7 @@ from torch import nn
 
 from acclimate.nn.category_relationship import direct_relationship
 from acclimate.nn.centroid_labels import centroid_labels
+from acclimate.nn.lora import add_update
 from acclimate.nn.multilinear_map import MultilinearMap
 from acclimate.nn.stoch_norm import StochNorm
 from acclimate.schedules import sigmoid_ramp
@@ -69,3 +70,10 @@ def test_stochastic_normalisation_is_that_of_its_authors(monkeypatch):
     variances = [0.6240497244479304, 0.6942451041800606, 1.3585930781125952, 0.5457003831694391, 0.9287759957268216]
     assert layer.running_mean.tolist() == pytest.approx(means, rel=1e-9)
     assert layer.running_var.tolist() == pytest.approx(variances, rel=1e-9)
+
+
+def test_update_of_low_rank_is_that_of_its_authors():
+    """Linear with r=2 and lora_alpha=2 in loralib/layers.py of github.com/microsoft/LoRA at c4593f0."""
+    weight = add_update(chirp(4, 5, phase=1.0), chirp(2, 5, phase=2.0), chirp(4, 2, phase=3.0))
+    outputs = nn.functional.linear(SOURCE, weight, chirp(4))
+    assert (outputs * chirp(6, 4, phase=5.0)).sum().item() == pytest.approx(-1.6615097140890933, rel=1e-9)
