@@ -14,6 +14,7 @@ import hydra
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
 from acclimate import run
@@ -73,6 +74,20 @@ def write_archives(folder: Path, *, num_source: int = 23, num_target: int = 17, 
     np.savez(folder / "source.npz", **source)
     np.savez(folder / "target.npz", **target)
     return ["data=arrays", f"data.source={folder / 'source.npz'}", f"data.target={folder / 'target.npz'}"]
+
+
+PHOTOGRAPHED = ("ant", "bee", "owl")
+
+
+def write_photographs(root: Path, *, seed: int = 0, number: int = 12) -> None:
+    """Writes so many images of each of three classes into class folders: noise with a third that is brighter."""
+    random = np.random.default_rng(seed)
+    for label, name in enumerate(PHOTOGRAPHED):
+        (root / name).mkdir(parents=True)
+        for place in range(number):
+            pixels = random.integers(0, 128, (18, 18, 3), dtype=np.uint8)
+            pixels[6 * label : 6 * label + 6] += 100
+            Image.fromarray(pixels).save(root / name / f"{place}.png")
 
 
 SMALL = (

@@ -50,13 +50,15 @@ Terms are added to a method: +terms=mcc or +terms=[mcc,bnm], with method.term_we
 """
 
 EVALUATE_USAGE = """\
-usage: acclimate evaluate run=DIR [out=FILE.json] [trust=MODULE] [GROUP=NAME ...] [KEY=VALUE ...]
+usage: acclimate evaluate run=DIR [out=FILE.json] [allow_seen=true] [trust=MODULE] [GROUP=NAME ...] [KEY=VALUE ...]
 
 Tests the selected checkpoint of a run. Overrides change what it is tested on or with:
 
   acclimate evaluate run=outputs/DATE/TIME-dann
   acclimate evaluate run=DIR data.target=OTHER
   acclimate evaluate run=DIR data=arrays data.source=A.npz data.target=B.npz trainer=cpu
+
+Images that the run was trained or selected on are refused, copies included, unless allow_seen=true counts them instead.
 """
 
 PREDICT_USAGE = """\
@@ -222,15 +224,18 @@ def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """`acclimate evaluate`: accuracies of a run's selected checkpoint."""
-    keys, overrides = _split_keys(arguments, required=("run",), optional=("out", "trust"))
+    keys, overrides = _split_keys(arguments, required=("run",), optional=("out", "trust", "allow_seen"))
     _refuse_output(keys)
+    allow_seen = keys.get("allow_seen", "false").lower()
+    if allow_seen not in ("true", "false"):
+        raise ConfigError(f"allow_seen={keys['allow_seen']} must be true or false.")
     from acclimate import atomic_files, checkpoints, run
     from acclimate.config.compose import override
     from acclimate.tables import print_metrics
 
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"])))
     config = checkpoints.trusted_config(checkpoint, _list_of(keys.get("trust")))
-    metrics = run.evaluate(override(config, overrides), checkpoint)
+    metrics = run.evaluate(override(config, overrides), checkpoint, allow_seen=allow_seen == "true")
     print_metrics(metrics, folder=Path(keys["run"]))
     if "out" in keys:
         atomic_files.write_json(Path(keys["out"]), metrics)

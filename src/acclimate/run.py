@@ -48,6 +48,7 @@ from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
 from acclimate.divergence import advice
 from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
+from acclimate.leakage import Seen, count_seen, find_leaks, refuse_leaks, seen_by, seen_images, warn_if_unknown, warn_of_leaks
 from acclimate.memory import explain_out_of_memory, keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
@@ -74,15 +75,17 @@ class Run(NamedTuple):
     throughput: Throughput
     nonfinite: NonFinite
     trainer: pl.Trainer
+    seen: Seen | None
 
 
-def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSignals | None = None) -> Run:
+def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSignals | None = None, *, allow_seen: bool = True) -> Run:
     """Instantiates a configuration.
 
     Args:
         config: Plain and fully resolved.
         checkpoint: Whose classifier it starts with, as `read_checkpoint` gives it; None takes that of `init_from`, if any.
         signals: What stops the training between two steps.
+        allow_seen: Whether the checkpoint may have seen images of the validation and test parts.
 
     Raises:
         ConfigError: With all that is wrong with the configuration.
@@ -116,6 +119,8 @@ def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSig
         schedule=instantiate(config["scheduler"]),
     )
     refuse_contradictions(data, method, selection)
+    if checkpoint is not None and not allow_seen:
+        refuse_leaks(data.domains, checkpoint)
     if uses_several_devices(settings) and not any(parameter.requires_grad for parameter in method.parameters()):
         raise ConfigError("This method trains no weight that several devices could share. Use trainer=gpu or trainer=cpu.")
     data.prepare_for(
@@ -127,6 +132,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSig
         reveal_target_labels=selection.is_oracle,
         frozen_backbone=classifier.backbone if classifier.frozen and not method.needs_images else None,
     )
+    seen = seen_images(data.domains, checkpoint, trains_on_target=method.needs_target or bool(data.labelled_target))
     scores = Scores(
         has_source=data.domains.source is not None,
         has_target=data.domains.target is not None,
@@ -143,7 +149,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSig
         scores,
         Health(accuracies, scores),
         StepSeed(config["seed"]),
-        Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.self_supervised),
+        Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.self_supervised, seen=seen),
         *(instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
         # Behind those that change what a checkpoint holds.
         nonfinite,
@@ -162,7 +168,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSig
         trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
-    return Run(data, method, selection, scores, throughput, nonfinite, trainer)
+    return Run(data, method, selection, scores, throughput, nonfinite, trainer, seen)
 
 
 def usual_precision(accelerator: str | None) -> str:
@@ -260,6 +266,8 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     if run.trainer.is_global_zero:
         _keep_record(folder, config, record)
         write_json(folder / "environment.json", describe_environment(run.trainer))
+    leaks = find_leaks(run.data.domains, run.seen)
+    warn_of_leaks(leaks)
     _fit(run, last)
     signals.check()
     if not checkpoint_files.exists(best):
@@ -270,6 +278,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
         evaluated = _evaluate(run, checkpoint)
     metrics = {
         **evaluated,
+        **count_seen(leaks),
         "selection/step": checkpoint["global_step"],
         "train/steps": steps,
         "train/skipped_steps": run.nonfinite.skipped,
@@ -321,12 +330,13 @@ def _fit(run: Run, last: Path) -> None:
         ) from error
 
 
-def evaluate(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
+def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False) -> dict[str, Any]:
     """Tests a checkpoint.
 
     Args:
         config: The configuration from the checkpoint, perhaps with other data or another trainer.
         checkpoint: As `read_checkpoint` gives it.
+        allow_seen: Whether it may be tested on images that trained or selected it. They are counted then.
 
     Returns:
         Accuracies and the selection's value, unless it is about a run's validations together.
@@ -344,8 +354,11 @@ def evaluate(config: Config, checkpoint: Checkpoint) -> dict[str, Any]:
         "trainer": {**config["trainer"], "compile": False, "default_root_dir": None},
     }
     with explain_out_of_memory(config):
-        run = build(config | changes, checkpoint)
-        metrics = _evaluate(run, checkpoint)
+        run = build(config | changes, checkpoint, allow_seen=allow_seen)
+        leaks = find_leaks(run.data.domains, seen_by(checkpoint))
+        warn_of_leaks(leaks)
+        warn_if_unknown(run.data.domains, checkpoint)
+        metrics = _evaluate(run, checkpoint) | count_seen(leaks)
     if run.selection.score is not None and run.selection.score.memory():
         # It judges by the validations before this one, and there are none.
         del metrics["selection/value"]

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pytorch_lightning import Trainer
 from pytorch_lightning.trainer.states import RunningStage
-from small_runs import METHODS, SELF_SUPERVISED, compose, differences, trained_state
+from small_runs import METHODS, PHOTOGRAPHED, SELF_SUPERVISED, compose, differences, trained_state, write_photographs
 
 from acclimate import run
 from acclimate.config.groups import group_options
@@ -145,24 +144,10 @@ def test_target_views_do_not_carry_the_labels(archives):
     assert all(view.dtype == torch.uint8 and view.shape[1:] == (3, 16, 16) for view in next(iter(data.train_dataloader())).target.views)
 
 
-CLASSES = ("ant", "bee", "owl")
-
-
-def write_photographs(root, *, seed=0, number=12):
-    """Noise with a brighter third for each class, in class folders."""
-    random = np.random.default_rng(seed)
-    for label, name in enumerate(CLASSES):
-        (root / name).mkdir(parents=True)
-        for place in range(number):
-            pixels = random.integers(0, 128, (18, 18, 3), dtype=np.uint8)
-            pixels[6 * label : 6 * label + 6] += 100
-            Image.fromarray(pixels).save(root / name / f"{place}.png")
-
-
 def exchange_classes(root):
-    for name, other in zip(CLASSES, (*CLASSES[1:], CLASSES[0]), strict=True):
+    for name, other in zip(PHOTOGRAPHED, (*PHOTOGRAPHED[1:], PHOTOGRAPHED[0]), strict=True):
         (root / name).rename(root / f"{other}-new")
-    for name in CLASSES:
+    for name in PHOTOGRAPHED:
         (root / f"{name}-new").rename(root / name)
 
 
@@ -171,13 +156,13 @@ def move_between_classes(root):
     random = np.random.default_rng(1)
     files = sorted(root.glob("*/*.png"))
     for number, place in enumerate(random.permutation(len(files))):
-        files[place].rename(root / CLASSES[number % 3] / f"moved-{number}.png")
+        files[place].rename(root / PHOTOGRAPHED[number % 3] / f"moved-{number}.png")
 
 
 def leave_class_folders(root):
     for number, file in enumerate(sorted(root.glob("*/*.png"))):
         file.rename(root / f"{number}.png")
-    for name in CLASSES:
+    for name in PHOTOGRAPHED:
         (root / name).rmdir()
 
 

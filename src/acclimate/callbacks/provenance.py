@@ -9,6 +9,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from acclimate.leakage import Seen
+
 PACKAGES = ("acclimate", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "timm", "torchmetrics", "numpy")
 
 
@@ -20,10 +22,17 @@ class Provenance(Callback):
         classes: Names of the classes, in the order of the logits.
         image_size: Height and width that the model was trained on, in pixels.
         self_supervised: Whether the features alone were trained, without labels.
+        seen: Digests of the images that train and select, by which `evaluate` recognises them; None if they are not known.
     """
 
-    def __init__(self, config: dict[str, Any], *, classes: list[str], image_size: int, self_supervised: bool) -> None:
-        self.contents = {"config": config, "classes": classes, "image_size": image_size, "self_supervised": self_supervised}
+    def __init__(self, config: dict[str, Any], *, classes: list[str], image_size: int, self_supervised: bool, seen: Seen | None) -> None:
+        self.contents = {
+            "config": config,
+            "classes": classes,
+            "image_size": image_size,
+            "self_supervised": self_supervised,
+            "seen": seen and seen._asdict(),
+        }
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(self.contents)

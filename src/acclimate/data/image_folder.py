@@ -127,9 +127,11 @@ class ImageFolder(AdaptationData):
     def _decode_once(self, parts: Parts, side: int) -> Parts:
         """The same parts; decoded together, so that another division finds them as well."""
         files = [part for part in parts if isinstance(part, ImageFiles)]
-        paths = sorted({path for part in files for path in part.paths})
+        digests = {path: digest for part in files for path, digest in zip(part.paths, _digests(part).tolist(), strict=True)}
+        paths = sorted(digests)
         places = {path: place for place, path in enumerate(paths)}
-        images = decode_once(ImageFiles(paths, None, shorter_side=side), self.cache)
+        everything = ImageFiles(paths, None, digests=torch.tensor([digests[path] for path in paths]), shorter_side=side)
+        images = decode_once(everything, self.cache)
         decoded = []
         for part in files:
             decoded.append(images.take([places[path] for path in part.paths]))
@@ -206,14 +208,19 @@ class ImageFolder(AdaptationData):
         return Parts(images["train"], images["val"], images.get("test"))
 
     def _split(self, images: ImageFiles, root: Path, fractions: list[float], *, is_target: bool) -> list[ImageFiles]:
-        digests = images.digests()
-        assert digests is not None
-        parts = split(digests, None if is_target else images.labels, fractions=fractions, seed=self.split_seed, what=str(root))
+        labels = None if is_target else images.labels
+        parts = split(_digests(images), labels, fractions=fractions, seed=self.split_seed, what=str(root))
         return [images.take(part) for part in parts]
 
 
 def _labels(found: Found, classes: list[str]) -> Tensor | None:
     return None if found.classes is None else torch.tensor([classes.index(name) for name in found.classes])
+
+
+def _digests(images: ImageFiles) -> Tensor:
+    digests = images.digests()
+    assert digests is not None
+    return digests
 
 
 def _has_parts(root: Path) -> bool:
