@@ -2,13 +2,16 @@
 
 import json
 import math
+import sys
 
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
-from small_runs import compose, differences, train_and_stop, trained_state
+from pytorch_lightning.plugins.precision import MixedPrecision
+from small_runs import SMALL, compose, differences, train_and_stop, trained_state
 
-from acclimate import run
+from acclimate import cli, run
 from acclimate.callbacks import nonfinite
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.checkpoints import last_checkpoint, read_checkpoint
@@ -41,7 +44,7 @@ WAYS = [
     ("method.penalty_weight", NAN, "wdgrl"),
     ("method.adversarial_weight", NAN, "adda"),
     ("method.term_weights", {"mcc": INF}, "mcc"),
-    ("scheduler.alpha", NAN, "source_only"),
+    ("scheduler.speed", NAN, "source_only"),
 ]
 
 
@@ -202,6 +205,30 @@ def test_step_that_a_fused_optimizer_leaves_out_stops_the_run_one_step_later(tra
         train(tmp_path, Unstable({8}, only_gradient=True), f"method={method}", f"optimizer={optimizer}")
 
 
+class Scaled(Unstable):
+    """The same in float16, with gradients of a loss that is multiplied by a scale."""
+
+    def attach(self, parts):
+        super().attach(parts)
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        parts.trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_scaled_gradients_may_overflow_while_the_scale_is_large_and_the_loss_is_finite(train, tmp_path, fused):
+    options = ("method=dann", f"optimizer.fused={fused}")
+    train(tmp_path / "overflow", Scaled({2, 3, 7}, only_gradient=True), *options)
+    with pytest.raises(DivergenceError, match="step 9: the loss"):
+        train(tmp_path / "loss", Scaled({8}), *options)
+    # The scales are 4, 2, 1 and 0.5.
+    with pytest.raises(DivergenceError, match="step 6: the gradient"):
+        train(tmp_path / "gradient", Scaled(set(range(2, 10)), only_gradient=True), *options)
+    metrics = train(tmp_path / "skipped", Scaled({7}), *options, "trainer.on_nonfinite=skip")
+    assert metrics["train/skipped_steps"] == 1
+    for checkpoint in tmp_path.glob("*/checkpoints/*.ckpt"):
+        assert_finite(read_checkpoint(checkpoint)["state_dict"])
+
+
 def test_result_that_is_not_read_yet_is_read_before_anything_is_saved(train, tmp_path, monkeypatch):
     monkeypatch.setattr(nonfinite, "_runs_ahead", lambda device: True)
     with pytest.raises(DivergenceError, match="step 10: the loss"):
@@ -269,3 +296,59 @@ def test_run_does_not_start_from_weights_that_are_not_finite(archives, tmp_path)
     Image.new("RGB", (16, 16)).save(images / "0.png")
     with pytest.raises(DivergenceError, match=r"0\.png is not finite"):
         predict(checkpoint, images)
+
+
+@pytest.fixture
+def acclimate(monkeypatch, capsys, tmp_path):
+    """Calls the command in an empty folder; returns its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["acclimate", "train", *arguments])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, "".join(capsys.readouterr())
+
+    return call
+
+
+COMMAND = [text for text in SMALL if not text.startswith("+")]
+
+
+def test_command_ends_with_a_message_and_exit_code_2(acclimate, archives, tmp_path):
+    code, printed = acclimate(*archives, *COMMAND, "optimizer.lr=1e20", "hydra.run.dir=run")
+    assert code == 2
+    assert "acclimate: Stopped before step 2: the loss is not finite (classification" in printed
+    assert "optimizer.lr=1e+20" in printed
+    assert "Traceback" not in printed
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_job_of_a_sweep_that_diverges_has_failed_and_the_others_run(acclimate, archives, tmp_path):
+    code, printed = acclimate("-m", *archives, *COMMAND, "optimizer.lr=1e20,0.001", "trainer.max_steps=3", "hydra.sweep.dir=sweep")
+    assert code == 2
+    assert "Stopped before step 2" in printed
+    assert [folder.name[0] for folder in (tmp_path / "sweep").iterdir() if (folder / "metrics.json").exists()] == ["1"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "options", [("optimizer=adamw",), ("optimizer=sgd",), ("trainer.precision=16-mixed",), ("+optimizer.fused=false",)], ids=" ".join
+)
+@pytest.mark.parametrize("method", ["dann", "mcd"])
+@pytest.mark.parametrize("only_gradient", [False, True])
+def test_training_on_a_gpu_stops_and_skips(train, tmp_path, method, only_gradient, options):
+    options = ("trainer=gpu", f"method={method}", *options)
+    if not (only_gradient and "trainer.precision=16-mixed" in options):
+        with pytest.raises(DivergenceError, match="step 9"):
+            train(tmp_path / "stopped", Unstable({8}, only_gradient=only_gradient), *options)
+        assert_finite(read_checkpoint(last_checkpoint(tmp_path / "stopped"))["state_dict"])
+    metrics = train(tmp_path / "skipped", Unstable({0, 7}, only_gradient=only_gradient), *options, "trainer.on_nonfinite=skip")
+    # A scaler takes a gradient that is not finite for one that overflows, as long as its scale is large.
+    assert metrics["train/skipped_steps"] in ([0, 2] if "trainer.precision=16-mixed" in options else [2])
+    assert_finite(read_checkpoint(last_checkpoint(tmp_path / "skipped"))["state_dict"])

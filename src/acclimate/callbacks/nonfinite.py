@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,14 +24,15 @@ class Check(NamedTuple):
 
     Attributes:
         step: Its number, from 1.
-        failed: Whether the loss or a gradient is not finite, bool, a scalar, perhaps still on its way to the processor.
+        total: The sum of the squares of `norms`, a scalar, perhaps still on its way to the processor. It is finite if the loss and
+            the gradients are, and their squares, which Adam and clipping compute as well.
         norms: The norm of each parameter's gradient, shape (P,).
         parameters: These P parameters.
         losses: The terms of the loss by name, for each of the accumulated batches.
     """
 
     step: int
-    failed: Tensor
+    total: Tensor
     norms: Tensor
     parameters: list[nn.Parameter]
     losses: list[dict[str, Tensor]]
@@ -119,12 +120,12 @@ class NonFinite(Callback):
         check = _check(trainer.global_step + 1, parameters, self._losses or [pl_module.step_losses], scaler)  # type: ignore[list-item]
         self._losses = []
         is_fused: bool = getattr(optimizer, "_step_supports_amp_scaling", False)
-        if self.mode == "stop" and is_fused and _runs_ahead(check.failed.device):
+        if self.mode == "stop" and is_fused and _runs_ahead(check.total.device):
             # A scaler sets it itself.
             if scaler is None:
-                optimizer.found_inf = check.failed.float()  # type: ignore[attr-defined]
+                optimizer.found_inf = (~check.total.isfinite()).float()  # type: ignore[attr-defined]
             self._postpone(check)
-        elif self._drops_batch or check.failed:
+        elif self._drops_batch or _fails(check):
             self._refuse(trainer, pl_module, check)
             for parameter in parameters:
                 # Without a gradient nothing happens to a parameter; but a scaler that is still to look needs to find one.
@@ -133,8 +134,8 @@ class NonFinite(Callback):
             self.in_a_row = 0
 
     def _postpone(self, check: Check) -> None:
-        arriving = check._replace(failed=check.failed.to("cpu", non_blocking=True))
-        copied = torch.cuda.Event() if check.failed.is_cuda else None  # type: ignore[no-untyped-call]
+        arriving = check._replace(total=check.total.to("cpu", non_blocking=True))
+        copied = torch.cuda.Event() if check.total.is_cuda else None  # type: ignore[no-untyped-call]
         if copied is not None:
             copied.record()
         self._pending.append(Pending(arriving, copied))
@@ -143,7 +144,7 @@ class NonFinite(Callback):
         for check, copied in pending:
             if copied is not None:
                 copied.synchronize()
-            if check.failed:
+            if _fails(check):
                 self._refuse(trainer, pl_module, check)
         pending.clear()
 
@@ -221,19 +222,23 @@ def _runs_ahead(device: torch.device) -> bool:
 
 def _check(step: int, parameters: list[nn.Parameter], losses: list[dict[str, Tensor]], scaler: Any) -> Check:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norms = torch.stack([norm.float() for norm in _norms(gradients)])
-    # Squared, as Adam and the clipping of gradients square them.
-    failed = ~norms.square().sum().isfinite()
+    norms = torch.stack(_norms(gradients))
+    total = norms.dot(norms)
     if scaler is not None:
-        values = torch.stack([value.float() for terms in losses for value in terms.values()])
-        failed &= ~values.sum().isfinite() | (scaler._get_scale_async() < 1)
-    return Check(step, failed, norms, parameters, losses)
+        loss = torch.stack([value.float() for terms in losses for value in terms.values()]).sum()
+        total = torch.where(loss.isfinite() & (scaler._get_scale_async() >= 1), 0.0, total)
+    return Check(step, total, norms, parameters, losses)
 
 
-def _norms(tensors: list[Tensor]) -> Iterable[Tensor]:
+def _fails(check: Check) -> bool:
+    return not math.isfinite(check.total.item())
+
+
+def _norms(tensors: list[Tensor]) -> list[Tensor]:
     # In float16 the norm of large tensors would overflow.
     dtype = torch.float32 if any(tensor.dtype == torch.float16 for tensor in tensors) else None
-    return torch._foreach_norm(tensors, 2, dtype=dtype)
+    norms = list(torch._foreach_norm(tensors, 2, dtype=dtype))
+    return norms if all(norm.dtype == norms[0].dtype for norm in norms) else [norm.float() for norm in norms]
 
 
 def _not_finite(state: Mapping[str, Tensor]) -> list[str]:
