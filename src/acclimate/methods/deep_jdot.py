@@ -18,11 +18,11 @@ class DeepJdot(Method):
     """Each target sample is drawn to the features and taught the labels of the source samples that it is matched with.
 
     Damodaran et al., "DeepJDOT: Deep Joint Distribution Optimal Transport for Unsupervised Domain Adaptation", ECCV 2018.
-    The plan is solved exactly for each batch and is a constant for the gradient. Two departures from the published code: it
-    starts from a network that is trained on the source, while here the weight of the transport ramps up, unless
-    `init_from` names a run of `source_only`; and its plan compares labels by the squared distance of probabilities, while
+    The plan is solved exactly for each batch and is a constant for the gradient. As in the published script, source batches
+    hold all classes equally often (`data.source_sampling=balanced`, which the method's config sets). Departures: the script
+    starts from a network that is trained on the source, which `init_from=RUN` of a `source_only` run does here, and the
+    weight of the transport ramps up in any case; its plan compares labels by the squared distance of probabilities, while
     here it minimises the loss itself, Eq. 6 of the paper.
-    The published batches hold all classes equally often; `conf/method/deep_jdot.yaml` sets `data.source_sampling=balanced`.
 
     Args:
         classifier: What is trained.
