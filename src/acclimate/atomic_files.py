@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from acclimate.errors import StorageError
+from acclimate.full_disk import explain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 UNFINISHED = ".acclimate-{}.unfinished"
 # Standard output and other open files by their number.
 DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<number>\d+))|/proc/self/fd/(?P<process>\d+)")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -139,14 +139,6 @@ def remove_unfinished(folder: Path) -> None:
     """Remove files that processes were writing below a folder when they were killed; nobody else may be writing there."""
     for path in folder.rglob(UNFINISHED.format("?" * 16)):
         path.unlink(missing_ok=True)
-
-
-def explain(error: OSError, path: Path) -> str:
-    """A message about a file that cannot be written, with the place that the user has to look at."""
-    reason = error.strerror or str(error)
-    if error.errno in FULL:
-        return f"{path} cannot be written: {path.parent} is full ({reason}). Make space there, or choose another folder."
-    return f"{path} cannot be written: {reason}. Check the permissions of {path.parent}, or choose another folder."
 
 
 def write_json(path: Path, contents: Mapping[str, Any] | Sequence[Any]) -> None:

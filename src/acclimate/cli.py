@@ -11,6 +11,7 @@ from acclimate import cache_folder
 from acclimate.atomic_files import refuse_output
 from acclimate.config.groups import did_you_mean, group_options
 from acclimate.errors import ConfigError, Interrupted, StorageError, UserError, command
+from acclimate.full_disk import is_full
 from acclimate.training.stop_signals import StopSignals
 
 USAGE = """\
@@ -136,9 +137,10 @@ def main() -> None:
     except UserError as error:
         sys.exit(_complain(str(error), code=2))
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and not is_full(error):
             raise
-        sys.exit(_complain(f"{error.filename}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
+        place = error.filename or "A file cannot be written"
+        sys.exit(_complain(f"{place}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
     except Interrupted as interruption:
         sys.exit(_complain(str(interruption), code=interruption.exit_code))
 
@@ -208,7 +210,9 @@ def chain(arguments: Sequence[str]) -> None:
             message = f"Stopped in the {name} stage. Continue with: {command('chain', f'resume={folder}')}"
             raise Interrupted(interruption.number, message) from interruption
         except StorageError as error:
-            raise StorageError(f"{error}, and then the chain with: {command('chain', f'resume={folder}')}") from error
+            # The run's own message without its advice.
+            resume = command("chain", f"resume={folder}")
+            raise StorageError(f"{error.__cause__ or error} Then continue with: {resume}") from error
 
 
 def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:

@@ -48,6 +48,7 @@ from acclimate.contradictions import refuse_contradictions
 from acclimate.data.datamodule import AdaptationData
 from acclimate.divergence import advice
 from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
+from acclimate.full_disk import name_full_disk
 from acclimate.leakage import Seen, count_seen, find_leaks, refuse_leaks, seen_by, seen_images, warn_if_unknown, warn_of_leaks
 from acclimate.memory import explain_out_of_memory, keep_freed_memory
 from acclimate.methods.base import Method
@@ -219,7 +220,8 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         folder = folder.relative_to(here)
     with claim(folder), StopSignals() as signals, explain_out_of_memory(config):
         try:
-            return _train(config, folder, record, signals)
+            with name_full_disk(folder):
+                return _train(config, folder, record, signals)
         except (Exception, SystemExit, Interrupted) as error:
             again = command("train", f"resume={folder}")
             # A signal to all processes of a run also ends the workers of its loaders, for which these raise errors of their own.
@@ -229,7 +231,8 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
                 reached = error if isinstance(error, Interrupted) else Interrupted(signals.received)
                 raise Interrupted(signals.received, f"{reached} Continue with: {again}") from error
             if isinstance(error, StorageError):
-                raise StorageError(f"{error} Then continue with: {again}") from error
+                saved = any(checkpoint_files.exists(file(folder)) for file in (last_checkpoint, best_checkpoint))
+                raise StorageError(f"{error} Then {f'continue with: {again}' if saved else 'type the same command again'}") from error
             raise
 
 
