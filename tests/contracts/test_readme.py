@@ -43,7 +43,7 @@ NOT_TRAINED = ("--help", "--cfg")
 
 def make_images(folder: Path, *, num_images: int) -> None:
     folder.mkdir(parents=True)
-    generator = np.random.default_rng(len(str(folder)))
+    generator = np.random.default_rng([*"/".join(folder.parts[-2:]).encode()])
     for number in range(num_images):
         Image.fromarray(generator.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(folder / f"{number}.png")
 

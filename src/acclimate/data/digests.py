@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from acclimate.errors import DataError
+
 # Files up to this many bytes are read whole; of larger ones, as many bytes in blocks from the first to the last.
 MAX_BYTES = 2**16
 NUM_BLOCKS = 8
@@ -30,12 +32,22 @@ def digest_files(paths: Sequence[Path]) -> Tensor:
     blocks; uncompressed ones of one size could in theory be taken for copies if they are equal in every block.
 
     Raises:
-        OSError: If a file cannot be read.
+        DataError: If a file cannot be read.
     """
     return torch.tensor([_digest_file(path) for path in paths], dtype=torch.int64)
 
 
 def _digest_file(path: Path) -> int:
+    try:
+        return _digest_contents(path)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}. Give yourself the right to read it, remove it, or leave such files out with "
+            "data.on_bad_image=skip."
+        ) from error
+
+
+def _digest_contents(path: Path) -> int:
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= MAX_BYTES:
