@@ -63,7 +63,7 @@ Images that the run was trained or selected on are refused, copies included, unl
 """
 
 PREDICT_USAGE = """\
-usage: acclimate predict run=DIR images=DIR out=FILE.csv [trust=MODULE]
+usage: acclimate predict run=DIR images=DIR out=FILE.csv [max_pixels=NUMBER] [trust=MODULE]
 
 Writes one line per image: its path below the folder, the predicted class and the confidence in [0, 1].
 A run is data, perhaps a stranger's: code of your own in it needs trust=MODULE.
@@ -247,14 +247,22 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 def predict(arguments: Sequence[str]) -> None:
     """`acclimate predict`: a table of predictions for a folder of images."""
-    keys, others = _split_keys(arguments, required=("run", "images", "out"), optional=("trust",))
+    keys, others = _split_keys(arguments, required=("run", "images", "out"), optional=("trust", "max_pixels"))
     if others:
         raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
+    max_pixels = keys.get("max_pixels", "1")
+    if not max_pixels.isdecimal() or int(max_pixels) < 1:
+        raise ConfigError(f"max_pixels={max_pixels} must be a whole number of pixels, at least 1.")
     _refuse_output(keys)
     from acclimate import atomic_files, checkpoints, prediction
 
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"])))
-    rows = prediction.predict(checkpoint, Path(keys["images"]), _list_of(keys.get("trust")))
+    rows = prediction.predict(
+        checkpoint,
+        Path(keys["images"]),
+        trust=_list_of(keys.get("trust")),
+        max_pixels=int(max_pixels) if "max_pixels" in keys else None,
+    )
     table = [("image", "label", "confidence"), *((row.image, row.label, f"{row.confidence:.6f}") for row in rows)]
     atomic_files.write_table(Path(keys["out"]), table)
     print(f"Wrote the predictions for {len(rows)} images to {keys['out']}.")

@@ -135,7 +135,8 @@ def _agreements(runs: Sequence[FinishedRun]) -> dict[Path, float]:
 
 
 def _predictions(run: FinishedRun) -> "Tensor":
-    import numpy as np
     import torch
 
-    return torch.from_numpy(np.load(run.folder / PREDICTIONS)["probabilities"]).float()
+    from acclimate.data.archives import read_arrays
+
+    return torch.from_numpy(read_arrays(run.folder / PREDICTIONS, ("probabilities",))["probabilities"]).float()

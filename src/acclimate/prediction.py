@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from acclimate.checkpoints import Checkpoint, rebuild_classifier
-from acclimate.data.image_files import ImageFiles, find_files, keep_whole_images
+from acclimate.data.image_files import MAX_PIXELS, ImageFiles, find_files, keep_whole_images
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View, shorter_side
 from acclimate.errors import DataError, DivergenceError
@@ -22,13 +22,14 @@ class ImagePrediction(NamedTuple):
     confidence: float
 
 
-def predict(checkpoint: Checkpoint, folder: Path, trust: Collection[str] = ()) -> list[ImagePrediction]:
+def predict(checkpoint: Checkpoint, folder: Path, *, trust: Collection[str] = (), max_pixels: int | None = None) -> list[ImagePrediction]:
     """Labels for all images below a folder, in the order of their relative paths.
 
     Args:
         checkpoint: As `read_checkpoint` gives it.
         folder: Where the images are.
         trust: Modules or full names of targets that the model may be built from beside those of this package.
+        max_pixels: That an image may have; None takes what the run was told, or else `MAX_PIXELS`.
 
     Raises:
         DataError: If there are no images, or a file is not a whole image.
@@ -39,8 +40,10 @@ def predict(checkpoint: Checkpoint, folder: Path, trust: Collection[str] = ()) -
         raise DataError(f"There are no images in {folder}. Type images=DIR.")
     config = checkpoint["config"]
     image_size, crop = checkpoint["image_size"], config["data"].get("crop", 1.0)
-    whole = keep_whole_images(paths, config["data"].get("on_bad_image", "error"))
-    images, view = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop)), View("plain", image_size=image_size, crop=crop)
+    limit = max_pixels or config["data"].get("max_pixels", MAX_PIXELS)
+    whole = keep_whole_images(paths, config["data"].get("on_bad_image", "error"), limit)
+    images = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop), max_pixels=limit)
+    view = View("plain", image_size=image_size, crop=crop)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = rebuild_classifier(checkpoint, trust).to(device)
     rows: list[tuple[float, int]] = []

@@ -1,5 +1,8 @@
 import logging
+import struct
+import tracemalloc
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -146,3 +149,40 @@ def test_a_part_of_a_set_keeps_labels_with_their_images(tmp_path):
     part = ImageFiles(paths, torch.arange(5)).take([4, 1])
     assert [int(image[0, 0, 0]) for image in part.load([0, 1])] == part.labels.tolist() == [4, 1]
     assert ImageFiles(paths, None).take([4, 1]).labels is None
+
+
+def png_of(width, height):
+    """The beginning of a file that says that it is of this size."""
+    chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(bytes(10**5))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks)
+
+
+@pytest.mark.parametrize("size", [(1, 170_000_000), (170_000_000, 1), (2**31 - 1, 2**31 - 1), (9_500, 9_500), (1, 101)])
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_an_image_that_is_huge_in_memory_is_refused_before_it_is_decoded(size, kind, tmp_path):
+    path = tmp_path / f"bomb.{kind}"
+    if kind == "png":
+        path.write_bytes(png_of(*size))
+    else:
+        tags = [(256, size[0]), (257, size[1]), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, size[1]), (279, 99)]
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        path.write_bytes(b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(99))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"is not a whole image: .*(data.max_pixels=NUMBER|at most 100 times the other)"):
+        decode(path, 224)
+    assert tracemalloc.get_traced_memory()[1] < 3e6
+    tracemalloc.stop()
+
+
+def test_the_limit_of_pixels_is_what_the_key_says(tmp_path):
+    path = write_image(tmp_path / "large.png", size=50)
+    assert decode(path, max_pixels=2500).shape == (3, 50, 50)
+    with pytest.raises(DataError, match=r"it has 50 × 50 pixels\. More than 2499 need a higher limit"):
+        decode(path, max_pixels=2499)
+
+
+def test_no_program_is_run_for_an_image(tmp_path):
+    path = tmp_path / "program.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(mark) (w) file closefile\n%%EOF\n")
+    with pytest.raises(DataError, match="is not a whole image: cannot identify image file"):
+        decode(path)

@@ -17,6 +17,7 @@ RECORD_KEYS = ("folder", "name", "resume", "trust", "logger")
 SERVING = (
     "data.num_workers",
     "data.cache",
+    "data.max_pixels",
     "data.feature_cache",
     "data.eval_batch_size",
     "trainer.accelerator",

@@ -17,6 +17,7 @@ LARGEST = {
     "image_size": 4_096,
     "num_workers": 256,
     "fixed_views": 65_536,
+    "max_pixels": 2**30,
     "num_source": 1_000_000,
     "num_source_eval": 1_000_000,
     "devices": 256,

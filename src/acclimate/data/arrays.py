@@ -1,7 +1,5 @@
 """Images in NumPy archives."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acclimate.data.archives import read_arrays
 from acclimate.data.datamodule import AdaptationData, missing_source
 from acclimate.data.image_set import ArrayImages, Domains, Parts, class_names, numbers_as_names
 from acclimate.data.splitting import split
@@ -46,6 +45,12 @@ class Arrays(AdaptationData):
         source = read_archive(self.source, needs_labels=True)
         train_labels = source["train"].labels
         assert train_labels is not None
+        # Before each class gets a name and a row of the head.
+        if int(train_labels.max()) >= len(train_labels):
+            raise DataError(
+                f"{self.source} has the label {int(train_labels.max())} in y_train, but only {len(train_labels)} images. Number the "
+                "classes from 0 on, without gaps: numpy.unique(y_train, return_inverse=True)[1]."
+            )
         classes = class_names(train_labels)
         if len(classes) < 2:
             raise DataError(f"{self.source} has only the class {classes[0]} in y_train. A classifier needs at least two.")
@@ -83,16 +88,7 @@ def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ArrayImages]:
     """
     if not path.is_file():
         raise DataError(f"There is no file {path.resolve()}. With data=arrays, data.source and data.target are .npz files.")
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array")
-        with archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read as a .npz archive: {error}. Write it with numpy.savez(FILE, x_train=..., y_train=..., ...)."
-        ) from error
+    arrays = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
     parts = {}
     for part in ("train", "test"):
         if f"x_{part}" not in arrays:
@@ -123,4 +119,6 @@ def _to_labels(array: np.ndarray[Any, Any], num_images: int, what: str) -> Tenso
             f"{what} has the shape {array.shape} and the type {array.dtype}{smallest}. "
             f"Labels must be whole numbers from 0 on, one for each of the {num_images} images."
         )
+    if num_images and array.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{what} has the label {array.max()}. Number the classes from 0 on, without gaps.")
     return torch.from_numpy(array.astype(np.int64))

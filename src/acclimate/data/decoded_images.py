@@ -177,8 +177,10 @@ def _decoded(files: ImageFiles) -> Iterator[Tensor]:
     with decoding_threads() as threads:
         for start in range(0, len(files), AT_ONCE):
             try:
-                yield from threads.map(lambda path: decode(path, files.shorter_side), files.paths[start : start + AT_ONCE])
+                yield from threads.map(
+                    lambda path: decode(path, files.shorter_side, files.max_pixels), files.paths[start : start + AT_ONCE]
+                )
             except DataError:
                 # Counts all bad files instead of naming the first alone.
-                keep_whole_images(files.paths, "error")
+                keep_whole_images(files.paths, "error", files.max_pixels)
                 raise

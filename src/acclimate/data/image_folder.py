@@ -12,12 +12,12 @@ from torch import Tensor
 from acclimate.data.datamodule import AdaptationData, missing_source
 from acclimate.data.decoded_images import Cache, decode_once
 from acclimate.data.digests import digest_files
-from acclimate.data.image_files import ImageFiles, OnBadImage, find_files, keep_whole_images
+from acclimate.data.image_files import MAX_PIXELS, ImageFiles, OnBadImage, find_files, keep_whole_images
 from acclimate.data.image_set import Domains, Parts
 from acclimate.data.splitting import split
 from acclimate.data.views import shorter_side
 from acclimate.errors import ConfigError, DataError
-from acclimate.ranges import OpenShare
+from acclimate.ranges import Count, OpenShare
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class ImageFolder(AdaptationData):
         target: The folder of the target, or None for plain transfer learning.
         classes: Keep only these class folders of both domains; None takes all, which then must be the same.
         on_bad_image: What to do about a file that is not a whole image: `error` names it, `skip` leaves it out.
+        max_pixels: That an image may have, at least 1: a small file can be huge in memory. Others are bad.
         cache: Where decoded images are kept: `disk`, for all runs to come, `ram`, for this one, or `none`.
         val_fraction: Share that selects the checkpoint, where the folder does not say.
         test_fraction: Share for the final report, where the folder does not say.
@@ -69,6 +70,7 @@ class ImageFolder(AdaptationData):
         target: str | None = None,
         classes: Sequence[str | int] | None = None,
         on_bad_image: OnBadImage = "error",
+        max_pixels: Count = MAX_PIXELS,
         cache: Cache = "none",
         val_fraction: OpenShare = 0.2,
         test_fraction: OpenShare = 0.2,
@@ -84,6 +86,7 @@ class ImageFolder(AdaptationData):
         if self.classes is not None and len(set(self.classes)) < max(len(self.classes), 2):
             raise ConfigError(f"data.classes=[{','.join(self.classes)}] must name at least two classes, each once.")
         self.on_bad_image: OnBadImage = on_bad_image
+        self.max_pixels = max_pixels
         self.cache: Cache = cache
         self.fractions = {"val": val_fraction, "test": test_fraction}
         self.split_seed = split_seed
@@ -130,7 +133,8 @@ class ImageFolder(AdaptationData):
         digests = {path: digest for part in files for path, digest in zip(part.paths, _digests(part).tolist(), strict=True)}
         paths = sorted(digests)
         places = {path: place for place, path in enumerate(paths)}
-        everything = ImageFiles(paths, None, digests=torch.tensor([digests[path] for path in paths]), shorter_side=side)
+        known = torch.tensor([digests[path] for path in paths])
+        everything = ImageFiles(paths, None, digests=known, shorter_side=side, max_pixels=self.max_pixels)
         images = decode_once(everything, self.cache)
         decoded = []
         for part in files:
@@ -163,7 +167,7 @@ class ImageFolder(AdaptationData):
                 raise DataError(f"{root} has the classes {', '.join(present)}, but none of data.classes=[{','.join(self.classes)}].")
         # Whoever decodes all of them before training finds the bad ones as well.
         deferred = self.cache != "none" and self.on_bad_image == "error"
-        whole = files if deferred else keep_whole_images(files, self.on_bad_image)
+        whole = files if deferred else keep_whole_images(files, self.on_bad_image, self.max_pixels)
         if not whole:
             raise DataError(
                 f"{root} holds {len(files)} files, but not one is a whole image. The messages above say what is wrong with each."
@@ -187,7 +191,10 @@ class ImageFolder(AdaptationData):
         )
 
     def _divide(self, parts: dict[str, Found], classes: list[str], *, is_target: bool) -> Parts:
-        images = {name: ImageFiles(found.files, _labels(found, classes), digests=found.digests) for name, found in parts.items()}
+        images = {
+            name: ImageFiles(found.files, _labels(found, classes), digests=found.digests, max_pixels=self.max_pixels)
+            for name, found in parts.items()
+        }
         split = partial(self._split, is_target=is_target)
         if "all" in parts:
             return Parts(*split(images["all"], parts["all"].root, list(self.fractions.values())))
