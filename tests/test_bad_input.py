@@ -269,9 +269,11 @@ def test_a_checkpoint_of_another_architecture_is_refused(refused):
     assert "body.0.weight" in message or "0.weight" in message
 
 
-@pytest.mark.parametrize("name", ["missing.pth", "garbage.pth"])
+@pytest.mark.parametrize("name", ["missing.pth", "garbage.pth", "empty.pth", "empty.safetensors"])
 def test_weights_that_cannot_be_read_are_named(name, refused):
     Path("garbage.pth").write_bytes(b"no weights in here")
+    Path("empty.pth").touch()
+    Path("empty.safetensors").touch()
     assert name in refused("train", *DIGITS, f"model.weights={name}")
 
 
@@ -400,3 +402,11 @@ def test_predictions_of_a_model_on_data_of_one_s_own_have_a_folder_made_for_them
     Image.new("RGB", (40, 40)).save("photos/one.png")
     assert acclimate("predict", "run=run", "images=photos", "out=new/predictions.csv")[0] == 0
     assert Path("new/predictions.csv").read_text().splitlines()[1].startswith("one.png,")
+
+
+@pytest.mark.parametrize("command", [["evaluate", "run=nowhere"], ["predict", "run=nowhere", "images=photos"], ["compare", "nowhere"]])
+def test_an_output_that_cannot_be_written_is_named_before_the_work_is_done(command, refused):
+    Path("folder").mkdir()
+    Path("file").touch()
+    assert "out=folder is a folder. Name a file in it: out=folder/FILE" in refused(*command, "out=folder")
+    assert "is not a folder. Name a file in another folder" in refused(*command, "out=file/table")

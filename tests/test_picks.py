@@ -15,7 +15,7 @@ from acclimate.config.groups import conf_dir
 from acclimate.config.identity import LOADING
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
-from acclimate.picks import PREDICTIONS, VOTERS, pick, pick_by_default
+from acclimate.picks import PREDICTIONS, VOTERS, has_score, pick, pick_by_default
 from acclimate.tables import describe_pick, print_comparison, print_metrics
 
 
@@ -260,3 +260,14 @@ def test_where_no_score_is_finite_there_is_no_pick(tmp_path):
     assert pick_by_default(comparisons) == []
     with pytest.raises(ConfigError, match="none that is finite"):
         pick(comparisons, "information_corr_c")
+
+
+@pytest.mark.parametrize("contents", [b"", b"PK\3\4 cut", b"text"])
+def test_broken_predictions_are_named_and_left_out(tmp_path, contents, caplog):
+    for number, name in enumerate(("dann", "mcc", "source_only")):
+        write_predictions(write_run(tmp_path / name, name), number, number)
+    (tmp_path / "mcc" / PREDICTIONS).write_bytes(contents)
+    comparisons = compare_runs([tmp_path])
+    with caplog.at_level("WARNING"):
+        assert [has_score(one.runs[0], "ensemble_agreement") for one in comparisons].count(False) == 1
+    assert f"Left out: {tmp_path / 'mcc' / PREDICTIONS} cannot be read" in caplog.text

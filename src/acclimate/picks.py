@@ -1,5 +1,6 @@
 """Which of several runs to keep, by scores that need no label of the target."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,6 +10,8 @@ from acclimate.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+log = logging.getLogger(__name__)
 
 # Each counts the same in a vote; conf/selection/vote.yaml has the same ones.
 VOTERS = ("bnm", "corr_c", "class_ami", "source_accuracy")
@@ -101,7 +104,7 @@ def _pick_among(candidates: Sequence[Comparison], by: str) -> Pick:
 def has_score(run: FinishedRun, by: str) -> bool:
     """Whether a run has what the score needs, all of it finite; those of earlier versions and those without a target may not."""
     if by == ENSEMBLE:
-        return (run.folder / PREDICTIONS).exists() and bool(_predictions(run).isfinite().all())
+        return (run.folder / PREDICTIONS).exists() and _has_finite_predictions(run)
     return all(f"score/{name}" in run.metrics for name in (VOTERS if by == VOTE else (by,)))
 
 
@@ -132,6 +135,15 @@ def _agreements(runs: Sequence[FinishedRun]) -> dict[Path, float]:
     if len({prediction.shape for prediction in predictions}) > 1:
         raise ConfigError(f"by={ENSEMBLE} needs runs that were validated on the same target images; these have different numbers of them.")
     return dict(zip((run.folder for run in runs), ensemble_agreement(torch.stack(predictions)).tolist(), strict=True))
+
+
+def _has_finite_predictions(run: FinishedRun) -> bool:
+    try:
+        return bool(_predictions(run).isfinite().all())
+    # Whatever the bytes of a damaged file lead NumPy to.
+    except Exception as error:
+        log.warning("Left out: %s cannot be read: %s", run.folder / PREDICTIONS, error)
+        return False
 
 
 def _predictions(run: FinishedRun) -> "Tensor":

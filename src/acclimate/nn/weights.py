@@ -1,7 +1,6 @@
 """Pretrained weights: from a hub that may be out of reach, or from a file on somebody's disk."""
 
 import logging
-import pickle
 import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -78,8 +77,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             checkpoint: object = load_file(path)
         else:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise ConfigError(f"model.weights={path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    # Whatever the bytes of a damaged or foreign file lead the reader to.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"model.weights={path} cannot be read as a checkpoint: {reason}") from error
     for key in NESTED_KEYS:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
