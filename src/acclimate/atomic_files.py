@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from acclimate.errors import StorageError
 from acclimate.full_disk import explain
+from acclimate.printable import csv_cell
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,11 +157,11 @@ def _strict(node: Any) -> Any:
 
 
 def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write comma-separated values, the headings first."""
+    """Write comma-separated values, the headings first; see `csv_cell` for odd text."""
     table = io.StringIO(newline="")
-    csv.writer(table).writerows(rows)
+    csv.writer(table).writerows(map(csv_cell, row) for row in rows)
     with replacing(path) as file:
-        file.write(table.getvalue().encode(errors="surrogateescape"))
+        file.write(table.getvalue().encode())
 
 
 def write_predictions(path: Path, probabilities: "Tensor") -> None:

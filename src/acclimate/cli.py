@@ -1,5 +1,7 @@
 """The command `acclimate` and its verbs; `--help` answers without importing torch, Lightning or Hydra."""
 
+import io
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,6 +14,7 @@ from acclimate.atomic_files import refuse_output
 from acclimate.config.groups import did_you_mean, group_options
 from acclimate.errors import ConfigError, Interrupted, StorageError, UserError, command
 from acclimate.full_disk import is_full
+from acclimate.printable import PrintableRecord, describe, printable, printable_lines
 from acclimate.training.stop_signals import StopSignals
 
 USAGE = """\
@@ -128,6 +131,10 @@ class Verb(NamedTuple):
 def main() -> None:
     """Run a verb; exit with 2 for what the user can mend and with 128 and its number after a signal."""
     arguments = sys.argv[1:]
+    logging.setLogRecordFactory(PrintableRecord)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a character is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return
@@ -135,14 +142,14 @@ def main() -> None:
         with StopSignals():
             run_verb(arguments[0], arguments[1:])
     except UserError as error:
-        sys.exit(_complain(str(error), code=2))
+        sys.exit(_complain(describe(error), code=2))
     except OSError as error:
         if error.filename is None and not is_full(error):
             raise
         place = error.filename or "A file cannot be written"
-        sys.exit(_complain(f"{place}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
+        sys.exit(_complain(f"{printable(place)}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
     except Interrupted as interruption:
-        sys.exit(_complain(str(interruption), code=interruption.exit_code))
+        sys.exit(_complain(printable_lines(str(interruption)), code=interruption.exit_code))
 
 
 def run_verb(name: str, arguments: Sequence[str]) -> None:
@@ -265,7 +272,7 @@ def predict(arguments: Sequence[str]) -> None:
     )
     table = [("image", "label", "confidence"), *((row.image, row.label, f"{row.confidence:.6f}") for row in rows)]
     atomic_files.write_table(Path(keys["out"]), table)
-    print(f"Wrote the predictions for {len(rows)} images to {keys['out']}.")
+    print(f"Wrote the predictions for {len(rows)} images to {printable(keys['out'])}.")
 
 
 def compare(arguments: Sequence[str]) -> None:

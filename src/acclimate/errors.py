@@ -8,7 +8,10 @@ import signal
 
 
 class UserError(Exception):
-    """Something that the user can mend."""
+    """Something that the user can mend; a message of several lines has an argument for each."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class ConfigError(UserError):

@@ -11,6 +11,7 @@ from rich.table import Table
 from acclimate.cache_folder import Entry
 from acclimate.comparison import Comparison, main_metric, mean_and_deviation
 from acclimate.picks import Pick
+from acclimate.printable import printable, printable_lines
 from acclimate.ranking import RankedBackbone
 
 SCORE = "score/"
@@ -23,12 +24,12 @@ def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
     table.add_column("value", justify="right")
     shown = {name: value for name, value in metrics.items() if not name.startswith(SCORE)}
     for name, value in shown.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+        _add_row(table, name, f"{value:.4f}" if isinstance(value, float) else str(value))
     console = _console()
     console.print(table)
     if metrics["selection/name"] == "oracle":
         console.print("Oracle: labels of the target selected this checkpoint. No result of it is what you would get without them.")
-    console.print(f"Everything is in {folder}", soft_wrap=True)
+    console.print(printable(f"Everything is in {folder}"), soft_wrap=True)
 
 
 def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -> None:
@@ -48,7 +49,8 @@ def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -
         accuracy = "unknown" if metric is None else _mean_with_deviation(comparison.values(metric))
         selections = sorted({str(run["selection/name"]) for run in comparison.metrics})
         score = scores.get((comparison.name, comparison.data))
-        table.add_row(
+        _add_row(
+            table,
             comparison.name,
             str(len(comparison.metrics)),
             accuracy,
@@ -61,7 +63,7 @@ def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -
     console.print(table)
     for pick in picks:
         if len(pick.scores) > 1:
-            console.print(describe_pick(pick), markup=False, soft_wrap=True)
+            console.print(printable_lines(describe_pick(pick)), soft_wrap=True)
 
 
 def _mean_with_deviation(values: Sequence[float]) -> str:
@@ -89,7 +91,7 @@ def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:
     table.add_column("last used", no_wrap=True)
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        table.add_row(entry.folder.parent.name, entry.about, f"{entry.size / 1e6:.1f}", used)
+        _add_row(table, entry.folder.parent.name, entry.about, f"{entry.size / 1e6:.1f}", used)
     console = _console()
     if entries:
         console.print(table)
@@ -104,11 +106,16 @@ def print_ranking(backbones: Sequence[RankedBackbone]) -> None:
     for name in ("LogME", "H-score", "LEEP", "features"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, *scores, num_features in backbones:
-        table.add_row(name, *("-" if score is None else f"{score:.4f}" for score in scores), str(num_features))
+        _add_row(table, name, *("-" if score is None else f"{score:.4f}" for score in scores), str(num_features))
     _console().print(table)
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    table.add_row(*map(printable, cells))
 
 
 def _console() -> Console:
     """As wide as the terminal; files, which have no width, get room for long rows."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
+    # Names may hold what would be markup.
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(width=140, markup=False, emoji=False)

@@ -117,7 +117,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     problems += _check_node(config, "")
     if problems:
         heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
-        raise ConfigError("\n".join([heading, *(f"  - {problem}" for problem in problems)]))
+        raise ConfigError(heading, *(f"  - {problem}" for problem in problems))
 
 
 def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:

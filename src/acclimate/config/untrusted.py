@@ -61,7 +61,7 @@ def refuse_strangers(config: object, place: object, trust: Collection[str] = ())
         listed = [f"  - {problem}" for problem in [*problems[:MAX_LISTED], *more]]
         names = ",".join(dict.fromkeys(strangers))
         advice = [f"If this code is your own, add trust=[{names}]. Otherwise, do not use the file."] * bool(names)
-        raise ConfigError("\n".join([f"Nothing was built from {place}, which somebody else may have written:", *listed, *advice]))
+        raise ConfigError(f"Nothing was built from {place}, which somebody else may have written:", *listed, *advice)
     return config
 
 
