@@ -194,6 +194,7 @@ def chain(arguments: Sequence[str]) -> None:
     from acclimate.checkpoints import refuse_successor
     from acclimate.config.check import check_config
     from acclimate.config.compose import refuse_several_devices, run_resolved
+    from acclimate.run_folders import new_folder
 
     keys, words = _split_keys(arguments, required=(), optional=("resume", "hydra.run.dir"))
     folder = Path(keys.get("resume") or keys.get("hydra.run.dir") or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-chain")
@@ -209,6 +210,8 @@ def chain(arguments: Sequence[str]) -> None:
     for first, second in pairwise(stages.values()):
         refuse_successor(first.config, second.config)
     if "resume" not in keys:
+        if "hydra.run.dir" not in keys and (made := new_folder(folder)) != folder:
+            folder, stages = made, compose_stages(words, made)
         write_record(folder, words, stages)
     for name, stage in stages.items():
         try:

@@ -2,12 +2,13 @@
 
 import itertools
 import logging
-import math
 import os
 import re
-import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,25 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from acclimate.config.check import uses_several_devices
+from acclimate.config.check import check_config, uses_several_devices
 from acclimate.config.groups import conf_dir, did_you_mean, group_options
 from acclimate.config.saved import config_to_resume, log_to, read_overrides, write_overrides
-from acclimate.errors import ConfigError, Interrupted, UserError
+from acclimate.config.sweeps import Sweep, maximise
+from acclimate.errors import ConfigError, UserError
+from acclimate.run_folders import new_folder
 
 log = logging.getLogger(__name__)
 
 # A key that is neither a group (data=...), nor Hydra's own (hydra.run.dir=...), nor carries a sign (+terms=..., ~logger).
 PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
+# The launcher and the sweeper that are extras of this package.
+PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
+# What Hydra looks for first of Optuna's.
+SAMPLER = "sampler/tpe"
+OmegaConf.register_new_resolver("new_folder", lambda path: str(new_folder(path)), use_cache=True, replace=True)
 # What Hydra takes for null, a number, a boolean or nothing, of which none can name a config.
 NO_NAME = re.compile(r"null|true|false|[\d.]*", re.IGNORECASE)
 
@@ -45,7 +52,7 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
         job: Returns what a sweep maximises.
 
     Raises:
-        UserError: If the configuration cannot be composed, or the first that a job raised, once all have run.
+        UserError: If the configuration cannot be composed, or for what a job raised, once all have run.
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for the full exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -54,32 +61,49 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
 
     failures: list[UserError] = []
 
-    def resolved_job(config: DictConfig) -> float:
+    def resolved_job(config: DictConfig) -> float | None:
         # With several devices Lightning starts this very command again for each.
         sys.argv = [script, "train", *arguments]
-        # One wrong job of a sweep does not keep the others from running.
-        try:
+
+        def work() -> float:
             plain = resolve(config)
             plain["name"] = plain.get("name") or HydraConfig.get().runtime.choices["method"]
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            share: AbstractContextManager[None] = nullcontext()
+            if Sweep.is_under_way():
                 refuse_several_devices(plain, "A sweep")
-            return job(plain, lambda: _write_record(Path(plain["folder"]), config))
+                check_config(plain)
+                share = sweep.share_of_machine(plain)
+            with share:
+                return job(plain, lambda: _write_record(Path(plain["folder"]), config))
+
+        if Sweep.is_under_way():
+            return sweep.run_job(work)
+        try:
+            return work()
         except UserError as error:
             failures.append(error)
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                log.error("This job failed: %s", error)
-            return math.nan
-        except Interrupted as interruption:
-            if HydraConfig.get().mode != RunMode.MULTIRUN:
-                raise
-            again = shlex.quote(f"hydra.sweep.dir={HydraConfig.get().sweep.dir}")
-            message = f"Stopped by {interruption.number.name}. Continue with the same command and resume=true {again}"
-            raise Interrupted(interruption.number, message) from interruption
+            return None
 
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(resolved_job)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_explain(error)) from error
+    maximise()
+    with tempfile.TemporaryDirectory() as notes:
+        sweep = Sweep(Path(notes))
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(resolved_job)()
+        except (HydraException, OmegaConfBaseException) as error:
+            if isinstance(error.__cause__, OSError):
+                # Of new_folder.
+                raise error.__cause__ from None
+            raise ConfigError(_explain(error)) from error
+        except BrokenProcessPool as error:
+            raise ConfigError(
+                "A process of the sweep was killed, perhaps because memory ran out. Type the same command with resume=true "
+                "hydra.sweep.dir=DIR, where DIR is the sweep's folder, to keep what is finished. hydra.launcher.n_jobs=1 takes less memory."
+            ) from error
+        except (ValueError, RuntimeError):
+            # Optuna looks for the best trial even if all have failed, and its grid does not expect the last one to fail.
+            sweep.raise_failures()
+            raise
+        sweep.raise_failures()
     if failures:
         raise failures[0]
 
@@ -268,7 +292,10 @@ def _accept_any_key(arguments: Sequence[str]) -> list[str]:
 def _explain(error: Exception) -> str:
     """Hydra's message, with the most similar option if one was misspelt."""
     message = str(error).strip()
-    option = re.search(r"Could not (?:find|load) '(\w+)/([^']*)'", message)
+    plug_in = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(sampler/tpe|[^/']*)'", message)
+    if plug_in:
+        return _no_such_plug_in(*plug_in.groups())
+    option = re.search(r"Could not (?:find|load) '(?!hydra/)(\w+)/([^']*)'", message)
     if option:
         return _no_such_option(*option.groups())
     text = getattr(error, "override", None)
@@ -282,6 +309,13 @@ def _unreadable(text: str, reason: str) -> str:
     key, _, value = text.partition("=")
     quoted = f"""'{key}="{value}"'"""
     return f"{text} cannot be read: {reason.splitlines()[0]}. If the value has spaces, brackets or signs in it, type {quoted}."
+
+
+def _no_such_plug_in(group: str, name: str) -> str:
+    extra = PLUG_INS[group]
+    if name in (extra, SAMPLER):
+        return f"{group}={extra} needs a package that is not installed. Type: pip install 'acclimate[{extra}]'."
+    return f"{group}={name}: there is no such option.{did_you_mean(name, ['basic', extra])} Choose one of basic, {extra}."
 
 
 def _no_such_option(group: str, name: str) -> str:

@@ -1,0 +1,230 @@
+"""What launchers and sweepers make of the jobs of a sweep, mostly with jobs that only return a number."""
+
+import json
+import math
+import os
+from datetime import datetime
+from pathlib import Path
+
+import hydra.core.utils
+import joblib
+import numpy as np
+import pytest
+import torch
+import yaml
+from hydra.core.config_store import ConfigStore
+from PIL import Image
+from small_runs import SMALL
+
+from acclimate import cli
+from acclimate.config.compose import run_with_hydra
+from acclimate.errors import ConfigError
+
+OPTUNA = ("-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid")
+JOBLIB = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def job_of(values):
+    """A job whose value depends on its seed; exceptions are raised."""
+
+    def job(config, record):
+        value = values[config["seed"]]
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    return job
+
+
+def best_of(*arguments, values):
+    """What Optuna finds among seeds."""
+    seeds = ",".join(map(str, range(len(values))))
+    run_with_hydra([*OPTUNA, f"seed={seeds}", f"hydra.sweeper.n_trials={len(values)}", "hydra.sweep.dir=sweep", *arguments], job_of(values))
+    return yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())
+
+
+def test_optuna_finds_the_highest_score():
+    assert best_of(values=[0.2, 0.9, 0.5])["best_value"] == 0.9
+
+
+def test_a_direction_of_the_user_s_own_is_kept():
+    assert best_of("hydra.sweeper.direction=minimize", values=[0.2, 0.9, 0.5])["best_value"] == 0.2
+
+
+@pytest.mark.parametrize("sweeper", [("-m",), OPTUNA])
+def test_a_failed_job_of_any_kind_is_reported_with_its_reason_and_stops_no_other(sweeper):
+    values = [ConfigError("a wrong key"), 0.2, torch.OutOfMemoryError("no memory"), KeyError("x"), math.nan, 0.9]
+    ran = []
+
+    def job(config, record):
+        ran.append(config["seed"])
+        return job_of(values)(config, record)
+
+    with pytest.raises(ConfigError) as failed:
+        run_with_hydra([*sweeper, "seed=0,1,2,3,4,5", "hydra.sweep.dir=sweep"], job)
+    assert sorted(ran) == list(range(6))
+    message = str(failed.value)
+    assert message.startswith("4 of 6 jobs failed:")
+    for reason in ("seed0: a wrong key", "seed2: OutOfMemoryError: no memory", "seed3: KeyError: 'x'", "seed4: Its score is nan"):
+        assert reason in message
+    assert "-dann-seed5 with 0.9000." in message
+    assert "resume=true hydra.sweep.dir=sweep" in message
+    # What is not the user's mistake has its traceback in the job's log.
+    folder = next(folder for folder in Path("sweep").iterdir() if folder.name.endswith("seed3"))
+    assert "Traceback" in (folder / "train.log").read_text()
+
+
+def test_optuna_is_told_that_a_trial_failed_and_goes_on():
+    values = [math.nan, 0.2, ValueError("a bug"), 0.9, math.inf]
+    optuna = ("hydra/sweeper=optuna", "hydra.sweeper.sampler.seed=0", "hydra.sweeper.n_trials=8", "hydra.sweep.dir=sweep")
+    with pytest.raises(ConfigError, match=r"(?s)of 8 jobs failed.*with 0\.9000"):
+        run_with_hydra(["-m", *optuna, "seed=choice(0,1,2,3,4)"], job_of(values))
+    assert yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())["best_value"] == 0.9
+
+
+def test_a_sweep_of_optuna_in_which_all_jobs_fail_says_why():
+    with pytest.raises(ConfigError, match=r"(?s)2 of 2 jobs failed.*a bug"):
+        best_of(values=[ValueError("a bug")] * 2)
+
+
+def test_what_the_message_of_a_failed_sweep_advises_works(tmp_path):
+    sweep = ["-m", "seed=0,1", "hydra.sweep.dir='a sweep'"]
+    with pytest.raises(ConfigError) as failed:
+        run_with_hydra(sweep, job_of([0.1, ValueError("once")]))
+    assert "resume=true 'hydra.sweep.dir=a sweep'" in str(failed.value)
+    seen = []
+    run_with_hydra(
+        ["-m", "seed=0,1", "resume=true", "hydra.sweep.dir=a sweep"], lambda config, record: seen.append(config["folder"]) or 0.5
+    )
+    assert sorted(Path(folder).relative_to(tmp_path).as_posix() for folder in seen) == ["a sweep/0-dann-seed0", "a sweep/1-dann-seed1"]
+
+
+@pytest.mark.parametrize(("choice", "extra"), [("hydra/sweeper=optuna", "optuna"), ("hydra/launcher=joblib", "joblib")])
+def test_a_plug_in_that_is_missing_is_named_with_its_extra(choice, extra, monkeypatch):
+    group = choice.partition("=")[0].partition("/")[2]
+    # Hydra only finds what has been registered.
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"][group], f"{extra}.yaml")
+    with pytest.raises(ConfigError, match=rf"pip install 'acclimate\[{extra}\]'"):
+        run_with_hydra(["-m", choice, "seed=0,1"], job_of([0.1, 0.2]))
+
+
+@pytest.mark.parametrize("choice", ["hydra/sweeper=optuma", "hydra/launcher=jolib"])
+def test_a_plug_in_that_is_misspelt_is_answered_with_what_there_is(choice):
+    with pytest.raises(ConfigError, match=r"Did you mean (optuna|joblib)\? Choose one of basic, (optuna|joblib)\."):
+        run_with_hydra(["-m", choice, "seed=0,1"], job_of([0.1, 0.2]))
+
+
+class Noon(datetime):
+    """A clock that stands still."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2026, 1, 1, 12)
+
+
+@pytest.fixture
+def noon(monkeypatch):
+    monkeypatch.setattr(hydra.core.utils, "datetime", Noon)
+    monkeypatch.setattr(cli, "datetime", Noon)
+
+
+def folders(*arguments):
+    seen = []
+    run_with_hydra(arguments, lambda config, record: seen.append(Path(config["folder"]).relative_to(Path.cwd()).as_posix()) or 0.0)
+    return seen
+
+
+def test_runs_and_sweeps_that_start_in_the_same_second_have_folders_of_their_own(noon):
+    assert [folders() for _ in range(3)] == [[f"outputs/2026-01-01/12-00-00-dann{end}"] for end in ("", "-2", "-3")]
+    first, second = folders("-m", "seed=0,1"), folders("-m", "seed=0,1")
+    assert first == [f"outputs/sweeps/2026-01-01/12-00-00/{job}" for job in ("0-dann-seed0", "1-dann-seed1")]
+    assert second == [path.replace("12-00-00", "12-00-00-2") for path in first]
+
+
+def test_processes_that_start_in_the_same_second_have_folders_of_their_own(noon):
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                Path(f"{os.getpid()}.txt").write_text(folders()[0])
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert len({Path(f"{child}.txt").read_text() for child in children}) == 4
+
+
+def test_chains_that_start_in_the_same_second_have_folders_of_their_own(noon, monkeypatch):
+    monkeypatch.setattr(cli, "_train_job", lambda config, record: 0.0)
+    for _ in range(2):
+        cli.chain(["first.method=source_only", "second.method=dann", "trainer=smoke"])
+    assert sorted(path.name for path in Path("outputs/2026-01-01").iterdir()) == ["12-00-00-chain", "12-00-00-chain-2"]
+    record = json.loads(Path("outputs/2026-01-01/12-00-00-chain-2/chain.json").read_text())
+    assert record["stages"]["second"]["init_from"] == "outputs/2026-01-01/12-00-00-chain-2/first"
+
+
+def test_showing_the_configuration_makes_no_folder(capsys):
+    folders("--cfg", "job")
+    assert "selection" in capsys.readouterr().out
+    assert not Path("outputs").exists()
+
+
+def metrics_of(sweep):
+    """Of each finished job, but for its times."""
+    found = {path.parent.name: json.loads(path.read_text()) for path in Path(sweep).rglob("metrics.json")}
+    return {
+        name: {key: value for key, value in metrics.items() if "second" not in key and "time" not in key} for name, metrics in found.items()
+    }
+
+
+def write_pictures(folder):
+    random = np.random.default_rng(0)
+    for domain, name in [(domain, name) for domain in ("source", "target") for name in "abc"]:
+        (folder / domain / name).mkdir(parents=True)
+        for number in range(8):
+            Image.fromarray(random.integers(0, 255, (20, 20, 3)).astype(np.uint8)).save(folder / domain / name / f"{number}.png")
+    # Images that are decoded anew in each step keep workers busy.
+    return ["data=image_folder", f"data.source={folder / 'source'}", f"data.target={folder / 'target'}", "data.cache=none", *SMALL]
+
+
+def train_beside_workers(config, record):
+    """A real job in a process of its own, which can also start the workers of a loader."""
+    assert torch.get_num_threads() == 1
+    assert config["data"]["num_workers"] == max(joblib.cpu_count() // 2 - 1, 0) < 99
+    assert len(list(torch.utils.data.DataLoader(range(4), num_workers=1))) == 4
+    return cli._train_job(config, record)
+
+
+def test_parallel_jobs_have_the_metrics_of_jobs_in_a_row(tmp_path):
+    jobs = [*write_pictures(tmp_path), "trainer.max_steps=4", "method=dann", "seed=0,1"]
+    run_with_hydra(["-m", *jobs, "data.num_workers=0", "hydra.sweep.dir=basic"], cli._train_job)
+    run_with_hydra([*JOBLIB, *jobs, "data.num_workers=99", "hydra.sweep.dir=joblib"], train_beside_workers)
+    assert len(metrics_of("basic")) == 2
+    assert metrics_of("joblib") == metrics_of("basic")
+
+
+@pytest.mark.slow
+def test_eight_jobs_have_the_same_metrics_with_every_launcher_and_sweeper(tmp_path):
+    jobs = [*write_pictures(tmp_path), "trainer.max_steps=6", "method=source_only,dann", "seed=0,1", "optimizer.lr=0.001,0.003"]
+    launched = {"basic": ("-m",), "joblib": JOBLIB, "optuna": OPTUNA, "both": (*OPTUNA, *JOBLIB)}
+    found = {}
+    for name, arguments in launched.items():
+        run_with_hydra([*arguments, *jobs, f"hydra.sweep.dir={name}"], cli._train_job)
+        # Optuna has an order of its own, and so other numbers in the names of folders.
+        found[name] = sorted(json.dumps(metrics, sort_keys=True) for metrics in metrics_of(name).values())
+        assert len(found[name]) == 8
+    assert found["joblib"] == found["basic"] == found["optuna"] == found["both"]
+    best = yaml.safe_load(Path("optuna/optimization_results.yaml").read_text())["best_value"]
+    assert best == max(metrics["selection/value"] for metrics in metrics_of("basic").values())
