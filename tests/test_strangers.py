@@ -19,6 +19,8 @@ from acclimate.errors import ConfigError
 PAYLOAD = """
 from pathlib import Path
 
+from pytorch_lightning.callbacks import Callback
+
 Path(__file__).with_name("imported").touch()
 
 
@@ -26,7 +28,7 @@ def call(*arguments, **keywords):
     Path(__file__).with_name("called").touch()
 
 
-class Thing:
+class Thing(Callback):
     def __init__(self, *arguments, **keywords):
         call()
 """
@@ -257,3 +259,26 @@ def test_a_link_in_a_run_s_folder_is_not_written_through(name, trained, command,
     code, message = command("train", "resume=run")
     assert (code, f"run/{name} is a link to" in message) == (2, True)
     assert contents(tmp_path) == before
+
+
+CONTENTS = {
+    "an expanded tensor": ("state_dict", {"classifier.head.weight": torch.zeros(1).expand(10**3, 10**9)}),
+    "a tensor of no device": ("state_dict", {"classifier.head.weight": torch.empty(10**9, 10**3, device="meta")}),
+    "a file that Lightning would remove": ("callbacks", {"ModelCheckpoint": {"best_k_models": {"run/checkpoints/../../keep/file": 1.0}}}),
+    "a remote file": ("callbacks", {"ModelCheckpoint": {"kth_best_model_path": "ftp://keep/file"}}),
+    "classes of other types": ("classes", [{"a": 1}, 2, 3]),
+    "an absurd size of images": ("image_size", 10**9),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_contents_that_no_run_writes_are_refused(name, trained, command, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    key, value = CONTENTS[name]
+    for file in (tmp_path / "run" / "checkpoints").iterdir():
+        torch.save({**torch.load(file, weights_only=True), key: value}, file)
+    for arguments in (("train", "resume=run"), ("evaluate", "run=run"), ("predict", "run=run", "images=photos", "out=out.csv")):
+        code, message = command(*arguments)
+        assert (code, "cannot be read as a checkpoint" in message, "Traceback" in message) == (2, True, False), message
+    assert (tmp_path / "keep" / "file").read_text() == "dear"

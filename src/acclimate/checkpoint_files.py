@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import torch
 
 from acclimate.atomic_files import replacing
+from acclimate.checkpoint_contents import find_problem
 from acclimate.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise DamagedCheckpointError(lines[0].rstrip(".")) from error
     if not isinstance(checkpoint, dict) or "config" not in checkpoint:
         raise DamagedCheckpointError("it was not written by acclimate train, as it holds no configuration")
+    if problem := find_problem(checkpoint, path.stat().st_size):
+        raise DamagedCheckpointError(problem)
     return checkpoint
 
 

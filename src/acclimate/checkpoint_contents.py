@@ -1,0 +1,55 @@
+"""What a checkpoint may hold, whoever wrote it."""
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MAX_IMAGE_SIZE = 4_096
+
+
+def find_problem(checkpoint: dict[str, Any], size: int) -> str | None:
+    """What no checkpoint of a run has: tensors beyond the file, or files elsewhere that Lightning would remove; None without any.
+
+    Args:
+        checkpoint: As torch has read it, with tensors whose memory nobody has touched yet.
+        size: Of the file, in bytes.
+    """
+    storages: dict[int, int] = {}
+    for value in _values(checkpoint):
+        if type(value) not in (Tensor, torch.nn.Parameter):
+            continue
+        if value.layout is not torch.strided or value.device.type != "cpu":
+            return "it holds a tensor without values"
+        storage = value.untyped_storage()
+        storages[storage._cdata] = storage.nbytes()
+        if value.numel() * value.element_size() > storage.nbytes():
+            return f"it holds a tensor of the shape {tuple(value.shape)} with fewer values"
+    if sum(storages.values()) > size:
+        return "it holds tensors that are larger than the file"
+    for value in _values(checkpoint.get("callbacks")):
+        if isinstance(value, str) and (".." in PurePath(value).parts or "://" in value):
+            return f"it names a file elsewhere, {value[:80]}"
+    classes, image_size = checkpoint.get("classes", []), checkpoint.get("image_size", 1)
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        return "its classes are no names"
+    if not isinstance(image_size, int) or not 0 <= image_size <= MAX_IMAGE_SIZE:
+        return f"its image_size is not a number of pixels up to {MAX_IMAGE_SIZE}"
+    return None
+
+
+def _values(node: object) -> Iterator[Any]:
+    """All that is in nested containers, keys included; each container once, as they may hold each other."""
+    seen: set[int] = set()
+    waiting = [node]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list | tuple | set):
+            if id(value) not in seen:
+                seen.add(id(value))
+                waiting.extend(value)
+                waiting.extend(value.values() if isinstance(value, dict) else ())
+        else:
+            yield value
