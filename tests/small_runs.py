@@ -214,6 +214,21 @@ class PowerFailure(Callback):
             raise RuntimeError("The power went out.")
 
 
+class RateHistory(Callback):
+    """Writes the learning rate that each step is taken with to a file.
+
+    Args:
+        file: A line for each step.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, method: Any, batch: Any, number: int) -> None:
+        with self.file.open("a") as file:
+            file.write(f"{trainer.optimizers[0].param_groups[0]['lr']!r}\n")
+
+
 class ValidationHistory(Callback):
     """Writes the step and the selection's value of every validation to a file.
 

@@ -386,10 +386,11 @@ def test_another_job_of_a_sweep_is_not_taken_for_one_that_is_finished(acclimate)
     assert record("sweep/0-dann-seed0") == before
 
 
-def test_a_finished_run_is_not_made_longer(acclimate):
+def test_a_finished_run_is_made_longer_but_not_shorter(acclimate):
     assert acclimate("train", *DIGITS, "hydra.run.dir=run")[0] == 0
     assert acclimate("train", "resume=run", "trainer.log_every_n_steps=2") == (0, "")
-    assert "trainer.max_epochs=9 (2 there)" in acclimate("train", "resume=run", "trainer.max_epochs=9")[1]
+    assert "trainer.max_epochs=1 is less" in acclimate("train", "resume=run", "trainer.max_epochs=1")[1]
+    assert acclimate("train", "resume=run", "trainer.max_epochs=3") == (0, "")
 
 
 def test_predictions_of_a_model_on_data_of_one_s_own_have_a_folder_made_for_them(acclimate):

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from acclimate import checkpoint_files
-from acclimate.config.identity import MACHINE, flat, identity
+from acclimate.config.identity import flat
 from acclimate.config.instantiate import instantiate
 from acclimate.config.signatures import locate
 from acclimate.config.untrusted import refuse_strangers, targets
 from acclimate.errors import ConfigError
 from acclimate.nn.classifier import Classifier
 from acclimate.nn.lora import merge_low_rank_updates
-from acclimate.run_record import METRICS
 
 Checkpoint = dict[str, Any]
 
@@ -69,30 +68,6 @@ def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[
         ConfigError: If it names others.
     """
     return refuse_strangers(checkpoint["config"], "the checkpoint", trust)
-
-
-def refuse_another_run(folder: Path, config: Mapping[str, Any]) -> None:
-    """Compares a configuration with that of the run that a folder holds, if it holds one.
-
-    Raises:
-        ConfigError: If they differ in what makes a run, or the run is finished and was of another length.
-    """
-    path = next((path for path in (last_checkpoint(folder), best_checkpoint(folder)) if checkpoint_files.exists(path)), None)
-    if path is None:
-        return
-    there, here = (identity(one) for one in (read_checkpoint(path)["config"], config))
-    length = ("trainer.max_epochs", "trainer.max_steps") if (folder / METRICS).exists() else ()
-    # Keys of other versions are not held against a run.
-    differing = [
-        f"{key}={here[key]} ({there[key]} there)"
-        for key in sorted(there.keys() & here.keys())
-        if there[key] != here[key] and (key.partition(".")[0] not in MACHINE or key in length)
-    ]
-    if differing:
-        raise ConfigError(
-            f"{folder} holds a run with other settings: {', '.join(differing)}. "
-            f"Continue it as it was started: acclimate train resume={folder}, or choose another folder: hydra.run.dir=DIR."
-        )
 
 
 def trusted_by(config: Mapping[str, Any]) -> set[str]:

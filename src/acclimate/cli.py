@@ -44,6 +44,7 @@ Trains, selects a checkpoint and tests it. Everything is written to outputs/DATE
   acclimate train -m method=source_only,dann seed=0,1    a sweep: one run for each combination
   acclimate train method=dann +terms=mcc                 a method with further losses on the target's predictions
   acclimate train resume=DIR                             continues a run that was stopped
+  acclimate train resume=DIR trainer.max_epochs=20       trains a finished run for longer
   acclimate train --cfg job                              shows the whole configuration, trains nothing
 
 groups:

@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from acclimate.callbacks.accuracies import Accuracies
 from acclimate.callbacks.health import Health
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.callbacks.nonfinite import NonFinite
-from acclimate.callbacks.provenance import Provenance, describe_environment
+from acclimate.callbacks.provenance import Provenance
 from acclimate.callbacks.scores import Scores
 from acclimate.callbacks.selection import Selection
 from acclimate.callbacks.step_seed import StepSeed
@@ -36,7 +36,6 @@ from acclimate.checkpoints import (
     last_checkpoint,
     read_checkpoint,
     read_origin,
-    refuse_another_run,
     refuse_untrained_head,
     restart,
     trusted_by,
@@ -55,8 +54,10 @@ from acclimate.methods.base import Method
 from acclimate.negative_transfer import negative_transfer
 from acclimate.nn.classifier import Classifier
 from acclimate.picks import PREDICTIONS
-from acclimate.run_record import has_record, read_metrics, write_record
+from acclimate.run_record import has_record, read_metrics
 from acclimate.training.loggers import log_final, without_loggers
+from acclimate.training.resume import EPOCHS, STEPS, Changes, Resumption, accept_changes
+from acclimate.training.start import Start
 from acclimate.training.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
@@ -79,13 +80,13 @@ class Run(NamedTuple):
     seen: Seen | None
 
 
-def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSignals | None = None, *, allow_seen: bool = True) -> Run:
+def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequence[Callback] = (), *, allow_seen: bool = True) -> Run:
     """Instantiates a configuration.
 
     Args:
         config: Plain and fully resolved.
         checkpoint: Whose classifier it starts with, as `read_checkpoint` gives it; None takes that of `init_from`, if any.
-        signals: What stops the training between two steps.
+        further: Callbacks beside those of every run, called after them.
         allow_seen: Whether the checkpoint may have seen images of the validation and test parts.
 
     Raises:
@@ -157,7 +158,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, signals: StopSig
         ValidationLog(),
         # Behind those that draw pictures before the training.
         throughput,
-        LastCheckpoint(last_checkpoint(Path(config["folder"])), signals or StopSignals()),
+        *further,
     ]
     # Each process evaluates all images: with shares of whole batches some would count twice.
     settings["use_distributed_sampler"] = False
@@ -227,7 +228,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
             # A signal to all processes of a run also ends the workers of its loaders, for which these raise errors of their own.
             if signals.received is not None:
                 if not has_record(folder):
-                    _keep_record(folder, config, record)
+                    Start(folder, config, record, {}, step=0).write()
                 reached = error if isinstance(error, Interrupted) else Interrupted(signals.received)
                 raise Interrupted(signals.received, f"{reached} Continue with: {again}") from error
             if isinstance(error, StorageError):
@@ -256,22 +257,27 @@ def claim(folder: Path) -> Iterator[None]:
 
 def _train(config: Config, folder: Path, record: Callable[[], None] | None, signals: StopSignals) -> dict[str, Any]:
     finished, last, best = folder / "metrics.json", last_checkpoint(folder), best_checkpoint(folder)
+    changes: Changes = {}
+    continues = config["resume"] and has_record(folder)
     if config["resume"]:
-        refuse_another_run(folder, config)
-        if finished.exists():
+        changes = accept_changes(folder, config)
+        config = {**config, "resume_with": []}
+        if finished.exists() and not changes.keys() & {EPOCHS, STEPS}:
             log.info("%s is finished already.", folder)
             return read_metrics(folder)
     elif finished.exists() or checkpoint_files.exists(last) or checkpoint_files.exists(best):
         state = "a finished run" if finished.exists() else "a run that was stopped"
         raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
     _silence_known_advice()
-    run = build(config, _read_progress(folder), signals)
-    if run.trainer.is_global_zero:
-        _keep_record(folder, config, record)
-        write_json(folder / "environment.json", describe_environment(run.trainer))
+    progress = _read_progress(folder)
+    start = Start(folder, config, record, changes, step=progress["global_step"] if progress else 0)
+    run = build(config, progress, [Resumption(changes), start, LastCheckpoint(last, signals)])
+    if not continues:
+        start.keep(run.trainer)
     leaks = find_leaks(run.data.domains, run.seen)
     warn_of_leaks(leaks)
     _fit(run, last)
+    start.keep(run.trainer)
     signals.check()
     if not checkpoint_files.exists(best):
         run.trainer.save_checkpoint(best)
@@ -311,12 +317,6 @@ def _read_progress(folder: Path) -> Checkpoint | None:
         # If it is damaged, say so now and not after the training.
         read_checkpoint(best)
     return read_checkpoint(last) if checkpoint_files.exists(last) else None
-
-
-def _keep_record(folder: Path, config: Config, record: Callable[[], None] | None) -> None:
-    if record is not None:
-        record()
-    write_record(folder, config)
 
 
 def _fit(run: Run, last: Path) -> None:

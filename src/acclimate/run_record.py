@@ -30,10 +30,18 @@ class RunRecord(NamedTuple):
     overrides: list[str]
 
 
-def write_record(folder: Path, config: Mapping[str, Any]) -> None:
-    """Writes `run.json`: the resolved configuration and what identifies the run."""
+def write_record(folder: Path, config: Mapping[str, Any], changes: Mapping[str, Any] | None = None, *, step: int = 0) -> None:
+    """Write `run.json`: the resolved configuration, what identifies the run, and what has changed on the way.
+
+    Args:
+        folder: Of the run.
+        config: With the changes.
+        changes: The value before and the value now, by keys.
+        step: After which they have changed.
+    """
     name = config.get("name") or str(config["method"]["_target_"]).split(".")[-2]
-    write_json(folder / RECORD, {"name": name, "identity": digest(identity(config)), "config": config})
+    history = _changes(folder) + ([{"step": step, **{key: list(change) for key, change in changes.items()}}] if changes else [])
+    write_json(folder / RECORD, {"name": name, "identity": digest(identity(config)), "config": config, "changes": history})
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -57,6 +65,13 @@ def read_record(folder: Path) -> RunRecord:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{file} cannot be read: {_reason(error)}") from error
     return RunRecord(name, config, overrides)
+
+
+def _changes(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads((folder / RECORD).read_text())["changes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def has_record(folder: Path) -> bool:

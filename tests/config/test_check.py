@@ -349,8 +349,8 @@ def test_overrides_that_cannot_be_understood_are_named(config, overrides, messag
         (["method=[dann,nowhere]"], "method=nowhere: there is no such option."),
         (["=3"], "=3 is not of the form KEY=VALUE"),
         (["data.batch_size"], "data.batch_size is not of the form KEY=VALUE"),
-        (["data.source=/photos (1)"], """data.source=/photos (1) cannot be read"""),
-        (["data.source=/photos (1)"], """type 'data.source="/photos (1)"'"""),
+        (["name=photos (1)"], """name=photos (1) cannot be read"""),
+        (["name=photos (1)"], """type 'name="photos (1)"'"""),
         (["seed=${nowhere}"], "nowhere"),
     ],
 )
@@ -362,8 +362,9 @@ def test_arguments_that_cannot_be_composed_are_named(arguments, message, tmp_pat
     assert "Config search path" not in str(caught.value)
 
 
-def test_a_value_in_quotes_may_hold_any_sign(tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", ["/photos (1)", '"/photos (1)"'])
+def test_a_path_and_a_value_in_quotes_may_hold_any_sign(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     found = []
-    run_with_hydra(["folder=x", 'data.source="/photos (1)"'], job=lambda config, record: found.append(config) or 0.0)
+    run_with_hydra(["folder=x", f"data.source={path}"], job=lambda config, record: found.append(config) or 0.0)
     assert found[0]["data"]["source"] == "/photos (1)"

@@ -55,9 +55,12 @@ ROOT_KEYS = (
     "init_from",
     "trust",
     "resume",
+    "resume_with",
     "folder",
     "name",
 )
+# Those that list texts, with what these are and an example.
+LISTS = {"trust": ("modules or targets", "my_module"), "resume_with": ("keys that change", "optimizer.lr")}
 # What the random generators of NumPy can be seeded with.
 MAX_SEED = 2**32 - 1
 RESERVED_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
@@ -99,7 +102,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         ConfigError: Lists all unknown keys, missing keys, wrong types and values, and targets that cannot be imported.
     """
     problems = [f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS)}" for key in config if key not in ROOT_KEYS]
-    problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config and key != "name"]
+    problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config and key not in ("name", "resume_with")]
     for key in ("data", "model", "method", "optimizer", "scheduler", "selection", "logger", "trainer"):
         node = config.get(key)
         if key in config and not (isinstance(node, Mapping) and "_target_" in node):
@@ -129,8 +132,9 @@ def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"init_from={show(config['init_from'])} must be the folder of a run, a checkpoint, or null."
     if not isinstance(config.get("name"), str | None):
         yield f"name={show(config['name'])} must be text, or null for the name of the method."
-    if not matches(config.get("trust", []), list[str]):
-        yield f"trust={show(config['trust'])} must list modules or targets: trust=[my_module]."
+    for key, (items, example) in LISTS.items():
+        if not matches(config.get(key, []), list[str]):
+            yield f"{key}={show(config[key])} must list {items}: {key}=[{example}]."
     if not (isinstance(config.get("folder", "."), str) and config.get("folder", ".")):
         yield f"folder={show(config['folder'])} must name a folder. Leave the key out, and type hydra.run.dir=DIR."
     if not isinstance(config.get("resume", False), bool):

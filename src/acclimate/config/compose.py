@@ -17,6 +17,7 @@ import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -37,6 +38,8 @@ PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
 # What Hydra looks for first of Optuna's.
 SAMPLER = "sampler/tpe"
 OmegaConf.register_new_resolver("new_folder", lambda path: str(new_folder(path)), use_cache=True, replace=True)
+# Keys whose values are text, whatever signs are in it.
+PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target")
 # What Hydra takes for null, a number, a boolean or nothing, of which none can name a config.
 NO_NAME = re.compile(r"null|true|false|[\d.]*", re.IGNORECASE)
 
@@ -279,7 +282,7 @@ def _accept_any_key(arguments: Sequence[str]) -> list[str]:
     """Lets Hydra take keys that no YAML lists, since `check_config` knows which ones there are and names similar ones."""
     groups = config_groups()
     accepted = []
-    for argument in arguments:
+    for argument in map(_quote_path, arguments):
         key, _, value = argument.partition("=")
         if not key:
             raise ConfigError(f"{argument} is not of the form KEY=VALUE.")
@@ -287,6 +290,19 @@ def _accept_any_key(arguments: Sequence[str]) -> list[str]:
             raise ConfigError(_no_such_option(key, value))
         accepted.append(f"++{argument}" if PLAIN_OVERRIDE.match(argument) and key not in groups else argument)
     return accepted
+
+
+def _quote_path(argument: str) -> str:
+    """Quote what names a file or a folder where Hydra would not read it as text, or would read it as several values."""
+    key, _, value = argument.partition("=")
+    if key.lstrip("+") not in PATHS:
+        return argument
+    try:
+        parsed = OverridesParser.create().parse_override(argument)
+        is_text = not (Path(value).exists() and (parsed.is_sweep_override() or isinstance(parsed.value(), list | dict)))
+    except HydraException:
+        is_text = False
+    return argument if is_text else f"{key}={QuotedString(text=value, quote=Quote.single).with_quotes()}"
 
 
 def _explain(error: Exception) -> str:

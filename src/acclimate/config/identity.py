@@ -12,7 +12,7 @@ from typing import Any
 Settings = dict[str, Any]
 
 # A run's place and name, and whether it is continued.
-RECORD_KEYS = ("folder", "name", "resume", "trust", "logger")
+RECORD_KEYS = ("folder", "name", "resume", "resume_with", "trust", "logger")
 # Settings of speed, memory, place and display. They change results by rounding at most.
 SERVING = (
     "data.num_workers",

@@ -335,6 +335,11 @@ class Method(pl.LightningModule, ABC):
         if math.isinf(min(by_epochs, by_steps)):
             raise ConfigError("The training has no end that schedules could run to. Set trainer.max_epochs or trainer.max_steps.")
         self.total_batches = max(int(min(by_epochs, by_steps)), 1)
+        # A run that is continued may have another length, rate or schedule than before.
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, LambdaLR):
+            for group, rate in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, strict=True):
+                group["lr"] = rate * self.schedule(self.progress)
         if self.soft_labels.is_balanced:
             self.soft_labels.balance(trainer.datamodule.domains.source.train.labels.to(self.device))  # type: ignore[attr-defined]
 

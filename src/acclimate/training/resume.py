@@ -1,0 +1,169 @@
+"""Continuing a run: what may differ from its start, and how its checkpoint takes up what does."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from acclimate import checkpoint_files
+from acclimate.checkpoints import Checkpoint, best_checkpoint, last_checkpoint, read_checkpoint
+from acclimate.config.identity import MACHINE, identity
+from acclimate.errors import ConfigError, DataError, command
+from acclimate.run_record import METRICS, read_record
+
+EPOCHS, STEPS = "trainer.max_epochs", "trainer.max_steps"
+# Groups of settings that a run can change on the way. All else would contradict what its checkpoint holds.
+CHANGEABLE = ("optimizer.", "scheduler.")
+
+
+class Change(NamedTuple):
+    """A setting of a run that is continued with another value."""
+
+    before: Any
+    now: Any
+
+
+Changes = dict[str, Change]
+
+
+def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:
+    """Compare a configuration with that of the run that a folder holds, if it holds one.
+
+    The length of a run may change, and what depends on the machine it trains on. Other settings have to be named in
+    `resume_with`, and only those of the optimizer and the schedule can be.
+
+    Returns:
+        What differs, by keys, apart from what does not change the results.
+
+    Raises:
+        ConfigError: If something else differs, a finished run would not train on with it, or the length is less than what the
+            run has trained already.
+    """
+    path = next((path for path in (last_checkpoint(folder), best_checkpoint(folder)) if checkpoint_files.exists(path)), None)
+    if path is None:
+        return {}
+    checkpoint = read_checkpoint(path)
+    there, here = identity(checkpoint["config"]), identity(config)
+    # Keys of other versions are not held against a run.
+    changes = {key: Change(there[key], here[key]) for key in sorted(there.keys() & here.keys()) if there[key] != here[key]}
+    for key in (EPOCHS, STEPS):
+        if there.get(key) != here.get(key):
+            changes[key] = Change(there.get(key), here.get(key))
+    _refuse_others(folder, config, changes)
+    _refuse_length(folder, config, checkpoint)
+    if not (folder / METRICS).exists():
+        return changes
+    if changes.keys() & {EPOCHS, STEPS}:
+        if not checkpoint_files.exists(last_checkpoint(folder)):
+            raise ConfigError(f"{folder} cannot train on without {last_checkpoint(folder)}. Start from its weights: init_from={folder}.")
+    else:
+        trained = [f"{key}={change.now}" for key, change in changes.items() if key.startswith(CHANGEABLE)]
+        if trained:
+            raise ConfigError(
+                f"{folder} is finished, so {', '.join(trained)} would change nothing. To train on with it, also set a larger {EPOCHS}."
+            )
+    return changes
+
+
+def _refuse_others(folder: Path, config: Mapping[str, Any], changes: Changes) -> None:
+    """Refuse changes that have not been named, unless an earlier start that was stopped before its next checkpoint has."""
+    accepted = _recorded(folder)
+    others = [key for key in changes if key.partition(".")[0] not in MACHINE and accepted.get(key) != changes[key].now]
+    named = tuple(config.get("resume_with") or ())
+    allowed = [key for key in others if key.startswith(CHANGEABLE) and key != "optimizer._target_"]
+    refused = [key for key in others if key not in allowed or not any(key == name or key.startswith(f"{name}.") for name in named)]
+    if not refused:
+        return
+    differing = ", ".join(f"{key}={changes[key].now} ({changes[key].before} there)" for key in refused)
+    by_name = f"add 'resume_with=[{','.join(refused)}]' to change this run on the way, " if set(refused) <= set(allowed) else ""
+    raise ConfigError(
+        f"{folder} holds a run with other settings: {differing}. "
+        f"Continue it as it was started: {command('train', f'resume={folder}')}, {by_name}or choose another folder: hydra.run.dir=DIR."
+    )
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    try:
+        return identity(read_record(folder).config)
+    except DataError:
+        return {}
+
+
+def _refuse_length(folder: Path, config: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    there, here = checkpoint["config"]["trainer"], config["trainer"]
+    steps = here.get("max_steps", -1)
+    if steps > 0:
+        if here.get("max_epochs") != there.get("max_epochs") and steps == there.get("max_steps"):
+            raise ConfigError(
+                f"{folder} counts steps ({STEPS}={steps}), beside which {EPOCHS}={here.get('max_epochs')} changes nothing. "
+                f"Set {STEPS}, or {STEPS}=-1 as well."
+            )
+        done, asked, unit = checkpoint["global_step"], steps, STEPS
+    else:
+        done, asked, unit = epochs_begun(checkpoint), here.get("max_epochs"), EPOCHS
+    if asked not in (None, -1) and asked < done:
+        raise ConfigError(
+            f"{folder} has trained for {checkpoint['global_step']} steps in {epochs_begun(checkpoint)} epochs already, and "
+            f"{unit}={asked} is less. Set at least {unit}={done}, or leave the key out."
+        )
+
+
+def epochs_begun(checkpoint: Checkpoint) -> int:
+    """The number of epochs of which a run has trained at least one batch."""
+    return int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"])
+
+
+class Resumption(Callback):
+    """Has the state in a checkpoint take up the changes with which its run is continued.
+
+    Lightning restores what optimizers and callbacks were made with, over what they are made with now.
+
+    Args:
+        changes: As `accept_changes` gives them.
+    """
+
+    def __init__(self, changes: Changes) -> None:
+        self.changes = changes
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self.changes.keys() & {EPOCHS, STEPS}:
+            # The end that was reached, or a stop ahead of it, was that of the earlier length.
+            checkpoint["should_stop"] = False
+        for key, change in self.changes.items():
+            group, _, name = key.partition(".")
+            if group == "optimizer":
+                _set_option(checkpoint, name, change)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            state = checkpoint["callbacks"].get(callback.state_key)
+            if state is not None and isinstance(callback, EarlyStopping):
+                state["patience"] = callback.patience
+            if state is not None and isinstance(callback, ModelCheckpoint):
+                _move(state, callback)
+
+
+def _set_option(checkpoint: dict[str, Any], name: str, change: Change) -> None:
+    """Set an option of the optimizer; learning rates keep their proportions between parts of the model."""
+    for optimizer in checkpoint["optimizer_states"]:
+        for group in optimizer["param_groups"]:
+            if name == "lr":
+                group["initial_lr"] *= change.now / change.before
+            elif name in group:
+                group[name] = tuple(change.now) if isinstance(change.now, list) else change.now
+    for scheduler, optimizer in zip(checkpoint["lr_schedulers"], checkpoint["optimizer_states"], strict=True):
+        # The rate itself follows from these and the schedule when the training starts.
+        scheduler["base_lrs"] = [group["initial_lr"] for group in optimizer["param_groups"]]
+
+
+def _move(state: dict[str, Any], callback: ModelCheckpoint) -> None:
+    """Let the best checkpoint of a folder that has moved still count as the best."""
+    there, here = state["dirpath"], str(callback.dirpath)
+
+    def moved(path: str) -> str:
+        return str(Path(here) / Path(path).relative_to(there)) if there and path and Path(path).is_relative_to(there) else path
+
+    state["dirpath"] = here
+    for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+        state[name] = moved(state[name])
+    state["best_k_models"] = {moved(path): value for path, value in state["best_k_models"].items()}
