@@ -10,7 +10,7 @@ from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
-from acclimate import cli
+from acclimate import __version__, cli
 from acclimate.data.image_files import decode
 
 DIGITS = ["trainer=smoke", "data.num_source=40", "data.num_source_eval=20", "model.backbone.width=4", "callbacks.pictures=null"]
@@ -411,3 +411,56 @@ def test_an_output_that_cannot_be_written_is_named_before_the_work_is_done(comma
     Path("file").touch()
     assert "out=folder is a folder. Name a file in it: out=folder/FILE" in refused(*command, "out=folder")
     assert "is not a folder. Name a file in another folder" in refused(*command, "out=file/table")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["method=DANN"], "Did you mean dann?"),
+        (["method=dann-mcc"], "Did you mean dann_mcc?"),
+        (["model=resnet34"], "Type model=timm model.backbone.name=resnet34."),
+        (["model=reznet50"], "Did you mean resnet50?"),
+        (["optimizer=1e400"], "optimizer=1e400: there is no such option. Choose one of adamw, sgd."),
+        (["optimizer=-1"], "optimizer=-1: there is no such option."),
+        (["data=arrays", "data.src=X"], "No value for data.source. Type data.source=VALUE. There is no key data.src: type data.source=X."),
+        (["trainer.epochs=5"], "trainer.epochs: Trainer has no such key. Did you mean max_epochs?"),
+        (["lr=.1"], "lr is not a key of the configuration. Did you mean optimizer.lr=0.1?"),
+        (["epochs=5"], "epochs is not a key of the configuration. Did you mean trainer.max_epochs=5?"),
+        (["batch_size=8"], "batch_size is not a key of the configuration. Did you mean data.batch_size=8?"),
+        (["trainer.lr=.1"], "Did you mean optimizer.lr=0.1?"),
+        (["logger={_target_:pytorch_lightning.loggers.WandbLogger}", *DIGITS], "wandb"),
+        (["-m", "seed=0,1", "lr=.1"], "Did you mean optimizer.lr=0.1?"),
+        (["seed=0,1", "-m", "data.batch_size=0"], "data.batch_size must be at least 1"),
+        (["data=image_folder", "data.source=nowhere", "data.target=null", "method=fine_tune"], "data.source=nowhere is not a folder"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_was_meant_and_leaves_nothing_behind(arguments, hint, refused):
+    assert hint in refused("train", *arguments)
+    assert not list(Path().iterdir())
+
+
+def test_what_messages_advise_works(acclimate):
+    small = ["model.weights=null", *(text for text in DIGITS if "width" not in text), "trainer.limit_train_batches=1"]
+    advised = ["trainer.max_epochs=1", "optimizer.lr=0.1", "data.batch_size=8", "model=timm", "model.backbone.name=resnet10t"]
+    code, message = acclimate("train", "seed=0", "-m", "data.image_size=32", *small, *advised)
+    assert code == 0, message
+    assert list(Path("outputs").rglob("metrics.json"))
+
+
+def test_training_without_a_progress_bar_needs_one_key(acclimate):
+    code, message = acclimate("train", *DIGITS, "trainer.enable_progress_bar=false")
+    assert code == 0, message
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["train", "seed=1", "--version"]])
+def test_the_version_is_told_anywhere(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
+    cli.main()
+    assert capsys.readouterr().out == f"acclimate {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["-h", "train"], ["train", "seed=1", "-h"], ["train", "-m", "--help", "seed=1"]])
+def test_help_stands_anywhere(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
+    cli.main()
+    assert capsys.readouterr().out.startswith("usage: acclimate train")

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acclimate import cache_folder
+from acclimate import __version__, cache_folder
 from acclimate.atomic_files import refuse_output
 from acclimate.config.groups import did_you_mean, group_options
 from acclimate.errors import ConfigError, Interrupted, StorageError, UserError, command
@@ -31,7 +31,7 @@ verbs:
   rank       orders pretrained models for labelled images, before any training
   chain      trains runs in a row, each on the features of the one before
 
-acclimate VERB --help says more. Start with: acclimate train
+acclimate VERB --help says more, acclimate --version which version this is. Start with: acclimate train
 """
 
 TRAIN_USAGE = """\
@@ -122,6 +122,10 @@ The runs lie in first/, second/ and third/ of the chain's folder, outputs/DATE/T
 GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
 
+# Of Hydra.
+FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+
+
 class Verb(NamedTuple):
     """What a verb does and what its --help says."""
 
@@ -131,17 +135,22 @@ class Verb(NamedTuple):
 
 def main() -> None:
     """Run a verb; exit with 2 for what the user can mend and with 128 and its number after a signal."""
-    arguments = sys.argv[1:]
     logging.setLogRecordFactory(PrintableRecord)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a character is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    flags, words = divide_arguments(sys.argv[1:])
+    if "--version" in flags:
+        print(f"acclimate {__version__}")
+        return
+    if not words or words[0] == "help":
+        if set(flags) - {"-h", "--help"}:
+            sys.exit(_complain(f"No verb is given with {' '.join(flags)}. Type acclimate train {' '.join(flags)}.", code=2))
         print(USAGE, end="")
         return
     try:
         with StopSignals():
-            run_verb(arguments[0], arguments[1:])
+            run_verb(words[0], [*flags, *words[1:]])
     except UserError as error:
         sys.exit(_complain(describe(error), code=2))
     except OSError as error:
@@ -151,6 +160,20 @@ def main() -> None:
         sys.exit(_complain(f"{printable(place)}: {error.strerror}. If results should go elsewhere, type hydra.run.dir=DIR.", code=2))
     except Interrupted as interruption:
         sys.exit(_complain(printable_lines(str(interruption)), code=interruption.exit_code))
+
+
+def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The flags, with the words that are their values, and the other words: a flag may stand anywhere.
+
+    >>> divide_arguments(["train", "seed=0,1", "-m", "--config-dir", "mine", "method=dann"])
+    (['-m', '--config-dir', 'mine'], ['train', 'seed=0,1', 'method=dann'])
+    """
+    flags: list[str] = []
+    words: list[str] = []
+    for argument in arguments:
+        takes_value = bool(flags) and flags[-1] in FLAGS_WITH_VALUES
+        (flags if takes_value or argument.startswith("-") else words).append(argument)
+    return flags, words
 
 
 def run_verb(name: str, arguments: Sequence[str]) -> None:

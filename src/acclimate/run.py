@@ -152,7 +152,11 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         Health(accuracies, scores),
         StepSeed(config["seed"]),
         Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.self_supervised, seen=seen),
-        *(instantiate(callback) for callback in config["callbacks"].values() if callback is not None),
+        *(
+            instantiate(callback)
+            for callback in config["callbacks"].values()
+            if callback is not None and not _is_hidden(callback, settings)
+        ),
         # Behind those that change what a checkpoint holds.
         nonfinite,
         ValidationLog(),
@@ -171,6 +175,11 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     return Run(data, method, selection, scores, throughput, nonfinite, trainer, seen)
+
+
+def _is_hidden(callback: Mapping[str, Any], trainer: Mapping[str, Any]) -> bool:
+    """Whether a callback is a progress bar and the trainer shows none; Lightning refuses to have the one without the other."""
+    return trainer.get("enable_progress_bar") is False and str(callback["_target_"]).endswith("ProgressBar")
 
 
 def usual_precision(accelerator: str | None) -> str:

@@ -2,7 +2,11 @@
 
 import itertools
 import os
+from collections.abc import Collection
 from pathlib import Path
+
+# What is in the folder of a run, or of a sweep, before any has started.
+RUN_TRACES, SWEEP_TRACES = ("train.log", ".lock"), ("multirun.yaml",)
 
 
 def new_folder(path: str | Path) -> Path:
@@ -23,3 +27,16 @@ def new_folder(path: str | Path) -> Path:
             continue
         return numbered
     raise AssertionError
+
+
+def remove_traces(folder: Path, names: Collection[str]) -> None:
+    """Remove a folder that holds nothing but files of these names, and the folders above it that are then empty."""
+    files = list(folder.iterdir()) if folder.is_dir() else []
+    if any(file.name not in names for file in files):
+        return
+    for file in files:
+        file.unlink(missing_ok=True)
+    for empty in (folder.absolute(), *folder.absolute().parents):
+        if empty == Path.cwd() or not empty.is_dir() or any(empty.iterdir()):
+            break
+        empty.rmdir()

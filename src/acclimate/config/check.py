@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from acclimate.config.foreign import limits
-from acclimate.config.groups import did_you_mean, group_options
+from acclimate.config.groups import did_you_mean, group_options, most_similar
 from acclimate.config.messages import describe_mismatch, describe_out_of_range, show
-from acclimate.config.signatures import is_in_range, locate, matches, parameters, type_hints
+from acclimate.config.signatures import alternatives, is_in_range, locate, matches, parameters, type_hints
 from acclimate.errors import ConfigError
 
 # What `run` hands to a component besides its configuration.
@@ -101,7 +101,11 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: Lists all unknown keys, missing keys, wrong types and values, and targets that cannot be imported.
     """
-    problems = [f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS)}" for key in config if key not in ROOT_KEYS]
+    problems = [
+        f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS) or _elsewhere(key, value, config)}"
+        for key, value in config.items()
+        if key not in ROOT_KEYS
+    ]
     problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config and key not in ("name", "resume_with")]
     for key in ("data", "model", "method", "optimizer", "scheduler", "selection", "logger", "trainer"):
         node = config.get(key)
@@ -117,7 +121,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     else:
         problems.append(f"callbacks={show(callbacks)} must be callbacks by name. Choose one of {', '.join(group_options('callbacks'))}.")
     problems += _check_settings(config)
-    problems += _check_node(config, "")
+    problems += _check_node(config, "", config)
     if problems:
         heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
         raise ConfigError(heading, *(f"  - {problem}" for problem in problems))
@@ -141,18 +145,42 @@ def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"resume={show(config['resume'])} must be true, false or the folder of a run."
 
 
-def _check_node(node: Any, path: str) -> Iterator[str]:
+def _elsewhere(name: str, value: Any, config: Mapping[str, Any], *, similar: bool = True) -> str:
+    """A question that names the key of a part that was probably meant, with the value: lr=0.1 is optimizer.lr=0.1.
+
+    Args:
+        name: A key without its part, or of another one.
+        value: Its value; a number is not meant for a key that holds text.
+        config: Whose keys there are.
+        similar: Whether a similar name does, too.
+    """
+    leaves = ((path, found) for path, found in _leaves(config) if found is None or isinstance(found, str) == isinstance(value, str))
+    keys = {path: path.rpartition(".")[2] for path, _ in leaves}
+    wanted = most_similar(name, list(keys.values())) if similar else name
+    return next((f" Did you mean {path}={show(value)}?" for path, key in keys.items() if key == wanted), "")
+
+
+def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys of a part as one types them, without those at the top."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{key}.")
+        elif path and key not in RESERVED_KEYS:
+            yield f"{path}{key}", value
+
+
+def _check_node(node: Any, path: str, config: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(node, Mapping):
         if "_target_" in node:
-            yield from _check_target(node, path)
+            yield from _check_target(node, path, config)
         for key, value in node.items():
-            yield from _check_node(value, f"{path}.{key}" if path else str(key))
+            yield from _check_node(value, f"{path}.{key}" if path else str(key), config)
     elif isinstance(node, list):
         for place, value in enumerate(node):
-            yield from _check_node(value, f"{path}[{place}]")
+            yield from _check_node(value, f"{path}[{place}]", config)
 
 
-def _check_target(node: Mapping[str, Any], path: str) -> Iterator[str]:
+def _check_target(node: Mapping[str, Any], path: str, config: Mapping[str, Any]) -> Iterator[str]:
     try:
         target = locate(str(node["_target_"]))
     except Exception as error:
@@ -178,9 +206,14 @@ def _check_target(node: Mapping[str, Any], path: str) -> Iterator[str]:
         elif key not in named:
             if not takes_any:
                 settable = [name for name in named if name not in provided]
-                hint = did_you_mean(key, settable) or f" It takes {', '.join(settable) or 'none'}."
+                hint = (
+                    did_you_mean(key, settable)
+                    or f" It takes {', '.join(settable) or 'none'}.{_elsewhere(key, value, config, similar=False)}"
+                )
                 yield f"{path}.{key}: {name} has no such key.{hint}"
-        elif not (isinstance(value, Mapping) and "_target_" in value):
+        elif isinstance(value, Mapping) and "_target_" in value:
+            yield from _check_product(f"{path}.{key}", value, hints.get(key, Any))
+        else:
             yield from _check_value(f"{path}.{key}", value, hints.get(key, Any))
     if not node.get("_partial_"):
         for key, parameter in named.items():
@@ -193,6 +226,18 @@ def _check_value(path: str, value: Any, hint: Any) -> Iterator[str]:
         yield describe_mismatch(path, value, hint)
     elif not is_in_range(value, hint):
         yield describe_out_of_range(path, value, hint)
+
+
+def _check_product(path: str, node: Mapping[str, Any], hint: Any) -> Iterator[str]:
+    """Looks whether a node within a part makes what the part's annotation asks for, where that is a class."""
+    wanted = [member for member in alternatives(hint) if member is not type(None)]
+    try:
+        target = locate(str(node["_target_"]))
+    except Exception:
+        # The node itself is told of.
+        return
+    if inspect.isclass(target) and all(map(inspect.isclass, wanted)) and not issubclass(target, tuple(wanted)):
+        yield f"{path}._target_={node['_target_']} is no {' or '.join(one.__name__ for one in wanted)}, which {path} must be."
 
 
 def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any]) -> Iterator[str]:

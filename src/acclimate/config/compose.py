@@ -23,11 +23,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config.check import check_config, uses_several_devices
-from acclimate.config.groups import conf_dir, did_you_mean, group_options
+from acclimate.config.groups import conf_dir, did_you_mean, group_options, has_timm_model, listed_keys, most_similar
 from acclimate.config.saved import config_to_resume, log_to, read_overrides, write_overrides
 from acclimate.config.sweeps import Sweep, maximise
 from acclimate.errors import ConfigError, UserError
-from acclimate.run_folders import new_folder
+from acclimate.run_folders import RUN_TRACES, new_folder, remove_traces
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ SAMPLER = "sampler/tpe"
 OmegaConf.register_new_resolver("new_folder", lambda path: str(new_folder(path)), use_cache=True, replace=True)
 # Keys whose values are text, whatever signs are in it.
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target")
-# What Hydra takes for null, a number, a boolean or nothing, of which none can name a config.
-NO_NAME = re.compile(r"null|true|false|[\d.]*", re.IGNORECASE)
+# What Hydra takes for null, a boolean or nothing, of which none can name a config, and neither can a number.
+NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
 
 # Takes a plain, resolved configuration, and what to call once nothing speaks against the run: it keeps what it was started with.
 Job = Callable[[dict[str, Any], Callable[[], None]], float]
@@ -85,6 +85,7 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
             return work()
         except UserError as error:
             failures.append(error)
+            remove_traces(Path(HydraConfig.get().runtime.output_dir), RUN_TRACES)
             return None
 
     maximise()
@@ -171,7 +172,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     try:
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
-            raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=VALUE' for key in missing)}.")
+            raise ConfigError(_missing(missing) + _mistaken_for(missing, config))
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error)) from error
@@ -263,10 +264,27 @@ def compose_sweep(overrides: Sequence[str], folder: Path = Path()) -> dict[str, 
     return configs
 
 
+def _missing(keys: Sequence[str]) -> str:
+    return f"No value for {', '.join(keys)}. Type {' '.join(f'{key}=VALUE' for key in keys)}."
+
+
+def _mistaken_for(missing: Sequence[str], config: DictConfig) -> str:
+    """Points to a key that no config lists and that was probably meant to be one that has no value yet."""
+    for key in missing:
+        group, _, name = key.rpartition(".")
+        if group not in config_groups():
+            continue
+        for other in config[group]:
+            if other not in listed_keys(group) and most_similar(str(other), [name]):
+                value = OmegaConf.to_container(config[group]).get(other)  # type: ignore[union-attr]
+                return f" There is no key {group}.{other}: type {key}={value}."
+    return ""
+
+
 def _resolved_node(config: DictConfig, key: str) -> DictConfig:
     missing = sorted(name for name in OmegaConf.missing_keys(config) if name.startswith(f"{key}."))
     if missing:
-        raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{name}=VALUE' for name in missing)}.")
+        raise ConfigError(_missing(missing) + _mistaken_for(missing, config))
     node = config[key]
     OmegaConf.resolve(node)
     assert isinstance(node, DictConfig)
@@ -286,7 +304,7 @@ def _accept_any_key(arguments: Sequence[str]) -> list[str]:
         key, _, value = argument.partition("=")
         if not key:
             raise ConfigError(f"{argument} is not of the form KEY=VALUE.")
-        if key in groups and "=" in argument and NO_NAME.fullmatch(value):
+        if key in groups and "=" in argument and (NO_NAME.fullmatch(value) or _is_number(value)):
             raise ConfigError(_no_such_option(key, value))
         accepted.append(f"++{argument}" if PLAIN_OVERRIDE.match(argument) and key not in groups else argument)
     return accepted
@@ -334,6 +352,16 @@ def _no_such_plug_in(group: str, name: str) -> str:
     return f"{group}={name}: there is no such option.{did_you_mean(name, ['basic', extra])} Choose one of basic, {extra}."
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _no_such_option(group: str, name: str) -> str:
     options = group_options(group)
+    if group == "model" and has_timm_model(name):
+        return f"model={name}: there is no such option, but timm has such a model. Type model=timm model.backbone.name={name}."
     return f"{group}={name}: there is no such option.{did_you_mean(name, options)} Choose one of {', '.join(options)}."

@@ -1,6 +1,7 @@
 """Where the configs lie and which there are."""
 
 import difflib
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +18,47 @@ def group_options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
+def most_similar(word: str, words: Sequence[str]) -> str | None:
+    """The most similar word, whatever the case and the hyphens; the first of several that are equally similar; None if none is.
+
+    >>> most_similar("epochs", ["max_epochs", "min_epochs"]), most_similar("DANN-MCC", ["dann", "dann_mcc"])
+    ('max_epochs', 'dann_mcc')
+    """
+    wanted = _plain(word)
+    similarity = {candidate: difflib.SequenceMatcher(None, _plain(candidate), wanted).ratio() for candidate in words}
+    best = max(similarity, key=lambda candidate: similarity[candidate], default=None)
+    return best if best is not None and similarity[best] >= 0.6 else None
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_")
+
+
 def did_you_mean(word: str, words: Sequence[str]) -> str:
     """A question that names the most similar word, or nothing.
 
     >>> did_you_mean("batch_nrom", ["batch_norm", "terms"])
     ' Did you mean batch_norm?'
     """
-    similar = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f" Did you mean {similar[0]}?" if similar else ""
+    similar = most_similar(word, words)
+    return f" Did you mean {similar}?" if similar else ""
+
+
+def has_timm_model(name: str) -> bool:
+    """Whether timm defines a model of this name; its source answers at once, where importing it takes seconds."""
+    found = importlib.util.find_spec("timm")
+    if found is None or not name.isidentifier():
+        return False
+    definition = f"\ndef {name}(".encode()
+    return any(
+        definition in file.read_bytes() for place in found.submodule_search_locations or [] for file in Path(place, "models").glob("*.py")
+    )
+
+
+def listed_keys(group: str) -> set[str]:
+    """All keys that a config of a group sets."""
+    # Not for --help, which needs none.
+    import yaml
+
+    contents = [yaml.safe_load(path.read_text()) or {} for path in (conf_dir() / group).glob("*.yaml")]
+    return {str(key) for content in contents for key in content}

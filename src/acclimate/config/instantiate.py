@@ -22,10 +22,13 @@ def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
         build_it = hydra.utils.instantiate({**node, "_partial_": True}, _convert_="all")
         # Hydra's own partial checks its target at every call, and a schedule is called in every step.
         return partial(build_it.func, *build_it.args, **build_it.keywords) if node.get("_partial_") else build_it(**provided)
-    except (InstantiationException, ValueError, TypeError, MisconfigurationException) as error:
+    except (InstantiationException, ValueError, TypeError, ImportError, MisconfigurationException) as error:
         cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if isinstance(cause, UserError):
             raise cause from None
-        if isinstance(cause, ValueError | TypeError | MisconfigurationException):
+        if isinstance(cause, ModuleNotFoundError) and cause.name:
+            package = cause.name.partition(".")[0]
+            raise ConfigError(f"{node['_target_']} needs the package {package}, which is not installed: pip install {package}.") from error
+        if isinstance(cause, ValueError | TypeError | ImportError | MisconfigurationException):
             raise ConfigError(f"{node['_target_']} cannot be built: {cause}") from error
         raise

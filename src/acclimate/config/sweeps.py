@@ -18,6 +18,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 from acclimate.errors import ConfigError, Interrupted, UserError
+from acclimate.run_folders import RUN_TRACES, SWEEP_TRACES, remove_traces
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,13 @@ class Sweep:
         """
         settings = HydraConfig.get()
         again = shlex.quote(f"hydra.sweep.dir={settings.sweep.dir}")
-        note: dict[str, Any] = {"job": Path(settings.runtime.output_dir).name, "again": again, "value": None, "reason": None}
+        note: dict[str, Any] = {
+            "job": Path(settings.runtime.output_dir).name,
+            "again": again,
+            "value": None,
+            "reason": None,
+            "sweep": settings.sweep.dir,
+        }
         try:
             value = work()
             note |= {"value": value} if math.isfinite(value) else {"reason": f"Its score is {value}, which compares with no other."}
@@ -64,6 +71,7 @@ class Sweep:
             raise Interrupted(interruption.number, message) from interruption
         except Exception as error:
             expected = isinstance(error, UserError)
+            remove_traces(Path(settings.runtime.output_dir), RUN_TRACES)
             note["reason"] = str(error) if expected else f"{type(error).__name__}: {error}"
             log.error("This job failed: %s", note["reason"], exc_info=None if expected else error)
         (self.notes / f"{settings.job.num}.json").write_text(json.dumps(note))
@@ -88,6 +96,8 @@ class Sweep:
         if finished:
             best = max(finished, key=lambda note: note["value"])
             message += f"The best of the others is {best['job']} with {best['value']:.4f}.\n"
+        else:
+            remove_traces(Path(notes[0]["sweep"]), SWEEP_TRACES)
         raise ConfigError(f"{message}Train what is missing with the same command and resume=true {notes[0]['again']}")
 
     @contextmanager
