@@ -8,6 +8,7 @@ import inspect
 import json
 import logging
 import math
+import os
 import random
 import shutil
 import signal
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+import typing
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +33,8 @@ from acclimate.config.signatures import alternatives, locate, parameters, type_h
 from acclimate.errors import UserError
 
 NUMBERS = [0, 1, 2, 3, 5, -1, -2, 0.0, 0.5, 1.0, 1.5, -0.5, 1e-9, 1e-300, 1e20, 1e300, 10**6, 10**12, 10**30, math.inf, -math.inf, math.nan]
+# What fits many parameters.
+USUAL = [1, 2, 3, 4, 7, 8, 16, 24, 100, 0.001, 0.01, 0.1, 0.25, 0.5, 0.9, 1.0]
 OTHERS = [None, True, False, "", "nope", "none", "1", "a b", [], [0], [1, 2], ["x"], {}, {"a": 1}, {"_target_": "nowhere.Thing"}]
 # So large that they would take long where they are allowed.
 SLOW = {
@@ -74,10 +78,12 @@ def nodes(config: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
 
 def candidates(hint: Any, rng: random.Random) -> Any:
     """A value that may or may not fit an annotation."""
-    choices = [choice for one in alternatives(hint) for choice in getattr(one, "__args__", ()) if isinstance(choice, str | int)]
-    if choices and rng.random() < 0.6:
+    choices = [choice for one in alternatives(hint) for choice in typing.get_args(one) if isinstance(choice, str | int)]
+    choices += [True, False] if bool in alternatives(hint) else []
+    if choices and rng.random() < 0.8:
         return rng.choice(choices)
-    return rng.choice(OTHERS) if rng.random() < 0.3 else rng.choice(NUMBERS)
+    pool: list[Any] = rng.choice([USUAL, USUAL, NUMBERS, OTHERS])
+    return rng.choice(pool)
 
 
 def change(config: dict[str, Any], rng: random.Random) -> str:
@@ -186,6 +192,8 @@ def main(number: int, first: int = 0) -> int:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         archives = write_archives(Path(name))
+        # Where folders lie that a change names.
+        os.chdir(name)
         for seed in range(first, first + number):
             folder = Path(name) / str(seed)
             began = time.monotonic()

@@ -116,3 +116,9 @@ def test_rates_by_depth_combine_with_it():
 def test_weights_that_low_rank_updates_keep_are_not_thawed(archives, tmp_path):
     with pytest.raises(ConfigError, match=r"model\.lora_rank=null"):
         run.build(compose(tmp_path, *archives, "method=gradual_unfreeze", "model.lora_rank=2"))
+
+
+def test_momentum_of_the_default_sgd_begins_when_a_stage_thaws(archives, tmp_path):
+    """The fused step fails where only some weights have a momentum."""
+    metrics = run.train(compose(tmp_path, *archives, "method=gradual_unfreeze", "optimizer=sgd", "trainer.max_epochs=2"))
+    assert metrics["train/steps"] == 10

@@ -42,6 +42,10 @@ class GradualUnfreeze(Method):
         self.unfrozen_at = unfrozen_at
         self.num_stages = 0 if classifier.frozen else len(stages(classifier.backbone.body))
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        # The fused step of SGD fails where some of its weights have had no gradient yet, and so have no momentum.
+        return [{**group, "fused": False} for group in super().parameter_groups()]
+
     def take_turns(self, batch: DomainBatch) -> None:
         # Before each batch and from the progress alone, so that a resumed run is where it was. The optimizer holds all
         # stages from the beginning and passes over those without a gradient.
