@@ -9,7 +9,9 @@ import pytest
 import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from small_runs import compose
 
+from acclimate import run
 from acclimate.comparison import compare_runs
 from acclimate.config.groups import conf_dir
 from acclimate.config.identity import LOADING
@@ -271,3 +273,12 @@ def test_broken_predictions_are_named_and_left_out(tmp_path, contents, caplog):
     with caplog.at_level("WARNING"):
         assert [has_score(one.runs[0], "ensemble_agreement") for one in comparisons].count(False) == 1
     assert f"Left out: {tmp_path / 'mcc' / PREDICTIONS} cannot be read" in caplog.text
+
+
+def test_runs_of_two_seeds_are_one_row_however_their_settings_were_typed(tmp_path, archives):
+    for seed, typed in enumerate([("trainer.max_epochs=1",), ("trainer.max_epochs=1", "trainer.log_every_n_steps=3", "optimizer.lr=1e-3")]):
+        run.train(compose(tmp_path / str(seed), *archives, "method=source_only", f"seed={seed}", "data.seed=${seed}", *typed))
+    assert rows(tmp_path) == {"supervised": 2}
+    first, second = (json.loads((tmp_path / seed / "run.json").read_text()) for seed in "01")
+    assert first["config"]["seed"] == 0
+    assert first["identity"] != second["identity"]
