@@ -32,7 +32,7 @@ from acclimate.metrics.automatic import Automatic
 from acclimate.metrics.ensemble_agreement import EnsembleAgreement, ensemble_agreement
 from acclimate.metrics.mean_ranks import mean_ranks
 from acclimate.ordering import nan_lowest
-from acclimate.picks import ENSEMBLE, NOT_ACROSS_RUNS, VOTE, VOTERS
+from acclimate.picks import DEFAULTS, ENSEMBLE, NOT_ACROSS_RUNS, VOTE, VOTERS
 from acclimate.types import Prediction
 
 # Settings whose runs differ in hyper-parameters alone, by the data that they share.
@@ -43,8 +43,11 @@ DATA = {
 }
 SINGLE = tuple(score for group in GROUPS for score in group)
 LAST, ORACLE = "last", "oracle"
-NAMES = (*(score.name for score in SINGLE), VOTE, ENSEMBLE, LAST)
 DEFAULT = Automatic().with_target.name
+# What training and `acclimate compare` do: one score selects each run's checkpoint, another one chooses among the runs.
+THEN = ", then "
+AS_USED = f"{DEFAULT}{THEN}{DEFAULTS[0]}"
+NAMES = (*(score.name for score in SINGLE), VOTE, ENSEMBLE, LAST, AS_USED)
 
 
 class Run(NamedTuple):
@@ -67,7 +70,7 @@ class Run(NamedTuple):
 
     def chosen(self, name: str) -> int:
         """The checkpoint that a score selects: the first of the best."""
-        values = self.val if name == ORACLE else self.scores[name]
+        values = self.val if name == ORACLE else self.scores[name.partition(THEN)[0]]
         return max(range(len(values)), key=lambda place: nan_lowest(values[place]))
 
 
@@ -106,7 +109,7 @@ def scores_across(runs: Sequence[Run], name: str) -> list[float]:
         return ensemble_agreement(torch.stack([run.probabilities[run.chosen(name)] for run in runs])).tolist()
     if name == VOTE:
         return mean_ranks(torch.tensor([[run.scores[voter][run.chosen(name)] for voter in VOTERS] for run in runs])).tolist()
-    return [run.scores[name][run.chosen(name)] for run in runs]
+    return [run.scores[name.rpartition(THEN)[2]][run.chosen(name)] for run in runs]
 
 
 def regret_of_checkpoint(run: Run, name: str) -> float:
@@ -150,7 +153,7 @@ def judge(name: str, runs: Sequence[Run]) -> Row:
         name,
         len(runs),
         mean([100 * regret_of_checkpoint(run, name) for run in runs]),
-        mean([rank_correlation(run.scores[name], run.test) for run in runs]),
+        mean([rank_correlation(run.scores[name.partition(THEN)[0]], run.test) for run in runs]),
         mean([100 * regret_of_run(group, name) for group in parameters if crosses]),
         mean([100 * regret_of_run(group, name) for group in methods if crosses]),
         mean([rank_correlation(scores_across(group, name), test) for group, test in zip(methods, tests, strict=True) if crosses]),
@@ -172,14 +175,15 @@ def mean(values: Sequence[float]) -> float:
 HEADINGS = ("score", "checkpoints", "ρ", "hyper-parameters", "methods", "ρ")
 CAPTION = (
     "Regret: points of test accuracy that a choice has less than the oracle's, the mean over runs, over methods and seeds, and over "
-    "hyper-parameters and seeds. ρ: rank correlation with the test accuracy, of a run's checkpoints and of methods. ◂ marks the default."
+    "hyper-parameters and seeds. ρ: rank correlation with the test accuracy, of a run's checkpoints and of methods. "
+    "◂ marks what training and acclimate compare do."
 )
 
 
 def cells(row: Row) -> list[str]:
     """What the table says of a score."""
     numbers = (row.checkpoint_regret, row.checkpoint_correlation, row.parameter_regret, row.method_regret, row.method_correlation)
-    return [row.score + " ◂" * (row.score == DEFAULT), *("–" if math.isnan(number) else f"{number:.2f}" for number in numbers)]
+    return [row.score + " ◂" * (row.score == AS_USED), *("–" if math.isnan(number) else f"{number:.2f}" for number in numbers)]
 
 
 def draw(runs: dict[str, list[Run]], file: Path) -> None:

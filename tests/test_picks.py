@@ -125,12 +125,12 @@ def test_runs_without_the_score_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
-        ({"information_corr_c": 1.0, "source_accuracy": 1.0}, ["information_corr_c"]),
+        ({"corr_c": 1.0, "information_corr_c": 1.0, "source_accuracy": 1.0}, ["corr_c"]),
         ({"source_accuracy": 1.0}, ["source_accuracy"]),
         ({}, []),
     ],
 )
-def test_the_default_is_information_and_correlation_where_there_is_a_target(tmp_path, scores, expected):
+def test_the_default_is_correlation_where_there_is_a_target(tmp_path, scores, expected):
     write_run(tmp_path / "a", "dann", **scores)
     write_run(tmp_path / "b", "mcc")
     assert [found.by for found in pick_by_default(compare_runs([tmp_path]))] == expected
@@ -250,18 +250,18 @@ def test_a_run_with_a_score_that_is_not_finite_is_shown_and_never_picked(tmp_pat
 
 def test_a_method_of_which_one_seed_diverged_is_not_picked(tmp_path):
     for seed, score in enumerate((9.0, float("nan"))):
-        write_run(tmp_path / f"a{seed}", "dann", f"seed={seed}", accuracy=0.1, information_corr_c=score)
-    write_run(tmp_path / "b", "mcc", accuracy=0.8, information_corr_c=1.0)
+        write_run(tmp_path / f"a{seed}", "dann", f"seed={seed}", accuracy=0.1, corr_c=score)
+    write_run(tmp_path / "b", "mcc", accuracy=0.8, corr_c=1.0)
     (found,) = pick_by_default(compare_runs([tmp_path]))
     assert found.name == "mcc"
 
 
 def test_where_no_score_is_finite_there_is_no_pick(tmp_path):
-    write_run(tmp_path / "a", "dann", accuracy=0.5, information_corr_c=float("nan"))
+    write_run(tmp_path / "a", "dann", accuracy=0.5, corr_c=float("nan"))
     comparisons = compare_runs([tmp_path])
     assert pick_by_default(comparisons) == []
     with pytest.raises(ConfigError, match="none that is finite"):
-        pick(comparisons, "information_corr_c")
+        pick(comparisons, "corr_c")
 
 
 @pytest.mark.parametrize("contents", [b"", b"PK\3\4 cut", b"text"])

@@ -79,7 +79,7 @@ usage: acclimate compare DIR [DIR ...] [by=SCORE] [out=FILE.json]
 Prints one row for each method, and for whatever else differs, over all finished runs below the folders:
 mean and standard deviation over the seeds of the accuracy on the target's test images.
 Below the table is the method that a score prefers which looks at no label of the target, and what it loses against
-the oracle, the choice by target test labels. by=information_corr_c is the default; by=vote takes the mean rank over several
+the oracle, the choice by target test labels. by=corr_c is the default; by=vote takes the mean rank over several
 scores, by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
 """
 

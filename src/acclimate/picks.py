@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 # Each counts the same in a vote; conf/selection/vote.yaml has the same ones.
 VOTERS = ("bnm", "corr_c", "class_ami", "source_accuracy")
 VOTE = "vote"
+# With a target and without one. Checkpoints are selected by `information_corr_c`, but several methods train for information,
+# so across methods it tells more of what was trained for than of accuracy; none trains for correlation.
+DEFAULTS = ("corr_c", "source_accuracy")
 ENSEMBLE = "ensemble_agreement"
 NOT_ACROSS_RUNS = {"rankme": "it grows with the width of the features"}
 PREDICTIONS = "target_predictions.npz"
@@ -57,7 +60,7 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
         ConfigError: If no run has the score, or it cannot be compared across runs.
     """
     if by in NOT_ACROSS_RUNS:
-        raise ConfigError(f"by={by} compares checkpoints of one run alone: {NOT_ACROSS_RUNS[by]}. Use by=information_corr_c.")
+        raise ConfigError(f"by={by} compares checkpoints of one run alone: {NOT_ACROSS_RUNS[by]}. Use by={DEFAULTS[0]}.")
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
     scored = [comparison for comparison in honest if all(has_score(run, by) for run in comparison.runs)]
     if not scored:
@@ -71,9 +74,9 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
 
 
 def pick_by_default(comparisons: Sequence[Comparison]) -> list[Pick]:
-    """The pick by `information_corr_c`, without a target by `source_accuracy`; none where runs have logged no scores."""
+    """The pick by the first of `DEFAULTS` that a run has; none where runs have logged no scores."""
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
-    for score in ("information_corr_c", "source_accuracy"):
+    for score in DEFAULTS:
         if any(has_score(run, score) for comparison in honest for run in comparison.runs):
             return pick(comparisons, score)
     return []

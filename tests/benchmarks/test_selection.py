@@ -94,7 +94,7 @@ def test_the_default_is_judged_as_it_selected_and_everything_is_written(program,
         assert judged.test[selected] == pytest.approx(metrics["target/test_accuracy"])
         for name in judged.scores.keys() - {"vote", "last", "ensemble_agreement", "transfer_score"}:
             assert judged.scores[name][selected] == pytest.approx(metrics[f"score/{name}"], abs=1e-4)
-    assert f"{selection.DEFAULT} ◂" in (tmp_path / "selection.md").read_text()
+    assert f"{selection.AS_USED} ◂" in (tmp_path / "selection.md").read_text()
     assert {row["score"] for row in json.loads((tmp_path / "selection.json").read_text())["blobs"]} == {*selection.NAMES}
     assert (tmp_path / "selection.png").read_bytes().startswith(b"\x89PNG")
 
