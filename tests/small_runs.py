@@ -14,6 +14,8 @@ import hydra
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
@@ -112,7 +114,7 @@ def compose(folder: Path, *overrides: str) -> dict[str, Any]:
     A method without source starts from the same run with `source_only`, unless it is told to start elsewhere; one that needs
     the head of a pretrained model gets a model that claims to be one.
     """
-    config = copy.deepcopy(_composed(overrides, str(folder)))
+    config = _composed(overrides, str(folder))
     if locate(config["method"]["_target_"]).needs_source_head and config["model"]["weights"] is None:  # type: ignore[attr-defined]
         config["model"]["weights"] = True
         config["model"]["backbone"]["_target_"] = "small_runs.pretrained_cnn"
@@ -161,12 +163,20 @@ def is_given(domain: Domain, method: str) -> bool:
     return bool(getattr(locate(method), f"needs_{domain}"))
 
 
-@functools.lru_cache(maxsize=64)
 def _composed(overrides: tuple[str, ...], folder: str) -> dict[str, Any]:
+    groups = tuple(text for text in overrides if (conf_dir() / text.split("=")[0]).is_dir())
+    keys = [text for text in overrides if text not in groups]
+    config = copy.deepcopy(_composed_groups(groups))
+    # What Hydra does with these once it has composed the groups, which takes most of its time.
+    for override in OverridesParser.create().parse_overrides([*(f"++{text.lstrip('+')}" for text in keys), f"folder={folder}"]):
+        OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
+    return resolve(config)
+
+
+@functools.cache
+def _composed_groups(groups: tuple[str, ...]) -> DictConfig:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        groups = [text for text in overrides if (conf_dir() / text.split("=")[0]).is_dir()]
-        keys = [text for text in overrides if text not in groups]
-        return resolve(hydra.compose("train", [*groups, *SMALL, *(f"++{text.lstrip('+')}" for text in keys), f"folder={folder}"]))
+        return hydra.compose("train", [*groups, *SMALL])
 
 
 def build_method(config: dict[str, Any]) -> tuple[run.Run, Any]:
@@ -347,12 +357,8 @@ class TamperedBesideLabelled(Tampered):
         return images.with_labels(labels)
 
 
-def _classes_of_methods() -> dict[str, Any]:
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return {method: locate(hydra.compose("train", [f"method={method}"]).method._target_) for method in METHODS}
-
-
-_CLASSES = _classes_of_methods()
+# Composed with the groups that most tests ask for.
+_CLASSES: dict[str, Any] = {name: locate(_composed_groups(("data=arrays", f"method={name}")).method._target_) for name in METHODS}
 # They train features for another method.
 SELF_SUPERVISED = [name for name, method in _CLASSES.items() if method.self_supervised]
 # They train a classifier for the target.
