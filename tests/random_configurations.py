@@ -96,6 +96,8 @@ def change(config: dict[str, Any], rng: random.Random) -> str:
     try:
         target = locate(node["_target_"])
     except (ImportError, AttributeError):
+        target = None
+    if not callable(target):
         # Of a change before this one.
         return ""
     hints = type_hints(target) | limits(node["_target_"])
@@ -110,16 +112,6 @@ def change(config: dict[str, Any], rng: random.Random) -> str:
         value = 3
     node[name] = value
     return f"{path}.{name}={value!r}"
-
-
-def group_targets(rng: random.Random) -> list[str]:
-    return [
-        "acclimate.schedules.constant",
-        "acclimate.methods.dann.Dann",
-        "acclimate.callbacks.pictures.Pictures",
-        "torch.nn.Linear",
-        "nope",
-    ]
 
 
 def draw(seed: int, folder: Path, archives: list[str]) -> tuple[dict[str, Any], list[str]]:

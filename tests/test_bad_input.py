@@ -1,5 +1,6 @@
 """What the command says to mistakes, and the odd images that are none."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -187,6 +188,18 @@ def test_an_unknown_verb_is_answered_with_a_similar_one(refused):
         ("trainer.accelerator=abacus", "abacus"),
         ("trainer.limit_val_batches=0", "leaves nothing to select a checkpoint by"),
         ("trainer.val_check_interval=300", "batches of an epoch. Count batches of all epochs together"),
+        ("trainer.check_val_every_n_epoch=9", "so there would be no checkpoint to select. Use trainer.check_val_every_n_epoch=2 or less."),
+        ("trainer.max_time=00:00:00:00", "The training ended before its first validation"),
+        ("trainer.limit_val_batches=1e-9", "Type trainer.limit_val_batches=1 for one batch"),
+        ("trainer.limit_test_batches=0.25", "Type trainer.limit_test_batches=1 for one batch"),
+        ("trainer.limit_train_batches=1e-9", "Lightning refuses the configuration: You requested to check 1e-09 of the `train_dataloader`"),
+        ("data.batch_size=100000", "is more than the 40 training images of the source"),
+        ("data.target_batch_size=100000", "training images of the target, which would come several times in every batch."),
+        ("callbacks.checkpoint.monitor=nope", "callbacks.checkpoint.monitor=nope would keep another checkpoint than the selected one."),
+        ("callbacks.checkpoint.monitor=null", "callbacks.checkpoint.monitor=None would keep another checkpoint than the selected one."),
+        ("callbacks.checkpoint.mode=min", "Set its key mode=max, such as callbacks.checkpoint.mode=max."),
+        ("callbacks.checkpoint.save_top_k=3", "would write several checkpoints to one file"),
+        ("optimizer.foreach=true", "The optimizer cannot be built: `fused` and `foreach` cannot be `True` together."),
         ("optimizer.lr=-1", "optimizer.lr must be above 0, but is -1"),
         (
             "scheduler={_target_:acclimate.schedules.cosine_decay,_partial_:true,warmup:1}",
@@ -196,6 +209,22 @@ def test_an_unknown_verb_is_answered_with_a_similar_one(refused):
 )
 def test_a_value_out_of_its_range_is_named(override, hint, refused):
     assert hint in refused("train", *DIGITS, *(["scheduler=cosine"] if "warmup" in override else []), override)
+
+
+def test_what_stops_early_is_answered_with_what_is_measured(refused):
+    message = refused("train", *DIGITS, "callbacks=early_stopping", "callbacks.early_stopping.monitor=nope")
+    assert "EarlyStopping of callbacks monitors nope, which is not measured. Choose one of" in message
+    assert " selection/value, " in message
+    message = refused("train", *DIGITS, "callbacks=early_stopping", "callbacks.early_stopping.mode=min", "hydra.run.dir=min")
+    assert "EarlyStopping of callbacks has mode=min, but the larger selection/value is, the better." in message
+
+
+def test_weights_that_were_not_selected_are_called_the_last(acclimate):
+    code, message = acclimate("train", *DIGITS, "method=source_only", "callbacks.checkpoint=null", "hydra.run.dir=run")
+    assert code == 0
+    assert "the last weights are kept and not those that were selected" in message + Path("run/train.log").read_text()
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert (metrics["selection/name"], metrics["selection/value"]) == ("last", metrics["train/steps"])
 
 
 def test_a_term_with_a_value_out_of_its_range_is_named(refused):

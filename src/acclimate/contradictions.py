@@ -1,10 +1,18 @@
-"""What data, a method and a selection that are each in order cannot have together."""
+"""What data, a method, a selection and a trainer that are each in order cannot have together."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from acclimate.callbacks.selection import Selection
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.nn.batch_norm import batch_norms
+
+# Batches may repeat the images of a small domain, up to this size, as one of 20 images has to; beyond it they only cost time.
+_USUAL_BATCH = 256
 
 
 def refuse_contradictions(data: AdaptationData, method: Method, selection: Selection) -> None:
@@ -54,3 +62,69 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
     if method.self_supervised and data.source_sampling == "balanced":
         raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
+
+
+def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Trainer, best: Path) -> None:
+    """Looks for a training that would not be validated, selected from, tested or fed as its keys say.
+
+    Args:
+        data: With images that are read.
+        method: What is trained.
+        trainer: With its callbacks.
+        best: Where the selected checkpoint is to lie.
+
+    Raises:
+        ConfigError: With the first key that is wrong.
+    """
+    _refuse_repetitive_batches(data, method)
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if every is not None and epochs is not None and 0 < epochs < every:
+        raise ConfigError(
+            f"trainer.check_val_every_n_epoch={every} validates after the last epoch, trainer.max_epochs={epochs}, so there would be "
+            f"no checkpoint to select. Use trainer.check_val_every_n_epoch={epochs} or less."
+        )
+    for part, share in (("val", trainer.limit_val_batches), ("test", trainer.limit_test_batches)):
+        for name, domain in (("source", data.domains.source), ("target", data.domains.target)):
+            images = getattr(domain, part, None)
+            batches = -(-len(images) // data.eval_batch_size) if images else 0
+            if isinstance(share, float) and batches and int(batches * share) == 0:
+                raise ConfigError(
+                    f"trainer.limit_{part}_batches={share} leaves nothing of the {name}, whose {part} part has only {batches} batches of "
+                    f"data.eval_batch_size={data.eval_batch_size}. Type trainer.limit_{part}_batches=1 for one batch, or leave the key out."
+                )
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ModelCheckpoint | EarlyStopping):
+            _refuse_other_selection(callback, best)
+
+
+def _refuse_repetitive_batches(data: AdaptationData, method: Method) -> None:
+    domains = [("batch_size", "source", data.domains.source, data.batch_size)]
+    if method.needs_target:
+        domains.append(("target_batch_size", "target", data.domains.target, data.target_batch_size))
+    for key, name, domain, size in domains:
+        if domain is not None and size > max(len(domain.train), _USUAL_BATCH):
+            raise ConfigError(
+                f"data.{key}={size} is more than the {len(domain.train)} training images of the {name}, which would come several times in "
+                f"every batch. Use data.{key}={max(len(domain.train), method.fewest_images)} or less."
+            )
+
+
+def _refuse_other_selection(callback: ModelCheckpoint | EarlyStopping, best: Path) -> None:
+    """Looks whether a callback prefers the worst, or keeps as the selected checkpoint one that something else has selected."""
+    name = type(callback).__name__
+    if callback.monitor == "selection/value" and callback.mode == "min":
+        raise ConfigError(
+            f"{name} of callbacks has mode=min, but the larger selection/value is, the better. Set its key mode=max, "
+            "such as callbacks.checkpoint.mode=max."
+        )
+    if isinstance(callback, ModelCheckpoint) and Path(callback.dirpath or ".", callback.filename or "") == best.resolve().with_suffix(""):
+        if callback.monitor != "selection/value":
+            raise ConfigError(
+                f"callbacks.checkpoint.monitor={callback.monitor} would keep another checkpoint than the selected one. "
+                "Leave the key out, and choose by what checkpoints are selected with selection=NAME."
+            )
+        if callback.save_top_k != 1:
+            raise ConfigError(
+                f"callbacks.checkpoint.save_top_k={callback.save_top_k} would write several checkpoints to one file. "
+                "Leave the key out, or add a ModelCheckpoint under a name of your own, with a filename of its own."
+            )

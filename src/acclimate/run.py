@@ -41,9 +41,9 @@ from acclimate.checkpoints import (
     trusted_by,
 )
 from acclimate.config.check import check_config, uses_several_devices
-from acclimate.config.instantiate import instantiate
+from acclimate.config.instantiate import explain_misconfiguration, instantiate
 from acclimate.config.signatures import locate
-from acclimate.contradictions import refuse_contradictions
+from acclimate.contradictions import refuse_contradictions, refuse_idle_training
 from acclimate.data.datamodule import AdaptationData
 from acclimate.divergence import advice
 from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
@@ -228,7 +228,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
     if folder.is_relative_to(here):
         # As one types it.
         folder = folder.relative_to(here)
-    with claim(folder), StopSignals() as signals, explain_out_of_memory(config):
+    with claim(folder), StopSignals() as signals, explain_out_of_memory(config), explain_misconfiguration():
         try:
             with name_full_disk(folder):
                 return _train(config, folder, record, signals)
@@ -281,6 +281,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     progress = _read_progress(folder)
     start = Start(folder, config, record, changes, step=progress["global_step"] if progress else 0)
     run = build(config, progress, [Resumption(changes), start, LastCheckpoint(last, signals)])
+    refuse_idle_training(run.data, run.method, run.trainer, best)
     if not continues:
         start.keep(run.trainer)
     leaks = find_leaks(run.data.domains, run.seen)
@@ -288,9 +289,10 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     _fit(run, last)
     start.keep(run.trainer)
     signals.check()
-    if not checkpoint_files.exists(best):
-        run.trainer.save_checkpoint(best)
     steps = run.trainer.global_step
+    keeps_last = not checkpoint_files.exists(best)
+    if keeps_last:
+        _keep_last(run, best)
     checkpoint = read_checkpoint(best)
     with without_loggers(run.trainer):
         evaluated = _evaluate(run, checkpoint)
@@ -305,6 +307,9 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
         "seed": config["seed"],
     }
     _refuse_selection(metrics)
+    if keeps_last and steps > 0:
+        # The others are of the last step, too, but were not selected for that.
+        metrics["selection/name"], metrics["selection/value"] = "last", float(steps)
     if config["trainer"].get("compile"):
         metrics["train/warm_up_seconds"] = run.throughput.warm_up_seconds
     log_final(run.trainer, config, metrics)
@@ -342,6 +347,28 @@ def _fit(run: Run, last: Path) -> None:
         ) from error
 
 
+def _keep_last(run: Run, best: Path) -> None:
+    """Saves the weights of the last step where no callback has saved those of a validation.
+
+    Raises:
+        ConfigError: If there was no validation.
+    """
+    trainer = run.trainer
+    if "selection/value" not in trainer.callback_metrics:
+        raise ConfigError(
+            f"The training ended before its first validation, after {trainer.global_step} steps, so there is no checkpoint to select. "
+            "Train for longer (trainer.max_time, trainer.max_epochs, trainer.max_steps), or validate more often "
+            "(trainer.val_check_interval, trainer.check_val_every_n_epoch)."
+        )
+    if trainer.global_step > 0:
+        log.warning(
+            "No callback has saved a checkpoint as %s, so the last weights are kept and not those that were selected. "
+            "Leave callbacks.checkpoint as it is, or use selection=last.",
+            best.name,
+        )
+    trainer.save_checkpoint(best)
+
+
 def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False) -> dict[str, Any]:
     """Tests a checkpoint.
 
@@ -365,7 +392,7 @@ def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False
         # Too little to do for a compiler to pay.
         "trainer": {**config["trainer"], "compile": False, "default_root_dir": None},
     }
-    with explain_out_of_memory(config):
+    with explain_out_of_memory(config), explain_misconfiguration():
         run = build(config | changes, checkpoint, allow_seen=allow_seen)
         leaks = find_leaks(run.data.domains, seen_by(checkpoint))
         warn_of_leaks(leaks)

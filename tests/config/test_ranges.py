@@ -161,6 +161,15 @@ def test_a_weight_of_a_term_must_be_finite():
     assert problems(["method=dann_mcc"], changes) == ["method.term_weights.mcc must be a finite number, but is nan."]
 
 
+@pytest.mark.parametrize(
+    ("selection", "key", "value", "allowed"),
+    [("class_ami", "max_samples", 1, "at least 2"), ("snd", "temperature", 0.0, "above 0")],
+)
+def test_numbers_of_scores_are_named_with_their_range(selection, key, value, allowed):
+    (problem,) = problems([f"selection={selection}"], {f"selection.score.{key}": value})
+    assert problem.startswith(f"selection.score.{key} must be {allowed}, but is {value}.")
+
+
 def test_types_and_ranges_are_listed_in_one_message():
     changes = {"data.batch_size": "many", "model.dropout": 1, "optimizer.lr": math.inf, "method.batch_norm": "jont"}
     found = problems([], changes)

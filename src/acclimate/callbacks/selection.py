@@ -5,8 +5,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from acclimate.errors import ConfigError
 from acclimate.metrics.target_score import TargetScore
 from acclimate.types import Labelled, Prediction, Unlabelled
 
@@ -81,6 +83,18 @@ class Selection(Callback):
         if self.is_oracle:
             # A mark beside the value in the console, the log, TensorBoard and metrics.json.
             pl_module.log("selection/is_oracle", 1.0, prog_bar=True)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Before the callbacks that look at what they monitor.
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            monitored = getattr(callback, "monitor", None)
+            if monitored is not None and monitored not in trainer.callback_metrics:
+                raise ConfigError(
+                    f"{type(callback).__name__} of callbacks monitors {monitored}, which is not measured. "
+                    f"Choose one of {', '.join(sorted(trainer.callback_metrics))}."
+                )
 
     def judge(self, trainer: pl.Trainer) -> Tensor:
         """The value of the validation that has just ended."""

@@ -1,6 +1,7 @@
 """From a node of the configuration to the object that it describes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -32,3 +33,17 @@ def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
         if isinstance(cause, ValueError | TypeError | ImportError | MisconfigurationException):
             raise ConfigError(f"{node['_target_']} cannot be built: {cause}") from error
         raise
+
+
+@contextmanager
+def explain_misconfiguration() -> Iterator[None]:
+    """Turn what Lightning refuses while it runs into a user's mistake.
+
+    Raises:
+        ConfigError: If Lightning refuses a setting inside.
+    """
+    try:
+        yield
+    except MisconfigurationException as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ConfigError(f"Lightning refuses the configuration: {reason}. Change the keys of trainer or callbacks.") from error

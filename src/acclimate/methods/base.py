@@ -310,13 +310,21 @@ class Method(pl.LightningModule, ABC):
         added = [p for p in self.parameters() if p.requires_grad and id(p) not in inside]
         return [*groups, {"name": "method", "rate": 1.0, "params": added}] if added else groups
 
+    def build_optimizer(self, groups: list[dict[str, Any]]) -> Optimizer:
+        """Return an optimizer of these groups.
+
+        Raises:
+            ConfigError: If the optimizer refuses its settings.
+        """
+        try:
+            return self.make_optimizer(groups)
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(f"The optimizer cannot be built: {str(error).rstrip('.')}. Change the keys of optimizer.") from error
+
     def configure_optimizers(self) -> Any:
         groups = self.parameter_groups()
         rates = [group.pop("rate") for group in groups]
-        try:
-            optimizer = self.make_optimizer(groups)
-        except ValueError as error:
-            raise ConfigError(f"The optimizer cannot be built: {error}. Change the keys of optimizer.") from error
+        optimizer = self.build_optimizer(groups)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] *= rate
         scheduler = LambdaLR(optimizer, lambda _: self.schedule(self.progress))

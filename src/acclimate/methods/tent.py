@@ -105,7 +105,7 @@ class Tent(Method):
         with torch.inference_mode(False), torch.enable_grad():
             if starts:
                 self.guard.forget()
-                self.stream_optimizer = self.make_optimizer([{"params": self.affine, "weight_decay": 0.0}])
+                self.stream_optimizer = self.build_optimizer([{"params": self.affine, "weight_decay": 0.0}])
             else:
                 self._load_adapted_state(self.streamed)
             prediction = self.predict_and_step(images.clone(), self.stream_optimizer)

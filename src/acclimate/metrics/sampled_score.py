@@ -1,16 +1,19 @@
 """Scores that need whole predictions, not sums over them, and so can look at a limited number of images only."""
 
 from abc import ABC
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from acclimate.metrics.target_score import TargetScore
 from acclimate.types import Domain, Prediction
 
+# A single image has no neighbours.
+SampleCount = Annotated[int, Ge(2)]
 SEED = 0
 NO_LABEL = -1
 
@@ -52,7 +55,7 @@ class SampledScore(TargetScore, ABC):
         ValueError: If it is not.
     """
 
-    def __init__(self, max_samples: int = 5000) -> None:
+    def __init__(self, max_samples: SampleCount = 5000) -> None:
         super().__init__()
         if max_samples < 2:
             raise ValueError(f"max_samples must be at least 2, but is {max_samples}.")

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acclimate.losses.target_predictions import entropy
-from acclimate.metrics.sampled_score import SampledScore
+from acclimate.metrics.sampled_score import SampleCount, SampledScore
+from acclimate.ranges import Positive
 from acclimate.types import Domain, Prediction
 
 # Rows of the N × N similarities that are in memory at a time.
@@ -57,7 +58,7 @@ class SoftNeighbourhoodDensity(SampledScore):
 
     name = "snd"
 
-    def __init__(self, temperature: float = 0.05, max_samples: int = 5000) -> None:
+    def __init__(self, temperature: Positive = 0.05, max_samples: SampleCount = 5000) -> None:
         super().__init__(max_samples)
         if temperature <= 0:
             raise ValueError(f"temperature must be above 0, but is {temperature}.")
