@@ -84,10 +84,12 @@ def call(pickled: bytes) -> Any:
 
 def prepared(folder: Path, *overrides: str) -> Run:
     """A run without callbacks that are for people."""
-    words = [f"folder={folder}", "trainer=cpu", "+trainer.limit_val_batches=0", "+trainer.enable_progress_bar=false", *overrides]
+    words = [f"folder={folder}", "trainer=cpu", "+trainer.enable_progress_bar=false", *overrides]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = resolve(hydra.compose("train", words))
-    return build(config | {"callbacks": {}, "logger": NO_LOGGER})
+    run = build(config | {"callbacks": {}, "logger": NO_LOGGER})
+    run.trainer.limit_val_batches = 0
+    return run
 
 
 def rate(run: Run) -> float:

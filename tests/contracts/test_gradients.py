@@ -110,7 +110,7 @@ def test_backbone_depends_on_the_target_if_and_only_if_the_method_looks_at_it(ar
     backbones = []
     for name, callbacks in (("as_it_is", []), ("other", [OtherTarget()])):
         # Joint batch norm would let target images change the features of the source. One step of ten, half way, where no ramp is zero.
-        options = (*PLAIN, "optimizer.lr=0.1", "method.batch_norm=separate", "trainer.max_steps=10", "callbacks={}")
+        options = (*PLAIN, "optimizer.lr=0.01", "method.batch_norm=separate", "trainer.max_steps=10", "callbacks={}")
         parts = run.build(compose(tmp_path / name, *archives, f"method={method}", *options, *UNTRAINED.get(method, ())))
         parts.trainer.callbacks[:0] = [*callbacks, Step()]
         parts.method.batches_done = 5

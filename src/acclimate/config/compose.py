@@ -37,7 +37,17 @@ PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
 PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
 # What Hydra looks for first of Optuna's.
 SAMPLER = "sampler/tpe"
-OmegaConf.register_new_resolver("new_folder", lambda path: str(new_folder(path)), use_cache=True, replace=True)
+
+
+def _new_folder(path: str) -> str:
+    """`new_folder`; one that cannot be made is left to Hydra, whose error names it."""
+    try:
+        return str(new_folder(path))
+    except OSError:
+        return path
+
+
+OmegaConf.register_new_resolver("new_folder", _new_folder, use_cache=True, replace=True)
 # Keys whose values are text, whatever signs are in it.
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target")
 # What Hydra takes for null, a boolean or nothing, of which none can name a config, and neither can a number.
@@ -94,9 +104,6 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
         try:
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(resolved_job)()
         except (HydraException, OmegaConfBaseException) as error:
-            if isinstance(error.__cause__, OSError):
-                # Of new_folder.
-                raise error.__cause__ from None
             raise ConfigError(_explain(error)) from error
         except BrokenProcessPool as error:
             raise ConfigError(

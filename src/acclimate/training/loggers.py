@@ -1,6 +1,7 @@
 """Curves of a run in TensorBoard and as a table, which go on where a run is continued."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
-from acclimate.atomic_files import write_table
+from acclimate.atomic_files import replacing
 
 FINAL = "final/"
 
@@ -89,7 +90,12 @@ class _Rows(ExperimentWriter):
         if self.file.exists():
             with self.file.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
-            write_table(self.file, [self.metrics_keys, *(list(row.values()) for row in rows)])
+            text = io.StringIO()
+            writer = csv.DictWriter(text, self.metrics_keys)
+            writer.writeheader()
+            writer.writerows(rows)
+            with replacing(self.file) as kept:
+                kept.write(text.getvalue().encode())
 
 
 def _drop_later_events(writer: Any, step: int) -> None:
