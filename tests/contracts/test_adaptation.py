@@ -29,9 +29,9 @@ RECIPES = {
     "mean_teacher": ("method.terms.mean_teacher.threshold=0.8",),
     "pseudo_label": ("method.terms.pseudo_label.threshold=0.9",),
 }
-# As in the published code, from a network that is trained: from random features, transport can match every class on the circle
-# with the next one, and features of growing norm do not keep the classes apart.
-FROM_SOURCE = ("afn", "deep_jdot")
+# As published, from a network that is trained: from random features, transport and kernels can match every class on the circle
+# with the next one, features of growing norm do not keep the classes apart, and labels of one's own are wrong.
+FROM_SOURCE = ("afn", "dan", "deep_jdot", "pseudo_label")
 
 
 @pytest.fixture(scope="module")
