@@ -5,6 +5,8 @@ from pytorch_lightning.callbacks import Callback
 from small_runs import compose, differences
 
 from acclimate import checkpoints, run
+from acclimate.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.training.stop_signals import StopSignals
 
 DECAY = 0.6
 AVERAGED = (f"callbacks.ema.decay={DECAY}", "optimizer.lr=0.01", "trainer.max_epochs=3")
@@ -30,7 +32,8 @@ def copied(method):
 
 def fitted(folder, archives, *overrides):
     """A run with what its callbacks noted."""
-    parts = run.build(compose(folder, *archives, "method=dann", *AVERAGED, *overrides))
+    last = LastCheckpoint(checkpoints.last_checkpoint(folder), StopSignals())
+    parts = run.build(compose(folder, *archives, "method=dann", *AVERAGED, *overrides), None, [last])
     weights = Weights()
     parts.trainer.callbacks.insert(0, weights)
     parts.trainer.fit(parts.method, parts.data)

@@ -119,7 +119,8 @@ class NonFinite(Callback):
         scaler = None if is_extra else getattr(trainer.precision_plugin, "scaler", None)
         check = _check(trainer.global_step + 1, parameters, self._losses or [pl_module.step_losses], scaler)  # type: ignore[list-item]
         self._losses = []
-        is_fused: bool = getattr(optimizer, "_step_supports_amp_scaling", False)
+        # gradual_unfreeze turns the fused step of an optimizer off.
+        is_fused = getattr(optimizer, "_step_supports_amp_scaling", False) and all(group.get("fused") for group in optimizer.param_groups)
         if self.mode == "stop" and is_fused and _runs_ahead(check.total.device):
             # A scaler sets it itself.
             if scaler is None:
