@@ -71,7 +71,9 @@ class Sweep:
             raise Interrupted(interruption.number, message) from interruption
         except Exception as error:
             expected = isinstance(error, UserError)
-            remove_traces(Path(settings.runtime.output_dir), RUN_TRACES)
+            if expected:
+                # Otherwise the log is to hold the traceback.
+                remove_traces(Path(settings.runtime.output_dir), RUN_TRACES)
             note["reason"] = str(error) if expected else f"{type(error).__name__}: {error}"
             log.error("This job failed: %s", note["reason"], exc_info=None if expected else error)
         (self.notes / f"{settings.job.num}.json").write_text(json.dumps(note))
