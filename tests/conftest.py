@@ -10,7 +10,10 @@ from types import ModuleType
 
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from small_runs import SMALL, write_archives
+
+from acclimate import cli
 
 Program = Callable[..., int]
 
@@ -39,6 +42,24 @@ def no_handlers_of_other_tests():
         if handler not in handlers and type(handler) in (logging.StreamHandler, logging.FileHandler):
             root.removeHandler(handler)
     root.setLevel(level)
+
+
+@pytest.fixture
+def acclimate(monkeypatch, capsys, tmp_path):
+    """Runs the command in an empty folder; returns its exit code and what it wrote to stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, capsys.readouterr().err
+
+    monkeypatch.chdir(tmp_path)
+    GlobalHydra.instance().clear()
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from acclimate import __version__, cli
@@ -26,25 +25,8 @@ FOLDERS = [
 
 
 @pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    GlobalHydra.instance().clear()
-
-
-@pytest.fixture
-def acclimate(monkeypatch, capsys):
-    """Runs the command; returns its exit code and what it wrote to stderr."""
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, capsys.readouterr().err
-
-    return run
+def in_an_empty_folder(acclimate):
+    """Also tests that write files before they call the command."""
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import sys
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from small_runs import SMALL, differences, trained_state
 
 from acclimate import cli
@@ -14,24 +12,6 @@ from acclimate.errors import ConfigError
 
 STAGES = ("first", "second")
 RANDOM = ("data.source_view=shift", "data.target_views=[shift]", "model.dropout=0.3", "trainer.max_epochs=2")
-
-
-@pytest.fixture
-def acclimate(monkeypatch, capsys, tmp_path):
-    """Runs the command in an empty folder; returns its exit code and what it wrote to stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, capsys.readouterr().err
-
-    monkeypatch.chdir(tmp_path)
-    GlobalHydra.instance().clear()
-    return call
 
 
 @pytest.fixture

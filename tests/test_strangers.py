@@ -7,11 +7,10 @@ import sys
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from small_runs import compose, write_archives
 
-from acclimate import cli, run
+from acclimate import run
 from acclimate.checkpoints import best_checkpoint, read_origin
 from acclimate.errors import ConfigError
 
@@ -114,7 +113,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
+def command(acclimate, tmp_path, monkeypatch):
     """Runs acclimate in a folder with things to lose; returns its exit code and what it wrote to stderr."""
     (tmp_path / "payload.py").write_text(PAYLOAD)
     (tmp_path / "keep").mkdir()
@@ -122,19 +121,7 @@ def command(tmp_path, monkeypatch, capsys):
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (20, 20)).save(tmp_path / "photos" / "one.png")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    GlobalHydra.instance().clear()
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, capsys.readouterr().err
-
-    return call
+    return acclimate
 
 
 def spoilt(config, place, value):

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from small_runs import SMALL, compose, differences, trained_state
 
-from acclimate import cli, run
+from acclimate import run
 from acclimate.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.run_record import read_record
@@ -18,24 +16,6 @@ from acclimate.run_record import read_record
 CONSTANT = ("method=source_only", "scheduler=constant", "model.dropout=0.3", "selection=source_accuracy")
 FAST = ("method=source_only", "selection=source_accuracy", "trainer.max_epochs=1")
 STRANGE = "it's (a) run, x=1 é"
-
-
-@pytest.fixture
-def acclimate(monkeypatch, capsys, tmp_path):
-    """Runs the command in an empty folder; returns its exit code and what it wrote to stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, capsys.readouterr().err
-
-    monkeypatch.chdir(tmp_path)
-    GlobalHydra.instance().clear()
-    return call
 
 
 @pytest.fixture(scope="module")

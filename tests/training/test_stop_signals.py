@@ -6,14 +6,12 @@ import multiprocessing
 import os
 import shlex
 import signal
-import sys
 
 import pytest
 import pytorch_lightning as pl
-from hydra.core.global_hydra import GlobalHydra
 from small_runs import SMALL
 
-from acclimate import cli, run
+from acclimate import run
 from acclimate.callbacks.accuracies import Accuracies
 from acclimate.data.arrays import Arrays
 from acclimate.errors import Interrupted
@@ -21,24 +19,6 @@ from acclimate.methods.base import Method
 from acclimate.training.stop_signals import SIGNALS, StopSignals
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
-
-
-@pytest.fixture
-def acclimate(monkeypatch, capsys, tmp_path):
-    """Runs the command in an empty folder; returns its exit code and what it wrote to stderr."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, capsys.readouterr().err
-
-    monkeypatch.chdir(tmp_path)
-    GlobalHydra.instance().clear()
-    return call
 
 
 @pytest.fixture
