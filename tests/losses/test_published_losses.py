@@ -2,7 +2,7 @@
 
 The code was run in float64, and in float32 where it knows nothing else; only what it returned is written here: the value, and
 for each input the sum of its gradient times `chirp(..., phase=9.0)`, which sees every entry. Of the methods whose authors
-published code, two are missing: WDGRL's needs TensorFlow 1, and FixMatch's is a loop, in whose place stands another library.
+published code, FixMatch's is a loop, in whose place stands another library.
 """
 
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from acclimate.losses.kernel_discrepancy import joint_maximum_mean_discrepancy, 
 from acclimate.losses.margin_disparity import margin_disparity
 from acclimate.losses.optimal_transport import joint_transport_costs
 from acclimate.losses.redundancy import redundancy_reduction
+from acclimate.losses.rotation import rotation_prediction, rotations
 from acclimate.losses.self_training import fixmatch, teacher_consistency
 from acclimate.losses.spectral import spectral_penalty, spectral_shrinkage
 from acclimate.losses.starting_point import feature_map_distance, shrinkage, starting_point_distance
@@ -29,11 +30,17 @@ from acclimate.losses.target_predictions import (
     information_maximisation,
     minimum_class_confusion,
 )
+from acclimate.losses.wasserstein import gradient_penalty, interpolates, wasserstein_estimate
+from acclimate.nn.critic import DomainCritic
 from acclimate.transport_plan import transport_plan
 
 TLLIB = "github.com/thuml/Transfer-Learning-Library at c4aa59e, tllib/"
 ADAPT = "github.com/KevinMusgrave/pytorch-adapt at 1366df7, src/pytorch_adapt/layers/"
+WDGRL = "github.com/RockySJ/WDGRL at f1f8c3a, toy/wd.py, with compat.v1 of TensorFlow 2.21: "
 BANDWIDTHS = [0.7, 1.5, 3.0]
+# Published features come out of a ReLU.
+CRITIC_INPUTS = SOURCE.abs(), TARGET.abs()
+CRITIC_WEIGHTS = [chirp(5, 10, phase=5.0).T, 0.3 * chirp(10, phase=6.0), chirp(1, 10, phase=7.0)]
 
 
 class Published(NamedTuple):
@@ -85,6 +92,24 @@ def product_of_sums_of_kernels(source, target, source_probabilities, target_prob
 def transport(source, target, target_logits):
     costs = joint_transport_costs(source, LABELS, target, target_logits, feature_weight=0.3, label_weight=0.7)
     return (transport_plan(costs) * costs).sum()
+
+
+def critic_with(hidden_weight, hidden_bias, output_weight):
+    weights = {"hidden.weight": hidden_weight, "hidden.bias": hidden_bias, "output.weight": output_weight}
+    return lambda features: torch.func.functional_call(DomainCritic(5, width=10), weights, features)
+
+
+def distance_of_the_critic(source, target):
+    critic = critic_with(*CRITIC_WEIGHTS)
+    return wasserstein_estimate(critic(source), critic(target))
+
+
+def loss_of_the_critic(*weights):
+    source, target = CRITIC_INPUTS
+    critic = critic_with(*weights)
+    between = interpolates(source, target, positions=0.5 + 0.5 * chirp(6, phase=4.0))
+    distance = wasserstein_estimate(critic(source), critic(target))
+    return 10 * gradient_penalty(critic, torch.cat([source, target, between])) - distance
 
 
 PUBLISHED = {
@@ -150,6 +175,22 @@ PUBLISHED = {
         [SOURCE, TARGET, TARGET_LOGITS],
         1.8062424220421813,
         [-0.5191615734542969, 0.14363574181510397, 0.06872774914957584],
+    ),
+    "wdgrl": Published(
+        WDGRL + "wd_loss",
+        distance_of_the_critic,
+        list(CRITIC_INPUTS),
+        -0.15057706832885742,
+        [-0.15325977617926034, 0.48014775066081095],
+        1e-5,
+    ),
+    "wdgrl's critic": Published(
+        WDGRL + "-wd_loss + gp_param * gradient_penalty",
+        loss_of_the_critic,
+        CRITIC_WEIGHTS,
+        2.9610626697540283,
+        [-10.114393851045289, 0.11050102305036268, -11.202678682948962],
+        1e-5,
     ),
     "afn": Published(
         "github.com/jihanyang/AFN at d96515b, vanilla/Office31/SAFN/code/train.py: get_L2norm_loss_self_driven",
@@ -226,6 +267,15 @@ PUBLISHED = {
         [-2.643523157366885, 4.7049068652095105],
         # Its batch norm adds 1e-5 to the variance.
         1e-4,
+    ),
+    "rotation": Published(
+        "github.com/gidariss/FeatureLearningRotNet at edafaba, dataloader.py: DataLoader, and its CrossEntropyLoss",
+        lambda images: rotation_prediction(rotations(images).flatten(1) @ chirp(48, 4, phase=5.0)),
+        # Its images are bytes.
+        [(127.5 + 127.5 * chirp(3, 3, 4, 4)).round() / 255],
+        3.168778038188553,
+        [],
+        1e-7,
     ),
     "l2_sp of old layers": Published(
         TLLIB + "regularization/delta.py: SPRegularization",

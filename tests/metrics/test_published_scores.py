@@ -1,6 +1,6 @@
 """Scores next to numbers that published code gives for the same inputs; only what it returned is written here.
 
-The correlation with the identity has no published code; the Transfer Score's and EnsV's are scripts over folders of models.
+Scripts over folders of models were given these predictions in place of a model's.
 """
 
 import pytest
@@ -9,8 +9,10 @@ from published_inputs import FEATURES, LOGITS, TARGET_LOGITS, chirp
 from torch.nn import functional as F
 
 from acclimate.losses.target_predictions import information
-from acclimate.metrics.class_correlation import relative_nuclear_norm
+from acclimate.metrics import transfer_score
+from acclimate.metrics.class_correlation import correlation_with_identity, relative_nuclear_norm
 from acclimate.metrics.cluster_agreement import cluster_agreement
+from acclimate.metrics.ensemble_agreement import ensemble_agreement
 from acclimate.metrics.feature_rank import effective_rank
 from acclimate.metrics.h_score import h_score
 from acclimate.metrics.importance_weighting import deep_embedded_risk, normalised_weights
@@ -20,6 +22,8 @@ from acclimate.metrics.soft_neighbourhood import soft_neighbourhood_density
 
 LABELS = torch.arange(20) % 3
 SEPARATED = FEATURES + F.one_hot(LABELS, 5)
+# Of three models.
+LOGITS_OF_MODELS = torch.stack([LOGITS, LOGITS + 1.5 * chirp(20, 4, phase=11.0), 0.5 * LOGITS + 2 * chirp(20, 4, phase=12.0)])
 WEIGHTS, ERRORS = 1.5 + chirp(9, phase=1.0), chirp(9, phase=2.0).square()
 
 
@@ -82,3 +86,31 @@ def test_nuclear_norm_is_that_of_published_code():
 def test_rankme_is_that_of_one_of_its_authors():
     """RankMe in callbacks/rankme.py of github.com/rbalestr-lab/stable-pretraining at 9aa93f8, which adds 1e-5 to each share."""
     assert effective_rank(FEATURES.T @ FEATURES).item() == pytest.approx(4.834730015115014, rel=3e-4)
+
+
+def test_ensemble_agreement_is_that_of_its_authors():
+    """The scores in ensv of ensv.py of github.com/LHXXHB/EnsV at b0bb1d1, for three candidates."""
+    assert ensemble_agreement(LOGITS_OF_MODELS.softmax(dim=-1)).tolist() == pytest.approx([0.65, 0.85, 0.45])
+
+
+def test_correlation_with_the_identity_is_that_of_published_code():
+    """Corr-C as test in ensv.py of the same repository computes it, which does not divide by sqrt(K)."""
+    probabilities = LOGITS_OF_MODELS.softmax(dim=-1)
+    found = [2 * correlation_with_identity(rows.T @ rows).item() for rows in probabilities]
+    assert found == pytest.approx([1.5616449054892938, 1.560974388791827, 1.5992162852737786], rel=1e-6)
+
+
+def test_transfer_score_is_that_of_its_authors_without_the_uniformity_of_the_weights(monkeypatch):
+    """get_transfer_score in train.py of github.com/sleepyseal/TransferScore at 8b5c521, for one batch, plus its `u`.
+
+    It probes a twentieth of the samples, here the first, and was given these random places. It adds 1e-5 to each
+    probability in the logarithm of the entropy, and 1e-6 in that of their mean.
+    """
+    classes = torch.arange(60) % 4
+    features = 2 * F.one_hot(classes, 5) + 0.8 * chirp(60, 5, phase=8.0)
+    logits = 2 * F.one_hot(classes, 4) + 1.6 * chirp(60, 4, phase=4.0)
+    monkeypatch.setattr(transfer_score, "PROBED", 0.05)
+    monkeypatch.setattr(torch, "rand", lambda *shape, **options: 0.5 + 0.5 * chirp(*shape, phase=6.0))
+    assert transfer_score.hopkins_statistic(features).item() == pytest.approx(0.5884886693749484, rel=1e-9)
+    found = transfer_score.transferability_and_discriminability(features, logits).item()
+    assert found == pytest.approx(0.8486429464796476 + 0.19254017189749276, abs=1e-4)

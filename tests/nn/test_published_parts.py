@@ -7,10 +7,12 @@ from torch import nn
 
 from acclimate.nn.category_relationship import direct_relationship
 from acclimate.nn.centroid_labels import centroid_labels
+from acclimate.nn.label_shift import ClassProportions, target_class_weights
 from acclimate.nn.lora import add_update
 from acclimate.nn.multilinear_map import MultilinearMap
 from acclimate.nn.stoch_norm import StochNorm
 from acclimate.schedules import sigmoid_ramp
+from acclimate.types import Labelled
 
 
 def test_multilinear_map_is_that_of_published_code():
@@ -77,3 +79,36 @@ def test_update_of_low_rank_is_that_of_its_authors():
     weight = add_update(chirp(4, 5, phase=1.0), chirp(2, 5, phase=2.0), chirp(4, 2, phase=3.0))
     outputs = nn.functional.linear(SOURCE, weight, chirp(4))
     assert (outputs * chirp(6, 4, phase=5.0)).sum().item() == pytest.approx(-1.6615097140890933, rel=1e-9)
+
+
+def test_weights_of_classes_are_those_of_the_authors_of_black_box_shift_estimation():
+    """estimate_labelshift_ratio in labelshift.py of github.com/zackchase/label_shift at 0e27d0a, of each sample 30,000 times.
+
+    It penalises the weights themselves by one over the number of samples; so many leave no more of it than of our penalty.
+    """
+    labels, target_labels = (torch.arange(40) % 8).clamp_max(4) % 3, torch.tensor([0, 1, 2]).repeat_interleave(torch.tensor([4, 8, 18]))
+    source_logits = 1.2 * nn.functional.one_hot(labels, 3) + chirp(40, 3, phase=2.0)
+    target_logits = 1.2 * nn.functional.one_hot(target_labels, 3) + chirp(30, 3, phase=5.0)
+    proportions = ClassProportions(3, momentum=0.0, least=0.0)
+    proportions.resample(Labelled(source_logits, labels), progress=0.0)
+    proportions.update(source_logits, labels, target_logits)
+    assert proportions.weights().tolist() == pytest.approx([1.1382594471478358, 0.4227617644309249, 3.6093482729451343], rel=1e-2)
+    joint = proportions.source_predictions.double() / 40
+    source = joint.sum(dim=0)
+    weights = target_class_weights(joint / source, source, proportions.target_predictions.double() / 30, ridge=1e-9)
+    assert weights.tolist() == pytest.approx([1.1382594471478358, 0.4227617644309249, 3.6093482729451343], rel=2e-4)
+
+
+def test_penalised_weights_of_classes_are_those_of_an_author_of_their_penalty():
+    """compute_w_opt in label_shift.py of github.com/Angie-Liu/labelshift at 5bbe517 with rho = 0.1, solved by cvxpy 1.9.3.
+
+    Norms are not squared there. Its solution is that of squared norms under another penalty, which its two norms give.
+    """
+    joint = torch.tensor([[7, 1, 1], [2, 23, 0], [1, 1, 4]], dtype=torch.float64) / 40
+    target = torch.tensor([0.3, 0.3, 0.4], dtype=torch.float64)
+    expected = torch.tensor([1.1594461797624818, 0.42238983940101404, 3.497699405117946], dtype=torch.float64)
+    source, change = joint.sum(dim=0), expected - 1
+    penalty = 0.1 * (joint @ expected - target).norm() / change.norm()
+    found = target_class_weights(joint / source, source, target, ridge=9 * penalty.item())
+    # Ours have the mean 1 in the source.
+    assert found.tolist() == pytest.approx((expected / (source @ expected)).tolist(), rel=2e-5)

@@ -19,6 +19,7 @@ def target_class_weights(
     true j) of the source and the target's predictions μ[i] = P(predicted i). C may be near singular, so that w is solved
     for by least squares with a penalty on w - 1, as in Azizzadenesheli et al., "Regularized Learning for Domain Adaptation
     under Label Shifts", ICLR 2019; here with squared norms, which make it a ridge regression. Where nothing is known, w is 1.
+    The published code of Lipton et al. has a penalty on w itself, which moves all weights towards 0.
 
     Args:
         confusion: P(predicted i | true j), shape (K, K); the column of a class that was never seen is 0.
