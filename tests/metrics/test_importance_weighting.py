@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from predictions import Domains, make_score, value_of
+from predictions import Domains, make_score, trained_model, value_of
 
+from acclimate.callbacks.scores import Scores
+from acclimate.metrics import importance_weighting
 from acclimate.metrics.importance_weighting import deep_embedded_risk, density_ratio, importance_weighted_risk, normalised_weights
 from acclimate.types import Prediction
 
@@ -62,3 +64,30 @@ def test_errors_where_the_target_is_count_more(name):
         values.append(value_of(make_score(name), Domains(Prediction(source, logits), target, labels)))
     near, far = values
     assert near < far
+
+
+def test_ratio_is_fitted_once_for_the_three_scores_of_a_validation(monkeypatch):
+    fits = []
+    monkeypatch.setattr(importance_weighting, "density_ratio", lambda *features: fits.append(None) or density_ratio(*features))
+    scores = Scores(has_source=True, has_target=True).scores
+    for seed in (0, 1):
+        fits.clear()
+        scores.reset()
+        domains = trained_model(seed, num_source=80, num_target=120)
+        for rows in (slice(0, 50), slice(50, 120)):
+            scores.update("source", Prediction(*(part[rows] for part in domains.source)), domains.labels[rows])
+            scores.update("target", Prediction(*(part[rows] for part in domains.target)), None)
+        found = scores.compute()
+        assert len(fits) == 1
+        assert {name: float(found[name]) for name in ("iwv", "dev", "devn")} == {
+            name: value_of(make_score(name), domains) for name in ("iwv", "dev", "devn")
+        }
+
+
+def test_ratio_is_fitted_anew_when_more_images_come():
+    first, second = (trained_model(seed, num_source=80, num_target=120) for seed in (0, 1))
+    source, target = (Prediction(*map(torch.cat, zip(*parts, strict=True))) for parts in zip(first[:2], second[:2], strict=True))
+    score = make_score("iwv")
+    value_of(score, first)
+    expected = value_of(make_score("iwv"), Domains(source, target, torch.cat([first.labels, second.labels])))
+    assert value_of(score, second) == expected

@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from torch import Tensor
 
-from acclimate.metrics.sampled_score import SampledScore
-from acclimate.types import Domain
+from acclimate.metrics.sampled_score import SampleCount, SampledScore
+from acclimate.types import Domain, Prediction
 
 # Where the domains do not overlap at all, odds have no bound.
 MAX_ODDS = 1e6
@@ -120,11 +120,23 @@ class ImportanceWeightedScore(SampledScore):
 
     needs_source: ClassVar[bool] = True
     domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
+    weights: list[Tensor]
+
+    def __init__(self, max_samples: SampleCount = 5000) -> None:
+        super().__init__(max_samples)
+        # The density ratio, once it is fitted. A state, because a compute group of a `MetricCollection` shares those.
+        self.add_state("weights", [], dist_reduce_fx=None)
+
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        super().add_batch(domain, prediction, labels)
+        self.weights.clear()
 
     def value(self) -> Tensor:
-        source, target = self.sample("source"), self.sample("target")
+        source = self.sample("source")
+        if not self.weights:
+            self.weights.append(density_ratio(source.features, self.sample("target").features))
         errors = (source.logits.argmax(dim=1) != source.labels).double().cpu()
-        return -self.risk(errors, density_ratio(source.features, target.features)).float()
+        return -self.risk(errors, self.weights[0].cpu()).float()
 
     @staticmethod
     @abstractmethod
