@@ -1,8 +1,8 @@
 """Losses next to numbers that published code gives for the same inputs.
 
 The code was run in float64, and in float32 where it knows nothing else; only what it returned is written here: the value, and
-for each input the sum of its gradient times `chirp(..., phase=9.0)`, which sees every entry. Of the methods whose authors
-published code, FixMatch's is a loop, in whose place stands another library.
+for each input the sum of its gradient times `chirp(..., phase=9.0)`, which sees every entry. Code for TensorFlow 1 was run with
+compat.v1 of TensorFlow 2.21.
 """
 
 from typing import NamedTuple
@@ -36,7 +36,7 @@ from acclimate.transport_plan import transport_plan
 
 TLLIB = "github.com/thuml/Transfer-Learning-Library at c4aa59e, tllib/"
 ADAPT = "github.com/KevinMusgrave/pytorch-adapt at 1366df7, src/pytorch_adapt/layers/"
-WDGRL = "github.com/RockySJ/WDGRL at f1f8c3a, toy/wd.py, with compat.v1 of TensorFlow 2.21: "
+WDGRL = "github.com/RockySJ/WDGRL at f1f8c3a, toy/wd.py: "
 BANDWIDTHS = [0.7, 1.5, 3.0]
 # Published features come out of a ReLU.
 CRITIC_INPUTS = SOURCE.abs(), TARGET.abs()
@@ -92,6 +92,11 @@ def product_of_sums_of_kernels(source, target, source_probabilities, target_prob
 def transport(source, target, target_logits):
     costs = joint_transport_costs(source, LABELS, target, target_logits, feature_weight=0.3, label_weight=0.7)
     return (transport_plan(costs) * costs).sum()
+
+
+def transport_by_a_given_plan(source, target, target_logits):
+    costs = joint_transport_costs(source, LABELS, target, target_logits, feature_weight=0.3, label_weight=0.7)
+    return costs[torch.arange(6), torch.tensor([2, 0, 1, 5, 3, 4])].mean()
 
 
 def critic_with(hidden_weight, hidden_bias, output_weight):
@@ -176,6 +181,13 @@ PUBLISHED = {
         1.8062424220421813,
         [-0.5191615734542969, 0.14363574181510397, 0.06872774914957584],
     ),
+    "deep_jdot of its authors": Published(
+        "github.com/bbdamodaran/deepJDOT at b881467, Deepjdot.py: align_loss plus classifier_cat_loss without the source's",
+        transport_by_a_given_plan,
+        [SOURCE, TARGET, TARGET_LOGITS],
+        2.8020862003066718,
+        [-0.9034850493930446, 0.146480867330873, 0.24740078454697118],
+    ),
     "wdgrl": Published(
         WDGRL + "wd_loss",
         distance_of_the_critic,
@@ -244,6 +256,14 @@ PUBLISHED = {
         0.1645053812978872,
         [-0.06536399163373628],
     ),
+    "fixmatch of its authors": Published(
+        "github.com/google-research/fixmatch at d4985a1, fixmatch.py: losses/xeu of FixMatch.model with confidence=0.5",
+        lambda strong: fixmatch(TARGET_LOGITS, strong, threshold=0.5),
+        [SOURCE_LOGITS],
+        0.16450537741184235,
+        [-0.06536398695427031],
+        1e-6,
+    ),
     "mean_teacher": Published(
         "github.com/Britefury/self-ensemble-visual-domain-adapt at a9808a1, compute_aug_loss with loss='var'",
         lambda student: teacher_consistency(student, TARGET_LOGITS, threshold=0.45),
@@ -258,6 +278,14 @@ PUBLISHED = {
         [SOURCE, TARGET],
         2.2108283038600893,
         [-1.197315145083442, 2.018087547936607],
+    ),
+    "simclr of its authors": Published(
+        "github.com/google-research/simclr at 383d414, objective.py: add_contrastive_loss, which adds the means of two halves",
+        lambda first, second: 2 * nt_xent(first, second, temperature=0.3),
+        [SOURCE, TARGET],
+        4.421656608581543,
+        [2 * -1.1973151002627915, 2 * 2.01808735253165],
+        1e-6,
     ),
     "barlow_twins": Published(
         "github.com/facebookresearch/barlowtwins at 8e8d284, main.py: BarlowTwins.forward with λ = 0.0051",
