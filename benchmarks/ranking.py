@@ -20,7 +20,7 @@ from rich.console import Console
 from selection import rank_correlation
 
 from acclimate.atomic_files import write_json
-from acclimate.checkpoints import best_checkpoint
+from acclimate.checkpoint_files import best_checkpoint
 from acclimate.errors import UserError
 from acclimate.ranking import rank
 

@@ -24,7 +24,8 @@ from program import Results, options, start
 from rich.console import Console
 
 from acclimate.atomic_files import write_json
-from acclimate.checkpoints import best_checkpoint, read_checkpoint
+from acclimate.checkpoint_files import best_checkpoint
+from acclimate.checkpoints import read_checkpoint
 from acclimate.config.compose import override
 from acclimate.errors import UserError
 from acclimate.run import evaluate

@@ -15,7 +15,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from acclimate import cli, run
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
-from acclimate.checkpoints import last_checkpoint
+from acclimate.checkpoint_files import last_checkpoint
 from acclimate.errors import StorageError
 
 OPTIONS = ("method=source_only", "trainer.max_epochs=3", "data.source_view=shift")

@@ -10,7 +10,8 @@ import torch
 from small_runs import compose, write_archives, write_photographs
 
 from acclimate import cli, run
-from acclimate.checkpoints import best_checkpoint, read_checkpoint
+from acclimate.checkpoint_files import best_checkpoint
+from acclimate.checkpoints import read_checkpoint
 from acclimate.config.compose import override
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.image_set import ArrayImages, Domains, ImageSet, Parts

@@ -11,7 +11,8 @@ from PIL import Image
 from small_runs import compose, write_archives
 
 from acclimate import run
-from acclimate.checkpoints import best_checkpoint, read_origin
+from acclimate.checkpoint_files import best_checkpoint
+from acclimate.checkpoints import read_origin
 from acclimate.errors import ConfigError
 
 # A module that leaves a mark when it is imported, and another whenever it is called.

@@ -10,10 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
 from acclimate.atomic_files import replacing
-from acclimate.checkpoint_contents import find_problem
 from acclimate.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -27,6 +24,16 @@ BLOCK = 1 << 20
 
 class DamagedCheckpointError(Exception):
     """A file does not hold the checkpoint that was written to it; the message says why."""
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The selected checkpoint of a run's folder."""
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """The checkpoint that a stopped run continues from."""
+    return folder / "checkpoints" / "last.ckpt"
 
 
 def previous(path: Path) -> Path:
@@ -44,6 +51,8 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
     Raises:
         StorageError: If it cannot be written. The file that is there stays as it is.
     """
+    import torch
+
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     contents = buffer.getbuffer()
@@ -65,6 +74,7 @@ def load(path: Path) -> tuple[dict[str, Any], Path]:
     Raises:
         ConfigError: If neither can be read.
     """
+    refuse_missing(path)
     problems = []
     for file in (path, previous(path)):
         if not os.path.lexists(file):
@@ -77,9 +87,17 @@ def load(path: Path) -> tuple[dict[str, Any], Path]:
         if file != path:
             _warn(" ".join([*problems, f"Continuing with the checkpoint before it, {file}, of step {checkpoint.get('global_step')}."]))
         return checkpoint, file
-    if not problems:
-        raise ConfigError(f"There is no {path}. Give the folder of a finished run: outputs/DATE/TIME-METHOD.")
     raise ConfigError(" ".join([*problems, "Restore the file from a copy, or train again into another folder: hydra.run.dir=DIR."]))
+
+
+def refuse_missing(path: Path) -> None:
+    """Check, without importing torch, that there is a checkpoint to read.
+
+    Raises:
+        ConfigError: If there is neither this one nor the one before it.
+    """
+    if not exists(path):
+        raise ConfigError(f"There is no {path}. Give the folder of a finished run: outputs/DATE/TIME-METHOD.")
 
 
 def exists(path: Path) -> bool:
@@ -94,6 +112,11 @@ def _warn(message: str) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    # Here, as whoever names a file that does not exist is to be answered without waiting for torch.
+    import torch
+
+    from acclimate.checkpoint_contents import find_problem
+
     try:
         if not path.is_file():
             raise DamagedCheckpointError("it is not a file")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate import checkpoint_files
+from acclimate.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.config.identity import flat
 from acclimate.config.instantiate import instantiate
 from acclimate.config.signatures import locate
@@ -14,16 +15,6 @@ from acclimate.nn.classifier import Classifier
 from acclimate.nn.lora import merge_low_rank_updates
 
 Checkpoint = dict[str, Any]
-
-
-def best_checkpoint(folder: Path) -> Path:
-    """The selected checkpoint of a run's folder."""
-    return folder / "checkpoints" / "best.ckpt"
-
-
-def last_checkpoint(folder: Path) -> Path:
-    """The checkpoint that a stopped run continues from."""
-    return folder / "checkpoints" / "last.ckpt"
 
 
 def read_origin(place: str | None, trust: Collection[str] = ()) -> Checkpoint | None:

@@ -215,9 +215,8 @@ def train(arguments: Sequence[str]) -> None:
 def chain(arguments: Sequence[str]) -> None:
     """`acclimate chain`: runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
     from acclimate.chain import compose_stages, stages_to_resume, write_record
-    from acclimate.checkpoints import refuse_successor
-    from acclimate.config.check import check_config
-    from acclimate.config.compose import refuse_several_devices, run_resolved
+    from acclimate.config.check import check_before_imports, check_config
+    from acclimate.config.compose import refuse_missing_files, refuse_several_devices, run_resolved
     from acclimate.run_folders import new_folder
 
     keys, words = _split_keys(arguments, required=(), optional=("resume", "hydra.run.dir"))
@@ -227,10 +226,15 @@ def chain(arguments: Sequence[str]) -> None:
         stages = stages_to_resume(folder, words, _list_of(trust.get("trust")))
     else:
         stages = compose_stages(words, folder)
-    # Before the first stage has trained for long.
+    # Before the first stage has trained for long, and what answers without torch before what imports it.
+    for stage in stages.values():
+        check_before_imports(stage.config)
+    refuse_missing_files(next(iter(stages.values())).config)
     for stage in stages.values():
         check_config(stage.config)
         refuse_several_devices(stage.config, "A chain")
+    from acclimate.checkpoints import refuse_successor
+
     for first, second in pairwise(stages.values()):
         refuse_successor(first.config, second.config)
     if "resume" not in keys:
@@ -250,6 +254,12 @@ def chain(arguments: Sequence[str]) -> None:
 
 
 def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
+    from acclimate.config.check import check_before_imports
+    from acclimate.config.compose import refuse_missing_files
+
+    check_before_imports(config)
+    refuse_missing_files(config)
+    # Only now, as they import torch.
     from pytorch_lightning.utilities import rank_zero_only
 
     from acclimate import run
@@ -267,11 +277,12 @@ def evaluate(arguments: Sequence[str]) -> None:
     allow_seen = keys.get("allow_seen", "false").lower()
     if allow_seen not in ("true", "false"):
         raise ConfigError(f"allow_seen={keys['allow_seen']} must be true or false.")
+    selected = _selected_checkpoint(keys)
     from acclimate import atomic_files, checkpoints, run
     from acclimate.config.compose import override
     from acclimate.tables import print_metrics
 
-    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"])))
+    checkpoint = checkpoints.read_checkpoint(selected)
     config = checkpoints.trusted_config(checkpoint, _list_of(keys.get("trust")))
     metrics = run.evaluate(override(config, overrides), checkpoint, allow_seen=allow_seen == "true")
     print_metrics(metrics, folder=Path(keys["run"]))
@@ -288,9 +299,10 @@ def predict(arguments: Sequence[str]) -> None:
     if not max_pixels.isdecimal() or int(max_pixels) < 1:
         raise ConfigError(f"max_pixels={max_pixels} must be a whole number of pixels, at least 1.")
     _refuse_output(keys)
+    selected = _selected_checkpoint(keys)
     from acclimate import atomic_files, checkpoints, prediction
 
-    checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(Path(keys["run"])))
+    checkpoint = checkpoints.read_checkpoint(selected)
     rows = prediction.predict(
         checkpoint,
         Path(keys["images"]),
@@ -339,11 +351,18 @@ def rank(arguments: Sequence[str]) -> None:
     """`acclimate rank`: a table of pretrained models."""
     if not any(text.startswith("model=") for text in arguments):
         raise ConfigError("acclimate rank needs models: acclimate rank model=efficientnet_lite0,resnet18.")
+    from acclimate.config.check import check_before_imports
+    from acclimate.config.compose import compose_sweep, refuse_missing_files
+
+    configs = compose_sweep(arguments)
+    for config in configs.values():
+        check_before_imports(config)
+        refuse_missing_files(config)
+    # Only now, as they import torch.
     from acclimate import ranking
-    from acclimate.config.compose import compose_sweep
     from acclimate.tables import print_ranking
 
-    print_ranking(ranking.rank(compose_sweep(arguments)))
+    print_ranking(ranking.rank(configs))
 
 
 def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
@@ -358,6 +377,19 @@ def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: 
     if missing:
         raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=...' for key in required)}.")
     return keys, [text for text in arguments if text.partition("=")[0] not in keys]
+
+
+def _selected_checkpoint(keys: Mapping[str, str]) -> Path:
+    """The selected checkpoint of `run=DIR`.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    from acclimate.checkpoint_files import best_checkpoint, refuse_missing
+
+    selected = best_checkpoint(Path(keys["run"]))
+    refuse_missing(selected)
+    return selected
 
 
 def _refuse_output(keys: Mapping[str, str]) -> None:

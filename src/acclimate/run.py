@@ -29,11 +29,10 @@ from acclimate.callbacks.selection import Selection
 from acclimate.callbacks.step_seed import StepSeed
 from acclimate.callbacks.throughput import Throughput
 from acclimate.callbacks.validation_log import ValidationLog
+from acclimate.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.checkpoint_io import ReplacingCheckpointIO
 from acclimate.checkpoints import (
     Checkpoint,
-    best_checkpoint,
-    last_checkpoint,
     read_checkpoint,
     read_origin,
     refuse_untrained_head,

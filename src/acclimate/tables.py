@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +12,9 @@ from acclimate.cache_folder import Entry
 from acclimate.comparison import Comparison, main_metric, mean_and_deviation
 from acclimate.picks import Pick
 from acclimate.printable import printable, printable_lines
-from acclimate.ranking import RankedBackbone
+
+if TYPE_CHECKING:
+    from acclimate.ranking import RankedBackbone
 
 SCORE = "score/"
 
@@ -99,7 +101,7 @@ def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:
     console.print(f"{total / 1e9:.2f} of at most {limit / 1e9:g} GB in {folder}", soft_wrap=True)
 
 
-def print_ranking(backbones: Sequence[RankedBackbone]) -> None:
+def print_ranking(backbones: Sequence["RankedBackbone"]) -> None:
     """One row for each backbone, best first."""
     table = Table()
     table.add_column("model", overflow="fold")

@@ -14,7 +14,8 @@ from small_runs import SMALL, compose, differences, train_and_stop, trained_stat
 from acclimate import cli, run
 from acclimate.callbacks import nonfinite
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
-from acclimate.checkpoints import last_checkpoint, read_checkpoint
+from acclimate.checkpoint_files import last_checkpoint
+from acclimate.checkpoints import read_checkpoint
 from acclimate.errors import DivergenceError, Interrupted, UserError
 from acclimate.metrics.domain_accuracy import SourceAccuracy
 from acclimate.prediction import predict

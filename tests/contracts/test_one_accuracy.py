@@ -6,7 +6,8 @@ from PIL import Image
 from small_runs import METHODS, SELF_SUPERVISED, compose
 
 from acclimate import run
-from acclimate.checkpoints import best_checkpoint, read_checkpoint
+from acclimate.checkpoint_files import best_checkpoint
+from acclimate.checkpoints import read_checkpoint
 from acclimate.prediction import predict
 
 # Those that test, normalise or build a classifier in a way of their own; the others are tested by make test-slow.

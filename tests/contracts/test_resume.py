@@ -5,7 +5,8 @@ from small_runs import METHODS, compose, differences, train_and_stop, trained_st
 
 from acclimate import run
 from acclimate.callbacks.last_checkpoint import LastCheckpoint
-from acclimate.checkpoints import last_checkpoint, read_checkpoint
+from acclimate.checkpoint_files import last_checkpoint
+from acclimate.checkpoints import read_checkpoint
 from acclimate.errors import Interrupted
 from acclimate.methods.dann import Dann
 

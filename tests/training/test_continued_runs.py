@@ -8,7 +8,8 @@ import pytest
 from small_runs import SMALL, compose, differences, trained_state
 
 from acclimate import run
-from acclimate.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint
+from acclimate.checkpoint_files import best_checkpoint, last_checkpoint
+from acclimate.checkpoints import read_checkpoint
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.run_record import read_record
 

@@ -1,13 +1,15 @@
 """Everything that is wrong with a configuration, in one message."""
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from acclimate.config.foreign import limits
 from acclimate.config.groups import did_you_mean, group_options, most_similar
 from acclimate.config.messages import describe_mismatch, describe_out_of_range, show
-from acclimate.config.signatures import alternatives, is_in_range, locate, matches, parameters, type_hints
+from acclimate.config.signatures import Signature, TargetError, alternatives, is_in_range, locate, matches, signature_of, type_hints
+from acclimate.config.source_signatures import UnknownSourceError, read_signature
 from acclimate.errors import ConfigError
 
 # What `run` hands to a component besides its configuration.
@@ -64,6 +66,8 @@ LISTS = {"trust": ("modules or targets", "my_module"), "resume_with": ("keys tha
 # What the random generators of NumPy can be seeded with.
 MAX_SEED = 2**32 - 1
 RESERVED_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
+# From a `_target_` to its signature.
+Read = Callable[[str], Signature]
 
 
 def uses_several_devices(trainer: Mapping[str, Any]) -> bool:
@@ -101,6 +105,32 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: Lists all unknown keys, missing keys, wrong types and values, and targets that cannot be imported.
     """
+    check_before_imports(config)
+    _refuse(find_problems(config, signature_of))
+
+
+def check_before_imports(config: Mapping[str, Any]) -> None:
+    """Make the same comparison with the source texts, so that most mistakes are answered without waiting for torch and Lightning.
+
+    Args:
+        config: As for `check_config`, which also sees what source texts do not tell, such as whether a target is of the right kind.
+
+    Raises:
+        ConfigError: As for `check_config`.
+    """
+    # A part whose signature is unknown may have problems of its own, and all are to be in one message.
+    with contextlib.suppress(UnknownSourceError):
+        _refuse(find_problems(config, read_signature))
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
+        raise ConfigError(heading, *(f"  - {problem}" for problem in problems))
+
+
+def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:
+    """All that is wrong with a configuration, as far as the signatures tell that a function reads."""
     problems = [
         f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS) or _elsewhere(key, value, config)}"
         for key, value in config.items()
@@ -121,10 +151,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     else:
         problems.append(f"callbacks={show(callbacks)} must be callbacks by name. Choose one of {', '.join(group_options('callbacks'))}.")
     problems += _check_settings(config)
-    problems += _check_node(config, "", config)
-    if problems:
-        heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
-        raise ConfigError(heading, *(f"  - {problem}" for problem in problems))
+    problems += _check_node(config, "", config, read)
+    return problems
 
 
 def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
@@ -145,19 +173,21 @@ def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"resume={show(config['resume'])} must be true, false or the folder of a run."
 
 
-def _elsewhere(name: str, value: Any, config: Mapping[str, Any], *, similar: bool = True) -> str:
+def _elsewhere(path: str, value: Any, config: Mapping[str, Any], *, similar: bool = True) -> str:
     """A question that names the key of a part that was probably meant, with the value: lr=0.1 is optimizer.lr=0.1.
 
     Args:
-        name: A key without its part, or of another one.
+        path: A key without its part, or of another one.
         value: Its value; a number is not meant for a key that holds text.
         config: Whose keys there are.
         similar: Whether a similar name does, too.
     """
-    leaves = ((path, found) for path, found in _leaves(config) if found is None or isinstance(found, str) == isinstance(value, str))
-    keys = {path: path.rpartition(".")[2] for path, _ in leaves}
+    others = ((other, found) for other, found in _leaves(config) if other != path)
+    leaves = ((other, found) for other, found in others if found is None or isinstance(found, str) == isinstance(value, str))
+    keys = {other: other.rpartition(".")[2] for other, _ in leaves}
+    name = path.rpartition(".")[2]
     wanted = most_similar(name, list(keys.values())) if similar else name
-    return next((f" Did you mean {path}={show(value)}?" for path, key in keys.items() if key == wanted), "")
+    return next((f" Did you mean {other}={show(value)}?" for other, key in keys.items() if key == wanted), "")
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -169,34 +199,29 @@ def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
             yield f"{path}{key}", value
 
 
-def _check_node(node: Any, path: str, config: Mapping[str, Any]) -> Iterator[str]:
+def _check_node(node: Any, path: str, config: Mapping[str, Any], read: Read) -> Iterator[str]:
     if isinstance(node, Mapping):
         if "_target_" in node:
-            yield from _check_target(node, path, config)
+            yield from _check_target(node, path, config, read)
         for key, value in node.items():
-            yield from _check_node(value, f"{path}.{key}" if path else str(key), config)
+            yield from _check_node(value, f"{path}.{key}" if path else str(key), config, read)
     elif isinstance(node, list):
         for place, value in enumerate(node):
-            yield from _check_node(value, f"{path}[{place}]", config)
+            yield from _check_node(value, f"{path}[{place}]", config, read)
 
 
-def _check_target(node: Mapping[str, Any], path: str, config: Mapping[str, Any]) -> Iterator[str]:
+def _check_target(node: Mapping[str, Any], path: str, config: Mapping[str, Any], read: Read) -> Iterator[str]:
     try:
-        target = locate(str(node["_target_"]))
-    except Exception as error:
-        # Whatever a module of the user's own raises.
-        yield f"{path}._target_={node['_target_']} cannot be imported: {error}."
-        return
-    if not callable(target):
-        yield f"{path}._target_={node['_target_']} is neither a class nor a function."
+        name, parameters, target = read(str(node["_target_"]))
+    except TargetError as error:
+        yield f"{path}._target_={node['_target_']} {error}."
         return
     yield from _check_kind(node, path, target)
     added = {parameter.name: parameter for parameter in ADDED.get(path, [])}
-    accepted = parameters(target) | added
+    accepted = parameters | added
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     named = {name: p for name, p in accepted.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    hints = type_hints(target) | limits(str(node["_target_"])) | {name: parameter.annotation for name, parameter in added.items()}
-    name = getattr(target, "__name__", str(target))
+    hints = {name: parameter.annotation for name, parameter in accepted.items()} | limits(str(node["_target_"]))
     provided = PROVIDED.get("method.terms" if path.startswith("method.terms.") else path, set())
     for key, value in node.items():
         if key in RESERVED_KEYS:
@@ -208,11 +233,11 @@ def _check_target(node: Mapping[str, Any], path: str, config: Mapping[str, Any])
                 settable = [name for name in named if name not in provided]
                 hint = (
                     did_you_mean(key, settable)
-                    or f" It takes {', '.join(settable) or 'none'}.{_elsewhere(key, value, config, similar=False)}"
+                    or f" It takes {', '.join(settable) or 'none'}.{_elsewhere(f'{path}.{key}', value, config, similar=False)}"
                 )
                 yield f"{path}.{key}: {name} has no such key.{hint}"
         elif isinstance(value, Mapping) and "_target_" in value:
-            yield from _check_product(f"{path}.{key}", value, hints.get(key, Any))
+            yield from _check_product(f"{path}.{key}", value, hints.get(key, Any), read)
         else:
             yield from _check_value(f"{path}.{key}", value, hints.get(key, Any))
     if not node.get("_partial_"):
@@ -228,19 +253,19 @@ def _check_value(path: str, value: Any, hint: Any) -> Iterator[str]:
         yield describe_out_of_range(path, value, hint)
 
 
-def _check_product(path: str, node: Mapping[str, Any], hint: Any) -> Iterator[str]:
+def _check_product(path: str, node: Mapping[str, Any], hint: Any, read: Read) -> Iterator[str]:
     """Looks whether a node within a part makes what the part's annotation asks for, where that is a class."""
     wanted = [member for member in alternatives(hint) if member is not type(None)]
     try:
-        target = locate(str(node["_target_"]))
-    except Exception:
+        target = read(str(node["_target_"])).target
+    except TargetError:
         # The node itself is told of.
         return
     if inspect.isclass(target) and all(map(inspect.isclass, wanted)) and not issubclass(target, tuple(wanted)):
         yield f"{path}._target_={node['_target_']} is no {' or '.join(one.__name__ for one in wanted)}, which {path} must be."
 
 
-def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any]) -> Iterator[str]:
+def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any] | None) -> Iterator[str]:
     """Looks whether a target makes what its place in the configuration is for."""
     partial = node.get("_partial_", False)
     kind = KINDS.get(path.partition(".")[0] if path.startswith("callbacks.") else path)
@@ -250,7 +275,7 @@ def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any]) 
         yield f"{path} is called later, with values that the run provides. Type {path}._partial_=true."
     elif kind and partial and path not in FUNCTIONS:
         yield f"{path} is built at once. Leave {path}._partial_ out."
-    elif kind:
+    elif kind and target is not None:
         made = target if inspect.isclass(target) else type_hints(target).get("return")
         if inspect.isclass(made) and not issubclass(made, locate(kind)):  # type: ignore[arg-type]
             yield f"{path}._target_={node['_target_']} is no {kind.rpartition('.')[2]}, which {path} must be."

@@ -50,6 +50,11 @@ def _new_folder(path: str) -> str:
 OmegaConf.register_new_resolver("new_folder", _new_folder, use_cache=True, replace=True)
 # Keys whose values are text, whatever signs are in it.
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target")
+# What source and target of these classes name.
+PLACES = {
+    "acclimate.data.image_folder.ImageFolder": "DIR with one folder of images for each class",
+    "acclimate.data.arrays.Arrays": "FILE.npz",
+}
 # What Hydra takes for null, a boolean or nothing, of which none can name a config, and neither can a number.
 NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
 
@@ -83,8 +88,8 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
             plain["name"] = plain.get("name") or HydraConfig.get().runtime.choices["method"]
             share: AbstractContextManager[None] = nullcontext()
             if Sweep.is_under_way():
-                refuse_several_devices(plain, "A sweep")
                 check_config(plain)
+                refuse_several_devices(plain, "A sweep")
                 share = sweep.share_of_machine(plain)
             with share:
                 return job(plain, lambda: _write_record(Path(plain["folder"]), config))
@@ -158,6 +163,20 @@ def run_resolved(config: dict[str, Any], job: Job, overrides: Sequence[str]) -> 
     folder = Path(config["folder"])
     log_to(folder / "train.log")
     job(config, lambda: write_overrides(folder, overrides))
+
+
+def refuse_missing_files(config: Mapping[str, Any]) -> None:
+    """Check, before anything is imported to read them, that files and folders exist which a configuration names.
+
+    Raises:
+        ConfigError: If one does not.
+    """
+    data = config["data"]
+    wanted = PLACES.get(data["_target_"])
+    named = {f"data.{key}": (data.get(key), wanted) for key in ("source", "target") if wanted}
+    for key, (place, kind) in {**named, "init_from": (config["init_from"], "RUN, a finished run's folder or a checkpoint")}.items():
+        if place is not None and not Path(place).exists():
+            raise ConfigError(f"{key}={place} is not a folder or a file. Type {key}={kind}. A relative path starts at {Path.cwd()}.")
 
 
 def refuse_several_devices(config: Mapping[str, Any], what: str) -> None:

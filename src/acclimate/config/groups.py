@@ -21,13 +21,22 @@ def group_options(group: str) -> list[str]:
 def most_similar(word: str, words: Sequence[str]) -> str | None:
     """The most similar word, whatever the case and the hyphens; the first of several that are equally similar; None if none is.
 
+    A word and its initials are similar.
+
     >>> most_similar("epochs", ["max_epochs", "min_epochs"]), most_similar("DANN-MCC", ["dann", "dann_mcc"])
     ('max_epochs', 'dann_mcc')
+    >>> most_similar("learning_rate", ["lr", "eps"]), most_similar("bs", ["batch_norm", "batch_size"])
+    ('lr', 'batch_size')
     """
     wanted = _plain(word)
-    similarity = {candidate: difflib.SequenceMatcher(None, _plain(candidate), wanted).ratio() for candidate in words}
+    similarity = {candidate: _similarity(_plain(candidate), wanted) for candidate in words}
     best = max(similarity, key=lambda candidate: similarity[candidate], default=None)
     return best if best is not None and similarity[best] >= 0.6 else None
+
+
+def _similarity(first: str, second: str) -> float:
+    initials = [(one, "".join(part[:1] for part in other.split("_"))) for one, other in ((first, second), (second, first)) if "_" in other]
+    return 0.9 if any(one == other for one, other in initials) else difflib.SequenceMatcher(None, first, second).ratio()
 
 
 def _plain(word: str) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 
 import yaml
 
+from acclimate.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError
+from acclimate.run_record import RECORD, read_record
 
 OVERRIDES = Path(".hydra", "overrides.yaml")
 # Makes a user's changes to a saved configuration.
@@ -33,15 +35,14 @@ def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise ConfigError(f"There is no folder {folder}. Type resume=outputs/DATE/TIME-METHOD.")
-    # Here, as a wrong word is to be answered without waiting for torch.
-    from acclimate.checkpoints import best_checkpoint, last_checkpoint, read_checkpoint, trusted_config
-    from acclimate.run_record import RECORD, read_record
-
     if (folder / RECORD).is_file():
         return refuse_strangers(read_record(folder).config, folder / RECORD, trust)
     # Runs of earlier versions have no other resolved one than that in their checkpoints.
     for path in (last_checkpoint(folder), best_checkpoint(folder)):
         if path.is_file():
+            # Here, as a wrong word is to be answered without waiting for torch.
+            from acclimate.checkpoints import read_checkpoint, trusted_config
+
             return trusted_config(read_checkpoint(path), trust)
     raise ConfigError(f"{folder} is not the folder of a run: it has no {RECORD}. Type resume=outputs/DATE/TIME-METHOD.")
 

@@ -18,6 +18,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 from acclimate.errors import ConfigError, Interrupted, UserError
+from acclimate.printable import describe
 from acclimate.run_folders import RUN_TRACES, SWEEP_TRACES, remove_traces
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ class Sweep:
             if expected:
                 # Otherwise the log is to hold the traceback.
                 remove_traces(Path(settings.runtime.output_dir), RUN_TRACES)
-            note["reason"] = str(error) if expected else f"{type(error).__name__}: {error}"
-            log.error("This job failed: %s", note["reason"], exc_info=None if expected else error)
+            note["reason"] = describe(error) if expected else f"{type(error).__name__}: {describe(error)}"
+            log.error("This job failed: %s", error if expected else note["reason"], exc_info=None if expected else error)
         (self.notes / f"{settings.job.num}.json").write_text(json.dumps(note))
         return note["value"]  # type: ignore[no-any-return]
 
@@ -100,7 +101,8 @@ class Sweep:
             message += f"The best of the others is {best['job']} with {best['value']:.4f}.\n"
         else:
             remove_traces(Path(notes[0]["sweep"]), SWEEP_TRACES)
-        raise ConfigError(f"{message}Train what is missing with the same command and resume=true {notes[0]['again']}")
+        message += f"Train what is missing with the same command and resume=true {notes[0]['again']}"
+        raise ConfigError(*message.splitlines())
 
     @contextmanager
     def share_of_machine(self, config: dict[str, Any]) -> Iterator[None]:

@@ -8,7 +8,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from acclimate import checkpoint_files
-from acclimate.checkpoints import Checkpoint, best_checkpoint, last_checkpoint, read_checkpoint
+from acclimate.checkpoint_files import best_checkpoint, last_checkpoint
+from acclimate.checkpoints import Checkpoint, read_checkpoint
 from acclimate.config.identity import MACHINE, identity
 from acclimate.errors import ConfigError, DataError, command
 from acclimate.run_record import METRICS, read_record

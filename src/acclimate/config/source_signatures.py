@@ -1,0 +1,213 @@
+"""Signatures of classes and functions, read from source text: importing torch and Lightning takes seconds."""
+
+import ast
+import builtins
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from acclimate.config.signatures import Signature, merge_keywords
+
+# Whose sources define what they seem to. A user's own module may do anything to its classes.
+PACKAGES = ("acclimate", "pytorch_lightning", "lightning_fabric", "torch")
+# What annotations are made of, and what is quick to import.
+IMPORTED = ("typing", "typing_extensions", "collections.abc", "datetime", "os", "pathlib", "annotated_types", "acclimate.ranges")
+
+
+class UnknownSourceError(Exception):
+    """The source text does not tell a signature, which importing its module does."""
+
+
+class Module(NamedTuple):
+    """A module's source text.
+
+    Attributes:
+        name: As it is imported.
+        is_package: Whether it is a package's `__init__.py`.
+        statements: At the top of the module, by the names that they define.
+    """
+
+    name: str
+    is_package: bool
+    statements: dict[str, ast.stmt]
+
+
+class Definition(NamedTuple):
+    """A statement that defines a name, and the module it is in."""
+
+    module: Module
+    statement: ast.stmt
+
+
+def read_signature(target: str) -> Signature:
+    """Read the signature that `signature_of` finds by importing.
+
+    The types in its annotations that take long to import are replaced by empty classes of the same name, which no value of a
+    configuration is an instance of either.
+
+    Args:
+        target: The full name of a class or a function.
+
+    Raises:
+        UnknownSourceError: If it is not from one of `PACKAGES`, or is defined in an unusual way.
+    """
+    module, _, name = target.rpartition(".")
+    found = _find(module, name)
+    if found is not None and isinstance(found.statement, ast.FunctionDef):
+        return Signature(name, {p.name: p for p in _parameters(found)}, None)
+    if found is None or not isinstance(found.statement, ast.ClassDef):
+        raise UnknownSourceError(target)
+    return Signature(name, merge_keywords(_builders(found)), None)
+
+
+def _builders(found: Definition) -> Iterator[tuple[bool, list[inspect.Parameter]]]:
+    """The parameters of the constructors of a class and those it derives from, and whether each class is one of ours."""
+    assert isinstance(found.statement, ast.ClassDef)
+    for statement in found.statement.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            yield found.module.name.startswith("acclimate."), _parameters(Definition(found.module, statement))[1:]
+    for base in found.statement.bases:
+        if isinstance(base, ast.Name) and base.id == "ABC":
+            # It has no constructor.
+            continue
+        ancestor = _find_expression(found.module, base)
+        if ancestor is None or not isinstance(ancestor.statement, ast.ClassDef):
+            raise UnknownSourceError(ast.unparse(base))
+        yield from _builders(ancestor)
+
+
+def _find_expression(module: Module, expression: ast.expr) -> Definition | None:
+    """What an expression such as `Method` or `pl.LightningModule` names."""
+    if isinstance(expression, ast.Name):
+        return _find(module.name, expression.id)
+    if isinstance(expression, ast.Attribute) and isinstance(expression.value, ast.Name):
+        statement = module.statements.get(expression.value.id)
+        if isinstance(statement, ast.Import):
+            package = next(alias.name for alias in statement.names if (alias.asname or alias.name) == expression.value.id)
+            return _find(package, expression.attr)
+        if isinstance(statement, ast.ImportFrom):
+            return _find(f"{_source_of(module, statement)}.{expression.value.id}", expression.attr)
+    return None
+
+
+def _find(module_name: str, name: str) -> Definition | None:
+    """The definition of a name, also through the modules that import it from each other."""
+    module = _read_module(module_name)
+    statement = module.statements.get(name) if module else None
+    if module is None or statement is None:
+        return None
+    if isinstance(statement, ast.ImportFrom):
+        return _find(_source_of(module, statement), _imported_name(statement, name))
+    return Definition(module, statement)
+
+
+def _source_of(module: Module, statement: ast.ImportFrom) -> str:
+    """The module from which a statement imports."""
+    if not statement.level:
+        return statement.module or ""
+    package = module.name.split(".")[: None if module.is_package and statement.level == 1 else module.is_package - statement.level]
+    return ".".join([*package, *([statement.module] if statement.module else [])])
+
+
+def _imported_name(statement: ast.ImportFrom, name: str) -> str:
+    return next(alias.name for alias in statement.names if (alias.asname or alias.name) == name)
+
+
+@cache
+def _read_module(name: str) -> Module | None:
+    package, *inner = name.split(".")
+    # The specification of a module in a package would import the package.
+    specification = importlib.util.find_spec(package) if package in PACKAGES else None
+    if specification is None or specification.origin is None:
+        return None
+    path = Path(specification.origin).parent.joinpath(*inner)
+    is_package = path.is_dir()
+    try:
+        source = (path / "__init__.py" if is_package else path.with_suffix(".py")).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return Module(name, is_package, dict(_named(ast.parse(source).body)))
+
+
+def _named(statements: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+    for statement in statements:
+        match statement:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                yield name, statement
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                for alias in aliases:
+                    yield alias.asname or alias.name, statement
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                yield name, statement
+
+
+def _parameters(found: Definition) -> list[inspect.Parameter]:
+    """The parameters of a function, with annotations that are values."""
+    assert isinstance(found.statement, ast.FunctionDef)
+    given = found.statement.args
+    positional = [*given.posonlyargs, *given.args]
+    defaults = [None] * (len(positional) - len(given.defaults)) + given.defaults
+    kinds = inspect.Parameter
+    listed = [
+        *((one, kinds.POSITIONAL_OR_KEYWORD, default) for one, default in zip(positional, defaults, strict=True)),
+        *([(given.vararg, kinds.VAR_POSITIONAL, None)] if given.vararg else []),
+        *((one, kinds.KEYWORD_ONLY, default) for one, default in zip(given.kwonlyargs, given.kw_defaults, strict=True)),
+        *([(given.kwarg, kinds.VAR_KEYWORD, None)] if given.kwarg else []),
+    ]
+    return [
+        kinds(one.arg, kind, default=kinds.empty if default is None else ..., annotation=_annotation(found.module, one.annotation))
+        for one, kind, default in listed
+    ]
+
+
+def _annotation(module: Module, expression: ast.expr | None) -> Any:
+    if expression is None:
+        return Any
+    try:
+        hint = _evaluate(module, expression)
+        return type(None) if hint is None else hint
+    except Exception:
+        # As for annotations that cannot be resolved: any value may be meant.
+        return Any
+
+
+def _evaluate(module: Module, expression: ast.expr) -> Any:
+    code = compile(ast.Expression(expression), module.name, "eval")
+    return eval(code, {"__builtins__": {}}, _Names(module))
+
+
+class _Names(dict[str, Any]):
+    """The values of the names in a module's annotations."""
+
+    def __init__(self, module: Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def __missing__(self, name: str) -> Any:
+        statement = self.module.statements.get(name)
+        match statement:
+            case ast.ImportFrom():
+                source, imported = _source_of(self.module, statement), _imported_name(statement, name)
+                if source in IMPORTED:
+                    return getattr(importlib.import_module(source), imported)
+                module = _read_module(source)
+                return _Names(module)[imported] if module and imported in module.statements else _Unimported(name, (), {})
+            case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
+                return _evaluate(self.module, value)
+            case None:
+                return getattr(builtins, name)
+            case _:
+                return _Unimported(name, (), {})
+
+
+class _Unimported(type):
+    """The type of classes that take the place of one, or of a module, that takes long to import."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _Unimported(name, (), {})
