@@ -49,6 +49,13 @@ PUBLISHED = {
         1e-5,
     ),
     "bnm": Published(ADAPT + "bnm_loss.py: BNMLoss", batch_nuclear_norm, [TARGET_LOGITS], -0.37617041464154943, [-0.07762823475755681]),
+    "bnm of its authors": Published(
+        "github.com/cuishuhao/BNM at 2d23c61, DA/BNM/train_image.py: transfer_loss, which divides by the number of classes here",
+        lambda logits: batch_nuclear_norm(logits) * 6 / 4,
+        [TARGET_LOGITS],
+        -0.5642556219623241,
+        [-0.11644235213633525],
+    ),
     "entropy_minimisation": Published(
         "github.com/DequanWang/tent at e9e926a, tent.py: softmax_entropy, its mean",
         entropy_minimisation,

@@ -80,7 +80,9 @@ def batch_nuclear_norm(logits: Tensor) -> Tensor:
 
     Cui et al., "Towards Discriminability and Diversity: Batch Nuclear-norm Maximization under Label Insufficient
     Situations", CVPR 2020, Eq. 9. The sum of the singular values of the matrix of probabilities is large when
-    predictions are certain and use many classes.
+    predictions are certain and use many classes. The published script
+    for closed sets divides by min(N, K) instead, which makes the term N / min(N, K) times as heavy; that for open sets
+    divides by N.
 
     Args:
         logits: Target logits, shape (N, K), N at least 1. Computed in float32 at least.
