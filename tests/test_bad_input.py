@@ -178,7 +178,10 @@ def test_an_unknown_verb_is_answered_with_a_similar_one(refused):
         ("data.batch_size=100000", "is more than the 40 training images of the source"),
         ("data.target_batch_size=100000", "training images of the target, which would come several times in every batch."),
         ("callbacks.checkpoint.monitor=nope", "callbacks.checkpoint.monitor=nope would keep another checkpoint than the selected one."),
-        ("callbacks.checkpoint.monitor=null", "callbacks.checkpoint.monitor=None would keep another checkpoint than the selected one."),
+        (
+            "callbacks.checkpoint.monitor=null",
+            "callbacks.checkpoint.monitor=null would keep the last checkpoint, which need not be the selected one.",
+        ),
         ("callbacks.checkpoint.mode=min", "Set its key mode=max, such as callbacks.checkpoint.mode=max."),
         ("callbacks.checkpoint.save_top_k=3", "would write several checkpoints to one file"),
         ("optimizer.foreach=true", "The optimizer cannot be built: `fused` and `foreach` cannot be `True` together."),

@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from acclimate.callbacks.selection import Selection
+from acclimate.config.messages import show
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
+from acclimate.nn.backbones import Backbone
 from acclimate.nn.batch_norm import batch_norms
+from acclimate.nn.modes import evaluation
 
 # Batches may repeat the images of a small domain, up to this size, as one of 20 images has to; beyond it they only cost time.
 _USUAL_BATCH = 256
@@ -48,11 +52,7 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(
             f"data.{key}={sizes[key]} is too few images at a time for this method or this model. Use data.{key}={fewest} or more."
         )
-    backbone = method.classifier.backbone
-    if backbone.has_fixed_size and data.image_size not in (None, backbone.image_size):
-        raise ConfigError(
-            f"The model takes images of {backbone.image_size} pixels only, but data.image_size is {data.image_size}. Leave the key out."
-        )
+    refuse_image_size(method.classifier.backbone, data.image_size)
     if method.needs_target and data.domains.target is None:
         raise ConfigError(
             "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "
@@ -62,6 +62,43 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
     if method.self_supervised and data.source_sampling == "balanced":
         raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
+
+
+def refuse_image_size(backbone: Backbone, image_size: int | None) -> None:
+    """Look whether a model takes images of a size that it was not made for.
+
+    Args:
+        backbone: On any device.
+        image_size: Height and width in pixels; None is what the model was made for.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    usual = backbone.image_size
+    # Of much larger images one may be more than the memory holds, and models that take any size take these.
+    if image_size is None or image_size == usual or (image_size > 2 * usual and not backbone.has_fixed_size):
+        return
+    if backbone.has_fixed_size:
+        raise ConfigError(f"The model takes images of {usual} pixels only, but data.image_size is {image_size}. Leave the key out.")
+    if not _takes_size(backbone, image_size):
+        between = range(image_size + 1, usual) if image_size < usual else range(image_size - 1, usual, -1)
+        nearest = next((size for size in between if _takes_size(backbone, size)), usual)
+        raise ConfigError(
+            f"data.image_size={image_size} is not a size of images that the model takes: it was made for {usual} pixels. "
+            f"The nearest size that works is data.image_size={nearest}."
+        )
+
+
+def _takes_size(backbone: Backbone, image_size: int) -> bool:
+    """Whether features come out of images of this height and width, in pixels; some networks have nothing left of small ones."""
+    images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8, device=backbone.mean.device)
+    try:
+        with evaluation(backbone):
+            backbone(images)
+    except (RuntimeError, AssertionError, ValueError):
+        # The last two are of models of timm that divide images into windows.
+        return False
+    return True
 
 
 def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Trainer, best: Path) -> None:
@@ -119,8 +156,9 @@ def _refuse_other_selection(callback: ModelCheckpoint | EarlyStopping, best: Pat
         )
     if isinstance(callback, ModelCheckpoint) and Path(callback.dirpath or ".", callback.filename or "") == best.resolve().with_suffix(""):
         if callback.monitor != "selection/value":
+            kept = "the last checkpoint, which need not be" if callback.monitor is None else "another checkpoint than"
             raise ConfigError(
-                f"callbacks.checkpoint.monitor={callback.monitor} would keep another checkpoint than the selected one. "
+                f"callbacks.checkpoint.monitor={show(callback.monitor)} would keep {kept} the selected one. "
                 "Leave the key out, and choose by what checkpoints are selected with selection=NAME."
             )
         if callback.save_top_k != 1:

@@ -10,6 +10,8 @@ from acclimate.errors import ConfigError
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+SIZES = ("batch_size", "target_batch_size", "eval_batch_size", "image_size", "num_workers")
+ADVICE = "Lower data.batch_size, data.target_batch_size and data.eval_batch_size, then data.image_size, or choose a smaller model."
 # What torch says on CPUs, on GPUs, of sizes beyond 64 bits, and of a worker that the system has ended.
 _OUT_OF_MEMORY = re.compile(
     r"DefaultCPUAllocator|not enough memory|out of memory|Storage size calculation overflowed|integer multiplication overflow"
@@ -34,11 +36,13 @@ def keep_freed_memory() -> bool:
 
 
 @contextmanager
-def explain_out_of_memory(config: Mapping[str, Any]) -> Iterator[None]:
+def explain_out_of_memory(config: Mapping[str, Any], sizes: Mapping[str, Any] | None = None, advice: str = ADVICE) -> Iterator[None]:
     """Says which sizes of a configuration to lower when the memory of the CPU or of a GPU does not suffice.
 
     Args:
         config: Plain and fully resolved.
+        sizes: What takes memory, by the keys that one types; None is what does in training.
+        advice: What to change.
 
     Raises:
         ConfigError: If what runs inside is out of memory.
@@ -51,12 +55,9 @@ def explain_out_of_memory(config: Mapping[str, Any]) -> Iterator[None]:
             raise
         data, model = config["data"], config["model"]
         name = model.get("backbone", model).get("name") or model.get("backbone", model)["_target_"].rpartition(".")[2]
-        sizes = {key: data.get(key) for key in ("batch_size", "target_batch_size", "eval_batch_size", "image_size", "num_workers")}
-        typed = ", ".join(f"data.{key}={'null' if value is None else value}" for key, value in sizes.items())
-        raise ConfigError(
-            f"There is not enough memory: {reason}. The sizes are {typed}, the model is {name}. Lower data.batch_size, "
-            "data.target_batch_size and data.eval_batch_size, then data.image_size, or choose a smaller model."
-        ) from error
+        sizes = {f"data.{key}": data.get(key) for key in SIZES} if sizes is None else sizes
+        typed = ", ".join(f"{key}={'null' if value is None else value}" for key, value in sizes.items())
+        raise ConfigError(f"There is not enough memory: {reason}. The sizes are {typed}, the model is {name}. {advice}") from error
 
 
 def _lack_of_memory(error: BaseException | None) -> str | None:

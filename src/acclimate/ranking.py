@@ -10,10 +10,12 @@ from torch import nn
 
 from acclimate.config.check import check_config
 from acclimate.config.instantiate import instantiate
+from acclimate.contradictions import refuse_image_size
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View
 from acclimate.errors import ConfigError
+from acclimate.memory import explain_out_of_memory
 from acclimate.metrics.h_score import h_score
 from acclimate.metrics.leep import log_expected_empirical_prediction
 from acclimate.metrics.logme import log_maximum_evidence
@@ -57,17 +59,24 @@ def rank(configs: Mapping[str, dict[str, Any]]) -> list[RankedBackbone]:
     ranked = []
     for name, config in configs.items():
         check_config(config)
-        pl.seed_everything(config["seed"], verbose=False)
-        data: AdaptationData = instantiate(config["data"])
-        classifier: Classifier = instantiate(config["model"], num_classes=len(data.domains.classes))
-        backbone: Backbone = classifier.backbone
-        data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
-        view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
-        assert data.domains.source is not None
-        images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
-        source_head = _source_head(backbone) if classifier.pretrained else None
-        ranked.append(score_backbone(name, backbone.to(device), images, device=device, source_head=source_head))
+        sizes = {f"data.{key}": config["data"].get(key) for key in ("eval_batch_size", "image_size")}
+        with explain_out_of_memory(config, sizes, "Lower data.eval_batch_size, then data.image_size, or leave the model out."):
+            ranked.append(_score(name, config, device))
     return sorted(ranked, key=lambda backbone: nan_lowest(backbone.logme), reverse=True)
+
+
+def _score(name: str, config: Mapping[str, Any], device: torch.device) -> RankedBackbone:
+    pl.seed_everything(config["seed"], verbose=False)
+    data: AdaptationData = instantiate(config["data"])
+    classifier: Classifier = instantiate(config["model"], num_classes=len(data.domains.classes))
+    backbone: Backbone = classifier.backbone
+    refuse_image_size(backbone, data.image_size)
+    data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
+    view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
+    assert data.domains.source is not None
+    images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
+    source_head = _source_head(backbone) if classifier.pretrained else None
+    return score_backbone(name, backbone.to(device), images, device=device, source_head=source_head)
 
 
 def _source_head(backbone: Backbone) -> nn.Module | None:
