@@ -1,15 +1,17 @@
 """That training on a CPU does not give memory back in one step which it takes again in the next."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
-from small_runs import compose
+from small_runs import compose, write_photographs
 
 from acclimate import run
 from acclimate.errors import ConfigError
 from acclimate.memory import explain_out_of_memory, keep_freed_memory
+from acclimate.nn.backbones import Backbone
 
 # In a process of its own, since what it changes lasts.
 PAGES_TAKEN_ANEW = """
@@ -78,3 +80,37 @@ def test_every_kind_of_lack_of_memory_is_recognised(error, reason):
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory({}):
         raise RuntimeError("shapes do not fit")
+
+
+def test_prediction_names_the_batch_size_that_needs_less(archives, tmp_path, monkeypatch, acclimate):
+    run.train(compose(tmp_path / "run", *archives, "method=source_only", "trainer.max_steps=1"))
+    write_photographs(tmp_path / "images")
+    looked_at = []
+
+    def forward(module, images):
+        looked_at.append(len(images))
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has 1 GiB free.")
+        return images.new_zeros(len(images), module.num_features, dtype=torch.float32)
+
+    monkeypatch.setattr(Backbone, "forward", forward)
+    command = ("predict", "run=run", "images=images", "out=predictions.csv")
+    code, message = acclimate(*command)
+    assert code == 2
+    assert message.startswith(
+        "acclimate: There is not enough memory: 20.00 GiB are too many. The sizes are batch_size=8, the model is small_cnn."
+    )
+    advised = re.findall(r"batch_size=\d+", message)[-1]
+    assert advised == "batch_size=4"
+    assert acclimate(*command, "batch_size=4")[0] == 2
+    assert acclimate(*command, "batch_size=2") == (0, "")
+    assert set(looked_at) == {8, 4, 2}
+    assert acclimate(*command, "batch_size=0")[1].startswith("acclimate: batch_size=0 must be a whole number of images, at least 1.")
+
+
+def test_ranking_names_the_sizes_that_need_less(archives, acclimate):
+    code, message = acclimate("rank", *archives, "model=small_cnn", "data.image_size=1000000", "data.eval_batch_size=5")
+    assert code == 2
+    assert "There is not enough memory: " in message
+    assert "The sizes are data.eval_batch_size=5, data.image_size=1000000, the model is small_cnn. Lower data.eval_batch_size" in message
+    assert acclimate("rank", *archives, "model=small_cnn", "data.image_size=16", "data.eval_batch_size=2") == (0, "")

@@ -67,7 +67,7 @@ Images that the run was trained or selected on are refused, copies included, unl
 """
 
 PREDICT_USAGE = """\
-usage: acclimate predict run=DIR images=DIR out=FILE.csv [max_pixels=NUMBER] [trust=MODULE]
+usage: acclimate predict run=DIR images=DIR out=FILE.csv [batch_size=NUMBER] [max_pixels=NUMBER] [trust=MODULE]
 
 Writes one line per image: its path below the folder, the predicted class and the confidence in [0, 1].
 A run is data, perhaps a stranger's: code of your own in it needs trust=MODULE.
@@ -292,12 +292,10 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 def predict(arguments: Sequence[str]) -> None:
     """`acclimate predict`: a table of predictions for a folder of images."""
-    keys, others = _split_keys(arguments, required=("run", "images", "out"), optional=("trust", "max_pixels"))
+    keys, others = _split_keys(arguments, required=("run", "images", "out"), optional=("trust", "max_pixels", "batch_size"))
     if others:
         raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
-    max_pixels = keys.get("max_pixels", "1")
-    if not max_pixels.isdecimal() or int(max_pixels) < 1:
-        raise ConfigError(f"max_pixels={max_pixels} must be a whole number of pixels, at least 1.")
+    max_pixels, batch_size = (_count(keys, key, unit) for key, unit in (("max_pixels", "pixels"), ("batch_size", "images")))
     _refuse_output(keys)
     selected = _selected_checkpoint(keys)
     from acclimate import atomic_files, checkpoints, prediction
@@ -307,7 +305,8 @@ def predict(arguments: Sequence[str]) -> None:
         checkpoint,
         Path(keys["images"]),
         trust=_list_of(keys.get("trust")),
-        max_pixels=int(max_pixels) if "max_pixels" in keys else None,
+        max_pixels=max_pixels,
+        batch_size=batch_size,
     )
     table = [("image", "label", "confidence"), *((row.image, row.label, f"{row.confidence:.6f}") for row in rows)]
     atomic_files.write_table(Path(keys["out"]), table)
@@ -377,6 +376,18 @@ def _split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: 
     if missing:
         raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=...' for key in required)}.")
     return keys, [text for text in arguments if text.partition("=")[0] not in keys]
+
+
+def _count(keys: Mapping[str, str], key: str, unit: str) -> int | None:
+    """The number that a key is set to; None if it is not set.
+
+    Raises:
+        ConfigError: If it is no whole number from 1 on.
+    """
+    text = keys.get(key, "1")
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise ConfigError(f"{key}={text} must be a whole number of {unit}, at least 1.")
+    return int(text) if key in keys else None
 
 
 def _selected_checkpoint(keys: Mapping[str, str]) -> Path:

@@ -1,6 +1,6 @@
 """What a trained run says of images that have no place in it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ from acclimate.data.image_files import MAX_PIXELS, ImageFiles, find_files, keep_
 from acclimate.data.loader import EvaluationBatches
 from acclimate.data.views import View, shorter_side
 from acclimate.errors import DataError, DivergenceError
+from acclimate.memory import explain_out_of_memory
+from acclimate.nn.classifier import Classifier
 from acclimate.types import Prediction, Unlabelled
 
 
@@ -22,7 +24,9 @@ class ImagePrediction(NamedTuple):
     confidence: float
 
 
-def predict(checkpoint: Checkpoint, folder: Path, *, trust: Collection[str] = (), max_pixels: int | None = None) -> list[ImagePrediction]:
+def predict(
+    checkpoint: Checkpoint, folder: Path, *, trust: Collection[str] = (), max_pixels: int | None = None, batch_size: int | None = None
+) -> list[ImagePrediction]:
     """Labels for all images below a folder, in the order of their relative paths.
 
     Args:
@@ -30,8 +34,10 @@ def predict(checkpoint: Checkpoint, folder: Path, *, trust: Collection[str] = ()
         folder: Where the images are.
         trust: Modules or full names of targets that the model may be built from beside those of this package.
         max_pixels: That an image may have; None takes what the run was told, or else `MAX_PIXELS`.
+        batch_size: Images that the model looks at together; None takes what the run was told for its evaluation.
 
     Raises:
+        ConfigError: If the memory does not suffice for the batches.
         DataError: If there are no images, or a file is not a whole image.
         DivergenceError: If a prediction is not finite.
     """
@@ -45,9 +51,20 @@ def predict(checkpoint: Checkpoint, folder: Path, *, trust: Collection[str] = ()
     images = ImageFiles(whole, None, shorter_side=shorter_side(image_size, crop), max_pixels=limit)
     view = View("plain", image_size=image_size, crop=crop)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classifier = rebuild_classifier(checkpoint, trust).to(device)
+    size = batch_size or config["data"].get("eval_batch_size", 256)
+    lower = f"Type a lower batch_size, such as batch_size={max(size // 2, 1)}."
+    with explain_out_of_memory(config, {"batch_size": size}, lower):
+        classifier = rebuild_classifier(checkpoint, trust).to(device)
+        rows = _predict(classifier, EvaluationBatches(images, view, batch_size=size, labelled=False), images.paths, device)
+    return [
+        ImagePrediction(path.relative_to(folder).as_posix(), checkpoint["classes"][label], confidence)
+        for path, (confidence, label) in zip(images.paths, rows, strict=True)
+    ]
+
+
+def _predict(classifier: Classifier, batches: EvaluationBatches, paths: Sequence[Path], device: torch.device) -> list[tuple[float, int]]:
+    """The confidence and the label of each image."""
     rows: list[tuple[float, int]] = []
-    batches = EvaluationBatches(images, view, batch_size=config["data"].get("eval_batch_size", 256), labelled=False)
     for number in range(len(batches)):
         batch = batches[number]
         assert isinstance(batch, Unlabelled)
@@ -56,13 +73,10 @@ def predict(checkpoint: Checkpoint, folder: Path, *, trust: Collection[str] = ()
         confidences, labels = prediction.logits.softmax(dim=1).max(dim=1)
         wrong = (~confidences.isfinite()).nonzero()
         if len(wrong):
-            image = images.paths[len(rows) + int(wrong[0])]
+            image = paths[len(rows) + int(wrong[0])]
             raise DivergenceError(
                 f"The prediction for {image} is not finite: the image holds such values, or the training of the run has diverged. "
                 "Use another run, or train it again with a lower optimizer.lr."
             )
         rows += zip(confidences.tolist(), labels.tolist(), strict=True)
-    return [
-        ImagePrediction(path.relative_to(folder).as_posix(), checkpoint["classes"][label], confidence)
-        for path, (confidence, label) in zip(images.paths, rows, strict=True)
-    ]
+    return rows
