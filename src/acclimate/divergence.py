@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from acclimate.errors import command
+
 # Groups whose numbers change what a training computes.
 GROUPS = ("method", "optimizer", "scheduler", "model", "data", "callbacks", "trainer")
 # Weights and rates of published recipes lie below; whole numbers there are counts.
@@ -27,14 +29,34 @@ def advice(config: Mapping[str, Any]) -> str:
             return f"The likely cause is {key}={value}: set it to a finite number."
     rate = float(config.get("optimizer", {}).get("lr", 0.0))
     if rate > 1:
-        return f"The likely cause is optimizer.lr={rate}: try optimizer.lr=0.001."
+        return f"The likely cause is optimizer.lr={rate}: try optimizer.lr={_lower(rate):g}."
     large = [(key, value) for key, value in numbers if isinstance(value, float) and abs(value) > LARGE]
     if large:
         key, value = max(large, key=lambda one: abs(one[1]))
         return f"The likely cause is {key}={value}: try a smaller number."
     precise = "" if "32" in str(config.get("trainer", {}).get("precision")) else " or trainer.precision=32-true"
-    lower = f"optimizer.lr={rate / 10:g}, " if rate else ""
-    return f"Try {lower}trainer.gradient_clip_val=1{precise}."
+    lower = f"optimizer.lr={_lower(rate):g}, " if rate else ""
+    skips = config.get("trainer", {}).get("on_nonfinite") == "skip"
+    skip = "" if skips else " If only a few batches are bad, leave them out: trainer.on_nonfinite=skip."
+    return f"Try {lower}trainer.gradient_clip_val=1{precise}.{skip}"
+
+
+def way_on(config: Mapping[str, Any]) -> str:
+    """A sentence with the command that continues a run from its last checkpoint with a lower learning rate.
+
+    Args:
+        config: Plain and fully resolved, of a run that has saved `last.ckpt`.
+
+    >>> way_on({"folder": "outputs/a", "optimizer": {"lr": 1e-3}})
+    "To go on from there with a lower rate: acclimate train resume=outputs/a optimizer.lr=0.0001 'resume_with=[optimizer.lr]'"
+    """
+    rate = float(config.get("optimizer", {}).get("lr", 0.0))
+    again = command("train", f"resume={config['folder']}", f"optimizer.lr={_lower(rate):g}", "resume_with=[optimizer.lr]")
+    return f"To go on from there with a lower rate: {again}"
+
+
+def _lower(rate: float) -> float:
+    return rate / 10 if rate <= 1 else 0.001
 
 
 def _numbers(node: Any, path: str = "") -> Iterator[tuple[str, float]]:

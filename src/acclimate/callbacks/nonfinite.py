@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
-from acclimate.divergence import advice
+from acclimate.checkpoint_files import exists, last_checkpoint
+from acclimate.divergence import advice, way_on
 from acclimate.errors import DivergenceError
 
 log = logging.getLogger(__name__)
@@ -186,7 +187,12 @@ class NonFinite(Callback):
 
     def _ending(self) -> str:
         saved = Path(self.config["folder"]) / "checkpoints"
-        return f"{advice(self.config)} " + (f"What was saved before is in {saved}." if saved.exists() else "Nothing was saved before.")
+        cause = advice(self.config)
+        if not saved.exists():
+            return f"{cause} Nothing was saved before."
+        # Another rate is no help where another key is the cause.
+        continues = "optimizer.lr" in cause and exists(last_checkpoint(saved.parent))
+        return f"{cause} What was saved before is in {saved}." + (f" {way_on(self.config)}" if continues else "")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
