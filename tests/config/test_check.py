@@ -156,6 +156,20 @@ def test_a_typo_in_a_partial_is_found_before_the_partial_is_called(config, group
     assert f"{group}.{key}" in problem(config)
 
 
+@pytest.mark.parametrize(
+    ("target", "partial", "message"),
+    [
+        ("acclimate.callbacks.pictures.Pictures", True, "names Pictures, which is no loss."),
+        ("acclimate.schedules.constant", True, "names constant, which returns no tensor."),
+        ("acclimate.methods.mean_teacher.MeanTeacher", True, "method.terms.mine is built at once."),
+        ("acclimate.losses.target_predictions.entropy_minimisation", False, "Type method.terms.mine._partial_=true."),
+    ],
+)
+def test_a_term_is_a_loss_of_predictions(config, target, partial, message):
+    config["method"]["terms"] = {"mine": {"_target_": target, "_partial_": partial}}
+    assert any(message in text for text in problems(config))
+
+
 def test_a_typo_deep_inside_a_partial_is_found(config):
     config["model"]["backbone"]["wdith"] = 16
     assert problem(config).startswith("model.backbone.wdith: small_cnn has no such key. Did you mean width?")

@@ -58,7 +58,7 @@ CHANGES = {
     "model.dropout": 1.0,
     "model.backbone.width": "wide",
     "model.num_classes": 3,
-    "method.terms": {"mcc": {"_target_": "acclimate.losses.target_predictions.minimum_class_confusion", "tempature": 1}},
+    "method.terms": {"mcc": {"_target_": "acclimate.losses.target_predictions.minimum_class_confusion", "_partial_": True, "tempature": 1}},
     "method.max_epochs": 5,
     "callbacks.checkpoint.monitr": "x",
     "selection.score.sampls": 3,

@@ -275,7 +275,24 @@ def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any] |
         yield f"{path} is called later, with values that the run provides. Type {path}._partial_=true."
     elif kind and partial and path not in FUNCTIONS:
         yield f"{path} is built at once. Leave {path}._partial_ out."
+    elif path.startswith("method.terms.") and target is not None:
+        yield from _check_term(path, target, partial=partial)
     elif kind and target is not None:
         made = target if inspect.isclass(target) else type_hints(target).get("return")
         if inspect.isclass(made) and not issubclass(made, locate(kind)):  # type: ignore[arg-type]
             yield f"{path}._target_={node['_target_']} is no {kind.rpartition('.')[2]}, which {path} must be."
+
+
+def _check_term(path: str, target: Callable[..., Any], *, partial: bool) -> Iterator[str]:
+    """Look whether a target makes a loss of predictions: a function that returns a tensor, or an object that is called like one."""
+    if inspect.isclass(target):
+        if not any("__call__" in vars(ancestor) for ancestor in target.__mro__):
+            yield f"{path}._target_ names {target.__name__}, which is no loss. Name a function of logits, or a module."
+        elif partial:
+            yield f"{path} is built at once. Leave {path}._partial_ out."
+        return
+    made = type_hints(target).get("return")
+    if inspect.isclass(made) and not issubclass(made, locate("torch.Tensor")):  # type: ignore[arg-type]
+        yield f"{path}._target_ names {getattr(target, '__name__', target)}, which returns no tensor. Name a loss of logits."
+    elif not partial:
+        yield f"{path} is called later, with values that the run provides. Type {path}._partial_=true."
