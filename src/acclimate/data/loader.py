@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from acclimate.data.image_set import ImageSet
@@ -21,15 +23,21 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
+def _side_by_side(batch: Any) -> Any:
+    """Copy tensors whose elements share memory, such as grey images in three channels, which cannot be pinned."""
+    return apply_to_collection(batch, Tensor, lambda tensor: tensor.contiguous() if 0 in tensor.stride() else tensor)
+
+
 def batch_loader(batches: Dataset[Any], *, num_workers: int, sampler: Any = None) -> DataLoader[Any]:
     """A loader of a data set whose items are whole batches."""
+    pins = torch.cuda.is_available()
     return DataLoader(
         batches,
         batch_size=None,
         sampler=sampler,
         num_workers=num_workers,
-        collate_fn=_unchanged,
-        pin_memory=torch.cuda.is_available(),
+        collate_fn=_side_by_side if pins else _unchanged,
+        pin_memory=pins,
         persistent_workers=num_workers > 0,
         # Without one of its own, every iterator draws from the global generator and so changes what comes after.
         generator=torch.Generator(),
