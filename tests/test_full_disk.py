@@ -24,6 +24,7 @@ OPTIONS = ("method=source_only", "trainer.max_epochs=3", "data.source_view=shift
 @pytest.fixture(autouse=True)
 def save_after_every_epoch(monkeypatch):
     monkeypatch.setattr(LastCheckpoint, "SECONDS", 0)
+    monkeypatch.setattr(LastCheckpoint, "PAUSE", 0)
 
 
 @pytest.fixture(scope="module")

@@ -114,6 +114,7 @@ class Unstable:
 def train(monkeypatch, archives):
     """Trains with batches that are not finite, saving after each validation, and returns the metrics."""
     monkeypatch.setattr(LastCheckpoint, "SECONDS", 0)
+    monkeypatch.setattr(LastCheckpoint, "PAUSE", 0)
     build = run.build
 
     def train(folder, unstable, *overrides, start=run.train, **keywords):

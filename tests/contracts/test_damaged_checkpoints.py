@@ -42,6 +42,7 @@ def finished(archives, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "finished"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LastCheckpoint, "SECONDS", 0)
+        patch.setattr(LastCheckpoint, "PAUSE", 0)
         run.train(compose(folder, *archives, *OPTIONS))
     return folder
 

@@ -53,7 +53,7 @@ def command(other_file_system, tmp_path_factory):
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
             os.environ["TMPDIR"] = tempfile.tempdir = other_file_system
-            LastCheckpoint.SECONDS = 0
+            LastCheckpoint.SECONDS = LastCheckpoint.PAUSE = 0
             sys.argv = ["acclimate", *arguments]
             code = 99
             try:

@@ -160,6 +160,7 @@ def test_run_that_was_killed_continues_from_its_last_checkpoint(whole_run, archi
     overrides = ("method=dann", *RANDOM, *schedule)
     whole, _ = whole_run(*overrides)
     monkeypatch.setattr(LastCheckpoint, "SECONDS", seconds)
+    monkeypatch.setattr(LastCheckpoint, "PAUSE", 0)
     config = compose(tmp_path, *archives, *overrides)
     failure = {"_target_": "small_runs.PowerFailure", "batches": 9}
     with pytest.raises(RuntimeError, match="power"):

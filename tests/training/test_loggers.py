@@ -46,6 +46,7 @@ def train_with_power_failure(config, batches):
     with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(RuntimeError, match="power"):
         # A checkpoint after each validation.
         monkeypatch.setattr(LastCheckpoint, "SECONDS", 0)
+        monkeypatch.setattr(LastCheckpoint, "PAUSE", 0)
         run.train({**config, "callbacks": {**config["callbacks"], "failure": failure}})
 
 

@@ -14,7 +14,9 @@ from acclimate.training.stop_signals import StopSignals
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves `last.ckpt` after validations and epochs, once a second at most, and when the training ends.
+    """Saves `last.ckpt` after validations and epochs, and when the training ends.
+
+    Between two of these pass a second and 20 times what saving takes, so that it costs at most a twentieth of the training.
 
     When a signal arrives, it saves after the step that is under way and stops; a second signal stops at once.
 
@@ -30,11 +32,14 @@ class LastCheckpoint(Checkpoint):
 
     # Between two checkpoints; an epoch on features that are known may take less time than one of them.
     SECONDS = 1.0
+    # The same, in times of what saving took.
+    PAUSE = 20.0
 
     def __init__(self, path: Path, signals: StopSignals) -> None:
         self.path = path
         self.signals = signals
         self._saved_at = time.monotonic()
+        self._took = 0.0
         self._stops = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -79,12 +84,15 @@ class LastCheckpoint(Checkpoint):
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         # All processes save together.
-        due: bool = trainer.strategy.broadcast(time.monotonic() - self._saved_at >= self.SECONDS)
+        pause = max(self.SECONDS, self.PAUSE * self._took)
+        due: bool = trainer.strategy.broadcast(time.monotonic() - self._saved_at >= pause)
         return self._is_stopped(trainer) or due
 
     def _save(self, trainer: pl.Trainer) -> None:
+        started = time.monotonic()
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
+        self._took = self._saved_at - started
         self._stops = self._is_stopped(trainer)
 
     def _stop_if_saved(self, trainer: pl.Trainer) -> None:

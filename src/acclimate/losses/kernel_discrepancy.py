@@ -1,5 +1,6 @@
 """Distances between the domains' mean embeddings in a kernel's space: MMD and JMMD."""
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -35,7 +36,8 @@ def bandwidth_family(source: Tensor, target: Tensor, *, factors: Sequence[float]
     features = torch.cat([source, target]).detach()
     # Two samples differ by twice the variance on average. Where all coincide, any width does that is not zero.
     mean_distance = (2.0 * features.var(dim=0).sum()).clamp_min(torch.finfo(features.dtype).tiny ** 0.5)
-    return (mean_distance * features.new_tensor(factors)).sqrt()
+    # One by one, as a tensor of the factors would have to wait for the GPU.
+    return torch.stack([mean_distance * factor for factor in factors]).sqrt()
 
 
 @in_float32
@@ -101,13 +103,15 @@ def joint_maximum_mean_discrepancy(
 def _mean_of_pairs(kernel: Tensor) -> Tensor:
     """The mean without the diagonal: a sample beside itself is what biases the estimate."""
     num = len(kernel)
-    return (kernel.sum() - kernel.trace()) / (num * (num - 1))
+    # The gradient of a trace makes the processor wait for the GPU.
+    return (kernel.sum() - kernel.diagonal().sum()) / (num * (num - 1))
 
 
 def _joint_kernel(first: Sequence[Tensor], second: Sequence[Tensor], bandwidths: Sequence[Sequence[float] | Tensor]) -> Tensor:
     """The product over layers of the mean Gaussian kernel, shape (N, M)."""
     kernels = [_gaussian_kernel(squared_distances(a, b), widths) for a, b, widths in zip(first, second, bandwidths, strict=True)]
-    return torch.stack(kernels).prod(dim=0)
+    # Not by prod, whose gradient makes the processor wait for the GPU.
+    return functools.reduce(torch.mul, kernels)
 
 
 def _gaussian_kernel(distances: Tensor, bandwidths: Sequence[float] | Tensor) -> Tensor:

@@ -91,9 +91,16 @@ def small_cnn(weights: None = None, *, width: Count = 32, kernel_size: Count = 3
         convolution = nn.Conv2d(num_in, num_out, kernel_size, padding=kernel_size // 2, bias=False)
         # The largest of four is the same before and after the ReLU, which this order spares three of them.
         layers += [convolution, nn.BatchNorm2d(num_out), nn.MaxPool2d(2), nn.ReLU()]
-    # Adaptive, so that images of other sizes also give a 4 × 4 map.
-    body = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(4), nn.Flatten())
+    # Images of other sizes also give a 4 × 4 map.
+    body = nn.Sequential(*layers, _PoolToFour(4), nn.Flatten())
     return Backbone(body, num_features=16 * channels[-1], image_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+class _PoolToFour(nn.AdaptiveMaxPool2d):
+    """Pooling to 4 × 4 that leaves maps of that size alone: on a GPU its gradient is not deterministic."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps if maps.shape[-2:] == (4, 4) else super().forward(maps)
 
 
 def torchvision_backbone(weights: str | None, *, name: str) -> Backbone:
