@@ -11,7 +11,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow train sweep dashboard benchmark benchmark-methods benchmark-mnist-m benchmark-selection \
-	benchmark-transfer benchmark-test-time benchmark-ranking benchmark-self-supervised lint format types clean
+	benchmark-transfer benchmark-test-time benchmark-ranking benchmark-self-supervised benchmark-gpu wheels lint format types clean
 
 help: ## Lists the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -79,6 +79,17 @@ benchmark-ranking: $(STAMP) ## Compares what acclimate rank says of backbones wi
 
 benchmark-self-supervised: $(STAMP) ## Compares dann after self-supervised training with dann alone, with few labels
 	@$(BIN)/python benchmarks/self_supervised.py $(ARGS)
+
+# Not with .venv: a machine with a GPU often has packages of its own, and no network to install others.
+benchmark-gpu: ## Measures speed on a GPU and runs the tests that need one, with the packages of PYTHON and those in wheels/
+	@for wheel in wheels/*.whl; do \
+		[ ! -e "$$wheel" ] || $(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target wheels/site "$$wheel"; \
+	done
+	@PYTHONPATH=src:wheels/site $(PYTHON) benchmarks/gpu.py $(ARGS)
+
+wheels: $(STAMP) ## Keeps in wheels/ the packages that a machine with a GPU but without a network lacks
+	@$(PIP) wheel --quiet --no-deps --wheel-dir wheels $$(grep -E '^(hydra-core|omegaconf|annotated-types)==' requirements.txt) \
+		antlr4-python3-runtime==4.9.3
 
 lint: $(STAMP) ## Checks style and format
 	@$(BIN)/ruff check .

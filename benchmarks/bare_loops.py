@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torchvision
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -26,6 +28,19 @@ class Digits(NamedTuple):
     source: Tensor
     labels: Tensor
     target: Tensor
+
+
+def make_up_photographs(folder: Path, *, num_images: int, size: tuple[int, int] = (500, 375), seed: int = 0) -> list[Path]:
+    """JPEG files in two classes, with as much detail as photographs have."""
+    generator = np.random.default_rng(seed)
+    paths = []
+    for number in range(num_images):
+        path = folder / f"class{number % 2}" / f"{seed}_{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coarse = Image.fromarray(generator.integers(0, 256, (size[1] // 5, size[0] // 5, 3), dtype=np.uint8))
+        coarse.resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+        paths.append(path)
+    return paths
 
 
 class Layers(nn.Module):
@@ -59,7 +74,7 @@ class ReverseGradient(torch.autograd.Function):
 def dann_loss(discriminator: nn.Module, source: Tensor, target: Tensor, progress: float) -> Tensor:
     strength = 2 / (1 + math.exp(-10 * progress)) - 1
     logits = discriminator(ReverseGradient.apply(torch.cat([source, target]), strength))
-    is_source = torch.cat([torch.ones(len(source), 1), torch.zeros(len(target), 1)])
+    is_source = torch.cat([torch.ones_like(logits[: len(source)]), torch.zeros_like(logits[len(source) :])])
     return F.binary_cross_entropy_with_logits(logits, is_source)
 
 
@@ -71,8 +86,8 @@ def batches(digits: Digits, steps: int, batch_size: int, memory_format: torch.me
         return images.contiguous(memory_format=memory_format)
 
     for _ in range(steps):
-        chosen = torch.randint(len(digits.source), (batch_size,))
-        others = torch.randint(len(digits.target), (batch_size,))
+        chosen = torch.randint(len(digits.source), (batch_size,), device=digits.source.device)
+        others = torch.randint(len(digits.target), (batch_size,), device=digits.target.device)
         yield pixels(digits.source, chosen), digits.labels[chosen], pixels(digits.target, others)
 
 
@@ -83,9 +98,9 @@ def dann(digits: Digits, *, steps: int, batch_size: int, best: bool) -> float:
         best: With the fastest layout of memory and the fastest optimizer.
     """
     memory_format = torch.channels_last if best else torch.contiguous_format
-    layers = Layers().to(memory_format=memory_format)
+    layers = Layers().to(digits.source.device, memory_format=memory_format)
     optimizer = torch.optim.AdamW(layers.parameters(), lr=1e-3, weight_decay=0.01, fused=best)
-    started = time.perf_counter()
+    started = now(digits.source.device)
     for step, (source, labels, target) in enumerate(batches(digits, steps, batch_size, memory_format)):
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * (1 + 10 * step / steps) ** -0.75
@@ -95,7 +110,14 @@ def dann(digits: Digits, *, steps: int, batch_size: int, best: bool) -> float:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return 2 * batch_size * steps / (time.perf_counter() - started)
+    return 2 * batch_size * steps / (now(digits.source.device) - started)
+
+
+def now(device: torch.device | str) -> float:
+    """The time in seconds once the device has done its work."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def tutorial_adversary(digits: Digits, *, steps: int, batch_size: int) -> float:
@@ -158,7 +180,9 @@ def frozen_backbone(folder: Path, backbone: nn.Module, *, epochs: int, batch_siz
     return Trained(seconds, right / len(sets["val"]))
 
 
-def dann_on_photographs(source: Path, target: Path, *, steps: int, batch_size: int, workers: int) -> float:
+def dann_on_photographs(
+    source: Path, target: Path, *, steps: int, batch_size: int, workers: int, warm_up: int = 1, device: str = "cpu"
+) -> float:
     """`dann` with a ResNet-50 over two `ImageFolder`s, as libraries of the field have it."""
     half = torch.full((3,), 0.5)
     loaders = [
@@ -169,26 +193,28 @@ def dann_on_photographs(source: Path, target: Path, *, steps: int, batch_size: i
             num_workers=workers,
             drop_last=True,
             persistent_workers=workers > 0,
+            pin_memory=device != "cpu",
         )
         for folder in (source, target)
     ]
     network = torchvision.models.resnet50()
     network.fc = nn.Identity()
     bottleneck = nn.Sequential(nn.Linear(2048, 256), nn.BatchNorm1d(256), nn.ReLU())
-    model = nn.ModuleList([network, bottleneck, nn.Linear(256, 2), discriminator(256)])
+    model = nn.ModuleList([network, bottleneck, nn.Linear(256, 2), discriminator(256)]).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     streams = [endless(loader) for loader in loaders]
     started = 0.0
-    for step in range(steps + 1):
-        # Workers start and memory is taken in the first step.
-        started = time.perf_counter() if step == 1 else started
+    for step in range(steps + warm_up):
+        # Workers start and memory is taken in the first steps.
+        started = now(device) if step == warm_up else started
         (images, labels), (target_images, _) = (next(stream) for stream in streams)
+        images, labels, target_images = (tensor.to(device, non_blocking=True) for tensor in (images, labels, target_images))
         features, target_features = bottleneck(network(torch.cat([images, target_images]))).chunk(2)
-        loss = F.cross_entropy(model[2](features), labels) + dann_loss(model[3], features, target_features, step / steps)
+        loss = F.cross_entropy(model[2](features), labels) + dann_loss(model[3], features, target_features, step / (steps + warm_up))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return 2 * batch_size * steps / (time.perf_counter() - started)
+    return 2 * batch_size * steps / (now(device) - started)
 
 
 def endless(loader: DataLoader) -> Iterator:

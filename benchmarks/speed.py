@@ -31,12 +31,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import bare_loops
 import hydra
-import numpy as np
-from bare_loops import Digits, Trained
+from bare_loops import Digits, Trained, make_up_photographs
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
-from PIL import Image
 from program import Results, options
 from rich.console import Console
 
@@ -274,19 +272,6 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], Ratios]] = {
     "memory": memory,
     "help": help_text,
 }
-
-
-def make_up_photographs(folder: Path, *, num_images: int, size: tuple[int, int] = (500, 375)) -> list[Path]:
-    """JPEG files in two classes, with as much detail as photographs have."""
-    generator = np.random.default_rng(0)
-    paths = []
-    for number in range(num_images):
-        path = folder / f"class{number % 2}" / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        coarse = Image.fromarray(generator.integers(0, 256, (size[1] // 5, size[0] // 5, 3), dtype=np.uint8))
-        coarse.resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
-        paths.append(path)
-    return paths
 
 
 class Measured(NamedTuple):
