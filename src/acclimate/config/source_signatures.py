@@ -194,7 +194,9 @@ class _Names(dict[str, Any]):
                 source, imported = _source_of(self.module, statement), _imported_name(statement, name)
                 if source in IMPORTED:
                     return getattr(importlib.import_module(source), imported)
-                module = _read_module(source)
+                # Of others only names such as _PATH stand for several types; classes need not be looked for in large files.
+                may_be_alias = source.startswith("acclimate.") or (imported.startswith("_") and not source.startswith("torch"))
+                module = _read_module(source) if may_be_alias else None
                 return _Names(module)[imported] if module and imported in module.statements else _Unimported(name, (), {})
             case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
                 return _evaluate(self.module, value)
