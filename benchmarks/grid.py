@@ -26,17 +26,17 @@ from hydra.utils import instantiate
 from rich.console import Console
 from torch import Tensor
 
-from acclimate.atomic_files import write_json
-from acclimate.checkpoints import read_checkpoint, rebuild_classifier
 from acclimate.config.compose import config_groups, resolve
 from acclimate.config.groups import conf_dir
 from acclimate.config.identity import differing, identity
 from acclimate.data.datamodule import AdaptationData
-from acclimate.data.image_set import ImageSet
-from acclimate.data.loader import EvaluationBatches
-from acclimate.data.views import View
-from acclimate.run import train, usual_precision
-from acclimate.run_record import has_record, read_metrics, read_record
+from acclimate.data.domains import ImageSet
+from acclimate.data.images.views import View
+from acclimate.data.loaders import EvaluationBatches
+from acclimate.files.atomic_files import write_json
+from acclimate.runs.checkpoints import read_checkpoint, rebuild_classifier
+from acclimate.runs.record import has_record, read_metrics, read_record
+from acclimate.training.run import train, usual_precision
 from acclimate.types import Prediction, Unlabelled
 
 QUIET = (
@@ -268,7 +268,7 @@ def start_worker() -> None:
     """One thread for each process: with two cores, two such runs are faster than one run with two threads after another."""
     torch.set_num_threads(1)
     # That there is no test/, once for each run.
-    logging.getLogger("acclimate.data.image_folder").setLevel(logging.ERROR)
+    logging.getLogger("acclimate.data.images.image_folder").setLevel(logging.ERROR)
     # Ctrl-C in a terminal reaches the whole group; here only the first process hears it, and tells the others once.
     os.setpgrp()
 

@@ -21,11 +21,11 @@ from hydra.errors import HydraException
 from program import Results, grid_options, is_below, mean_text, start
 from rich.console import Console
 
-from acclimate.atomic_files import write_json
 from acclimate.config.groups import group_options
 from acclimate.errors import UserError
-from acclimate.ordering import nan_lowest
-from acclimate.run_record import read_metrics
+from acclimate.files.atomic_files import write_json
+from acclimate.runs.record import read_metrics
+from acclimate.scores.ordering import nan_lowest
 
 # These are for pretrained models, start from another run, or train no classifier.
 WITHOUT = (

@@ -13,9 +13,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from acclimate.atomic_files import write_json
-from acclimate.comparison import mean_and_deviation
 from acclimate.errors import Interrupted
+from acclimate.files.atomic_files import write_json
+from acclimate.runs.comparison import mean_and_deviation
 
 FOLDER = Path("outputs/benchmarks")
 

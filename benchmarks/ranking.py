@@ -19,10 +19,10 @@ from program import Results, options, start
 from rich.console import Console
 from selection import rank_correlation
 
-from acclimate.atomic_files import write_json
-from acclimate.checkpoint_files import best_checkpoint
 from acclimate.errors import UserError
-from acclimate.ranking import rank
+from acclimate.files.atomic_files import write_json
+from acclimate.runs.checkpoint_files import best_checkpoint
+from acclimate.selection.backbone_ranking import rank
 
 COMMON = (*QUIET, "trainer=cpu")
 # What the last one is trained on has other fonts and places of the same digits.

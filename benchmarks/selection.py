@@ -25,14 +25,14 @@ from rich.console import Console
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from acclimate.atomic_files import write_json
-from acclimate.callbacks.scores import GROUPS
-from acclimate.callbacks.vote import Vote
-from acclimate.metrics.automatic import Automatic
-from acclimate.metrics.ensemble_agreement import EnsembleAgreement, ensemble_agreement
-from acclimate.metrics.mean_ranks import mean_ranks
-from acclimate.ordering import nan_lowest
-from acclimate.picks import DEFAULTS, ENSEMBLE, NOT_ACROSS_RUNS, VOTE, VOTERS
+from acclimate.files.atomic_files import write_json
+from acclimate.scores.automatic import Automatic
+from acclimate.scores.ensemble_agreement import EnsembleAgreement, ensemble_agreement
+from acclimate.scores.mean_ranks import mean_ranks
+from acclimate.scores.ordering import nan_lowest
+from acclimate.selection.model_selection import DEFAULTS, ENSEMBLE, NOT_ACROSS_RUNS, VOTE, VOTERS
+from acclimate.selection.vote import Vote
+from acclimate.training.callbacks.scores import GROUPS
 from acclimate.types import Prediction
 
 # Settings whose runs differ in hyper-parameters alone, by the data that they share.

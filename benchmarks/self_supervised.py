@@ -19,9 +19,9 @@ from hydra.errors import HydraException
 from program import Results, grid_options, mean_text, publish, start
 from rich.console import Console
 
-from acclimate.comparison import mean_and_deviation
 from acclimate.errors import UserError
-from acclimate.run_record import read_metrics
+from acclimate.runs.comparison import mean_and_deviation
+from acclimate.runs.record import read_metrics
 
 METHODS = ["simclr", "rotation", "barlow_twins"]
 ADAPTATION = "dann"

@@ -38,13 +38,13 @@ from matplotlib.ticker import ScalarFormatter
 from program import Results, options
 from rich.console import Console
 
-from acclimate import cache_folder
-from acclimate.atomic_files import write_json
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
-from acclimate.data.image_folder import ImageFolder
-from acclimate.data.views import ViewName
-from acclimate.run import NO_LOGGER, Run, build
+from acclimate.data.cache import store
+from acclimate.data.images.image_folder import ImageFolder
+from acclimate.data.images.views import ViewName
+from acclimate.files.atomic_files import write_json
+from acclimate.training.run import NO_LOGGER, Run, build
 
 # Of the loops over digits and over photographs.
 MANY, FEW = 64, 32
@@ -151,7 +151,7 @@ def frozen(arguments: argparse.Namespace, folder: Path) -> Ratios:
     for _ in range(arguments.rounds):
         for epochs in arguments.epochs:
             about = f"frozen {arguments.model}, {epochs} epochs"
-            cache_folder.clear()
+            store.clear()
             theirs = plainly(
                 bare_loops.frozen_backbone, arguments.images, backbone, epochs=epochs, batch_size=FEW, workers=arguments.workers
             )
@@ -165,7 +165,7 @@ def second_job(arguments: argparse.Namespace, folder: Path) -> Ratios:
     """Two jobs of a sweep on the same frozen features: seconds until the training ends, once the models are built."""
     found: Ratios = {f"second job of a sweep on a frozen {arguments.model} ÷ the first": []}
     for _ in range(arguments.rounds):
-        cache_folder.clear()
+        store.clear()
         seconds = []
         for seed in range(2):
             images = (f"data.source={arguments.images}", "data.source_view=plain", "trainer.max_epochs=5", f"seed={seed}")
@@ -183,7 +183,7 @@ def pipeline(arguments: argparse.Namespace, folder: Path) -> Ratios:
     root = arguments.images / "train"
     for _ in range(arguments.rounds):
         for view in ("plain", "crop_flip"):
-            cache_folder.clear()
+            store.clear()
             theirs = plainly(bare_loops.image_folder, root, view, epochs=2, batch_size=FEW, workers=arguments.workers)
             ours = two_epochs(root, view, arguments.workers)
             for epoch, our, their in zip((1, 2), ours, theirs, strict=True):

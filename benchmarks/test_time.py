@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from program import Results, options, start
 from rich.console import Console
 
-from acclimate.atomic_files import write_json
-from acclimate.checkpoint_files import best_checkpoint
-from acclimate.checkpoints import read_checkpoint
 from acclimate.config.compose import override
 from acclimate.errors import UserError
-from acclimate.run import evaluate
+from acclimate.files.atomic_files import write_json
+from acclimate.runs.checkpoint_files import best_checkpoint
+from acclimate.runs.checkpoints import read_checkpoint
 from acclimate.seeds import seed_for
+from acclimate.training.run import evaluate
 
 Images = NDArray[np.uint8]
 

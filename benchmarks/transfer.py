@@ -24,7 +24,7 @@ from rich.console import Console
 
 from acclimate.config.groups import group_options
 from acclimate.errors import UserError
-from acclimate.run_record import read_metrics
+from acclimate.runs.record import read_metrics
 
 BASELINE = "fine_tune"
 METHODS = (

@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 
 from small_runs import METHODS, compose, write_archives
 
-from acclimate import run
 from acclimate.config.check import PROVIDED
 from acclimate.config.foreign import limits
 from acclimate.config.groups import group_options
 from acclimate.config.signatures import alternatives, locate, parameters, type_hints
 from acclimate.errors import UserError
+from acclimate.training import run
 
 NUMBERS = [0, 1, 2, 3, 5, -1, -2, 0.0, 0.5, 1.0, 1.5, -0.5, 1e-9, 1e-300, 1e20, 1e300, 10**6, 10**12, 10**30, math.inf, -math.inf, math.nan]
 # What fits many parameters.
@@ -52,7 +52,7 @@ SECONDS = 60
 TARGETS = [
     "acclimate.schedules.constant",
     "acclimate.methods.dann.Dann",
-    "acclimate.callbacks.pictures.Pictures",
+    "acclimate.training.callbacks.pictures.Pictures",
     "acclimate.errors.ConfigError",
     "torch.nn.Linear",
     "math.pi",

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from acclimate.methods.base import Method
-from acclimate.nn.backbones import Backbone
-from acclimate.nn.classifier import Classifier
+from acclimate.models.backbones import Backbone
+from acclimate.models.classifier import Classifier
 from acclimate.schedules import constant
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 

@@ -19,16 +19,16 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
-from acclimate import run
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir, group_options
 from acclimate.config.signatures import locate
-from acclimate.data.arrays import Arrays, read_archive
-from acclimate.data.image_set import ArrayImages, Domains, ImageSet, Parts
+from acclimate.data.domains import ArrayImages, Domains, ImageSet, Parts
+from acclimate.data.images.arrays import Arrays, read_archive
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
-from acclimate.nn.backbones import Backbone, small_cnn
+from acclimate.models.backbones import Backbone, small_cnn
+from acclimate.training import run
 from acclimate.types import Domain, DomainBatch
 
 METHODS = group_options("method")
@@ -316,7 +316,7 @@ class Tampered(Arrays):
                 train = train.take(torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).tolist())
             return {**archive, "train": self.tampered(train)}
 
-        with mock.patch("acclimate.data.arrays.read_archive", read_tampered):
+        with mock.patch("acclimate.data.images.arrays.read_archive", read_tampered):
             return super().read_target(classes)
 
     def tampered(self, images: ImageSet) -> ImageSet:

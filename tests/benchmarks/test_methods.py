@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_runs import ADAPTING, SOURCE_FREE, trained_state
 
-from acclimate.callbacks.selection import Selection
+from acclimate.selection.checkpoint_selection import Selection
 
 EVERY_TWO_STEPS = ("trainer.max_steps=4", "trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=2")
 EVERY_EPOCH = ("trainer.max_epochs=2", "trainer.max_steps=-1", "trainer.check_val_every_n_epoch=1", "trainer.val_check_interval=1.0")

@@ -15,7 +15,7 @@ from acclimate.config.check import check_config
 from acclimate.config.compose import override, resolve, run_with_hydra
 from acclimate.config.groups import conf_dir, did_you_mean, group_options
 from acclimate.config.signatures import locate, matches, parameters
-from acclimate.data.arrays import Arrays
+from acclimate.data.images.arrays import Arrays
 from acclimate.errors import ConfigError
 
 GROUPS = ("data", "model", "method", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer")
@@ -159,9 +159,9 @@ def test_a_typo_in_a_partial_is_found_before_the_partial_is_called(config, group
 @pytest.mark.parametrize(
     ("target", "partial", "message"),
     [
-        ("acclimate.callbacks.pictures.Pictures", True, "names Pictures, which is no loss."),
+        ("acclimate.training.callbacks.pictures.Pictures", True, "names Pictures, which is no loss."),
         ("acclimate.schedules.constant", True, "names constant, which returns no tensor."),
-        ("acclimate.methods.mean_teacher.MeanTeacher", True, "method.terms.mine is built at once."),
+        ("acclimate.extras.mean_teacher.MeanTeacher", True, "method.terms.mine is built at once."),
         ("acclimate.losses.target_predictions.entropy_minimisation", False, "Type method.terms.mine._partial_=true."),
     ],
 )
@@ -315,7 +315,7 @@ def test_a_group_is_taken_anew_with_its_keys_and_the_saved_seed_and_folder(confi
     config["seed"], config["folder"] = 7, "outputs/saved"
     config["data"]["batch_size"] = 3
     changed = override(config, ["data.crop=0.5", "data=arrays", "data.source=a.npz", "trainer=cpu"])
-    assert changed["data"]["_target_"] == "acclimate.data.arrays.Arrays"
+    assert changed["data"]["_target_"] == "acclimate.data.images.arrays.Arrays"
     assert (changed["data"]["source"], changed["data"]["crop"], changed["data"]["seed"], changed["data"]["batch_size"]) == (
         "a.npz",
         0.5,

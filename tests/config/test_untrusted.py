@@ -8,10 +8,10 @@ from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError
 
 PLAIN = {
-    "data": {"_target_": "acclimate.data.arrays.Arrays", "source": "a.npz", "batch_size": 4},
+    "data": {"_target_": "acclimate.data.images.arrays.Arrays", "source": "a.npz", "batch_size": 4},
     "model": {
-        "_target_": "acclimate.nn.classifier.Classifier",
-        "backbone": {"_target_": "acclimate.nn.backbones.small_cnn", "_partial_": True},
+        "_target_": "acclimate.models.classifier.Classifier",
+        "backbone": {"_target_": "acclimate.models.backbones.small_cnn", "_partial_": True},
     },
     "trainer": {"_target_": "pytorch_lightning.Trainer", "max_epochs": 1},
     "callbacks": {"mine": None},
@@ -42,8 +42,8 @@ def test_what_a_run_saves_is_accepted_as_it_is():
     ("path", "value", "message"),
     [
         ("data._target_", "os.system", r"data._target_=os.system is not among"),
-        ("data._target_", "acclimate.nn.classifier.Classifier", "is not among"),
-        ("data._target_", "acclimate.data.arrays.np.load", "is not among"),
+        ("data._target_", "acclimate.models.classifier.Classifier", "is not among"),
+        ("data._target_", "acclimate.data.images.arrays.np.load", "is not among"),
         ("data._target_", ["os.system"], "_target_=list is not among"),
         ("model.backbone._target_", "torch.load", "model.backbone._target_=torch.load"),
         ("model.layers", [[{"_target_": "os.system"}]], r"model.layers\[0\]\[0\]._target_=os.system"),

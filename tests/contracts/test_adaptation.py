@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_runs import ADAPTING, SELF_SUPERVISED, compose, write_archives
 
-from acclimate import run
+from acclimate.training import run
 
 # Three classes on a circle, 120 degrees apart; the target is turned by 45, three eighths of the way to the next class.
 # Every class is still nearest to its own, but the border that the source suggests cuts through the target's classes.

@@ -8,9 +8,11 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from small_runs import SMALL, compose, differences, trained_state
 
-from acclimate import checkpoint_files, checkpoints, cli, run
-from acclimate.callbacks.last_checkpoint import LastCheckpoint
+from acclimate import cli
 from acclimate.errors import ConfigError
+from acclimate.runs import checkpoint_files, checkpoints
+from acclimate.training import run
+from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 
 OPTIONS = ("method=source_only", "trainer.max_epochs=3", "callbacks={}")
 

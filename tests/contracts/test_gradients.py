@@ -5,8 +5,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import METHODS, SELF_SUPERVISED, build_method, compose, losses_by_name
 
-from acclimate import run
 from acclimate.errors import ConfigError
+from acclimate.training import run
 
 # Parameters that no gradient reaches, each for a reason.
 CANCELLED_BY_BATCH_NORM = {"classifier.bottleneck.0.bias"}

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from small_runs import SMALL, differences, trained_state
 
-from acclimate import checkpoint_files, cli
-from acclimate.callbacks.last_checkpoint import LastCheckpoint
-from acclimate.comparison import read_metrics
+from acclimate import cli
+from acclimate.runs import checkpoint_files
+from acclimate.runs.comparison import read_metrics
+from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 
 METHODS = ("dann", "mcd", "mean_teacher", "adda", "simclr", "shot")
 OPTIONS = ("trainer.max_epochs=4", "data.source_view=shift", "data.target_views=[shift]", "model.dropout=0.3", "logger=tensorboard")

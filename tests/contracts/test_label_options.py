@@ -5,8 +5,8 @@ import torch
 from small_runs import METHODS, SELF_SUPERVISED, SOURCE_FREE, build_method, compose
 from torch.nn import functional as F
 
-from acclimate import run
 from acclimate.errors import ConfigError
+from acclimate.training import run
 
 # deep_jdot balances batches by itself, which goes with no class weights.
 ALL = (

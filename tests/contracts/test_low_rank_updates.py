@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_runs import METHODS, SELF_SUPERVISED, compose
 
-from acclimate import run
+from acclimate.training import run
 
 SETTING = ("model.lora_rank=2", "model.bottleneck=8", "optimizer.weight_decay=0", "callbacks={}")
 

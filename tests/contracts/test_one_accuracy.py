@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from small_runs import METHODS, SELF_SUPERVISED, compose
 
-from acclimate import run
-from acclimate.checkpoint_files import best_checkpoint
-from acclimate.checkpoints import read_checkpoint
-from acclimate.prediction import predict
+from acclimate.inference.prediction import predict
+from acclimate.runs.checkpoint_files import best_checkpoint
+from acclimate.runs.checkpoints import read_checkpoint
+from acclimate.training import run
 
 # Those that test, normalise or build a classifier in a way of their own; the others are tested by make test-slow.
 OF_THEIR_OWN = ("ada_bn", "co_tuning", "dann", "lora", "mcd", "shot", "stoch_norm", "tent")

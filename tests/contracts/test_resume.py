@@ -3,12 +3,12 @@
 import pytest
 from small_runs import METHODS, compose, differences, train_and_stop, trained_state
 
-from acclimate import run
-from acclimate.callbacks.last_checkpoint import LastCheckpoint
-from acclimate.checkpoint_files import last_checkpoint
-from acclimate.checkpoints import read_checkpoint
 from acclimate.errors import Interrupted
 from acclimate.methods.dann import Dann
+from acclimate.runs.checkpoint_files import last_checkpoint
+from acclimate.runs.checkpoints import read_checkpoint
+from acclimate.training import run
+from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 
 # Random views and dropout, so that a random number drawn anew would be noticed; the domains have unequal sizes.
 RANDOM = ("data.source_view=shift", "data.target_views=[shift]", "model.dropout=0.3")

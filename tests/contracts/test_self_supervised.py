@@ -6,9 +6,10 @@ import pytest
 import torch
 from small_runs import SELF_SUPERVISED, build_method, compose, differences, trained_state
 
-from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
-from acclimate.nn.classifier import Classifier
+from acclimate.models.classifier import Classifier
+from acclimate.runs import checkpoints
+from acclimate.training import run
 from acclimate.types import Unlabelled
 
 SHORT = ("trainer.max_epochs=2",)
@@ -22,7 +23,7 @@ def trained(archives, tmp_path_factory):
     for method in SELF_SUPERVISED:
         folder = tmp_path_factory.mktemp(method)
         config = compose(folder, *archives, f"method={method}", *SHORT)
-        config["callbacks"]["pictures"] = {"_target_": "acclimate.callbacks.pictures.Pictures", "folder": str(folder)}
+        config["callbacks"]["pictures"] = {"_target_": "acclimate.training.callbacks.pictures.Pictures", "folder": str(folder)}
         finished[method] = folder, run.train(config)
     return finished
 

@@ -8,9 +8,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import ADAPTING, METHODS, SELF_SUPERVISED, SOURCE_FREE, build_method, compose, shifted_domains, trained_state
 
-from acclimate import run
 from acclimate.errors import ConfigError
-from acclimate.nn.label_shift import ClassProportions, systematic_resample
+from acclimate.extras.label_shift import ClassProportions, systematic_resample
+from acclimate.training import run
 
 ESTIMATED = "method.target_class_weights=estimated"
 

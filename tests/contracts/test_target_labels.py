@@ -7,12 +7,12 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.trainer.states import RunningStage
 from small_runs import METHODS, PHOTOGRAPHED, SELF_SUPERVISED, compose, differences, trained_state, write_photographs
 
-from acclimate import run
 from acclimate.config.groups import group_options
-from acclimate.data.arrays import Arrays
-from acclimate.data.image_folder import ImageFolder
+from acclimate.data.images.arrays import Arrays
+from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.labels import TargetLabels
 from acclimate.errors import ConfigError
+from acclimate.training import run
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 TIMES = ("train/seconds", "train/samples_per_second")

@@ -5,8 +5,8 @@ import torch
 from small_runs import METHODS, compose
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from acclimate import run
-from acclimate.callbacks import nonfinite
+from acclimate.training import run
+from acclimate.training.callbacks import nonfinite
 
 # What needs a number, or the size of something, that only the device knows.
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "unique_consecutive", "is_nonzero"}

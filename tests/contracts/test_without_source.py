@@ -8,12 +8,13 @@ import torch
 from PIL import Image
 from small_runs import METHODS, SOURCE_FREE, compose, write_archives
 
-from acclimate import checkpoints, run
-from acclimate.data import digit_fonts, fonts_to_handwriting
-from acclimate.data.arrays import Arrays
 from acclimate.data.datamodule import AdaptationData
-from acclimate.data.image_folder import ImageFolder
+from acclimate.data.demo import digit_fonts, fonts_to_handwriting
+from acclimate.data.images.arrays import Arrays
+from acclimate.data.images.image_folder import ImageFolder
 from acclimate.errors import ConfigError, DataError
+from acclimate.runs import checkpoints
+from acclimate.training import run
 from acclimate.types import DomainBatch
 
 SHORT = ("trainer.max_epochs=1",)

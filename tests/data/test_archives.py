@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acclimate.data.archives import read_arrays
-from acclimate.data.arrays import Arrays
+from acclimate.data.images.arrays import Arrays
 from acclimate.errors import DataError
 
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from acclimate.data.image_set import ArrayImages
+from acclimate.data.domains import ArrayImages
+from acclimate.data.images.views import View
+from acclimate.data.sampling import Draw
 from acclimate.data.seen_images import FixedView, SeenImages
-from acclimate.data.streams import Draw
-from acclimate.data.views import View
 
 SIZE, NUM_IMAGES = 16, 5
 

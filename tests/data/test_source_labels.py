@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_runs import IMAGE_SIZE, NUM_CLASSES
 
-from acclimate.data.arrays import Arrays
+from acclimate.data.images.arrays import Arrays
 from acclimate.errors import DataError
 
 

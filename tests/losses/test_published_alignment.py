@@ -19,8 +19,8 @@ from acclimate.losses.margin_disparity import margin_disparity
 from acclimate.losses.optimal_transport import joint_transport_costs
 from acclimate.losses.spectral import spectral_penalty
 from acclimate.losses.wasserstein import gradient_penalty, interpolates, wasserstein_estimate
-from acclimate.nn.critic import DomainCritic
-from acclimate.transport_plan import transport_plan
+from acclimate.methods.parts.critic import DomainCritic
+from acclimate.methods.parts.transport_plan import transport_plan
 
 WDGRL = "github.com/RockySJ/WDGRL at f1f8c3a, toy/wd.py: "
 BANDWIDTHS = [0.7, 1.5, 3.0]

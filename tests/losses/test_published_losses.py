@@ -22,7 +22,7 @@ from acclimate.losses.target_predictions import (
     information_maximisation,
     minimum_class_confusion,
 )
-from acclimate.nn.centroid_labels import centroid_labels
+from acclimate.methods.parts.centroid_labels import centroid_labels
 
 
 def losses_of_shot(features):

@@ -7,10 +7,10 @@ import torch
 from single_steps import tiny_batch, tiny_method
 from small_runs import compose, differences, train_and_stop, trained_state
 
-from acclimate import run
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.ada_bn import AdaBn
-from acclimate.nn.batch_norm import batch_norms
+from acclimate.models.batch_norm import batch_norms
+from acclimate.training import run
 
 STATISTICS = ("running_mean", "running_var")
 

@@ -19,11 +19,11 @@ from single_steps import (
 from small_runs import compose
 from torch.nn import functional as F
 
-from acclimate import run
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.methods.dann import Dann
 from acclimate.schedules import constant
+from acclimate.training import run
 from acclimate.types import Labelled
 
 

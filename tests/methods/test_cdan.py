@@ -8,7 +8,7 @@ from single_steps import NUM_CLASSES, NUM_FEATURES, UNEQUAL_SIZES, Objectives, a
 from torch.nn import functional as F
 
 from acclimate.methods.cdan import Cdan
-from acclimate.nn.multilinear_map import MultilinearMap
+from acclimate.methods.parts.multilinear_map import MultilinearMap
 
 
 def algorithm(method, batch, *, weighted, randomised=False):

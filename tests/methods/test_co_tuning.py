@@ -6,10 +6,11 @@ from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, tiny_batch
 from small_runs import compose, differences, pretrained_cnn
 from torch import nn
 
-from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
 from acclimate.methods.co_tuning import CoTuning
-from acclimate.nn.category_relationship import calibrated_relationship, direct_relationship
+from acclimate.methods.parts.category_relationship import calibrated_relationship, direct_relationship
+from acclimate.runs import checkpoints
+from acclimate.training import run
 
 NUM_PRETRAINED = 5
 TRANSLATION = torch.tensor([[0.7, 0.1, 0.1, 0.1, 0.0], [0.0, 0.5, 0.5, 0.0, 0.0], [0.2, 0.2, 0.2, 0.2, 0.2]], dtype=torch.float64)

@@ -9,10 +9,10 @@ from single_steps import RATE, deep_classifier, tiny_batch, tiny_method
 from small_runs import compose
 from torch.nn import functional as F
 
-from acclimate import run
 from acclimate.errors import ConfigError
 from acclimate.methods.gradual_unfreeze import GradualUnfreeze
-from acclimate.nn.stages import stages
+from acclimate.models.stages import stages
+from acclimate.training import run
 
 LABELLED = tiny_batch()._replace(target=None)
 

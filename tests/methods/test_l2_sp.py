@@ -8,9 +8,10 @@ from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, deep_class
 from small_runs import compose, differences, train_and_stop, trained_state
 from torch.nn import functional as F
 
-from acclimate import checkpoints, run
 from acclimate.errors import Interrupted
 from acclimate.methods.l2_sp import L2Sp
+from acclimate.runs import checkpoints
+from acclimate.training import run
 
 
 def moved_away(**options):

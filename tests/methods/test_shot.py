@@ -8,9 +8,9 @@ from single_steps import UNEQUAL_SIZES, Objectives, assert_same_step, tiny_batch
 from small_runs import compose, differences, train_and_stop, trained_state
 from torch.nn import functional as F
 
-from acclimate import run
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.shot import Shot
+from acclimate.training import run
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 NUM_IMAGES = 11

@@ -9,10 +9,11 @@ from single_steps import Objectives, assert_same_step, tiny_batch, tiny_method
 from small_runs import compose
 from torch.nn import functional as F
 
-from acclimate import checkpoints, run
 from acclimate.errors import ConfigError
 from acclimate.methods.stochastic_normalisation import StochasticNormalisation
-from acclimate.nn.stoch_norm import StochNorm
+from acclimate.models.stoch_norm import StochNorm
+from acclimate.runs import checkpoints
+from acclimate.training import run
 
 SEED, RATE = 1, 0.5
 

@@ -9,12 +9,13 @@ from single_steps import RATE, Objectives, assert_same_step, tiny_batch, tiny_me
 from small_runs import compose, differences, train_and_stop, trained_state
 from torch import nn
 
-from acclimate import checkpoints, run
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.tent import Tent
-from acclimate.nn.backbones import Backbone
-from acclimate.nn.batch_norm import batch_norms
-from acclimate.nn.classifier import Classifier
+from acclimate.models.backbones import Backbone
+from acclimate.models.batch_norm import batch_norms
+from acclimate.models.classifier import Classifier
+from acclimate.runs import checkpoints
+from acclimate.training import run
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 

@@ -14,8 +14,8 @@ from single_steps import (
 )
 from torch.nn import functional as F
 
+from acclimate.methods.parts.critic import DomainCritic
 from acclimate.methods.wdgrl import Wdgrl
-from acclimate.nn.critic import DomainCritic
 
 
 def algorithm(method, batch, *, weight, num_critic_steps, penalty_weight):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from small_runs import SMALL, compose, differences, trained_state
 
-from acclimate import run
-from acclimate.checkpoint_files import best_checkpoint, last_checkpoint
-from acclimate.checkpoints import read_checkpoint
 from acclimate.errors import ConfigError, Interrupted
-from acclimate.run_record import read_record
+from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
+from acclimate.runs.checkpoints import read_checkpoint
+from acclimate.runs.record import read_record
+from acclimate.training import run
 
 # Epochs of 5 batches.
 CONSTANT = ("method=source_only", "scheduler=constant", "model.dropout=0.3", "selection=source_accuracy")

@@ -11,10 +11,10 @@ import pytest
 import yaml
 from small_runs import compose, train_and_stop
 
-from acclimate import run
-from acclimate.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.config.groups import conf_dir
 from acclimate.errors import Interrupted
+from acclimate.training import run
+from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 
 # Epochs of 5 batches; validations after 4, 8 and 12, and after the last one.
 LOGGED = (
@@ -23,7 +23,7 @@ LOGGED = (
     "trainer.check_val_every_n_epoch=null",
     "trainer.val_check_interval=4",
     "trainer.log_every_n_steps=2",
-    "callbacks.pictures={_target_:acclimate.callbacks.pictures.Pictures,folder:${folder}}",
+    "callbacks.pictures={_target_:acclimate.training.callbacks.pictures.Pictures,folder:${folder}}",
 )
 TIMES = ("train/seconds", "train/samples_per_second")
 

@@ -11,11 +11,11 @@ import pytest
 import pytorch_lightning as pl
 from small_runs import SMALL
 
-from acclimate import run
-from acclimate.callbacks.accuracies import Accuracies
-from acclimate.data.arrays import Arrays
+from acclimate.data.images.arrays import Arrays
 from acclimate.errors import Interrupted
 from acclimate.methods.base import Method
+from acclimate.training import run
+from acclimate.training.callbacks.accuracies import Accuracies
 from acclimate.training.stop_signals import SIGNALS, StopSignals
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}

@@ -19,13 +19,13 @@ def _settings(text: str) -> frozenset[str]:
 # beside what it is for. Classes of Lightning have their settings listed as well, since others run or write something.
 ALLOWED: dict[str, dict[str, Settings]] = {
     "data": {
-        **_of("data.arrays", "Arrays"),
-        **_of("data.fonts_to_handwriting", "FontsToHandwriting"),
-        **_of("data.image_folder", "ImageFolder"),
+        **_of("data.images.arrays", "Arrays"),
+        **_of("data.demo.fonts_to_handwriting", "FontsToHandwriting"),
+        **_of("data.images.image_folder", "ImageFolder"),
     },
     "model": {
-        **_of("nn.classifier", "Classifier"),
-        **_of("nn.backbones", "efficientnet_lite0", "small_cnn", "timm_backbone", "torchvision_backbone"),
+        **_of("models.classifier", "Classifier"),
+        **_of("models.backbones", "efficientnet_lite0", "small_cnn", "timm_backbone", "torchvision_backbone"),
     },
     "method": {
         **_of("methods.ada_bn", "AdaBn"),
@@ -46,7 +46,7 @@ ALLOWED: dict[str, dict[str, Settings]] = {
         **_of("methods.l2_sp", "L2Sp"),
         **_of("methods.mcd", "Mcd"),
         **_of("methods.mdd", "Mdd"),
-        **_of("methods.mean_teacher", "MeanTeacher"),
+        **_of("extras.mean_teacher", "MeanTeacher"),
         **_of("methods.rotation", "Rotation"),
         **_of("methods.shot", "Shot"),
         **_of("methods.simclr", "SimClr"),
@@ -70,29 +70,29 @@ ALLOWED: dict[str, dict[str, Settings]] = {
     },
     "scheduler": _of("schedules", "constant", "cosine_decay", "inverse_decay"),
     "selection": {
-        **_of("callbacks.selection", "Selection"),
-        **_of("callbacks.vote", "Vote"),
-        **_of("metrics.automatic", "Automatic"),
-        **_of("metrics.class_correlation", "CorrelationWithIdentity", "NuclearNorm"),
-        **_of("metrics.cluster_agreement", "ClassAMI"),
-        **_of("metrics.domain_accuracy", "OracleAccuracy", "SourceAccuracy"),
-        **_of("metrics.ensemble_agreement", "EnsembleAgreement"),
-        **_of("metrics.feature_rank", "RankMe"),
+        **_of("selection.checkpoint_selection", "Selection"),
+        **_of("selection.vote", "Vote"),
+        **_of("scores.automatic", "Automatic"),
+        **_of("scores.class_correlation", "CorrelationWithIdentity", "NuclearNorm"),
+        **_of("scores.cluster_agreement", "ClassAMI"),
+        **_of("scores.domain_accuracy", "OracleAccuracy", "SourceAccuracy"),
+        **_of("scores.ensemble_agreement", "EnsembleAgreement"),
+        **_of("scores.feature_rank", "RankMe"),
         **_of(
-            "metrics.importance_weighting",
+            "scores.importance_weighting",
             "DeepEmbeddedValidation",
             "ImportanceWeightedValidation",
             "NormalisedDeepEmbeddedValidation",
         ),
-        **_of("metrics.information", "Diversity", "Information", "TargetEntropy"),
-        **_of("metrics.information_and_correlation", "InformationAndCorrelation"),
-        **_of("metrics.soft_neighbourhood", "SoftNeighbourhoodDensity"),
-        **_of("metrics.transfer_score", "TransferScore"),
+        **_of("scores.information", "Diversity", "Information", "TargetEntropy"),
+        **_of("scores.information_and_correlation", "InformationAndCorrelation"),
+        **_of("scores.soft_neighbourhood", "SoftNeighbourhoodDensity"),
+        **_of("scores.transfer_score", "TransferScore"),
     },
     "callbacks": {
-        **_of("callbacks.pictures", "Pictures"),
-        **_of("callbacks.progress_bar", "ProgressBar"),
-        **_of("callbacks.weight_average", "WeightAverage"),
+        **_of("training.callbacks.pictures", "Pictures"),
+        **_of("training.callbacks.progress_bar", "ProgressBar"),
+        **_of("training.callbacks.weight_average", "WeightAverage"),
         "pytorch_lightning.callbacks.EarlyStopping": _settings(
             "monitor min_delta patience verbose mode strict check_finite stopping_threshold divergence_threshold "
             "check_on_train_epoch_end log_rank_zero_only"

@@ -25,15 +25,15 @@ PROVIDED = {
 # What is built of each part; what takes a step's values, such as a schedule, is left as a function of them.
 KINDS = {
     "data": "acclimate.data.datamodule.AdaptationData",
-    "model": "acclimate.nn.classifier.Classifier",
+    "model": "acclimate.models.classifier.Classifier",
     "method": "acclimate.methods.base.Method",
-    "selection": "acclimate.callbacks.selection.Selection",
+    "selection": "acclimate.selection.checkpoint_selection.Selection",
     "callbacks": "pytorch_lightning.callbacks.Callback",
     "logger": "pytorch_lightning.loggers.Logger",
     "trainer": "pytorch_lightning.Trainer",
     "optimizer": "torch.optim.Optimizer",
     "scheduler": "builtins.float",
-    "model.backbone": "acclimate.nn.backbones.Backbone",
+    "model.backbone": "acclimate.models.backbones.Backbone",
 }
 FUNCTIONS = ("optimizer", "scheduler", "model.backbone")
 # Keys of ours beside those of a class that is not ours.

@@ -24,10 +24,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config.check import check_config, uses_several_devices
 from acclimate.config.groups import conf_dir, did_you_mean, group_options, has_timm_model, listed_keys, most_similar
-from acclimate.config.saved import config_to_resume, log_to, read_overrides, write_overrides
 from acclimate.config.sweeps import Sweep, maximise
 from acclimate.errors import ConfigError, UserError
-from acclimate.run_folders import RUN_TRACES, new_folder, remove_traces
+from acclimate.files.folders import RUN_TRACES, new_folder, remove_traces
+from acclimate.runs.saved import config_to_resume, log_to, read_overrides, write_overrides
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ OmegaConf.register_new_resolver("new_folder", _new_folder, use_cache=True, repla
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target")
 # What source and target of these classes name.
 PLACES = {
-    "acclimate.data.image_folder.ImageFolder": "DIR with one folder of images for each class",
-    "acclimate.data.arrays.Arrays": "FILE.npz",
+    "acclimate.data.images.image_folder.ImageFolder": "DIR with one folder of images for each class",
+    "acclimate.data.images.arrays.Arrays": "FILE.npz",
 }
 # What Hydra takes for null, a boolean or nothing, of which none can name a config, and neither can a number.
 NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
@@ -127,7 +127,7 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
 def _write_record(folder: Path, config: DictConfig) -> None:
     """What Hydra would write before the job is asked, over the record of a run that may be there."""
     # Here, as a wrong word is to be answered without waiting for torch.
-    from acclimate.atomic_files import replacing
+    from acclimate.files.atomic_files import replacing
 
     settings = HydraConfig.get()
     parts = {"config": config, "hydra": OmegaConf.create({"hydra": settings}), "overrides": settings.overrides.task}

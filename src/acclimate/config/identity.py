@@ -36,8 +36,8 @@ SERVING = (
 )
 # Callbacks that show and change nothing.
 REPORTING = (
-    "acclimate.callbacks.pictures.Pictures",
-    "acclimate.callbacks.progress_bar.ProgressBar",
+    "acclimate.training.callbacks.pictures.Pictures",
+    "acclimate.training.callbacks.progress_bar.ProgressBar",
     "pytorch_lightning.callbacks.DeviceStatsMonitor",
     "pytorch_lightning.callbacks.LearningRateMonitor",
     "pytorch_lightning.callbacks.ModelSummary",

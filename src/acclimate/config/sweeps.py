@@ -18,8 +18,8 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 from acclimate.errors import ConfigError, Interrupted, UserError
-from acclimate.printable import describe
-from acclimate.run_folders import RUN_TRACES, SWEEP_TRACES, remove_traces
+from acclimate.files.folders import RUN_TRACES, SWEEP_TRACES, remove_traces
+from acclimate.files.printable import describe
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@ from annotated_types import Ge, Gt, Le, Len, doc
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from acclimate.data.decoded_images import Cache
-from acclimate.data.features import Features, FrozenBackbone
+from acclimate.data.cache.features import Features, FrozenBackbone
+from acclimate.data.domains import Domains, ImageSet, Parts
 from acclimate.data.few_labels import keep_labelled_source
-from acclimate.data.image_set import Domains, ImageSet, Parts
+from acclimate.data.images.decoded_images import Cache
+from acclimate.data.images.views import View, ViewName
 from acclimate.data.labels import TargetLabels, take_labels_off
-from acclimate.data.loader import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
+from acclimate.data.loaders import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
 from acclimate.data.seen_images import FixedView, SeenImages
-from acclimate.data.views import View, ViewName
 from acclimate.errors import ConfigError, DataError
 from acclimate.ranges import Count, Workers
 from acclimate.seeds import seed_for

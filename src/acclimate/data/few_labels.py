@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from acclimate.data.image_set import Domains
+from acclimate.data.domains import Domains
 from acclimate.data.splitting import choose_of_each_class
 from acclimate.errors import ConfigError, DataError
 

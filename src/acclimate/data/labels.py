@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from acclimate.data.domains import ImageSet, Parts
 from acclimate.data.few_labels import labelled_samples
-from acclimate.data.image_set import ImageSet, Parts
 from acclimate.errors import ConfigError
 from acclimate.types import Part
 

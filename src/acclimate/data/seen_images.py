@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from acclimate.data.image_set import ImageSet
-from acclimate.data.streams import Draw
-from acclimate.data.views import View
+from acclimate.data.domains import ImageSet
+from acclimate.data.images.views import View
+from acclimate.data.sampling import Draw
 from acclimate.seeds import seed_for
 from acclimate.types import Unlabelled
 

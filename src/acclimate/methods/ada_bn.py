@@ -7,8 +7,8 @@ from torch import Tensor
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
-from acclimate.nn.batch_norm import adaptable_batch_norms
-from acclimate.nn.classifier import Classifier
+from acclimate.models.batch_norm import adaptable_batch_norms
+from acclimate.models.classifier import Classifier
 from acclimate.types import DomainBatch, Prediction
 
 

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from acclimate.losses.adversarial import domain_accuracy, domain_confusion, inverted_labels
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.discriminator import DomainDiscriminator
-from acclimate.nn.fixed_weights import call_with_fixed_weights
+from acclimate.methods.parts.discriminator import DomainDiscriminator
+from acclimate.methods.parts.fixed_weights import call_with_fixed_weights
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction

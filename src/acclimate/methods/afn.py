@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from acclimate.losses.feature_norm import feature_norm_growth
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative, Positive
 from acclimate.types import DomainBatch, Prediction
 

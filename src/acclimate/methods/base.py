@@ -15,11 +15,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from acclimate.errors import ConfigError, NotFiniteError
-from acclimate.methods.terms import TargetTerm, TargetTerms
-from acclimate.nn.batch_norm import BatchNormPolicy, batch_norms, fixed_statistics, predict_domains
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.label_shift import ClassProportions
-from acclimate.nn.soft_labels import SoftLabels
+from acclimate.extras.label_shift import ClassProportions
+from acclimate.extras.soft_labels import SoftLabels
+from acclimate.extras.terms import TargetTerm, TargetTerms
+from acclimate.models.batch_norm import BatchNormPolicy, batch_norms, fixed_statistics, predict_domains
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative, Share, ShareBelowOne
 from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
 

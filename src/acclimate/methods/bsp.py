@@ -10,9 +10,9 @@ from acclimate.errors import ConfigError
 from acclimate.losses.adversarial import domain_accuracy, domain_confusion
 from acclimate.losses.spectral import spectral_penalty
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.discriminator import DomainDiscriminator
-from acclimate.nn.gradient_reversal import reverse_gradient
+from acclimate.methods.parts.discriminator import DomainDiscriminator
+from acclimate.methods.parts.gradient_reversal import reverse_gradient
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction

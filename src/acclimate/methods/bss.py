@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from acclimate.errors import ConfigError
 from acclimate.losses.spectral import spectral_shrinkage
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative
 from acclimate.types import DomainBatch, Prediction
 

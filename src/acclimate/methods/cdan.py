@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from acclimate.losses.adversarial import certainty_weights, domain_accuracy, domain_confusion
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.discriminator import DomainDiscriminator
-from acclimate.nn.gradient_reversal import reverse_gradient
-from acclimate.nn.multilinear_map import MultilinearMap
+from acclimate.methods.parts.discriminator import DomainDiscriminator
+from acclimate.methods.parts.gradient_reversal import reverse_gradient
+from acclimate.methods.parts.multilinear_map import MultilinearMap
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from acclimate.errors import ConfigError
 from acclimate.losses.precision import in_float32
 from acclimate.methods.base import Method
-from acclimate.nn.category_relationship import calibrated_relationship, direct_relationship
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.modes import evaluation
+from acclimate.methods.parts.category_relationship import calibrated_relationship, direct_relationship
+from acclimate.models.classifier import Classifier
+from acclimate.models.modes import evaluation
 from acclimate.ranges import NonNegative
 from acclimate.types import DomainBatch, Labelled, Prediction
 

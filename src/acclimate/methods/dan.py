@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from acclimate.losses.kernel_discrepancy import bandwidth_family, maximum_mean_discrepancy
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative, Positive
 from acclimate.types import DomainBatch, Prediction
 

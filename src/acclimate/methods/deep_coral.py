@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from acclimate.losses.correlation_alignment import correlation_alignment
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative
 from acclimate.types import DomainBatch, Prediction
 

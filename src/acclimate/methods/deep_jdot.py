@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 from acclimate.losses.optimal_transport import joint_transport_costs
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
+from acclimate.methods.parts.transport_plan import transport_plan
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
-from acclimate.transport_plan import transport_plan
 from acclimate.types import DomainBatch, Prediction
 
 

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from acclimate.losses.starting_point import feature_map_distance, shrinkage
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.fixed_weights import FixedCopy
-from acclimate.nn.stages import recorded_outputs
+from acclimate.methods.parts.fixed_weights import FixedCopy
+from acclimate.models.classifier import Classifier
+from acclimate.models.stages import recorded_outputs
 from acclimate.ranges import NonNegative
 from acclimate.types import DomainBatch, Prediction
 

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.stages import stages
+from acclimate.models.classifier import Classifier
+from acclimate.models.stages import stages
 from acclimate.ranges import OpenShare
 from acclimate.schedules import num_unfrozen
 from acclimate.types import DomainBatch, Prediction

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from acclimate.losses.starting_point import shrinkage, starting_point_distance
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.fixed_weights import FixedCopy
+from acclimate.methods.parts.fixed_weights import FixedCopy
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative
 from acclimate.types import DomainBatch, Prediction
 

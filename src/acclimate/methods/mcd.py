@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from acclimate.losses.classifier_discrepancy import classifier_discrepancy
 from acclimate.methods.base import Method
-from acclimate.nn.batch_norm import fixed_statistics
-from acclimate.nn.classifier import Classifier
+from acclimate.models.batch_norm import fixed_statistics
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count
 from acclimate.types import DomainBatch, Prediction
 

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from acclimate.losses.margin_disparity import margin_disparity
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.gradient_reversal import reverse_gradient
+from acclimate.methods.parts.gradient_reversal import reverse_gradient
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
 from acclimate.types import DomainBatch, Prediction

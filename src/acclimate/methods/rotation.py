@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from acclimate.losses.rotation import NUM_ROTATIONS, rotation_labels, rotation_prediction, rotations
 from acclimate.methods.base import Method
-from acclimate.nn.batch_norm import predict_domains
-from acclimate.nn.classifier import Classifier
+from acclimate.models.batch_norm import predict_domains
+from acclimate.models.classifier import Classifier
 from acclimate.types import DomainBatch, Prediction
 
 

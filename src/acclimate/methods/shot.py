@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from acclimate.losses.target_predictions import information_maximisation
 from acclimate.methods.base import Method
-from acclimate.nn.centroid_labels import centroid_labels
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.modes import evaluation
+from acclimate.methods.parts.centroid_labels import centroid_labels
+from acclimate.models.classifier import Classifier
+from acclimate.models.modes import evaluation
 from acclimate.ranges import Count, NonNegative
 from acclimate.types import DomainBatch, Prediction, Unlabelled
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from acclimate.losses.contrastive import nt_xent
 from acclimate.methods.base import Method
-from acclimate.nn.batch_norm import predict_domains
-from acclimate.nn.classifier import Classifier
+from acclimate.models.batch_norm import predict_domains
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, Positive
 from acclimate.types import DomainBatch, Prediction
 

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.stoch_norm import replace_batch_norm
+from acclimate.models.classifier import Classifier
+from acclimate.models.stoch_norm import replace_batch_norm
 from acclimate.ranges import Share
 from acclimate.types import DomainBatch, Prediction
 

@@ -10,9 +10,9 @@ from torch.optim import Optimizer
 from acclimate.errors import ConfigError
 from acclimate.losses.target_predictions import entropy_minimisation
 from acclimate.methods.base import Method
-from acclimate.nn.batch_norm import adaptable_batch_norms
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.collapse_guard import CollapseGuard
+from acclimate.methods.parts.collapse_guard import CollapseGuard
+from acclimate.models.batch_norm import adaptable_batch_norms
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import ShareBelowOne
 from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
+from acclimate.models.classifier import Classifier
 from acclimate.types import DomainBatch, Prediction
 
 

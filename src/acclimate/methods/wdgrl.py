@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from acclimate.losses.wasserstein import gradient_penalty, interpolates, wasserstein_estimate
 from acclimate.methods.base import Method
-from acclimate.nn.classifier import Classifier
-from acclimate.nn.critic import DomainCritic
-from acclimate.nn.fixed_weights import call_with_fixed_weights
+from acclimate.methods.parts.critic import DomainCritic
+from acclimate.methods.parts.fixed_weights import call_with_fixed_weights
+from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative
 from acclimate.types import DomainBatch, Prediction
 

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
-from acclimate.atomic_files import replacing
+from acclimate.files.atomic_files import replacing
 
 FINAL = "final/"
 

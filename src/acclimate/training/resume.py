@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from acclimate import checkpoint_files
-from acclimate.checkpoint_files import best_checkpoint, last_checkpoint
-from acclimate.checkpoints import Checkpoint, read_checkpoint
 from acclimate.config.identity import MACHINE, identity
 from acclimate.errors import ConfigError, DataError, command
-from acclimate.run_record import METRICS, read_record
+from acclimate.runs import checkpoint_files
+from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
+from acclimate.runs.checkpoints import Checkpoint, read_checkpoint
+from acclimate.runs.record import METRICS, read_record
 
 EPOCHS, STEPS = "trainer.max_epochs", "trainer.max_steps"
 # Groups of settings that a run can change on the way. All else would contradict what its checkpoint holds.

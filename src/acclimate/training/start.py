@@ -7,9 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from acclimate.atomic_files import write_json
-from acclimate.callbacks.provenance import describe_environment
-from acclimate.run_record import METRICS, write_record
+from acclimate.files.atomic_files import write_json
+from acclimate.runs.record import METRICS, write_record
+from acclimate.training.callbacks.provenance import describe_environment
 from acclimate.training.resume import Changes
 
 

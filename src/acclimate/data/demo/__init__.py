@@ -1,0 +1,1 @@
+"""Data that comes with the package: rendered and handwritten digits."""

@@ -1,0 +1,1 @@
+"""Images as inputs: reading, transforms and data sets."""

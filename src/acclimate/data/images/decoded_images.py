@@ -1,0 +1,186 @@
+"""Image files that are decoded and resized once, not in every epoch and every run."""
+
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acclimate.data.cache import store
+from acclimate.data.cache.entries import discard
+from acclimate.data.cache.store import CacheUnavailable, ensure_fits, key_of
+from acclimate.data.domains import ImageSet
+from acclimate.data.images.image_files import ImageFiles, decode, decoding_threads, keep_whole_images
+from acclimate.errors import DataError
+
+log = logging.getLogger(__name__)
+
+Cache = Literal["none", "ram", "disk"]
+
+# How many images are in memory while they are decoded.
+AT_ONCE = 64
+
+
+class DecodedImages(ImageSet):
+    """Images that need not be decoded.
+
+    Args:
+        images: All that there are.
+        members: Which of them belong to this set.
+        labels: int64, shape (N,), or None.
+        digests: Of the files, or None where nobody asks for them.
+        origin: The fingerprint of all images.
+    """
+
+    def __init__(
+        self,
+        images: "Sequence[Tensor] | PixelFile",
+        members: Sequence[int],
+        labels: Tensor | None,
+        *,
+        digests: Tensor | None,
+        origin: str,
+    ) -> None:
+        self.images = images
+        self.members = list(members)
+        self.labels = labels
+        self.origin = origin
+        self._digests = digests
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def load(self, indices: Sequence[int]) -> list[Tensor]:
+        return [self.images[self.members[index]] for index in indices]
+
+    def take(self, indices: Sequence[int]) -> Self:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        labels, digests = (None if values is None else values[chosen] for values in (self.labels, self._digests))
+        return type(self)(self.images, [self.members[index] for index in indices], labels, digests=digests, origin=self.origin)
+
+    def digests(self) -> Tensor | None:
+        return self._digests
+
+    def fingerprint(self) -> str:
+        return key_of(self.origin, self.members)
+
+
+class PixelFile:
+    """Images of any size one after the other in a file.
+
+    They are read and not mapped into memory, where those that were seen once would count for the process ever after.
+
+    Each is compared with its checksum when it is first read, for a large file takes too long to be read before. One that is
+    damaged is decoded anew, and the next run makes the whole entry anew.
+
+    Args:
+        folder: Where `write` has written them.
+        files: What they were decoded from.
+    """
+
+    def __init__(self, folder: Path, files: ImageFiles) -> None:
+        self.folder = folder
+        self.files = files
+        self.sizes = np.load(folder / "sizes.npy")
+        self.checksums = np.load(folder / "checksums.npy")
+        self._verified = np.zeros(len(self.sizes), dtype=bool)
+        self._damaged = False
+        self.starts = np.concatenate([[0], (3 * self.sizes.prod(axis=1)).cumsum()])
+        # Held open, so that it can be read even after it was removed.
+        self._file = (folder / "pixels").open("rb")
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> Tensor:
+        pixels = np.empty((*self.sizes[index], 3), dtype=np.uint8)
+        # At a place of its own and not at the file's, which processes share.
+        whole = os.preadv(self._file.fileno(), [pixels.data], int(self.starts[index])) == pixels.nbytes
+        if not whole or not (self._verified[index] or zlib.crc32(pixels.data) == self.checksums[index]):
+            self._report_damage()
+            return self.files.load([index])[0]
+        self._verified[index] = True
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+    def _report_damage(self) -> None:
+        if not self._damaged:
+            self._damaged = True
+            log.warning("Images in the cache are damaged and are decoded from their files. The next run makes %s anew.", self.folder)
+            discard(self.folder)
+
+    # A process that does not inherit open files opens it again.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "files": self.files}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    @staticmethod
+    def write(folder: Path, images: Iterator[Tensor]) -> None:
+        """Writes images, uint8, each of shape (3, H, W)."""
+        sizes, checksums, total = [], [], 0
+        with (folder / "pixels").open("wb") as file:
+            for image in images:
+                total += image.numel()
+                ensure_fits(total)
+                pixels = image.permute(1, 2, 0).contiguous().numpy()
+                file.write(pixels.data)
+                checksums.append(zlib.crc32(pixels.data))
+                sizes.append(image.shape[1:])
+        np.save(folder / "sizes.npy", np.array(sizes, dtype=np.int64))
+        np.save(folder / "checksums.npy", np.array(checksums, dtype=np.uint32))
+
+
+def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
+    """The same images, decoded now or by an earlier run; the files themselves if there is no room for that.
+
+    Args:
+        files: With the `shorter_side` that they are reduced to.
+        cache: `ram` keeps them in this process, `disk` for all runs to come, `none` keeps nothing.
+
+    Raises:
+        DataError: If a file is not a whole image.
+    """
+    if cache == "none":
+        return files
+    everything, origin = range(len(files)), files.fingerprint()
+    about = f"{len(files)} images of {os.path.commonpath([path.parent for path in files.paths])}, {files.shorter_side} pixels"
+    if cache == "ram":
+        log.info("Decoding once, into memory: %s", about)
+        return DecodedImages(list(_decoded(files)), everything, files.labels, digests=files.digests(), origin=origin)
+
+    def fill(folder: Path) -> None:
+        log.info("Decoding once, for all runs: %s", about)
+        PixelFile.write(folder, _decoded(files))
+
+    try:
+        images = store.cached(
+            "images",
+            key_of(origin, Path(__file__).read_text()),
+            fill=fill,
+            read=lambda folder: PixelFile(folder, files),
+            about=about,
+            checked_by_reader=("pixels",),
+        )
+    except CacheUnavailable as reason:
+        log.warning("Images are decoded whenever they are needed. %s", reason)
+        return files
+    return DecodedImages(images, everything, files.labels, digests=files.digests(), origin=origin)
+
+
+def _decoded(files: ImageFiles) -> Iterator[Tensor]:
+    with decoding_threads() as threads:
+        for start in range(0, len(files), AT_ONCE):
+            try:
+                yield from threads.map(
+                    lambda path: decode(path, files.shorter_side, files.max_pixels), files.paths[start : start + AT_ONCE]
+                )
+            except DataError:
+                # Counts all bad files instead of naming the first alone.
+                keep_whole_images(files.paths, "error", files.max_pixels)
+                raise

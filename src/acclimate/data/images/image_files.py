@@ -1,0 +1,215 @@
+"""Images in files: finding, checking and decoding them."""
+
+import contextlib
+import logging
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import PIL
+import torch
+import torchvision
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from acclimate.data.cache.store import key_of
+from acclimate.data.domains import ImageSet
+from acclimate.errors import DataError
+
+log = logging.getLogger(__name__)
+
+OnBadImage = Literal["error", "skip"]
+# What file managers leave behind.
+LITTER = ("Thumbs.db", "desktop.ini")
+# Above which Pillow warns of files that are small on the disk and huge in memory.
+MAX_PIXELS = 89_478_485
+# Of the longer side to the shorter one, which views enlarge together until the shorter one is as large as the model needs.
+MAX_RATIO = 100
+# Pillow decodes them with a program that runs code in the file.
+PROGRAMS = ("EPS",)
+
+
+class ImageFiles(ImageSet):
+    """Images that are decoded when they are needed.
+
+    Args:
+        paths: One file per image.
+        labels: int64, shape (N,), or None.
+        digests: From `digest_files`, or None where nobody asks for them.
+        shorter_side: Of larger images, see `decode`.
+        max_pixels: That an image may have, see `decode`.
+    """
+
+    decoded: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: Tensor | None,
+        *,
+        digests: Tensor | None = None,
+        shorter_side: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.paths = list(paths)
+        self.labels = labels
+        self.shorter_side = shorter_side
+        self.max_pixels = max_pixels
+        self._digests = digests
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, indices: Sequence[int]) -> list[Tensor]:
+        with without_pillows_advice():
+            return [decode(self.paths[index], self.shorter_side, self.max_pixels) for index in indices]
+
+    def take(self, indices: Sequence[int]) -> Self:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        labels, digests = (None if values is None else values[chosen] for values in (self.labels, self._digests))
+        return type(self)(
+            [self.paths[index] for index in indices],
+            labels,
+            digests=digests,
+            shorter_side=self.shorter_side,
+            max_pixels=self.max_pixels,
+        )
+
+    def digests(self) -> Tensor | None:
+        return self._digests
+
+    def fingerprint(self) -> str:
+        """Of the files as the file system knows them, what they are reduced to, and the code that decodes them."""
+        files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in self.paths for stat in [path.stat()]]
+        return key_of(files, self.shorter_side, Path(__file__).read_text(), PIL.__version__, torchvision.__version__)
+
+
+@contextlib.contextmanager
+def without_pillows_advice() -> Iterator[None]:
+    """For whoever decodes: Pillow warns of palettes with transparency and of odd metadata, neither of which matters here.
+
+    It surrounds threads that decode: inside of each, those that end first would leave warnings off for the whole process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def decoding_threads() -> Iterator[ThreadPoolExecutor]:
+    """As many as there are cores: more, which are the executor's default, wait for each other."""
+    with without_pillows_advice(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield threads
+
+
+def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Tensor:
+    """A file's image, uint8, shape (3, H, W), upright; greyscale, CMYK, palette and 16-bit images become RGB.
+
+    Args:
+        path: The file.
+        shorter_side: In pixels; larger images are reduced to it, smaller ones stay as they are. A JPEG of twice that
+            size or more is not decoded in full. None keeps all pixels.
+        max_pixels: That the file may have; one of more is refused before it is decoded.
+
+    Raises:
+        DataError: If the file is not a whole image, has more pixels, or is more than a hundred times as long in one direction.
+    """
+    # Also for images within images, such as those of icons.
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            _refuse_size(image.size, max_pixels)
+            if shorter_side is not None:
+                image.draft(None, (shorter_side, shorter_side))
+            ImageOps.exif_transpose(image, in_place=True)
+            upright = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image
+            # Pillow would copy an image that is RGB already.
+            pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, OverflowError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        reason = _raise_limit(max_pixels) if isinstance(error, Image.DecompressionBombError) else error
+        raise DataError(
+            f"{path} is not a whole image: {reason}. Repair or remove it, or leave such files out with data.on_bad_image=skip."
+        ) from error
+    decoded = torch.from_numpy(pixels).permute(2, 0, 1)
+    if shorter_side is None or min(decoded.shape[1:]) <= shorter_side:
+        return decoded
+    reduced: Tensor = F.resize(decoded, [shorter_side], antialias=True)
+    return reduced
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in PROGRAMS)
+
+
+def _refuse_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ValueError(f"it has {width} × {height} pixels. {_raise_limit(max_pixels)}")
+    if max(size) > MAX_RATIO * min(size):
+        raise ValueError(f"it has {width} × {height} pixels, and one side may be at most {MAX_RATIO} times the other")
+
+
+def _raise_limit(max_pixels: int) -> str:
+    return f"More than {max_pixels} need a higher limit: data.max_pixels=NUMBER, or max_pixels=NUMBER for predict"
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen bits and more per pixel, which Pillow's own conversion would clip to white."""
+    values = np.asarray(image, dtype=np.float32)
+    # PNG and TIFF keep 16-bit greys as they are, floating point ones usually in [0, 1].
+    largest = 1.0 if image.mode == "F" and values.max() <= 1 else 65535.0 if values.max() > 255 or image.mode.startswith("I;16") else 255.0
+    return Image.fromarray((values.clip(0, largest) * (255 / largest)).round().astype(np.uint8))
+
+
+def find_files(root: Path) -> list[Path]:
+    """All files below a folder that are not hidden, sorted by their relative path; links to folders are followed."""
+    found: list[Path] = []
+    # Path.rglob passes over linked folders, as which data sets are often put together.
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        here = Path(folder)
+        ancestors = {root.resolve(), *(parent.resolve() for parent in (here, *here.parents) if parent.is_relative_to(root))}
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and (here / name).resolve() not in ancestors]
+        found += [here / name for name in files if not name.startswith(".") and name not in LITTER and (here / name).is_file()]
+    # All begin alike, with the root.
+    return sorted(found, key=Path.as_posix)
+
+
+def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage, max_pixels: int = MAX_PIXELS) -> list[Path]:
+    """The files that can be decoded. All are read once, so that a bad one is found before the training starts, not in it.
+
+    Args:
+        paths: What to check.
+        on_bad_image: `error` refuses the first bad file, `skip` leaves bad files out and logs their names.
+        max_pixels: That a file may have, see `decode`.
+
+    Raises:
+        DataError: If a file is bad and `on_bad_image` is `error`.
+    """
+    with decoding_threads() as threads:
+        problems = list(threads.map(partial(_find_problem, max_pixels=max_pixels), paths))
+    bad = [problem for problem in problems if problem is not None]
+    if bad and on_bad_image == "error":
+        more = f" ({len(bad) - 1} more files are bad.)" if len(bad) > 1 else ""
+        raise DataError(f"{bad[0]}{more}")
+    for problem in bad:
+        log.warning("Left out: %s", problem)
+    return [path for path, problem in zip(paths, problems, strict=True) if problem is None]
+
+
+def _find_problem(path: Path, max_pixels: int) -> DataError | None:
+    try:
+        # The smallest that a JPEG can be decoded to, for which the whole file is read all the same.
+        decode(path, shorter_side=1, max_pixels=max_pixels)
+    except DataError as error:
+        return error
+    return None

@@ -1,0 +1,148 @@
+"""Leakage: images that a checkpoint was trained or selected on among those that it is tested on."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeGuard
+
+import torch
+from torch import Tensor
+
+from acclimate.data.domains import Domains, ImageSet
+from acclimate.data.images.image_files import ImageFiles
+from acclimate.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+Use = Literal["trained", "selected"]
+
+
+class Seen(NamedTuple):
+    """Digests of the images that trained a run and of those that selected its checkpoint, int64, shape (N,), without repetitions."""
+
+    trained: Tensor
+    selected: Tensor
+
+
+class Leak(NamedTuple):
+    """Images of a part of a domain, such as `target/test`, that a checkpoint has seen."""
+
+    part: str
+    use: Use
+    num_seen: int
+    num_images: int
+    example: str
+
+
+def seen_images(domains: Domains, origin: Mapping[str, Any] | None, *, trains_on_target: bool) -> Seen | None:
+    """Collect the digests of the images that a run trains on and selects its checkpoint by.
+
+    Args:
+        domains: What the run is given.
+        origin: The checkpoint that it starts from, whose images count as well.
+        trains_on_target: Whether training sees images of the target.
+
+    Returns:
+        The digests; None if some are not known, as a data set or the origin has none.
+    """
+    known = [parts for parts in (domains.source, domains.target) if parts is not None]
+    trained = [parts.train.digests() for parts in known if parts is domains.source or trains_on_target]
+    selected = [parts.val.digests() for parts in known]
+    if origin is not None:
+        before = seen_by(origin)
+        trained.append(None if before is None else before.trained)
+        selected.append(None if before is None else before.selected)
+    if not (_are_known(trained) and _are_known(selected)):
+        return None
+    return Seen(*(torch.cat(digests).unique() for digests in (trained, selected)))  # type: ignore[no-untyped-call]
+
+
+def _are_known(digests: list[Tensor | None]) -> TypeGuard[list[Tensor]]:
+    return all(one is not None for one in digests)
+
+
+def seen_by(checkpoint: Mapping[str, Any]) -> Seen | None:
+    """Return what a checkpoint says of the images that it has seen; None if it says nothing.
+
+    Raises:
+        ConfigError: If it is not what `seen_images` returns.
+    """
+    seen = checkpoint.get("seen")
+    if seen is None:
+        return None
+    if isinstance(seen, dict) and [*seen] == [*Seen._fields] and all(map(_holds_digests, seen.values())):
+        return Seen(**seen)
+    raise ConfigError("The checkpoint is damaged: its list of images that trained it cannot be read. Train the run again.")
+
+
+def _holds_digests(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.int64 and value.ndim == 1
+
+
+def find_leaks(domains: Domains, seen: Seen | None) -> list[Leak]:
+    """Find the images of each test part that trained or selected, and those of each validation part that trained."""
+    leaks: list[Leak] = []
+    if seen is None:
+        return leaks
+    for part, images in _evaluated(domains).items():
+        digests = images.digests()
+        if digests is None:
+            continue
+        trained = torch.isin(digests, seen.trained)
+        selected = torch.isin(digests, seen.selected) & ~trained
+        uses: dict[Use, Tensor] = {"trained": trained, "selected": selected} if part.endswith("test") else {"trained": trained}
+        for use, found in uses.items():
+            if found.any():
+                example = f", such as {images.paths[int(found.nonzero()[0])]}" if isinstance(images, ImageFiles) else ""
+                leaks.append(Leak(part, use, int(found.sum()), len(found), example))
+    return leaks
+
+
+def _evaluated(domains: Domains) -> dict[str, ImageSet]:
+    parts = {"source": domains.source, "target": domains.target}
+    found = {f"{domain}/{part}": getattr(parts[domain], part, None) for domain in parts for part in ("val", "test")}
+    return {name: images for name, images in found.items() if images is not None}
+
+
+def refuse_leaks(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
+    """Check before a checkpoint is evaluated that it has not seen the images.
+
+    Raises:
+        DataError: If it has.
+    """
+    if leaks := find_leaks(domains, seen_by(checkpoint)):
+        raise DataError(
+            f"This run has seen images that it should be evaluated on: {_describe(leaks)}. Accuracies on them would say too little about "
+            "new images. Leave out the overrides of data that made it so, such as data.test_fraction or data.split_seed, or type "
+            "allow_seen=true to evaluate on all of them."
+        )
+
+
+def warn_of_leaks(leaks: list[Leak]) -> None:
+    """Log what results include."""
+    if leaks:
+        log.warning("The results include images that the run has seen: %s. Accuracies on new images may be lower.", _describe(leaks))
+
+
+def warn_if_unknown(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
+    """Log if images cannot be compared with those that a checkpoint has seen."""
+    is_told = checkpoint.get("seen") is not None
+    unknown = [name for name, images in _evaluated(domains).items() if not is_told or images.digests() is None]
+    if unknown:
+        reason = "the data set has no digests()" if is_told else "its checkpoint does not list the images that trained it"
+        log.warning("Whether the run has seen images of %s in training is not known: %s.", ", ".join(unknown), reason)
+
+
+def count_seen(leaks: list[Leak]) -> dict[str, int]:
+    """Return for metrics how many images of each part were seen in training or selection, as `target/test_seen`."""
+    counts: dict[str, int] = {}
+    for leak in leaks:
+        counts[f"{leak.part}_seen"] = counts.get(f"{leak.part}_seen", 0) + leak.num_seen
+    return counts
+
+
+def _describe(leaks: list[Leak]) -> str:
+    purposes = {"trained": "in training", "selected": "in the selection of its checkpoint"}
+    return "; ".join(
+        f"{leak.num_seen} of the {leak.num_images} {leak.part.replace('/', ' ')} images, {purposes[leak.use]}{leak.example}"
+        for leak in leaks
+    )

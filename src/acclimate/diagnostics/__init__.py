@@ -1,0 +1,1 @@
+"""Signs that training goes wrong, and their likely causes."""

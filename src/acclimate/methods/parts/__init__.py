@@ -1,0 +1,1 @@
+"""Networks and procedures that methods are built of."""

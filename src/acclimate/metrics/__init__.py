@@ -1,1 +1,0 @@
-"""What judges a model on validation images."""

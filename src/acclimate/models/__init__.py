@@ -1,0 +1,1 @@
+"""Networks: backbones, the classifier and what changes in them."""

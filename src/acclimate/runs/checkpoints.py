@@ -1,0 +1,156 @@
+"""Checkpoints of runs: where they lie, what is in them, and classifiers that are made of them again."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from acclimate.config.identity import flat
+from acclimate.config.instantiate import instantiate
+from acclimate.config.signatures import locate
+from acclimate.config.untrusted import refuse_strangers, targets
+from acclimate.errors import ConfigError
+from acclimate.models.classifier import Classifier
+from acclimate.models.lora import merge_low_rank_updates
+from acclimate.runs import checkpoint_files
+from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
+
+Checkpoint = dict[str, Any]
+
+
+def read_origin(place: str | None, trust: Collection[str] = ()) -> Checkpoint | None:
+    """The checkpoint that `init_from` means: the selected one of a finished run's folder, or a file; None for null.
+
+    Raises:
+        ConfigError: If there is none, the run is not finished, or its configuration names what is not to be built, see `trusted_config`.
+    """
+    if place is None:
+        return None
+    path = Path(place)
+    if not path.exists():
+        raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
+    if path.is_dir() and checkpoint_files.exists(last_checkpoint(path)) and not (path / "metrics.json").exists():
+        raise ConfigError(
+            f"init_from={path} is not finished, so its checkpoint is not chosen yet. Type acclimate train resume={path} first."
+        )
+    checkpoint = read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
+    trusted_config(checkpoint, trust)
+    return checkpoint
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint that a run has written, or the one before it if the file is damaged.
+
+    It may be a stranger's: whoever builds from its configuration asks `trusted_config`.
+
+    Raises:
+        ConfigError: If there is none, or neither can be read.
+    """
+    return checkpoint_files.load(path)[0]
+
+
+def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[str, Any]:
+    """The configuration of a checkpoint, once it is known to build nothing but what it may.
+
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        trust: Modules or full names of targets that it may name beside those of `ALLOWED`.
+
+    Raises:
+        ConfigError: If it names others.
+    """
+    return refuse_strangers(checkpoint["config"], "the checkpoint", trust)
+
+
+def trusted_by(config: Mapping[str, Any]) -> set[str]:
+    """What a user vouches for who has composed this configuration: all targets that it names, and those of `trust`."""
+    return targets(config).union(config.get("trust") or [])
+
+
+def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    """Looks before either has trained whether a run can start from the other.
+
+    Args:
+        first: The configuration of the run that trains first.
+        second: That of the run that starts from it.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    method, next_method = (locate(config["method"]["_target_"]) for config in (first, second))
+    if getattr(next_method, "needs_source_head", False):
+        raise ConfigError(f"{next_method.__name__} starts from the head of a pretrained model, so it can only come first.")
+    if getattr(method, "self_supervised", False) and not getattr(next_method, "needs_source", True):
+        raise ConfigError(
+            f"{method.__name__} trains no head, which {next_method.__name__} needs. Train one in between: method=source_only."
+        )
+    there, here = _different_settings(first["model"], second["model"])
+    if there != here:
+        raise ConfigError(f"The stages have models of different architecture. First: {there}. Second: {here}. Give both the same.")
+
+
+def rebuild_classifier(checkpoint: Checkpoint, trust: Collection[str] = ()) -> Classifier:
+    """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed.
+
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        trust: As for `trusted_config`; nothing but the model is built.
+
+    Raises:
+        ConfigError: If it was trained without labels, or its model is not to be built.
+    """
+    refuse_untrained_head(checkpoint)
+    model = refuse_strangers({"model": checkpoint["config"].get("model")}, "the checkpoint", trust)["model"]
+    return restart(checkpoint, model | {"lora_rank": None}, checkpoint["classes"]).eval()
+
+
+def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]) -> Classifier:
+    """A classifier with the weights of a checkpoint; those that the model itself would start from are not fetched.
+
+    After self-supervised training the head is a new one: no label has told the old one anything.
+    It counts as pretrained if the model would have been without the checkpoint: training on puts no new layers on old ones,
+    so there is no further reason for the backbone to be slower than the rest.
+
+    Raises:
+        ConfigError: If the checkpoint has other classes or another architecture.
+    """
+    if classes != checkpoint["classes"]:
+        raise ConfigError(f"The data has the classes {', '.join(classes)}, but the model knows {', '.join(checkpoint['classes'])}.")
+    classifier: Classifier = instantiate({**model, "weights": None, "lora_rank": None}, num_classes=len(classes))
+    classifier.pretrained = model.get("weights") not in (None, False)
+    prefix = "classifier."
+    tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}
+    if checkpoint.get("self_supervised"):
+        tensors |= {f"head.{name}": value for name, value in classifier.head.state_dict().items()}
+    try:
+        classifier.load_state_dict(merge_low_rank_updates(tensors))
+    except RuntimeError as error:
+        there, here = _different_settings(checkpoint["config"]["model"], model)
+        raise ConfigError(
+            f"The checkpoint has another architecture than this run. There: {there}. Here: {here}. Choose the model of the checkpoint."
+        ) from error
+    if model.get("lora_rank") is not None:
+        classifier.add_low_rank_updates(model["lora_rank"])
+    return classifier
+
+
+def refuse_untrained_head(checkpoint: Checkpoint) -> None:
+    """Says what to do with features that no head belongs to.
+
+    Raises:
+        ConfigError: If the checkpoint was trained without labels.
+    """
+    if checkpoint.get("self_supervised"):
+        method = checkpoint["config"]["method"]["_target_"].rpartition(".")[2]
+        raise ConfigError(f"{method} has trained features without labels, and no head. Train one first: method=dann init_from=RUN.")
+
+
+def _different_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
+    """What makes the architecture of each of two models and is not so in the other, as one would type it."""
+    one, other = _architecture(first), _architecture(second)
+    return " ".join(sorted(one - other)) or "the same settings", " ".join(sorted(other - one)) or "the same settings"
+
+
+def _architecture(model: Mapping[str, Any]) -> set[str]:
+    settings = flat(model, "model.").items()
+    chosen_for_training = ("weights", "dropout", "lora_rank", "freeze")
+    return {f"{key}={'null' if value is None else value}" for key, value in settings if key.rpartition(".")[2] not in chosen_for_training}

@@ -1,0 +1,116 @@
+"""What a run's folder says of its beginning and its end: `run.json` and `metrics.json`."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from acclimate.config.identity import digest, identity
+from acclimate.errors import DataError
+from acclimate.files.atomic_files import write_json
+
+RECORD = "run.json"
+METRICS = "metrics.json"
+
+
+class RunRecord(NamedTuple):
+    """The beginning of a run.
+
+    Attributes:
+        name: What reports call it: the name of the method's config unless the user gave another one.
+        config: Resolved.
+        overrides: What was typed; empty for a run that was started in Python.
+    """
+
+    name: str
+    config: dict[str, Any]
+    overrides: list[str]
+
+
+def write_record(folder: Path, config: Mapping[str, Any], changes: Mapping[str, Any] | None = None, *, step: int = 0) -> None:
+    """Write `run.json`: the resolved configuration, what identifies the run, and what has changed on the way.
+
+    Args:
+        folder: Of the run.
+        config: With the changes.
+        changes: The value before and the value now, by keys.
+        step: After which they have changed.
+    """
+    name = config.get("name") or str(config["method"]["_target_"]).split(".")[-2]
+    history = _changes(folder) + ([{"step": step, **{key: list(change) for key, change in changes.items()}}] if changes else [])
+    write_json(folder / RECORD, {"name": name, "identity": digest(identity(config)), "config": config, "changes": history})
+
+
+def read_record(folder: Path) -> RunRecord:
+    """The record of a run; runs from before there was a `run.json` have what Hydra wrote.
+
+    Raises:
+        DataError: If there is none, or it cannot be read.
+    """
+    file = folder / RECORD
+    try:
+        if file.exists():
+            contents = json.loads(file.read_text())
+            name, config = str(contents["name"]), _mapping(contents["config"])
+        else:
+            file = folder / ".hydra" / "hydra.yaml"
+            name = str(yaml.safe_load(file.read_text())["hydra"]["runtime"]["choices"]["method"])
+            file = folder / ".hydra" / "config.yaml"
+            config = _mapping(yaml.safe_load(file.read_text()))
+        file = folder / ".hydra" / "overrides.yaml"
+        overrides = [str(text) for text in yaml.safe_load(file.read_text())] if file.exists() else []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"{file} cannot be read: {_reason(error)}") from error
+    return RunRecord(name, config, overrides)
+
+
+def _changes(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads((folder / RECORD).read_text())["changes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def has_record(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (folder / RECORD).exists() or (folder / ".hydra").is_dir()
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The numbers and names of a finished run's `metrics.json`; what is not finite is left out, as if it had not been computed.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    file = folder / METRICS
+    try:
+        found = _mapping(json.loads(file.read_text()))
+        # Those of earlier versions have NaN where there is null now.
+        metrics = {name: value for name, value in found.items() if value is not None and not _is_infinite(value)}
+        odd = [name for name, value in metrics.items() if not isinstance(value, str if name.endswith("/name") else int | float)]
+        if odd:
+            raise ValueError(f"{odd[0]} is no number")
+        return metrics
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{file} cannot be read: {_reason(error)}") from error
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _mapping(node: Any) -> dict[str, Any]:
+    if not isinstance(node, dict):
+        raise TypeError("it holds no keys")
+    return node
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror}."
+    if isinstance(error, KeyError):
+        return f"it has no key {error}."
+    return f"{str(error).splitlines()[0] if str(error) else type(error).__name__}."

@@ -1,0 +1,56 @@
+"""Whether predicted classes are what the target's features fall into by themselves."""
+
+import warnings
+
+import torch
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_mutual_info_score
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from torch import Tensor
+
+from acclimate.scores.sampled_score import SampledScore
+
+# Enough to converge, but for many features, of which later iterations move few.
+MAX_ITERATIONS = 100
+
+
+def cluster_agreement(features: Tensor, logits: Tensor) -> float:
+    """Adjusted mutual information between predicted classes and K clusters of the features.
+
+    ClassAMI of Musgrave et al., "Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain
+    Adaptation", 2022. k-means starts at the centroids of the classes, with the probabilities as weights: without a random
+    start, and also for a class that is never the most likely one.
+
+    Args:
+        features: Shape (N, D).
+        logits: Shape (N, K).
+
+    Returns:
+        At most 1, when classes and clusters are the same; about 0 for agreement by chance. 0 when all predictions are one
+        class, also where the features are one cluster: that is no evidence of anything.
+    """
+    classes = logits.argmax(dim=1).cpu().numpy()
+    if len(set(classes.tolist())) < 2:
+        return 0.0
+    # A softmax over the images: the weights of a class, scaled to the sum of one, which do not underflow together.
+    log_probabilities = torch.log_softmax(logits.double(), dim=1).clamp_min(torch.finfo(torch.float64).min)
+    weights = log_probabilities.softmax(dim=0)
+    centroids = (weights.T @ features.double())[: len(features)].float().cpu().numpy()
+    k_means = KMeans(len(centroids), init=centroids, n_init=1, max_iter=MAX_ITERATIONS, tol=0)
+    # Several threads add up in any order, and rounding would differ from run to run.
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):
+        # Fewer distinct features than classes.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clusters = k_means.fit_predict(features.float().cpu().numpy())
+    return float(adjusted_mutual_info_score(classes, clusters))
+
+
+class ClassAMI(SampledScore):
+    """`cluster_agreement` of target images, of a sample of them beyond `max_samples`."""
+
+    name = "class_ami"
+
+    def value(self) -> Tensor:
+        target = self.sample("target")
+        return torch.tensor(cluster_agreement(target.features, target.logits))

@@ -1,0 +1,43 @@
+"""Accuracy on the validation images of one domain."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from acclimate.scores.target_score import TargetScore
+from acclimate.types import Domain, Prediction
+
+
+class SourceAccuracy(TargetScore):
+    """The share of source images that are classified correctly, in [0, 1]. Blind to the target."""
+
+    name = "source_accuracy"
+    needs_source: ClassVar[bool] = True
+    needs_target: ClassVar[bool] = False
+    domains: ClassVar[tuple[Domain, ...]] = ("source",)
+    correct: Tensor
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
+
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        if labels is not None:
+            self.correct += (prediction.logits.argmax(dim=1) == labels).sum()
+            self.total += len(labels)
+
+    def value(self) -> Tensor:
+        return self.correct / self.total
+
+
+class OracleAccuracy(SourceAccuracy):
+    """The share of target images that are classified correctly: what nobody knows who has no target labels."""
+
+    name = "oracle"
+    needs_source: ClassVar[bool] = False
+    needs_target: ClassVar[bool] = True
+    is_oracle: ClassVar[bool] = True
+    domains: ClassVar[tuple[Domain, ...]] = ("target",)

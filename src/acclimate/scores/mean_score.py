@@ -1,0 +1,51 @@
+"""Several scores as one."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from acclimate.scores.target_score import TargetScore
+from acclimate.types import Domain, Prediction
+
+
+class MeanScore(TargetScore):
+    """The mean of several scores, which should have the same range, such as [0, 1].
+
+    Args:
+        scores: At least one.
+        name: What reports call the mean.
+
+    Attributes:
+        values: Each score of the last `compute`, shape (S,).
+
+    Raises:
+        ValueError: If there is no score.
+    """
+
+    domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
+    values: Tensor
+
+    def __init__(self, scores: Sequence[TargetScore], *, name: str) -> None:
+        super().__init__()
+        if not scores:
+            raise ValueError("scores must name at least one score.")
+        self.scores = torch.nn.ModuleList(scores)
+        self.name = name
+        self.needs_source = any(score.needs_source for score in scores)  # type: ignore[misc]
+        self.needs_target = any(score.needs_target for score in scores)  # type: ignore[misc]
+        self.is_oracle = any(score.is_oracle for score in scores)  # type: ignore[misc]
+
+    def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
+        for score in self.scores:
+            score.update(domain, prediction, labels)  # type: ignore[operator]
+
+    def value(self) -> Tensor:
+        self.values = torch.stack([score.compute().float() for score in self.scores])  # type: ignore[operator]
+        return self.values.mean()
+
+    def reset(self) -> None:
+        super().reset()
+        for score in self.scores:
+            score.reset()  # type: ignore[operator]

@@ -1,0 +1,124 @@
+"""Which pretrained backbone suits labelled images, before any training."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from acclimate.config.check import check_config
+from acclimate.config.instantiate import instantiate
+from acclimate.data.datamodule import AdaptationData
+from acclimate.data.images.views import View
+from acclimate.data.loaders import EvaluationBatches
+from acclimate.errors import ConfigError
+from acclimate.models.backbones import Backbone
+from acclimate.models.classifier import Classifier
+from acclimate.scores.h_score import h_score
+from acclimate.scores.leep import log_expected_empirical_prediction
+from acclimate.scores.logme import log_maximum_evidence
+from acclimate.scores.ordering import nan_lowest
+from acclimate.training.compatibility import refuse_image_size
+from acclimate.training.memory import explain_out_of_memory
+from acclimate.types import Labelled
+
+log = logging.getLogger(__name__)
+
+
+class RankedBackbone(NamedTuple):
+    """What is known of a backbone without training it.
+
+    Attributes:
+        name: What distinguishes it from the others.
+        logme: See `log_maximum_evidence`; the ranking goes by it.
+        h_score: See `h_score`; None where there are not more images than features, and it would say nothing.
+        leep: See `log_expected_empirical_prediction`; None without a head of the pretrained model. Compare it among models of
+            the same pretrained classes.
+        num_features: D.
+    """
+
+    name: str
+    logme: float
+    h_score: float | None
+    leep: float | None
+    num_features: int
+
+
+def rank(configs: Mapping[str, dict[str, Any]]) -> list[RankedBackbone]:
+    """Scores backbones on the source's labelled training images without training them, best first.
+
+    Args:
+        configs: By name, plain and fully resolved; of each the data, the model and the seed count.
+
+    Raises:
+        UserError: For whatever the user can mend.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ranked = []
+    for name, config in configs.items():
+        check_config(config)
+        sizes = {f"data.{key}": config["data"].get(key) for key in ("eval_batch_size", "image_size")}
+        with explain_out_of_memory(config, sizes, "Lower data.eval_batch_size, then data.image_size, or leave the model out."):
+            ranked.append(_score(name, config, device))
+    return sorted(ranked, key=lambda backbone: nan_lowest(backbone.logme), reverse=True)
+
+
+def _score(name: str, config: Mapping[str, Any], device: torch.device) -> RankedBackbone:
+    pl.seed_everything(config["seed"], verbose=False)
+    data: AdaptationData = instantiate(config["data"])
+    classifier: Classifier = instantiate(config["model"], num_classes=len(data.domains.classes))
+    backbone: Backbone = classifier.backbone
+    refuse_image_size(backbone, data.image_size)
+    data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
+    view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
+    assert data.domains.source is not None
+    images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
+    source_head = _source_head(backbone) if classifier.pretrained else None
+    return score_backbone(name, backbone.to(device), images, device=device, source_head=source_head)
+
+
+def _source_head(backbone: Backbone) -> nn.Module | None:
+    """The head that a pretrained model came with; None if there is none, or it is not a layer on the features."""
+    try:
+        return None if backbone.make_source_head is None else backbone.make_source_head()
+    except ConfigError as reason:
+        log.info("There is no LEEP: %s", reason)
+        return None
+
+
+def score_backbone(
+    name: str, backbone: nn.Module, images: EvaluationBatches, *, device: torch.device, source_head: nn.Module | None = None
+) -> RankedBackbone:
+    """Scores of the features of labelled images.
+
+    Args:
+        name: What the result is called.
+        backbone: From images to features, shape (N, D); it is put into evaluation mode.
+        images: With labels.
+        device: Where the backbone is.
+        source_head: From features to the logits of the classes that the backbone was trained on, if it is known.
+    """
+    backbone.eval()
+    if source_head is not None:
+        source_head.to(device)
+    features, labels, probabilities = [], [], []
+    for number in range(len(images)):
+        batch = images[number]
+        assert isinstance(batch, Labelled)
+        with torch.inference_mode():
+            made = backbone(batch.images.to(device))
+            features.append(made.cpu())
+            if source_head is not None:
+                probabilities.append(source_head(made).softmax(dim=1).cpu())
+        labels.append(batch.labels)
+    all_features, all_labels = torch.cat(features), torch.cat(labels)
+    num, width = all_features.shape
+    return RankedBackbone(
+        name,
+        logme=log_maximum_evidence(all_features, all_labels).item(),
+        h_score=h_score(all_features, all_labels).item() if num > width + 1 else None,
+        leep=log_expected_empirical_prediction(torch.cat(probabilities), all_labels).item() if probabilities else None,
+        num_features=width,
+    )

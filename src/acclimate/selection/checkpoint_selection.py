@@ -1,0 +1,116 @@
+"""Selects the checkpoint: one value per validation."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from acclimate.errors import ConfigError
+from acclimate.scores.target_score import TargetScore
+from acclimate.types import Labelled, Prediction, Unlabelled
+
+
+class Selection(Callback):
+    """Logs `selection/value`, which checkpoints, early stopping and sweeps maximise.
+
+    Args:
+        score: What to judge by; None prefers the last validation.
+
+    Attributes:
+        finite: Whether all predictions of the last validation or test are finite, bool, a scalar. If not, the value is NaN.
+    """
+
+    def __init__(self, score: TargetScore | None) -> None:
+        self.score = score
+        self.finite = torch.tensor(True)
+
+    @property
+    def name(self) -> str:
+        """What judges, for reports; for a score that depends on the data it is known after a validation."""
+        return "last" if self.score is None else self.score.name
+
+    @property
+    def needs_target(self) -> bool:
+        return self.score is not None and self.score.needs_target
+
+    @property
+    def is_oracle(self) -> bool:
+        return self.score is not None and self.score.is_oracle
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        # Lightning validates at fixed intervals; asked to stop it validates once more, so the last step is judged too.
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.finite = torch.tensor(True, device=pl_module.device)
+        if self.score is not None:
+            self.score.to(pl_module.device).reset()
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.finite = torch.tensor(True, device=pl_module.device)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Prediction,  # type: ignore[override]
+        batch: Labelled | Unlabelled,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.finite &= _are_finite(outputs)
+        if self.score is not None:
+            domain = trainer.datamodule.evaluated_domains("val")[dataloader_idx]  # type: ignore[attr-defined]
+            self.score.update(domain, outputs, batch.labels if isinstance(batch, Labelled) else None)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Prediction,  # type: ignore[override]
+        batch: Labelled | Unlabelled,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.finite &= _are_finite(outputs)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.log("selection/value", self.judge(trainer) if self.finite else torch.tensor(torch.nan), prog_bar=True)
+        if self.is_oracle:
+            # A mark beside the value in the console, the log, TensorBoard and metrics.json.
+            pl_module.log("selection/is_oracle", 1.0, prog_bar=True)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Before the callbacks that look at what they monitor.
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            monitored = getattr(callback, "monitor", None)
+            if monitored is not None and monitored not in trainer.callback_metrics:
+                raise ConfigError(
+                    f"{type(callback).__name__} of callbacks monitors {monitored}, which is not measured. "
+                    f"Choose one of {', '.join(sorted(trainer.callback_metrics))}."
+                )
+
+    def judge(self, trainer: pl.Trainer) -> Tensor:
+        """The value of the validation that has just ended."""
+        if self.score is None:
+            return torch.tensor(float(trainer.global_step))
+        value: Tensor = self.score.compute()
+        return value
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.score is None else self.score.memory()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.score is not None:
+            self.score.recall(state_dict)
+
+
+def _are_finite(prediction: Prediction) -> Tensor:
+    # Of some classes a logit may be minus infinity.
+    return prediction.logits.amax(dim=1).isfinite().all()

@@ -1,0 +1,157 @@
+"""Which of several runs to keep, by scores that need no label of the target."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from acclimate.errors import ConfigError
+from acclimate.runs.comparison import Comparison, FinishedRun, mean_and_deviation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+# Each counts the same in a vote; conf/selection/vote.yaml has the same ones.
+VOTERS = ("bnm", "corr_c", "class_ami", "source_accuracy")
+VOTE = "vote"
+# With a target and without one. Checkpoints are selected by `information_corr_c`, but several methods train for information,
+# so across methods it tells more of what was trained for than of accuracy; none trains for correlation.
+DEFAULTS = ("corr_c", "source_accuracy")
+ENSEMBLE = "ensemble_agreement"
+NOT_ACROSS_RUNS = {"rankme": "it grows with the width of the features"}
+PREDICTIONS = "target_predictions.npz"
+
+
+class Pick(NamedTuple):
+    """What a score prefers among runs of the same data.
+
+    Attributes:
+        data: The overrides that say which images these are.
+        by: The score.
+        name: The method, with its settings, whose mean score over the seeds is highest.
+        scores: The mean of every candidate, by its name.
+        run: The folder of its run with the highest score.
+        accuracy: Its mean target test accuracy; None if the target has no labels.
+        oracle_name: What target test labels prefer; None if there are none.
+        oracle_accuracy: Its mean target test accuracy.
+    """
+
+    data: frozenset[str]
+    by: str
+    name: str
+    scores: dict[str, float]
+    run: Path
+    accuracy: float | None
+    oracle_name: str | None
+    oracle_accuracy: float | None
+
+
+def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
+    """The pick for each set of images, among all runs that have the score and were not selected by target labels.
+
+    Args:
+        comparisons: As `compare_runs` gives them.
+        by: A score of `conf/selection`; `vote` takes the mean rank over `VOTERS`, and `ensemble_agreement` the agreement
+            with the mean prediction of all runs.
+
+    Raises:
+        ConfigError: If no run has the score, or it cannot be compared across runs.
+    """
+    if by in NOT_ACROSS_RUNS:
+        raise ConfigError(f"by={by} compares checkpoints of one run alone: {NOT_ACROSS_RUNS[by]}. Use by={DEFAULTS[0]}.")
+    honest = [comparison for comparison in comparisons if not comparison.is_oracle]
+    scored = [comparison for comparison in honest if all(has_score(run, by) for run in comparison.runs)]
+    if not scored:
+        known = sorted({name.removeprefix("score/") for one in honest for run in one.metrics for name in run if name.startswith("score/")})
+        allowed = [name for name in (*known, VOTE, ENSEMBLE) if name not in NOT_ACROSS_RUNS]
+        raise ConfigError(
+            f"by={by}: no run has such a score, or none that is finite. Choose one of {', '.join(allowed)}, or train with a target."
+        )
+    data = dict.fromkeys(comparison.data for comparison in scored)
+    return [_pick_among([comparison for comparison in scored if comparison.data == images], by) for images in data]
+
+
+def pick_by_default(comparisons: Sequence[Comparison]) -> list[Pick]:
+    """The pick by the first of `DEFAULTS` that a run has; none where runs have logged no scores."""
+    honest = [comparison for comparison in comparisons if not comparison.is_oracle]
+    for score in DEFAULTS:
+        if any(has_score(run, score) for comparison in honest for run in comparison.runs):
+            return pick(comparisons, score)
+    return []
+
+
+def _pick_among(candidates: Sequence[Comparison], by: str) -> Pick:
+    scores = score_runs([run for candidate in candidates for run in candidate.runs], by)
+    means = {candidate.name: mean_and_deviation([scores[run.folder] for run in candidate.runs])[0] for candidate in candidates}
+    best = max(candidates, key=lambda candidate: means[candidate.name])
+    accuracies = {
+        candidate.name: mean_and_deviation(candidate.values("target/test_accuracy"))[0]
+        for candidate in candidates
+        if candidate.values("target/test_accuracy")
+    }
+    oracle = max(accuracies, key=lambda name: accuracies[name]) if len(accuracies) == len(candidates) else None
+    return Pick(
+        data=best.data,
+        by=by,
+        name=best.name,
+        scores=means,
+        run=max((run.folder for run in best.runs), key=lambda folder: scores[folder]),
+        accuracy=accuracies.get(best.name),
+        oracle_name=oracle,
+        oracle_accuracy=None if oracle is None else accuracies[oracle],
+    )
+
+
+def has_score(run: FinishedRun, by: str) -> bool:
+    """Whether a run has what the score needs, all of it finite; those of earlier versions and those without a target may not."""
+    if by == ENSEMBLE:
+        return (run.folder / PREDICTIONS).exists() and _has_finite_predictions(run)
+    return all(f"score/{name}" in run.metrics for name in (VOTERS if by == VOTE else (by,)))
+
+
+def score_runs(runs: Sequence[FinishedRun], by: str) -> dict[Path, float]:
+    """The score of each run, by its folder.
+
+    Raises:
+        ConfigError: If they were not validated on equally many images.
+    """
+    if by == ENSEMBLE:
+        return _agreements(runs)
+    if by == VOTE:
+        import torch
+
+        from acclimate.scores.mean_ranks import mean_ranks
+
+        ranks = mean_ranks(torch.tensor([[run.metrics[f"score/{voter}"] for voter in VOTERS] for run in runs]))
+        return dict(zip((run.folder for run in runs), ranks.tolist(), strict=True))
+    return {run.folder: run.metrics[f"score/{by}"] for run in runs}
+
+
+def _agreements(runs: Sequence[FinishedRun]) -> dict[Path, float]:
+    import torch
+
+    from acclimate.scores.ensemble_agreement import ensemble_agreement
+
+    predictions = [_predictions(run) for run in runs]
+    if len({prediction.shape for prediction in predictions}) > 1:
+        raise ConfigError(f"by={ENSEMBLE} needs runs that were validated on the same target images; these have different numbers of them.")
+    return dict(zip((run.folder for run in runs), ensemble_agreement(torch.stack(predictions)).tolist(), strict=True))
+
+
+def _has_finite_predictions(run: FinishedRun) -> bool:
+    try:
+        return bool(_predictions(run).isfinite().all())
+    # Whatever the bytes of a damaged file lead NumPy to.
+    except Exception as error:
+        log.warning("Left out: %s cannot be read: %s", run.folder / PREDICTIONS, error)
+        return False
+
+
+def _predictions(run: FinishedRun) -> "Tensor":
+    import torch
+
+    from acclimate.data.archives import read_arrays
+
+    return torch.from_numpy(read_arrays(run.folder / PREDICTIONS, ("probabilities",))["probabilities"]).float()

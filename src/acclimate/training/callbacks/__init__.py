@@ -1,0 +1,1 @@
+"""Callbacks of every run: logs, reports and safety."""

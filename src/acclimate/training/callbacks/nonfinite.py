@@ -1,0 +1,257 @@
+"""Stops a run, or skips a batch, before the optimizer steps on a loss or a gradient that is not finite."""
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
+
+from acclimate.diagnostics.divergence import advice, way_on
+from acclimate.errors import DivergenceError
+from acclimate.runs.checkpoint_files import exists, last_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+class Check(NamedTuple):
+    """A step that is about to be taken; tensors are on the device unless they say so.
+
+    Attributes:
+        step: Its number, from 1.
+        total: The sum of the squares of `norms`, a scalar, perhaps still on its way to the processor. It is finite if the loss and
+            the gradients are, and their squares, which Adam and clipping compute as well.
+        norms: The norm of each parameter's gradient, shape (P,).
+        parameters: These P parameters.
+        losses: The terms of the loss by name, for each of the accumulated batches.
+    """
+
+    step: int
+    total: Tensor
+    norms: Tensor
+    parameters: list[nn.Parameter]
+    losses: list[dict[str, Tensor]]
+
+
+class Pending(NamedTuple):
+    """A check whose result is being copied to the processor; None for the event where it is there already."""
+
+    check: Check
+    copied: torch.cuda.Event | None
+
+
+class NonFinite(Callback):
+    """Checks gradients before every step of the optimizer, also those of `Method.extra_step`, and weights before they are kept.
+
+    `Method` makes gradients NaN where the loss is not finite, so one check covers both, and all processes of a training on
+    several devices come to the same result. On a processor it is read at once. On a GPU a fused optimizer takes it as
+    `found_inf` and does not step; it is read before the step on the next batch, so that no step waits for the GPU. With a
+    `GradScaler` gradients may overflow as long as the loss is finite and the scale is at least 1: the scaler skips the step and
+    lowers the scale.
+
+    A skipped step changes neither the weights nor the state of the optimizer, and buffers, such as the running statistics of
+    batch norm, are reset to what they were before the batch, or before the batches whose gradients were accumulated. In the
+    mode `skip` every step waits for the result of its check.
+
+    Args:
+        mode: `stop` or `skip`.
+        config: The run's configuration, in which the message looks for a likely cause.
+
+    Attributes:
+        skipped: The number of steps skipped so far.
+
+    Raises:
+        DivergenceError: In the mode `stop` at the first loss or gradient that is not finite, in the mode `skip` at the last of
+            `MAX_IN_A_ROW` in a row; and in both before weights that are not finite are validated or saved.
+    """
+
+    MAX_IN_A_ROW = 10
+
+    def __init__(self, mode: Literal["stop", "skip"], config: Mapping[str, Any]) -> None:
+        self.mode = mode
+        self.config = config
+        self.skipped = 0
+        self.in_a_row = 0
+        # Tensors in which a model holds infinities on purpose, such as masks of attention.
+        self._exempt: set[str] = set()
+        self._losses: list[dict[str, Tensor]] = []
+        # Results on their way to the processor: of this batch, and of those before.
+        self._pending: list[Pending] = []
+        self._due: list[Pending] = []
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._drops_batch = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        weights = {name for name, _ in pl_module.named_parameters()}
+        names = _not_finite(pl_module.state_dict())
+        self._exempt = {name for name in names if name not in weights}
+        if wrong := [name for name in names if name in weights]:
+            raise DivergenceError(
+                f"The weights that the training starts from are not finite, first in {wrong[0]}. "
+                "The run or the file that they are from is of no use: choose another init_from or model.weights."
+            )
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        self._due, self._pending = self._due + self._pending, []
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self._drops_batch = False
+            if self.mode == "skip":
+                self._kept = [(buffer, buffer.clone()) for buffer in pl_module.buffers()]
+        if self.mode == "skip":
+            pl_module.log("train/skipped_steps", float(self.skipped))
+
+    def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._losses.append(pl_module.step_losses)  # type: ignore[arg-type]
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return
+        # Lightning has made no backward pass for a step that a method takes by itself, and nothing scales its gradients.
+        is_extra = not self._losses
+        if not is_extra:
+            self._read(trainer, pl_module, self._due)
+        scaler = None if is_extra else getattr(trainer.precision_plugin, "scaler", None)
+        check = _check(trainer.global_step + 1, parameters, self._losses or [pl_module.step_losses], scaler)  # type: ignore[list-item]
+        self._losses = []
+        # gradual_unfreeze turns the fused step of an optimizer off.
+        is_fused = getattr(optimizer, "_step_supports_amp_scaling", False) and all(group.get("fused") for group in optimizer.param_groups)
+        if self.mode == "stop" and is_fused and _runs_ahead(check.total.device):
+            # A scaler sets it itself.
+            if scaler is None:
+                optimizer.found_inf = (~check.total.isfinite()).float()  # type: ignore[attr-defined]
+            self._postpone(check)
+        elif self._drops_batch or _fails(check):
+            self._refuse(trainer, pl_module, check)
+            for parameter in parameters:
+                # Without a gradient nothing happens to a parameter; but a scaler that is still to look needs to find one.
+                parameter.grad = None if scaler is None or not is_fused else torch.full_like(parameter, torch.nan)
+        elif not is_extra:
+            self.in_a_row = 0
+
+    def _postpone(self, check: Check) -> None:
+        arriving = check._replace(total=check.total.to("cpu", non_blocking=True))
+        copied = torch.cuda.Event() if check.total.is_cuda else None  # type: ignore[no-untyped-call]
+        if copied is not None:
+            copied.record()
+        self._pending.append(Pending(arriving, copied))
+
+    def _read(self, trainer: pl.Trainer, pl_module: pl.LightningModule, pending: list[Pending]) -> None:
+        for check, copied in pending:
+            if copied is not None:
+                copied.synchronize()
+            if _fails(check):
+                self._refuse(trainer, pl_module, check)
+        pending.clear()
+
+    def _read_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._read(trainer, pl_module, self._due)
+        self._read(trainer, pl_module, self._pending)
+
+    def _refuse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, check: Check) -> None:
+        """Stops, or resets the buffers and counts the step, once for each batch."""
+        for buffer, kept in self._kept:
+            buffer.copy_(kept)
+        if self._drops_batch:
+            return
+        found = self._describe(pl_module, trainer.optimizers[0], check)
+        if self.mode == "stop":
+            raise DivergenceError(f"Stopped before step {check.step}: {found} {self._ending()}")
+        self._drops_batch = True
+        self.skipped += 1
+        self.in_a_row += 1
+        if self.in_a_row >= self.MAX_IN_A_ROW:
+            raise DivergenceError(f"Stopped after {self.in_a_row} skipped steps in a row. In step {check.step} {found} {self._ending()}")
+        if self.skipped == 1 and trainer.is_global_zero:
+            with logging_redirect_tqdm():
+                log.warning("Step %d is skipped: %s metrics.json counts such steps as train/skipped_steps.", check.step, found)
+
+    def _describe(self, pl_module: pl.LightningModule, optimizer: Optimizer, check: Check) -> str:
+        """What is not finite, with the terms of the loss, and where."""
+        terms = [{name: float(value) for name, value in losses.items()} for losses in check.losses]
+        shown = next((one for one in terms if not all(map(math.isfinite, one.values()))), terms[-1])
+        listed = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        if not all(map(math.isfinite, shown.values())):
+            return f"the loss is not finite ({listed})."
+        names = {id(parameter): name for name, parameter in pl_module.named_parameters()}
+        groups = {id(parameter): group.get("name", "") for group in optimizer.param_groups for parameter in group["params"]}
+        wrong = [one for one, norm in zip(check.parameters, check.norms.tolist(), strict=True) if not math.isfinite(norm * norm)]
+        where = f", first in {names[id(wrong[0])]} of the parameter group {groups[id(wrong[0])]}" if wrong else ""
+        return f"the gradient of the loss ({listed}) is not finite in {len(wrong)} of {len(check.parameters)} parameters{where}."
+
+    def _ending(self) -> str:
+        saved = Path(self.config["folder"]) / "checkpoints"
+        cause = advice(self.config)
+        if not saved.exists():
+            return f"{cause} Nothing was saved before."
+        # Another rate is no help where another key is the cause.
+        continues = "optimizer.lr" in cause and exists(last_checkpoint(saved.parent))
+        return f"{cause} What was saved before is in {saved}." + (f" {way_on(self.config)}" if continues else "")
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self._read_all(trainer, pl_module)
+            self._refuse_state(trainer, pl_module.state_dict())
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._read_all(trainer, pl_module)
+        if self.skipped and trainer.is_global_zero:
+            log.warning("%d of %d steps were skipped, as their losses or gradients were not finite.", self.skipped, trainer.global_step)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._read_all(trainer, pl_module)
+        self._refuse_state(trainer, checkpoint["state_dict"])
+
+    def _refuse_state(self, trainer: pl.Trainer, state: Mapping[str, Tensor]) -> None:
+        if wrong := [name for name in _not_finite(state) if name not in self._exempt]:
+            raise DivergenceError(
+                f"Stopped after step {trainer.global_step}: {len(wrong)} of {len(state)} weights and statistics are not finite, first "
+                f"{wrong[0]}. {self._ending()}"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"skipped": self.skipped, "in_a_row": self.in_a_row}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.skipped, self.in_a_row = state_dict["skipped"], state_dict["in_a_row"]
+
+
+def _runs_ahead(device: torch.device) -> bool:
+    """Whether reading a tensor would wait for work that is queued on the device."""
+    return device.type == "cuda"
+
+
+def _check(step: int, parameters: list[nn.Parameter], losses: list[dict[str, Tensor]], scaler: Any) -> Check:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = torch.stack(_norms(gradients))
+    total = norms.dot(norms)
+    if scaler is not None:
+        loss = torch.stack([value.float() for terms in losses for value in terms.values()]).sum()
+        total = torch.where(loss.isfinite() & (scaler._get_scale_async() >= 1), 0.0, total)
+    return Check(step, total, norms, parameters, losses)
+
+
+def _fails(check: Check) -> bool:
+    return not math.isfinite(check.total.item())
+
+
+def _norms(tensors: list[Tensor]) -> list[Tensor]:
+    # In float16 the norm of large tensors would overflow.
+    dtype = torch.float32 if any(tensor.dtype == torch.float16 for tensor in tensors) else None
+    norms = list(torch._foreach_norm(tensors, 2, dtype=dtype))
+    return norms if all(norm.dtype == norms[0].dtype for norm in norms) else [norm.float() for norm in norms]
+
+
+def _not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """The names of floating-point tensors that hold something else than numbers; reads from the device once."""
+    tensors = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    if not tensors:
+        return []
+    finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
+    return [name for name, is_finite in zip(tensors, finite, strict=True) if not is_finite]

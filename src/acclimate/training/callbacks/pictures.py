@@ -1,0 +1,83 @@
+"""Pictures for TensorBoard and for the run's folder: samples of both domains, and what is taken for what."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+from torchvision.io import write_png
+from torchvision.utils import make_grid
+
+from acclimate.training.callbacks.accuracies import Accuracies
+
+NUM_SAMPLES = 32
+SAMPLES_IN_A_ROW = 16
+
+
+class Pictures(Callback):
+    """Draws a grid of training samples at the start (source above, target below) and confusion matrices at the end.
+
+    Args:
+        folder: Where the .png files go; they also go to TensorBoard.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self._logger: TensorBoardLogger | None = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # The test, which comes later, is without loggers.
+        self._logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.is_global_zero and trainer.global_step == 0:
+            grid = make_grid(data.samples(NUM_SAMPLES), nrow=SAMPLES_IN_A_ROW, padding=1, pad_value=255)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_png(grid, str(self.folder / "samples.png"))
+            self._to_tensorboard(trainer, "samples", grid)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        accuracies = next(callback for callback in trainer.callbacks if isinstance(callback, Accuracies))  # type: ignore[attr-defined]
+        classes = trainer.datamodule.domains.classes  # type: ignore[attr-defined]
+        for domain, confusion in accuracies.confusion.items():
+            if trainer.is_global_zero:
+                picture = draw_confusion(confusion.cpu(), classes, title=f"{domain}, test images")
+                write_png(picture, str(self.folder / f"{domain}_confusion.png"))
+                self._to_tensorboard(trainer, f"confusion/{domain}", picture)
+
+    def _to_tensorboard(self, trainer: pl.Trainer, name: str, picture: Tensor) -> None:
+        if self._logger is not None:
+            self._logger.experiment.add_image(name, picture, trainer.global_step)
+
+
+def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tensor:
+    """A confusion matrix as a picture, uint8, shape (3, H, W).
+
+    Args:
+        confusion: Counts, shape (K, K), true classes in rows.
+        classes: K names.
+        title: Stands above the accuracy.
+    """
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    num_classes = len(classes)
+    side = min(3.0 + 0.35 * num_classes, 16.0)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    shares = confusion / confusion.sum(dim=1, keepdim=True).clamp_min(1)
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    ticks = range(0, num_classes, max(num_classes // 40, 1))
+    axes.set_xticks(ticks, [classes[tick] for tick in ticks], rotation=90)
+    axes.set_yticks(ticks, [classes[tick] for tick in ticks])
+    axes.set(xlabel="predicted", ylabel="true", title=f"{title}: accuracy {confusion.trace() / confusion.sum():.3f}")
+    if num_classes <= 20:
+        for row, column in confusion.nonzero().tolist():
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(int(confusion[row, column])), ha="center", va="center", color=colour, fontsize=8)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return torch.from_numpy(pixels)[..., :3].permute(2, 0, 1).contiguous()

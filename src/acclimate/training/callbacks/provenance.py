@@ -1,0 +1,68 @@
+"""Where a checkpoint and a run come from."""
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from acclimate.data.leakage import Seen
+
+PACKAGES = ("acclimate", "torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "timm", "torchmetrics", "numpy")
+
+
+class Provenance(Callback):
+    """Puts into every checkpoint what is needed to rebuild the model without the run's folder.
+
+    Args:
+        config: The run's configuration, plain and fully resolved.
+        classes: Names of the classes, in the order of the logits.
+        image_size: Height and width that the model was trained on, in pixels.
+        self_supervised: Whether the features alone were trained, without labels.
+        seen: Digests of the images that train and select, by which `evaluate` recognises them; None if they are not known.
+    """
+
+    def __init__(self, config: dict[str, Any], *, classes: list[str], image_size: int, self_supervised: bool, seen: Seen | None) -> None:
+        self.contents = {
+            "config": config,
+            "classes": classes,
+            "image_size": image_size,
+            "self_supervised": self_supervised,
+            "seen": seen and seen._asdict(),
+        }
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint.update(self.contents)
+
+
+def describe_environment(trainer: pl.Trainer) -> dict[str, Any]:
+    """Versions, the git commit of this package and the device."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "device": str(trainer.strategy.root_device),
+        "num_devices": trainer.num_devices * trainer.num_nodes,
+        "precision": str(trainer.precision),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the folder that this package lies in; None outside of a repository or without git."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,168 @@
+"""What data, a method, a selection and a trainer that are each in order cannot have together."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+
+from acclimate.config.messages import show
+from acclimate.data.datamodule import AdaptationData
+from acclimate.errors import ConfigError
+from acclimate.methods.base import Method
+from acclimate.models.backbones import Backbone
+from acclimate.models.batch_norm import batch_norms
+from acclimate.models.modes import evaluation
+from acclimate.selection.checkpoint_selection import Selection
+
+# Batches may repeat the images of a small domain, up to this size, as one of 20 images has to; beyond it they only cost time.
+_USUAL_BATCH = 256
+
+
+def refuse_contradictions(data: AdaptationData, method: Method, selection: Selection) -> None:
+    """Looks at what parts that are each in order ask of each other.
+
+    Raises:
+        ConfigError: With the first that does not go together.
+    """
+    if method.self_supervised and selection.score is not None and selection.score.needs_head:
+        raise ConfigError(
+            "The selection looks at predictions, but this method trains no head that could make them. "
+            "Use selection=last or selection=rankme."
+        )
+    if data.target_labels_per_class is not None and not method.takes_target_labels:
+        raise ConfigError(
+            f"data.target_labels_per_class={data.target_labels_per_class}, but this method trains without any labels. "
+            "Leave the key null, or choose another method, such as method=shot."
+        )
+    if method.soft_labels.is_balanced and data.source_sampling == "balanced":
+        raise ConfigError(
+            "method.class_weights=balanced and data.source_sampling=balanced would both make up for rare classes. "
+            "Set data.source_sampling=natural, or method.class_weights=none."
+        )
+    if selection.needs_target and data.domains.target is None:
+        raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
+    if data.domains.source is None and selection.score is not None and selection.score.needs_source:
+        raise ConfigError(f"selection={selection.name} looks at source images, but this method is given none. Use selection=auto.")
+    sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs_target else {})}
+    key = min(sizes, key=lambda name: sizes[name])
+    normalises = method.batch_norm != "frozen" and batch_norms(method.classifier.bottleneck)
+    fewest = max(method.fewest_images, 2 if normalises else 1)
+    if sizes[key] < fewest:
+        raise ConfigError(
+            f"data.{key}={sizes[key]} is too few images at a time for this method or this model. Use data.{key}={fewest} or more."
+        )
+    refuse_image_size(method.classifier.backbone, data.image_size)
+    if method.needs_target and data.domains.target is None:
+        raise ConfigError(
+            "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "
+            "or choose a method for the source alone: method=fine_tune or method=linear_probe."
+        )
+    if selection.is_oracle and not data.target_labels.known("val"):
+        raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
+    if method.self_supervised and data.source_sampling == "balanced":
+        raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
+
+
+def refuse_image_size(backbone: Backbone, image_size: int | None) -> None:
+    """Look whether a model takes images of a size that it was not made for.
+
+    Args:
+        backbone: On any device.
+        image_size: Height and width in pixels; None is what the model was made for.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    usual = backbone.image_size
+    # Of much larger images one may be more than the memory holds, and models that take any size take these.
+    if image_size is None or image_size == usual or (image_size > 2 * usual and not backbone.has_fixed_size):
+        return
+    if backbone.has_fixed_size:
+        raise ConfigError(f"The model takes images of {usual} pixels only, but data.image_size is {image_size}. Leave the key out.")
+    if not _takes_size(backbone, image_size):
+        between = range(image_size + 1, usual) if image_size < usual else range(image_size - 1, usual, -1)
+        nearest = next((size for size in between if _takes_size(backbone, size)), usual)
+        raise ConfigError(
+            f"data.image_size={image_size} is not a size of images that the model takes: it was made for {usual} pixels. "
+            f"The nearest size that works is data.image_size={nearest}."
+        )
+
+
+def _takes_size(backbone: Backbone, image_size: int) -> bool:
+    """Whether features come out of images of this height and width, in pixels; some networks have nothing left of small ones."""
+    images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8, device=backbone.mean.device)
+    try:
+        with evaluation(backbone):
+            backbone(images)
+    except (RuntimeError, AssertionError, ValueError):
+        # The last two are of models of timm that divide images into windows.
+        return False
+    return True
+
+
+def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Trainer, best: Path) -> None:
+    """Looks for a training that would not be validated, selected from, tested or fed as its keys say.
+
+    Args:
+        data: With images that are read.
+        method: What is trained.
+        trainer: With its callbacks.
+        best: Where the selected checkpoint is to lie.
+
+    Raises:
+        ConfigError: With the first key that is wrong.
+    """
+    _refuse_repetitive_batches(data, method)
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if every is not None and epochs is not None and 0 < epochs < every:
+        raise ConfigError(
+            f"trainer.check_val_every_n_epoch={every} validates after the last epoch, trainer.max_epochs={epochs}, so there would be "
+            f"no checkpoint to select. Use trainer.check_val_every_n_epoch={epochs} or less."
+        )
+    for part, share in (("val", trainer.limit_val_batches), ("test", trainer.limit_test_batches)):
+        for name, domain in (("source", data.domains.source), ("target", data.domains.target)):
+            images = getattr(domain, part, None)
+            batches = -(-len(images) // data.eval_batch_size) if images else 0
+            if isinstance(share, float) and batches and int(batches * share) == 0:
+                raise ConfigError(
+                    f"trainer.limit_{part}_batches={share} leaves nothing of the {name}, whose {part} part has only {batches} batches of "
+                    f"data.eval_batch_size={data.eval_batch_size}. Type trainer.limit_{part}_batches=1 for one batch, or leave the key out."
+                )
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ModelCheckpoint | EarlyStopping):
+            _refuse_other_selection(callback, best)
+
+
+def _refuse_repetitive_batches(data: AdaptationData, method: Method) -> None:
+    domains = [("batch_size", "source", data.domains.source, data.batch_size)]
+    if method.needs_target:
+        domains.append(("target_batch_size", "target", data.domains.target, data.target_batch_size))
+    for key, name, domain, size in domains:
+        if domain is not None and size > max(len(domain.train), _USUAL_BATCH):
+            raise ConfigError(
+                f"data.{key}={size} is more than the {len(domain.train)} training images of the {name}, which would come several times in "
+                f"every batch. Use data.{key}={max(len(domain.train), method.fewest_images)} or less."
+            )
+
+
+def _refuse_other_selection(callback: ModelCheckpoint | EarlyStopping, best: Path) -> None:
+    """Looks whether a callback prefers the worst, or keeps as the selected checkpoint one that something else has selected."""
+    name = type(callback).__name__
+    if callback.monitor == "selection/value" and callback.mode == "min":
+        raise ConfigError(
+            f"{name} of callbacks has mode=min, but the larger selection/value is, the better. Set its key mode=max, "
+            "such as callbacks.checkpoint.mode=max."
+        )
+    if isinstance(callback, ModelCheckpoint) and Path(callback.dirpath or ".", callback.filename or "") == best.resolve().with_suffix(""):
+        if callback.monitor != "selection/value":
+            kept = "the last checkpoint, which need not be" if callback.monitor is None else "another checkpoint than"
+            raise ConfigError(
+                f"callbacks.checkpoint.monitor={show(callback.monitor)} would keep {kept} the selected one. "
+                "Leave the key out, and choose by what checkpoints are selected with selection=NAME."
+            )
+        if callback.save_top_k != 1:
+            raise ConfigError(
+                f"callbacks.checkpoint.save_top_k={callback.save_top_k} would write several checkpoints to one file. "
+                "Leave the key out, or add a ModelCheckpoint under a name of your own, with a filename of its own."
+            )
