@@ -36,7 +36,8 @@ from acclimate.data.loaders import EvaluationBatches
 from acclimate.files.atomic_files import write_json
 from acclimate.runs.checkpoints import read_checkpoint, rebuild_classifier
 from acclimate.runs.record import has_record, read_metrics, read_record
-from acclimate.training.run import train, usual_precision
+from acclimate.training.assembly import usual_precision
+from acclimate.training.run import train
 from acclimate.types import Prediction, Unlabelled
 
 QUIET = (

@@ -44,7 +44,7 @@ from acclimate.data.cache import store
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.images.views import ViewName
 from acclimate.files.atomic_files import write_json
-from acclimate.training.run import NO_LOGGER, Run, build
+from acclimate.training.assembly import NO_LOGGER, Run, build
 
 # Of the loops over digits and over photographs.
 MANY, FEW = 64, 32

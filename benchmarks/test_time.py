@@ -29,7 +29,7 @@ from acclimate.files.atomic_files import write_json
 from acclimate.runs.checkpoint_files import best_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
 from acclimate.seeds import seed_for
-from acclimate.training.run import evaluate
+from acclimate.training.evaluation import evaluate
 
 Images = NDArray[np.uint8]
 

@@ -28,7 +28,7 @@ from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
 from acclimate.models.backbones import Backbone, small_cnn
-from acclimate.training import run
+from acclimate.training import assembly, run
 from acclimate.types import Domain, DomainBatch
 
 METHODS = group_options("method")
@@ -179,9 +179,9 @@ def _composed_groups(groups: tuple[str, ...]) -> DictConfig:
         return hydra.compose("train", [*groups, *SMALL])
 
 
-def build_method(config: dict[str, Any]) -> tuple[run.Run, Any]:
+def build_method(config: dict[str, Any]) -> tuple[assembly.Run, Any]:
     """A built run without training, and its first training batch, with the method half way through."""
-    parts = run.build(config)
+    parts = assembly.build(config)
     parts.data.trainer = None
     method = parts.method.train()
     method.total_batches, method.batches_done = 10, 5

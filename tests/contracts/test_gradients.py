@@ -6,7 +6,7 @@ from pytorch_lightning.callbacks import Callback
 from small_runs import METHODS, SELF_SUPERVISED, build_method, compose, losses_by_name
 
 from acclimate.errors import ConfigError
-from acclimate.training import run
+from acclimate.training import assembly
 
 # Parameters that no gradient reaches, each for a reason.
 CANCELLED_BY_BATCH_NORM = {"classifier.bottleneck.0.bias"}
@@ -67,7 +67,9 @@ PLAIN = ("optimizer=sgd", "optimizer.weight_decay=0", "optimizer.momentum=0", "o
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_trainable_parameter_gets_a_gradient_and_moves(archives, tmp_path, method):
-    parts = run.build(compose(tmp_path, *archives, f"method={method}", *PLAIN, "optimizer.lr=0.1", "trainer.max_steps=10", "callbacks={}"))
+    parts = assembly.build(
+        compose(tmp_path, *archives, f"method={method}", *PLAIN, "optimizer.lr=0.1", "trainer.max_steps=10", "callbacks={}")
+    )
     step = Step()
     parts.trainer.callbacks.insert(0, step)
     # Half way, where no ramp is zero.
@@ -111,7 +113,7 @@ def test_backbone_depends_on_the_target_if_and_only_if_the_method_looks_at_it(ar
     for name, callbacks in (("as_it_is", []), ("other", [OtherTarget()])):
         # Joint batch norm would let target images change the features of the source. One step of ten, half way, where no ramp is zero.
         options = (*PLAIN, "optimizer.lr=0.01", "method.batch_norm=separate", "trainer.max_steps=10", "callbacks={}")
-        parts = run.build(compose(tmp_path / name, *archives, f"method={method}", *options, *UNTRAINED.get(method, ())))
+        parts = assembly.build(compose(tmp_path / name, *archives, f"method={method}", *options, *UNTRAINED.get(method, ())))
         parts.trainer.callbacks[:0] = [*callbacks, Step()]
         parts.method.batches_done = 5
         parts.trainer.fit(parts.method, parts.data)
@@ -131,7 +133,7 @@ def test_every_loss_is_a_finite_scalar(archives, tmp_path, method):
 
 
 def test_linear_probe_leaves_the_backbone_and_its_statistics_alone(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=linear_probe", "trainer.max_steps=3", "callbacks={}"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=linear_probe", "trainer.max_steps=3", "callbacks={}"))
     before = {name: value.clone() for name, value in parts.method.classifier.backbone.state_dict().items()}
     head = parts.method.classifier.head.weight.detach().clone()
     parts.trainer.fit(parts.method, parts.data)
@@ -145,7 +147,7 @@ def test_linear_probe_leaves_the_backbone_and_its_statistics_alone(archives, tmp
 def test_every_method_trains_what_is_behind_a_frozen_backbone(archives, tmp_path, method):
     """Also of linear_probe and fine_tune: their own backbone rate does not thaw it."""
     frozen = ("model.freeze=backbone", "model.bottleneck=8", "trainer.max_steps=3", "callbacks={}")
-    parts = run.build(compose(tmp_path, *archives, f"method={method}", *frozen))
+    parts = assembly.build(compose(tmp_path, *archives, f"method={method}", *frozen))
     classifier = parts.method.classifier
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     parts.trainer.fit(parts.method, parts.data)
@@ -158,9 +160,9 @@ def test_every_method_trains_what_is_behind_a_frozen_backbone(archives, tmp_path
 @pytest.mark.parametrize("method", ["dann", "dan", "mcd"])
 def test_alignment_of_features_that_cannot_move_is_refused(archives, tmp_path, method):
     with pytest.raises(ConfigError, match=r"backbone is frozen .* model\.bottleneck=256"):
-        run.build(compose(tmp_path, *archives, f"method={method}", "model.freeze=backbone", "model.bottleneck=null"))
+        assembly.build(compose(tmp_path, *archives, f"method={method}", "model.freeze=backbone", "model.bottleneck=null"))
 
 
 def test_terms_alone_train_the_head_behind_a_frozen_backbone(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=mcc", "model.freeze=backbone", "model.bottleneck=null"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=mcc", "model.freeze=backbone", "model.bottleneck=null"))
     assert [group["name"] for group in parts.method.parameter_groups()] == ["head"]

@@ -6,7 +6,7 @@ from small_runs import METHODS, SELF_SUPERVISED, SOURCE_FREE, build_method, comp
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
-from acclimate.training import run
+from acclimate.training import assembly
 
 # deep_jdot balances batches by itself, which goes with no class weights.
 ALL = (
@@ -17,7 +17,7 @@ ALL = (
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method not in (*SOURCE_FREE, *SELF_SUPERVISED)])
 def test_every_method_trains_with_all_of_them(archives, tmp_path, method):
-    parts = run.build(compose(tmp_path, *archives, f"method={method}", *ALL, "trainer.max_steps=2", "callbacks={}"))
+    parts = assembly.build(compose(tmp_path, *archives, f"method={method}", *ALL, "trainer.max_steps=2", "callbacks={}"))
     before = {name: value.clone() for name, value in parts.method.classifier.state_dict().items()}
     parts.trainer.fit(parts.method, parts.data)
     after = parts.method.classifier.state_dict()
@@ -28,7 +28,7 @@ def test_every_method_trains_with_all_of_them(archives, tmp_path, method):
 @pytest.mark.parametrize("method", [*SOURCE_FREE, *SELF_SUPERVISED])
 def test_methods_that_see_no_source_refuse_them(archives, tmp_path, method):
     with pytest.raises(ConfigError, match="are for labelled source images, of which this method sees none"):
-        run.build(compose(tmp_path, *archives, f"method={method}", "method.label_smoothing=0.1"))
+        assembly.build(compose(tmp_path, *archives, f"method={method}", "method.label_smoothing=0.1"))
 
 
 def classification(method, batch):
@@ -65,7 +65,7 @@ def test_the_task_s_loss_is_that_of_the_mixed_images_and_labels(archives, tmp_pa
 
 
 def test_balanced_weights_are_of_the_source_s_training_labels(archives, tmp_path):
-    parts = run.build(
+    parts = assembly.build(
         compose(tmp_path, *archives, "method=source_only", "method.class_weights=balanced", "trainer.max_steps=1", "callbacks={}")
     )
     parts.trainer.fit(parts.method, parts.data)
@@ -75,9 +75,9 @@ def test_balanced_weights_are_of_the_source_s_training_labels(archives, tmp_path
 
 
 def test_images_of_a_frozen_backbone_are_mixed_and_not_their_features(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=linear_probe", "method.cutmix=1", "trainer.max_steps=1", "callbacks={}"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=linear_probe", "method.cutmix=1", "trainer.max_steps=1", "callbacks={}"))
     assert parts.data.frozen_backbone is None
-    parts = run.build(compose(tmp_path, *archives, "method=linear_probe", "method.label_smoothing=0.1", "callbacks={}"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=linear_probe", "method.label_smoothing=0.1", "callbacks={}"))
     assert parts.data.frozen_backbone is not None
 
 
@@ -95,9 +95,9 @@ def test_images_of_a_frozen_backbone_are_mixed_and_not_their_features(archives, 
 )
 def test_options_that_contradict_each_other_are_refused(archives, tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
-        run.build(compose(tmp_path, *archives, "method=dann", *options))
+        assembly.build(compose(tmp_path, *archives, "method=dann", *options))
 
 
 def test_class_weights_go_with_the_natural_sampling_that_the_refusal_advises(archives, tmp_path):
     options = ("method=deep_jdot", "method.class_weights=balanced", "data.source_sampling=natural")
-    assert run.build(compose(tmp_path, *archives, *options)).method.soft_labels.is_balanced
+    assert assembly.build(compose(tmp_path, *archives, *options)).method.soft_labels.is_balanced

@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_runs import METHODS, SELF_SUPERVISED, compose
 
-from acclimate.training import run
+from acclimate.training import assembly, run
 
 SETTING = ("model.lora_rank=2", "model.bottleneck=8", "optimizer.weight_decay=0", "callbacks={}")
 
@@ -16,7 +16,7 @@ KEEPS_HEAD = ("shot", *SELF_SUPERVISED)
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method not in WITHOUT])
 def test_every_method_trains_the_updates_and_leaves_the_backbone_s_weights_alone(archives, tmp_path, method):
-    parts = run.build(compose(tmp_path, *archives, f"method={method}", *SETTING, "trainer.max_steps=3"))
+    parts = assembly.build(compose(tmp_path, *archives, f"method={method}", *SETTING, "trainer.max_steps=3"))
     classifier = parts.method.classifier
     before = {name: value.clone() for name, value in classifier.state_dict().items()}
     parts.trainer.fit(parts.method, parts.data)
@@ -29,7 +29,7 @@ def test_every_method_trains_the_updates_and_leaves_the_backbone_s_weights_alone
 
 
 def test_frozen_backbone_learns_no_updates(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=linear_probe", *SETTING))
+    parts = assembly.build(compose(tmp_path, *archives, "method=linear_probe", *SETTING))
     assert not any(parameter.requires_grad for parameter in parts.method.classifier.backbone.parameters())
 
 
@@ -39,13 +39,13 @@ def test_updates_of_a_pretrained_backbone_are_not_slowed_unless_asked_for(archiv
     weights = f"model.weights={tmp_path / 'checkpoints' / 'best.ckpt'}"
     rates = {}
     for rank in ("null", "2"):
-        parts = run.build(compose(tmp_path / rank, *archives, "method=dann", weights, f"model.lora_rank={rank}", *options))
+        parts = assembly.build(compose(tmp_path / rank, *archives, "method=dann", weights, f"model.lora_rank={rank}", *options))
         rates[rank] = parts.method.backbone_rate
     assert rates == {"null": expected if options else 0.1, "2": expected}
 
 
 def test_statistics_of_lora_stay_those_of_the_pretrained_model(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=lora", "trainer.max_steps=3", "callbacks={}"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=lora", "trainer.max_steps=3", "callbacks={}"))
     before = {name: value.clone() for name, value in parts.method.classifier.backbone.named_buffers()}
     parts.trainer.fit(parts.method, parts.data)
     assert all(torch.equal(value, before[name]) for name, value in parts.method.classifier.backbone.named_buffers())

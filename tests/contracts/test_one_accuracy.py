@@ -8,7 +8,7 @@ from small_runs import METHODS, SELF_SUPERVISED, compose
 from acclimate.inference.prediction import predict
 from acclimate.runs.checkpoint_files import best_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
-from acclimate.training import run
+from acclimate.training import evaluation, run
 
 # Those that test, normalise or build a classifier in a way of their own; the others are tested by make test-slow.
 OF_THEIR_OWN = ("ada_bn", "co_tuning", "dann", "lora", "mcd", "shot", "stoch_norm", "tent")
@@ -34,7 +34,7 @@ def test_every_way_to_test_a_run_gives_one_accuracy(archives, tmp_path, test_ima
     metrics = run.train(config)
     checkpoint = read_checkpoint(best_checkpoint(tmp_path))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    evaluated = run.evaluate(checkpoint["config"], checkpoint)
+    evaluated = evaluation.evaluate(checkpoint["config"], checkpoint)
     folder, labels = test_images
     predicted = [int(row.label) for row in predict(checkpoint, folder, trust=["small_runs"])]
     assert metrics["target/test_accuracy"] == evaluated["target/test_accuracy"] == pytest.approx(np.mean(predicted == labels))

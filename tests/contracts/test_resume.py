@@ -178,7 +178,7 @@ def test_run_that_was_killed_after_its_training_only_tests(whole_run, archives, 
     _, expected = whole_run(*overrides)
     config = compose(tmp_path, *archives, *overrides)
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power"):
-        patch.setattr(run, "_evaluate", power_failure)
+        patch.setattr(run, "evaluate_parts", power_failure)
         run.train(config)
     monkeypatch.setattr(Dann, "training_step", power_failure)
     metrics = run.train({**config, "resume": True})

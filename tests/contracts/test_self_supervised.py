@@ -9,7 +9,7 @@ from small_runs import SELF_SUPERVISED, build_method, compose, differences, trai
 from acclimate.errors import ConfigError
 from acclimate.models.classifier import Classifier
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 from acclimate.types import Unlabelled
 
 SHORT = ("trainer.max_epochs=2",)
@@ -59,7 +59,7 @@ def test_images_of_both_domains_come_in_two_different_strong_views(archives, tmp
 
 @pytest.mark.parametrize("method", SELF_SUPERVISED)
 def test_head_is_no_part_of_the_training(archives, tmp_path, trained, method):
-    fresh = run.build(compose(tmp_path, *archives, f"method={method}")).method.classifier.head
+    fresh = assembly.build(compose(tmp_path, *archives, f"method={method}")).method.classifier.head
     checkpoint = checkpoints.read_checkpoint(checkpoints.last_checkpoint(trained[method][0]))
     assert torch.equal(checkpoint["state_dict"]["classifier.head.weight"], fresh.weight)
 
@@ -76,7 +76,7 @@ def test_metrics_say_nothing_of_predictions(trained, method):
 @pytest.mark.parametrize("method", SELF_SUPERVISED)
 def test_no_symptom_is_seen_in_predictions_of_an_untrained_head(archives, tmp_path, caplog, method):
     """This one takes everything for one class."""
-    parts = run.build(compose(tmp_path, *archives, f"method={method}", "trainer.max_epochs=6"))
+    parts = assembly.build(compose(tmp_path, *archives, f"method={method}", "trainer.max_epochs=6"))
     with torch.no_grad():
         parts.method.classifier.head.bias[0] = 100
     with caplog.at_level(logging.WARNING, logger="acclimate"):
@@ -95,7 +95,7 @@ def test_last_checkpoint_is_selected(trained, method):
 @pytest.mark.parametrize("selection", ["auto", "information", "source_accuracy", "vote", "oracle"])
 def test_selection_by_predictions_is_refused(archives, tmp_path, selection):
     with pytest.raises(ConfigError, match=r"looks at predictions.*selection=last or selection=rankme"):
-        run.build(compose(tmp_path, *archives, "method=simclr", f"selection={selection}"))
+        assembly.build(compose(tmp_path, *archives, "method=simclr", f"selection={selection}"))
 
 
 def test_selection_by_the_rank_of_features_is_taken(archives, tmp_path):
@@ -110,7 +110,7 @@ def test_what_looks_at_predictions_or_labels_is_refused(archives, tmp_path, meth
     if option == "+terms=mcc":
         option = "+method.terms={mcc:{_target_:acclimate.losses.target_predictions.minimum_class_confusion,_partial_:true,temperature:2.5}}"
     with pytest.raises(ConfigError, match=r"looks at (predictions|labels)"):
-        run.build(compose(tmp_path, *archives, f"method={method}", option))
+        assembly.build(compose(tmp_path, *archives, f"method={method}", option))
 
 
 def parameters(classifier: Classifier, *parts: str):
@@ -120,8 +120,8 @@ def parameters(classifier: Classifier, *parts: str):
 @pytest.mark.parametrize("method", SELF_SUPERVISED)
 def test_next_run_takes_the_features_and_the_head_that_it_would_have_had_alone(archives, tmp_path, trained, method):
     options = (*archives, "method=dann", "seed=3")
-    alone = run.build(compose(tmp_path, *options)).method.classifier
-    after = run.build(compose(tmp_path, *options, f"init_from={trained[method][0]}")).method.classifier
+    alone = assembly.build(compose(tmp_path, *options)).method.classifier
+    after = assembly.build(compose(tmp_path, *options, f"init_from={trained[method][0]}")).method.classifier
     origin = checkpoints.read_checkpoint(checkpoints.best_checkpoint(trained[method][0]))["state_dict"]
     features = {name: origin[f"classifier.{name}"] for name in parameters(after, "backbone.", "bottleneck.")}
     assert differences(features, parameters(after, "backbone.", "bottleneck.")) == []
@@ -131,7 +131,7 @@ def test_next_run_takes_the_features_and_the_head_that_it_would_have_had_alone(a
 
 def test_head_of_the_run_after_it_is_kept_by_what_follows(archives, tmp_path, trained):
     run.train(compose(tmp_path / "second", *archives, "method=dann", f"init_from={trained['simclr'][0]}", *SHORT))
-    third = run.build(compose(tmp_path / "third", *archives, "method=shot", f"init_from={tmp_path / 'second'}"))
+    third = assembly.build(compose(tmp_path / "third", *archives, "method=shot", f"init_from={tmp_path / 'second'}"))
     second = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "second"))["state_dict"]
     assert torch.equal(third.method.classifier.head.weight, second["classifier.head.weight"])
 
@@ -140,7 +140,7 @@ def test_untrained_head_is_neither_adapted_nor_asked_for_predictions(archives, t
     folder, _ = trained["rotation"]
     message = r"Rotation has trained features without labels, and no head.*method=dann init_from=RUN"
     with pytest.raises(ConfigError, match=message):
-        run.build(compose(tmp_path, *archives, "method=shot", f"init_from={folder}"))
+        assembly.build(compose(tmp_path, *archives, "method=shot", f"init_from={folder}"))
     with pytest.raises(ConfigError, match=message):
         checkpoints.rebuild_classifier(checkpoints.read_checkpoint(checkpoints.best_checkpoint(folder)))
 
@@ -149,7 +149,7 @@ def test_evaluation_measures_the_features_again(trained):
     folder, expected = trained["barlow_twins"]
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(folder))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    found = run.evaluate(checkpoint["config"], checkpoint)
+    found = evaluation.evaluate(checkpoint["config"], checkpoint)
     assert found["score/rankme"] == expected["score/rankme"]
     assert not any("accuracy" in name for name in found)
 
@@ -160,18 +160,18 @@ def sizes(parts):
 
 def test_few_labels_thin_the_source_of_methods_that_need_them_alone(archives, tmp_path):
     few = ("data.source_labels_per_class=2", "data.batch_size=6")
-    whole = sizes(run.build(compose(tmp_path, *archives, "method=dann")))
+    whole = sizes(assembly.build(compose(tmp_path, *archives, "method=dann")))
     parts, batch = build_method(compose(tmp_path, *archives, "method=dann", *few))
     assert batch.source.labels.bincount().tolist() == [2, 2, 2]
     assert sizes(parts) == {"source": [6, *whole["source"][1:]], "target": whole["target"]}
     for method in SELF_SUPERVISED:
-        assert sizes(run.build(compose(tmp_path, *archives, f"method={method}", *few))) == whole
+        assert sizes(assembly.build(compose(tmp_path, *archives, f"method={method}", *few))) == whole
 
 
 def test_seed_chooses_the_labelled_images(archives, tmp_path):
     chosen = []
     for seed in (0, 0, 1):
-        parts = run.build(compose(tmp_path, *archives, "method=dann", "data.source_labels_per_class=2", f"seed={seed}"))
+        parts = assembly.build(compose(tmp_path, *archives, "method=dann", "data.source_labels_per_class=2", f"seed={seed}"))
         chosen.append(parts.data.domains.source.train.images)
     assert torch.equal(chosen[0], chosen[1])
     assert not torch.equal(chosen[0], chosen[2])

@@ -10,7 +10,7 @@ from small_runs import ADAPTING, METHODS, SELF_SUPERVISED, SOURCE_FREE, build_me
 
 from acclimate.errors import ConfigError
 from acclimate.extras.label_shift import ClassProportions, systematic_resample
-from acclimate.training import run
+from acclimate.training import assembly, run
 
 ESTIMATED = "method.target_class_weights=estimated"
 
@@ -34,7 +34,7 @@ class Note(Callback):
 
 @pytest.mark.parametrize("method", sorted(set(ADAPTING) - set(SOURCE_FREE)))
 def test_all_that_a_method_does_in_a_step_sees_the_source_in_the_target_s_proportions(archives, tmp_path, method):
-    parts = run.build(
+    parts = assembly.build(
         compose(tmp_path, *archives, f"method={method}", ESTIMATED, "data.batch_size=12", "trainer.max_steps=1", "callbacks={}")
     )
     trained = parts.method
@@ -113,19 +113,19 @@ def test_batches_stay_as_they_are_until_the_progress_that_is_asked_for(archives,
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {*ADAPTING, *SELF_SUPERVISED}))
 def test_methods_without_a_target_refuse_it(archives, tmp_path, method):
     with pytest.raises(ConfigError, match=r"method\.target_class_weights=estimated needs the target"):
-        run.build(compose(tmp_path, *archives, f"method={method}", ESTIMATED))
+        assembly.build(compose(tmp_path, *archives, f"method={method}", ESTIMATED))
 
 
 @pytest.mark.parametrize("method", SOURCE_FREE)
 def test_methods_without_a_source_refuse_it(archives, tmp_path, method):
     with pytest.raises(ConfigError, match=r"method\.target_class_weights=estimated weights the source"):
-        run.build(compose(tmp_path, *archives, f"method={method}", ESTIMATED))
+        assembly.build(compose(tmp_path, *archives, f"method={method}", ESTIMATED))
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1])
 def test_a_start_outside_of_the_training_is_refused(archives, tmp_path, value):
     with pytest.raises(ConfigError, match=rf"method\.target_class_weights_from must be at least 0 and at most 1, but is {value}"):
-        run.build(compose(tmp_path, *archives, "method=dann", f"method.target_class_weights_from={value}"))
+        assembly.build(compose(tmp_path, *archives, "method=dann", f"method.target_class_weights_from={value}"))
 
 
 # Of the target's classes the first is three times as frequent as the second, and the third is missing.

@@ -12,7 +12,7 @@ from acclimate.data.images.arrays import Arrays
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.labels import TargetLabels
 from acclimate.errors import ConfigError
-from acclimate.training import run
+from acclimate.training import assembly, run
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 TIMES = ("train/seconds", "train/samples_per_second")
@@ -57,7 +57,7 @@ def test_labels_that_are_lent_change_the_weights_and_all_others_change_nothing(a
 @pytest.mark.parametrize("method", WITHOUT_TARGET_LABELS)
 def test_methods_that_learn_from_no_label_refuse_them(archives, tmp_path, method):
     with pytest.raises(ConfigError, match=r"target_labels_per_class=2, but this method trains without any labels"):
-        run.build(compose(tmp_path, *archives, f"method={method}", LENT))
+        assembly.build(compose(tmp_path, *archives, f"method={method}", LENT))
 
 
 def test_no_key_is_no_label(archives):
@@ -108,7 +108,7 @@ def test_oracle_does_look_at_them(archives, tmp_path):
 @pytest.mark.parametrize("selection", ["oracle", "information"])
 def test_what_labels_of_the_target_were_used_for_is_marked_in_every_record(archives, tmp_path, selection):
     """Names with the word oracle are in the console's and TensorBoard's metrics and in metrics.json under the oracle alone."""
-    parts = run.build(compose(tmp_path, *archives, "method=dann", f"selection={selection}", "trainer.max_epochs=1"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", f"selection={selection}", "trainer.max_epochs=1"))
     parts.trainer.fit(parts.method, parts.data)
     names = {"selection/is_oracle", "target/val_oracle_accuracy"} if selection == "oracle" else set()
     for metrics in (parts.trainer.callback_metrics, parts.trainer.logged_metrics, parts.trainer.progress_bar_metrics):
@@ -225,7 +225,7 @@ def test_labels_of_the_target_are_opened_for_the_final_test_and_the_oracle_alone
     for name in ("for_final_test", "for_oracle", "choose", "lend"):
         watch(name)
     options = ("method=dann", f"selection={'oracle' if reveal else 'auto'}", "trainer.max_epochs=1")
-    parts = run.build(compose(tmp_path, *archives, *options))
+    parts = assembly.build(compose(tmp_path, *archives, *options))
     trainer: Trainer = parts.trainer
     trainer.fit(parts.method, parts.data)
     assert {name for name, _ in opened} == ({"for_oracle"} if reveal else set())

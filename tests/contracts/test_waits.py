@@ -5,7 +5,7 @@ import torch
 from small_runs import METHODS, compose
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from acclimate.training import run
+from acclimate.training import assembly
 from acclimate.training.callbacks import nonfinite
 
 # What needs a number, or the size of something, that only the device knows.
@@ -41,7 +41,7 @@ class Waits(TorchDispatchMode):
 def test_no_step_waits_for_the_device(archives, tmp_path, monkeypatch, name):
     # As on a GPU.
     monkeypatch.setattr(nonfinite, "_runs_ahead", lambda device: True)
-    parts = run.build(compose(tmp_path, *archives, f"method={name}", "trainer.max_steps=3", "callbacks={}"))
+    parts = assembly.build(compose(tmp_path, *archives, f"method={name}", "trainer.max_steps=3", "callbacks={}"))
     waits, step = Waits(), parts.method.training_step
 
     def watched(batch, batch_idx):

@@ -14,7 +14,7 @@ from acclimate.data.images.arrays import Arrays
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.errors import ConfigError, DataError
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 from acclimate.types import DomainBatch
 
 SHORT = ("trainer.max_epochs=1",)
@@ -59,7 +59,7 @@ def test_it_is_evaluated_and_continued_without_source_too(trained, tmp_path, met
     shutil.rmtree(origin)
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "run"))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    found = run.evaluate(checkpoint["config"], checkpoint)
+    found = evaluation.evaluate(checkpoint["config"], checkpoint)
     assert {name: expected[name] for name in found} == found
     (tmp_path / "run" / "metrics.json").unlink()
     config = compose(tmp_path / "run", f"method={method}", *archives, f"init_from={origin}", "trainer.max_epochs=2")
@@ -110,24 +110,24 @@ def test_batches_say_which_target_images_they_hold(archives):
 def test_a_run_to_start_from_is_asked_for(archives, tmp_path, method):
     config = compose(tmp_path, *archives, f"method={method}")
     with pytest.raises(ConfigError, match="init_from=RUN"):
-        run.build(config | {"init_from": None})
+        assembly.build(config | {"init_from": None})
 
 
 @pytest.mark.parametrize("selection", ["source_accuracy", "dev", "iwv", "vote"])
 def test_a_selection_that_looks_at_the_source_is_refused(archives, tmp_path, selection):
     with pytest.raises(ConfigError, match=rf"selection={selection} looks at source images"):
-        run.build(compose(tmp_path, *archives, "method=shot", f"selection={selection}"))
+        assembly.build(compose(tmp_path, *archives, "method=shot", f"selection={selection}"))
 
 
 @pytest.mark.parametrize("method", sorted({"dann", "source_only"} & set(METHODS)))
 def test_a_method_that_needs_a_source_asks_for_it(archives, tmp_path, method):
     with pytest.raises(ConfigError, match=r"data\.source is null.*method=shot"):
-        run.build(compose(tmp_path, *archives, "data.source=null", f"method={method}"))
+        assembly.build(compose(tmp_path, *archives, "data.source=null", f"method={method}"))
 
 
 def test_a_target_is_still_needed(archives, tmp_path):
     with pytest.raises(ConfigError, match=r"adapts to a target, but data\.target is null"):
-        run.build(compose(tmp_path, *archives, "method=shot") | {"data": compose(tmp_path, *archives, "data.target=null")["data"]})
+        assembly.build(compose(tmp_path, *archives, "method=shot") | {"data": compose(tmp_path, *archives, "data.target=null")["data"]})
 
 
 def test_targets_of_other_classes_are_refused(archives, tmp_path):

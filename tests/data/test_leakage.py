@@ -17,7 +17,7 @@ from acclimate.data.leakage import seen_by
 from acclimate.errors import ConfigError, DataError
 from acclimate.runs.checkpoint_files import best_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
-from acclimate.training import run
+from acclimate.training import evaluation, run
 
 QUICK = ("trainer.max_epochs=1", "data.num_workers=0", "data.cache=ram")
 
@@ -41,7 +41,7 @@ def with_progress_bar(config):
 
 def evaluate(folder, *overrides, **settings):
     checkpoint = read_checkpoint(best_checkpoint(folder))
-    return run.evaluate(override(checkpoint["config"], list(overrides)), checkpoint, **settings)
+    return evaluation.evaluate(override(checkpoint["config"], list(overrides)), checkpoint, **settings)
 
 
 def test_a_run_is_evaluated_on_what_it_was_tested_on_and_on_other_images(photographs):
@@ -171,7 +171,7 @@ def test_a_data_set_without_digests_works_and_the_doubt_is_logged(archives, tmp_
     data = {key: value for key, value in config["data"].items() if key not in own} | {"_target_": "test_leakage.WithoutDigests"}
     run.train(config | {"data": data})
     with caplog.at_level(logging.WARNING, logger="acclimate"):
-        run.evaluate(config | {"data": data}, read_checkpoint(best_checkpoint(tmp_path)))
+        evaluation.evaluate(config | {"data": data}, read_checkpoint(best_checkpoint(tmp_path)))
     assert "Whether the run has seen images of source/val, source/test, target/val, target/test in training is not known" in caplog.text
 
 
@@ -179,7 +179,7 @@ def test_a_checkpoint_of_an_earlier_version_is_evaluated_and_the_doubt_is_logged
     checkpoint = read_checkpoint(best_checkpoint(photographs / "run"))
     del checkpoint["seen"]
     with caplog.at_level(logging.WARNING, logger="acclimate"):
-        run.evaluate(checkpoint["config"], checkpoint)
+        evaluation.evaluate(checkpoint["config"], checkpoint)
     assert "its checkpoint does not list the images that trained it" in caplog.text
 
 

@@ -13,7 +13,7 @@ from acclimate.extras.mean_teacher import MeanTeacher
 from acclimate.methods.dann import Dann
 from acclimate.methods.terms_alone import TermsAlone
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import evaluation, run
 
 THRESHOLD = 0.45
 
@@ -159,4 +159,4 @@ def test_classifier_is_rebuilt_from_a_checkpoint_without_its_teacher(archives, t
     classifier = checkpoints.rebuild_classifier(checkpoint)
     assert torch.equal(classifier.head.weight, checkpoint["state_dict"]["classifier.head.weight"])
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]
+    assert evaluation.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]

@@ -10,7 +10,7 @@ from small_runs import compose, differences, train_and_stop, trained_state
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.ada_bn import AdaBn
 from acclimate.models.batch_norm import batch_norms
-from acclimate.training import run
+from acclimate.training import assembly, run
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -45,7 +45,7 @@ def test_statistics_are_the_means_over_batches_in_every_layer(sizes):
 
 
 def test_nothing_but_statistics_changes(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=ada_bn", "trainer.max_epochs=2", "callbacks={}"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=ada_bn", "trainer.max_epochs=2", "callbacks={}"))
     before = copy.deepcopy(parts.method.state_dict())
     parts.trainer.fit(parts.method, parts.data)
     after = parts.method.state_dict()
@@ -77,7 +77,7 @@ def test_stopped_run_counts_on(archives, tmp_path):
 
 def test_statistics_of_a_frozen_backbone_stay(archives, tmp_path):
     options = ("model.freeze=backbone", "trainer.max_epochs=1", "callbacks={}")
-    parts = run.build(compose(tmp_path, *archives, "method=ada_bn", *options))
+    parts = assembly.build(compose(tmp_path, *archives, "method=ada_bn", *options))
     before = copy.deepcopy(parts.method.state_dict())
     parts.trainer.fit(parts.method, parts.data)
     changed = {name for name, value in parts.method.state_dict().items() if not torch.equal(before[name], value)}
@@ -87,7 +87,7 @@ def test_statistics_of_a_frozen_backbone_stay(archives, tmp_path):
 @pytest.mark.parametrize("options", [("method.batch_norm=frozen",), ("model.freeze=backbone", "model.bottleneck=null")])
 def test_a_model_without_statistics_that_may_change_is_refused(archives, tmp_path, options):
     with pytest.raises(ConfigError, match="no batch norm that is not frozen"):
-        run.build(compose(tmp_path, *archives, "method=ada_bn", *options))
+        assembly.build(compose(tmp_path, *archives, "method=ada_bn", *options))
 
 
 def test_terms_are_refused():

@@ -23,7 +23,7 @@ from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.methods.dann import Dann
 from acclimate.schedules import constant
-from acclimate.training import run
+from acclimate.training import assembly
 from acclimate.types import Labelled
 
 
@@ -68,7 +68,7 @@ class Rates(Callback):
 )
 def test_learning_rates_and_progress_span_the_whole_training(archives, tmp_path, limits, num_batches):
     options = ("method=dann", "method.backbone_rate=0.1", "scheduler=inverse_decay", "optimizer.lr=0.5", "callbacks={}")
-    parts = run.build(compose(tmp_path, *archives, *options, *limits))
+    parts = assembly.build(compose(tmp_path, *archives, *options, *limits))
     rates = Rates()
     parts.trainer.callbacks.insert(0, rates)
     parts.trainer.fit(parts.method, parts.data)
@@ -83,7 +83,7 @@ def test_learning_rates_and_progress_span_the_whole_training(archives, tmp_path,
 
 
 def test_training_without_an_end_is_refused(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=dann", "trainer.max_epochs=-1", "callbacks={}"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", "trainer.max_epochs=-1", "callbacks={}"))
     with pytest.raises(ConfigError, match=r"no end .* trainer\.max_epochs or trainer\.max_steps"):
         parts.trainer.fit(parts.method, parts.data)
 
@@ -161,7 +161,7 @@ def test_ways_of_fine_tuning_leave_the_statistics_of_a_pretrained_model(method, 
 def test_a_whole_training_leaves_frozen_statistics_alone(archives, tmp_path, batch_norm, moves):
     """With validations in between, after which Lightning puts layers back into their modes."""
     options = ("method=dann", f"method.batch_norm={batch_norm}", "trainer.max_epochs=2", "callbacks={}")
-    parts = run.build(compose(tmp_path, *archives, *options))
+    parts = assembly.build(compose(tmp_path, *archives, *options))
     before = {name: value.clone() for name, value in parts.method.classifier.named_buffers()}
     parts.trainer.fit(parts.method, parts.data)
     moved = {name for name, value in parts.method.classifier.named_buffers() if not torch.equal(value, before[name])}
@@ -266,7 +266,7 @@ def test_extra_steps_of_a_whole_training_touch_nothing_else(archives, tmp_path, 
     options = ("method=dann", f"optimizer={optimizer}", "trainer.max_steps=7", "callbacks={}", "trainer.gradient_clip_val=1.0")
     config = compose(tmp_path, *archives, *options)
     config["method"]["_target_"] = f"{__name__}.TwoSteps"
-    parts = run.build(config)
+    parts = assembly.build(config)
     parts.trainer.fit(parts.method, parts.data)
     assert parts.method.moved == {name for name, _ in parts.method.named_parameters() if name.startswith("discriminator.")}
     assert (parts.trainer.global_step, parts.method.batches_done) == (7, 7)
@@ -333,7 +333,7 @@ def test_losses_are_logged_in_every_step_that_is_written_and_at_the_end_of_an_ep
 
     intervals = (f"trainer.log_every_n_steps={interval}", f"trainer.accumulate_grad_batches={accumulated}")
     options = ("trainer.max_epochs=2", *intervals, "method=source_only")
-    parts = run.build(compose(tmp_path, *archives, *options, "logger=tensorboard"))
+    parts = assembly.build(compose(tmp_path, *archives, *options, "logger=tensorboard"))
     parts.trainer.callbacks += [Steps(), Seen()]
     parts.trainer.fit(parts.method, parts.data)
     steps = [step for step, has_losses in written if has_losses]

@@ -10,7 +10,7 @@ from acclimate.errors import ConfigError
 from acclimate.methods.co_tuning import CoTuning
 from acclimate.methods.parts.category_relationship import calibrated_relationship, direct_relationship
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 
 NUM_PRETRAINED = 5
 TRANSLATION = torch.tensor([[0.7, 0.1, 0.1, 0.1, 0.0], [0.0, 0.5, 0.5, 0.0, 0.0], [0.2, 0.2, 0.2, 0.2, 0.2]], dtype=torch.float64)
@@ -65,7 +65,7 @@ def test_mixed_labels_are_translated_as_they_are_mixed():
 @pytest.mark.parametrize(("name", "relate"), [("calibrated", calibrated_relationship), ("direct", direct_relationship)])
 def test_translation_is_of_all_training_images_before_training_and_stays(archives, tmp_path, name, relate):
     options = ("method=co_tuning", f"method.relationship={name}", "trainer.max_epochs=2", "callbacks={}", "data.source_view=shift")
-    parts = run.build(compose(tmp_path, *archives, *options))
+    parts = assembly.build(compose(tmp_path, *archives, *options))
     method, images = parts.method, parts.data.domains.source.train
     with torch.no_grad():
         pixels = images.load(range(len(images)))
@@ -85,7 +85,7 @@ def test_finished_run_is_evaluated_with_the_head_of_its_checkpoint(archives, tmp
     assert checkpoint["state_dict"]["source_head.weight"].shape == (7, 64 * 4)
     config = checkpoint["config"]
     del config["trainer"]["enable_progress_bar"]
-    again = run.evaluate(config, checkpoint)
+    again = evaluation.evaluate(config, checkpoint)
     assert differences(again["source/test_accuracy"], metrics["source/test_accuracy"]) == []
 
 
@@ -97,7 +97,7 @@ def test_model_without_a_pretrained_head_is_refused(archives, tmp_path, backbone
     config["model"]["weights"] = weights
     config["model"]["backbone"]["_target_"] = backbone
     with pytest.raises(ConfigError, match="trains the head that a pretrained model came with, but this model has none"):
-        run.build(config)
+        assembly.build(config)
 
 
 def test_weights_from_a_file_come_without_a_head(archives, tmp_path):
@@ -105,11 +105,11 @@ def test_weights_from_a_file_come_without_a_head(archives, tmp_path):
     config = compose(tmp_path, *archives, "method=co_tuning")
     config["model"]["weights"] = str(tmp_path / "weights.pt")
     with pytest.raises(ConfigError, match="but this model has none"):
-        run.build(config)
+        assembly.build(config)
 
 
 def test_start_from_a_run_is_refused(archives, tmp_path):
     config = compose(tmp_path / "first", *archives, "method=co_tuning", "trainer.max_epochs=1")
     run.train(config)
     with pytest.raises(ConfigError, match="which a run does not keep"):
-        run.build(compose(tmp_path / "second", *archives, "method=co_tuning", f"init_from={tmp_path / 'first'}"))
+        assembly.build(compose(tmp_path / "second", *archives, "method=co_tuning", f"init_from={tmp_path / 'first'}"))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from acclimate.errors import ConfigError
 from acclimate.methods.gradual_unfreeze import GradualUnfreeze
 from acclimate.models.stages import stages
-from acclimate.training import run
+from acclimate.training import assembly, run
 
 LABELLED = tiny_batch()._replace(target=None)
 
@@ -89,7 +89,7 @@ def test_stages_join_at_equal_shares_of_a_whole_run(archives, tmp_path):
         "callbacks={}",
         "trainer.check_val_every_n_epoch=1",
     )
-    parts = run.build(compose(tmp_path, *archives, *options))
+    parts = assembly.build(compose(tmp_path, *archives, *options))
     noted = NumTrained()
     parts.trainer.callbacks.append(noted)
     parts.trainer.fit(parts.method, parts.data)
@@ -115,7 +115,7 @@ def test_rates_by_depth_combine_with_it():
 
 def test_weights_that_low_rank_updates_keep_are_not_thawed(archives, tmp_path):
     with pytest.raises(ConfigError, match=r"model\.lora_rank=null"):
-        run.build(compose(tmp_path, *archives, "method=gradual_unfreeze", "model.lora_rank=2"))
+        assembly.build(compose(tmp_path, *archives, "method=gradual_unfreeze", "model.lora_rank=2"))
 
 
 def test_momentum_of_the_default_sgd_begins_when_a_stage_thaws(archives, tmp_path):

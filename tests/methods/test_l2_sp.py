@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from acclimate.errors import Interrupted
 from acclimate.methods.l2_sp import L2Sp
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 
 
 def moved_away(**options):
@@ -86,7 +86,7 @@ OPTIONS = ("method=l2_sp", "trainer.max_epochs=2")
 def test_stopped_run_keeps_its_start_though_the_weights_file_has_changed(archives, tmp_path):
     weights = tmp_path / "weights.pth"
     pretrained = (*archives, *OPTIONS, f"model.weights={weights}")
-    body = run.build(compose(tmp_path / "random", *archives, *OPTIONS)).method.classifier.backbone.body
+    body = assembly.build(compose(tmp_path / "random", *archives, *OPTIONS)).method.classifier.backbone.body
     torch.save(body.state_dict(), weights)
     run.train(compose(tmp_path / "whole", *pretrained))
     config = compose(tmp_path / "run", *pretrained)
@@ -102,7 +102,7 @@ def test_classifier_is_rebuilt_from_a_checkpoint_and_evaluates_as_it_did(archive
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     assert not any("start" in name for name in checkpoints.rebuild_classifier(checkpoint).state_dict())
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]
+    assert evaluation.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == metrics["target/test_accuracy"]
 
 
 def test_optimizer_s_own_weight_decay_is_off(archives, tmp_path):

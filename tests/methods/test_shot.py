@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.shot import Shot
-from acclimate.training import run
+from acclimate.training import assembly, run
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 NUM_IMAGES = 11
@@ -133,7 +133,7 @@ def test_stopped_run_goes_on_with_the_labels_that_it_had(archives, tmp_path):
 def test_the_backbone_learns_also_in_a_step_that_labels(archives, tmp_path, precision):
     """Also under autocast the pass without gradients must take none from the pass that follows."""
     options = (f"trainer.precision={precision}", "trainer.max_steps=1", "method.labellings=1")
-    parts = run.build(compose(tmp_path, *archives, *OPTIONS, *options))
+    parts = assembly.build(compose(tmp_path, *archives, *OPTIONS, *options))
     before = {name: parameter.detach().clone() for name, parameter in parts.method.classifier.backbone.named_parameters()}
     parts.trainer.fit(parts.method, parts.data)
     assert all(not torch.equal(before[name], parameter) for name, parameter in parts.method.classifier.backbone.named_parameters())

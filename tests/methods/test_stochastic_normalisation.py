@@ -13,7 +13,7 @@ from acclimate.errors import ConfigError
 from acclimate.methods.stochastic_normalisation import StochasticNormalisation
 from acclimate.models.stoch_norm import StochNorm
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 
 SEED, RATE = 1, 0.5
 
@@ -79,11 +79,11 @@ def test_checkpoint_is_rebuilt_as_a_plain_classifier(archives, tmp_path):
     assert not any(isinstance(layer, StochNorm) for layer in rebuilt.modules())
     assert torch.equal(rebuilt.backbone.body[1].running_var, checkpoint["state_dict"]["classifier.backbone.body.1.running_var"])
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    found = run.evaluate(checkpoint["config"], checkpoint)
+    found = evaluation.evaluate(checkpoint["config"], checkpoint)
     assert {name: metrics[name] for name in found} == found
 
 
 @pytest.mark.parametrize("option", ["method.batch_norm=frozen", "model.freeze=backbone", "method.backbone_rate=0"])
 def test_frozen_statistics_are_refused_since_nothing_would_be_drawn(archives, tmp_path, option):
     with pytest.raises(ConfigError, match="nothing would be drawn"):
-        run.build(compose(tmp_path, *archives, "method=stoch_norm", option))
+        assembly.build(compose(tmp_path, *archives, "method=stoch_norm", option))

@@ -15,7 +15,7 @@ from acclimate.models.backbones import Backbone
 from acclimate.models.batch_norm import batch_norms
 from acclimate.models.classifier import Classifier
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 
@@ -161,7 +161,7 @@ def test_evaluation_is_the_same_stream_again(archives, tmp_path):
     metrics = run.train(compose(tmp_path, *archives, *OPTIONS))
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    found = run.evaluate(checkpoint["config"], checkpoint)
+    found = evaluation.evaluate(checkpoint["config"], checkpoint)
     for name in ("target/test_accuracy", "target/online_test_accuracy"):
         assert found[name] == metrics[name]
 
@@ -169,4 +169,4 @@ def test_evaluation_is_the_same_stream_again(archives, tmp_path):
 @pytest.mark.parametrize("options", [("method.batch_norm=frozen",), ("model.freeze=backbone", "model.bottleneck=null")])
 def test_a_model_without_batch_norm_that_may_adapt_is_refused(archives, tmp_path, options):
     with pytest.raises(ConfigError, match="no batch norm that is not frozen"):
-        run.build(compose(tmp_path, *archives, "method=tent", *options))
+        assembly.build(compose(tmp_path, *archives, "method=tent", *options))

@@ -14,7 +14,7 @@ from acclimate.models.backbones import Backbone, efficientnet_lite0, timm_backbo
 from acclimate.models.classifier import Classifier
 from acclimate.models.lora import LowRankUpdate, add_low_rank_updates, add_update, merge_low_rank_updates
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 
 RANK = 4
 BACKBONES = {
@@ -157,14 +157,14 @@ def test_checkpoint_is_evaluated_as_it_was_tested(finished):
     folder, metrics = finished
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(folder))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    found = run.evaluate(checkpoint["config"], checkpoint)
+    found = evaluation.evaluate(checkpoint["config"], checkpoint)
     assert {name: metrics[name] for name in found} == found
 
 
 def test_rebuilt_classifier_is_plain_and_predicts_the_same(finished, archives):
     folder, _ = finished
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(folder))
-    parts = run.build(checkpoint["config"] | {"callbacks": {}})
+    parts = assembly.build(checkpoint["config"] | {"callbacks": {}})
     parts.method.load_state_dict(checkpoint["state_dict"])
     rebuilt = checkpoints.rebuild_classifier(checkpoint)
     assert not any("parametrizations" in name for name in rebuilt.state_dict())
@@ -174,6 +174,6 @@ def test_rebuilt_classifier_is_plain_and_predicts_the_same(finished, archives):
 def test_another_run_starts_from_the_merged_weights(finished, archives, tmp_path):
     folder, _ = finished
     best = checkpoints.best_checkpoint(folder)
-    started = run.build(compose(tmp_path, *archives, "method=fine_tune", f"model.weights={best}")).method.classifier
+    started = assembly.build(compose(tmp_path, *archives, "method=fine_tune", f"model.weights={best}")).method.classifier
     rebuilt = checkpoints.rebuild_classifier(checkpoints.read_checkpoint(best))
     assert differences(started.backbone.state_dict(), rebuilt.backbone.state_dict()) == []

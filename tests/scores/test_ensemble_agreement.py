@@ -7,7 +7,7 @@ from small_runs import compose
 
 from acclimate.runs import checkpoints
 from acclimate.scores.ensemble_agreement import EnsembleAgreement, ensemble_agreement
-from acclimate.training import run
+from acclimate.training import evaluation, run
 from acclimate.types import Prediction
 
 
@@ -90,7 +90,7 @@ def test_a_single_checkpoint_has_no_ensemble_to_agree_with(archives, tmp_path):
     metrics = run.train(compose(tmp_path, *archives, "method=dann", "selection=ensemble_agreement", "trainer.max_epochs=3"))
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    found = run.evaluate(checkpoint["config"], checkpoint)
+    found = evaluation.evaluate(checkpoint["config"], checkpoint)
     assert metrics["selection/value"] > 0
     assert "selection/value" not in found
     assert found["target/test_accuracy"] == metrics["target/test_accuracy"]

@@ -10,7 +10,7 @@ from small_runs import compose
 from acclimate.scores.domain_accuracy import SourceAccuracy
 from acclimate.scores.target_score import TargetScore
 from acclimate.selection.vote import Vote
-from acclimate.training import run
+from acclimate.training import assembly
 
 
 class Fixed(TargetScore):
@@ -94,7 +94,7 @@ def test_what_is_recalled_votes_like_what_was_never_interrupted():
 
 def test_the_kept_checkpoint_is_the_one_on_disk(archives, tmp_path):
     config = compose(tmp_path, *archives, "method=dann", "selection=vote", "trainer.max_epochs=4", "optimizer.lr=0.01")
-    parts = run.build(config)
+    parts = assembly.build(config)
     parts.trainer.fit(parts.method, parts.data)
     checkpoint = next(callback for callback in parts.trainer.callbacks if isinstance(callback, ModelCheckpoint))
     assert parts.selection.kept == torch.load(checkpoint.best_model_path, weights_only=True)["global_step"]

@@ -9,7 +9,7 @@ from torch import nn
 
 from acclimate.errors import ConfigError
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import evaluation, run
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_evaluation_and_prediction_of_a_compiled_run_compile_nothing(archives, t
     passes.clear()
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     trainer = {name: value for name, value in checkpoint["config"]["trainer"].items() if name != "enable_progress_bar"}
-    run.evaluate(checkpoint["config"] | {"trainer": trainer}, checkpoint)
+    evaluation.evaluate(checkpoint["config"] | {"trainer": trainer}, checkpoint)
     checkpoints.rebuild_classifier(checkpoint)(torch.zeros(1, 3, 16, 16))
     assert not passes
 

@@ -9,7 +9,7 @@ from small_runs import compose, differences, train_and_stop, trained_state, writ
 
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 
 SHORT = ("trainer.max_epochs=1",)
 
@@ -42,7 +42,7 @@ class FirstWeights(Callback):
 @pytest.mark.parametrize("method", ["dann", "mcd", "source_only", "fine_tune"])
 def test_training_starts_from_the_selected_checkpoint(archives, origin, tmp_path, method):
     bottleneck = "model.bottleneck=8"
-    parts = run.build(compose(tmp_path, *archives, f"method={method}", bottleneck, f"init_from={origin}", *SHORT))
+    parts = assembly.build(compose(tmp_path, *archives, f"method={method}", bottleneck, f"init_from={origin}", *SHORT))
     first = FirstWeights()
     parts.trainer.callbacks.insert(0, first)
     parts.trainer.fit(parts.method, parts.data)
@@ -50,27 +50,27 @@ def test_training_starts_from_the_selected_checkpoint(archives, origin, tmp_path
 
 
 def test_a_checkpoint_file_means_itself(archives, origin, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=dann", f"init_from={origin / 'checkpoints' / 'last.ckpt'}"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", f"init_from={origin / 'checkpoints' / 'last.ckpt'}"))
     saved = classifier_tensors(checkpoints.read_checkpoint(checkpoints.last_checkpoint(origin)))
     assert differences(saved, {f"classifier.{name}": tensor for name, tensor in parts.method.classifier.state_dict().items()}) == []
 
 
 def test_a_teacher_starts_from_it_too(archives, origin, tmp_path):
-    parts = run.build(compose(tmp_path, *archives, "method=mean_teacher", f"init_from={origin}"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=mean_teacher", f"init_from={origin}"))
     teacher = parts.method.terms.terms["mean_teacher"].teacher.module
     assert differences(dict(parts.method.classifier.state_dict()), dict(teacher.state_dict())) == []
 
 
 def test_images_have_the_size_that_the_classifier_was_trained_on(archives, origin, tmp_path):
     options = (*archives, "method=dann", f"init_from={origin}")
-    assert run.build(compose(tmp_path, *options, "data.image_size=null")).data.image_size == 16
-    assert run.build(compose(tmp_path, *options, "data.image_size=24")).data.image_size == 24
+    assert assembly.build(compose(tmp_path, *options, "data.image_size=null")).data.image_size == 16
+    assert assembly.build(compose(tmp_path, *options, "data.image_size=24")).data.image_size == 24
 
 
 def test_weights_of_the_model_are_not_fetched_but_keep_the_backbone_slower(archives, origin, tmp_path):
     options = (*archives, "method=dann", f"init_from={origin}")
-    assert run.build(compose(tmp_path, *options)).method.backbone_rate == 1.0
-    assert run.build(compose(tmp_path, *options, "model.weights=nowhere.pth")).method.backbone_rate == 0.1
+    assert assembly.build(compose(tmp_path, *options)).method.backbone_rate == 1.0
+    assert assembly.build(compose(tmp_path, *options, "model.weights=nowhere.pth")).method.backbone_rate == 0.1
 
 
 def test_neither_a_resumed_run_nor_its_evaluation_needs_the_other_run(archives, copied, tmp_path):
@@ -84,18 +84,18 @@ def test_neither_a_resumed_run_nor_its_evaluation_needs_the_other_run(archives, 
     assert differences(trained_state(tmp_path / "whole"), trained_state(tmp_path / "stopped")) == []
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path / "whole"))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    assert run.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == expected["target/test_accuracy"]
+    assert evaluation.evaluate(checkpoint["config"], checkpoint)["target/test_accuracy"] == expected["target/test_accuracy"]
 
 
 def test_a_run_from_before_there_was_such_a_key_is_still_evaluated(archives, origin):
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(origin))
     del checkpoint["config"]["trainer"]["enable_progress_bar"], checkpoint["config"]["init_from"]
-    assert "target/test_accuracy" in run.evaluate(checkpoint["config"], checkpoint)
+    assert "target/test_accuracy" in evaluation.evaluate(checkpoint["config"], checkpoint)
 
 
 def test_another_architecture_is_refused_with_both_named(archives, origin, tmp_path):
     with pytest.raises(ConfigError) as caught:
-        run.build(compose(tmp_path, *archives, "method=dann", f"init_from={origin}", "model.bottleneck=16", "model.dropout=0.1"))
+        assembly.build(compose(tmp_path, *archives, "method=dann", f"init_from={origin}", "model.bottleneck=16", "model.dropout=0.1"))
     assert "There: model.bottleneck=8. Here: model.bottleneck=16." in str(caught.value)
 
 
@@ -104,13 +104,13 @@ def test_other_classes_are_refused_with_both_named(origin, tmp_path):
     archive = dict(torch.load(checkpoints.best_checkpoint(origin), weights_only=True))
     torch.save(archive | {"classes": ["cat", "dog", "bird"]}, tmp_path / "other.ckpt")
     with pytest.raises(ConfigError, match="The data has the classes 0, 1, 2, but the model knows cat, dog, bird"):
-        run.build(compose(tmp_path, *archives, "method=dann", f"init_from={tmp_path / 'other.ckpt'}"))
+        assembly.build(compose(tmp_path, *archives, "method=dann", f"init_from={tmp_path / 'other.ckpt'}"))
 
 
 def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(archives, copied, tmp_path):
     (copied / "metrics.json").unlink()
     with pytest.raises(ConfigError, match=rf"acclimate train resume={copied}"):
-        run.build(compose(tmp_path, *archives, "method=dann", f"init_from={copied}"))
+        assembly.build(compose(tmp_path, *archives, "method=dann", f"init_from={copied}"))
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_what_is_no_checkpoint_of_a_run_is_named(archives, tmp_path, contents, m
     elif contents is not None:
         torch.save(contents, file)
     with pytest.raises(ConfigError, match=message):
-        run.build(compose(tmp_path, *archives, "method=dann", f"init_from={file}"))
+        assembly.build(compose(tmp_path, *archives, "method=dann", f"init_from={file}"))
 
 
 def test_a_value_that_is_no_place_is_refused(archives, tmp_path):
     with pytest.raises(ConfigError, match="init_from=3 must be the folder of a run, a checkpoint, or null"):
-        run.build(compose(tmp_path, *archives, "method=dann", "init_from=3"))
+        run.train(compose(tmp_path, *archives, "method=dann", "init_from=3"))

@@ -10,7 +10,7 @@ from small_runs import compose, write_photographs
 
 from acclimate.errors import ConfigError
 from acclimate.models.backbones import Backbone
-from acclimate.training import run
+from acclimate.training import assembly, run
 from acclimate.training.memory import explain_out_of_memory, keep_freed_memory
 
 # In a process of its own, since what it changes lasts.
@@ -47,8 +47,8 @@ def test_what_is_freed_is_taken_again_without_the_system():
 
 def test_a_run_on_a_cpu_keeps_what_it_frees(archives, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(run, "keep_freed_memory", lambda: calls.append("kept"))
-    run.build(compose(tmp_path, *archives))
+    monkeypatch.setattr(assembly, "keep_freed_memory", lambda: calls.append("kept"))
+    assembly.build(compose(tmp_path, *archives))
     assert calls == ["kept"]
 
 

@@ -5,13 +5,13 @@ import torch
 from small_runs import compose
 
 from acclimate.config.groups import group_options
-from acclimate.training import run
+from acclimate.training import assembly, run
 
 OPTIMIZERS = group_options("optimizer")
 
 
 def optimizer_of(folder, *overrides):
-    parts = run.build(compose(folder, *overrides, "callbacks={}"))
+    parts = assembly.build(compose(folder, *overrides, "callbacks={}"))
     parts.trainer.strategy.connect(parts.method)
     return parts, parts.method.configure_optimizers()["optimizer"]
 

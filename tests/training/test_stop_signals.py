@@ -14,7 +14,7 @@ from small_runs import SMALL
 from acclimate.data.images.arrays import Arrays
 from acclimate.errors import Interrupted
 from acclimate.methods.base import Method
-from acclimate.training import run
+from acclimate.training import assembly, run
 from acclimate.training.callbacks.accuracies import Accuracies
 from acclimate.training.stop_signals import SIGNALS, StopSignals
 
@@ -40,12 +40,12 @@ def send(number, monkeypatch, place, name):
 
 PLACES = {
     "while the data is read": (Arrays, "read"),
-    "while the parts are built": (run, "instantiate"),
+    "while the parts are built": (assembly, "instantiate"),
     "before the first step": (Method, "on_train_start"),
     "in a step": (Method, "training_step"),
     "in a validation": (Accuracies, "on_validation_epoch_end"),
     "while a checkpoint is written": (pl.Trainer, "save_checkpoint"),
-    "after the training": (run, "best_checkpoint"),
+    "after the training": (run, "read_checkpoint"),
     "in the final validation": (pl.Trainer, "validate"),
     "in the final test": (Accuracies, "on_test_epoch_end"),
     "before the results are written": (run, "_refuse_selection"),

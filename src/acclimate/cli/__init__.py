@@ -283,11 +283,11 @@ def evaluate(arguments: Sequence[str]) -> None:
     from acclimate.files import atomic_files
     from acclimate.reports.tables import print_metrics
     from acclimate.runs import checkpoints
-    from acclimate.training import run
+    from acclimate.training import evaluation
 
     checkpoint = checkpoints.read_checkpoint(selected)
     config = checkpoints.trusted_config(checkpoint, _list_of(keys.get("trust")))
-    metrics = run.evaluate(override(config, overrides), checkpoint, allow_seen=allow_seen == "true")
+    metrics = evaluation.evaluate(override(config, overrides), checkpoint, allow_seen=allow_seen == "true")
     print_metrics(metrics, folder=Path(keys["run"]))
     if "out" in keys:
         atomic_files.write_json(Path(keys["out"]), metrics)

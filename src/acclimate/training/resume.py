@@ -9,10 +9,11 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from acclimate.config.identity import MACHINE, identity
 from acclimate.errors import ConfigError, DataError, command
+from acclimate.files.atomic_files import remove_unfinished
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.runs.checkpoints import Checkpoint, read_checkpoint
-from acclimate.runs.record import METRICS, read_record
+from acclimate.runs.record import METRICS, has_record, read_record
 
 EPOCHS, STEPS = "trainer.max_epochs", "trainer.max_steps"
 # Groups of settings that a run can change on the way. All else would contradict what its checkpoint holds.
@@ -27,6 +28,54 @@ class Change(NamedTuple):
 
 
 Changes = dict[str, Change]
+
+
+class Beginning(NamedTuple):
+    """What a run begins with.
+
+    Attributes:
+        changes: What differs from the earlier start.
+        checkpoint: What it continues from, as `read_checkpoint` gives it; None where it starts anew.
+        is_recorded: Whether its folder has the record of an earlier start.
+        is_finished: Whether there is nothing left to train.
+    """
+
+    changes: Changes
+    checkpoint: Checkpoint | None
+    is_recorded: bool
+    is_finished: bool
+
+    @property
+    def step(self) -> int:
+        return self.checkpoint["global_step"] if self.checkpoint else 0
+
+
+def find_beginning(folder: Path, config: Mapping[str, Any]) -> Beginning:
+    """Looks into a run's folder for what the run continues from.
+
+    Args:
+        folder: Of the run.
+        config: Plain and fully resolved; `resume` says whether the run may continue another one.
+
+    Raises:
+        ConfigError: If the folder holds a run and this one does not continue it, see also `accept_changes`; or a checkpoint is damaged.
+    """
+    best, last = best_checkpoint(folder), last_checkpoint(folder)
+    is_finished = (folder / METRICS).exists()
+    changes: Changes = {}
+    if config["resume"]:
+        changes = accept_changes(folder, config)
+        if is_finished and not changes.keys() & {EPOCHS, STEPS}:
+            return Beginning(changes, None, is_recorded=True, is_finished=True)
+    elif is_finished or checkpoint_files.exists(last) or checkpoint_files.exists(best):
+        state = "a finished run" if is_finished else "a run that was stopped"
+        raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
+    remove_unfinished(folder)
+    if checkpoint_files.exists(best):
+        # If it is damaged, say so now and not after the training.
+        read_checkpoint(best)
+    checkpoint = read_checkpoint(last) if checkpoint_files.exists(last) else None
+    return Beginning(changes, checkpoint, is_recorded=config["resume"] and has_record(folder), is_finished=False)
 
 
 def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:

@@ -9,7 +9,7 @@ from acclimate.data.cache import store
 from acclimate.data.cache.features import Features, FrozenBackbone, read, write
 from acclimate.models.backbones import Backbone
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 
 # Double precision, in which the batch that an image is in changes nothing that could be seen.
 FROZEN = ("model.freeze=backbone", "trainer.max_epochs=2", "trainer.precision=64-true", "callbacks={}")
@@ -106,7 +106,7 @@ def test_evaluation_is_the_same_bit_for_bit(archives, tmp_path, precision):
     checkpoint = checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path))
     logits = []
     for kind in ("none", "ram", "disk", "disk"):
-        parts, predictions = run.build(compose(tmp_path, *options, f"data.feature_cache={kind}")), Predictions()
+        parts, predictions = assembly.build(compose(tmp_path, *options, f"data.feature_cache={kind}")), Predictions()
         parts.trainer.callbacks.append(predictions)
         parts.method.load_state_dict(checkpoint["state_dict"])
         parts.trainer.validate(parts.method, parts.data, verbose=False)
@@ -139,14 +139,14 @@ def test_evaluating_a_run_uses_its_weights_and_not_those_that_it_would_start_fro
     options = (*archives, "method=source_only", "trainer.max_epochs=3", "callbacks={}")
     metrics = run.train(compose(tmp_path, *options))
     config = compose(tmp_path, *options, "model.freeze=backbone", "seed=1", "trainer.enable_progress_bar=true")
-    again = run.evaluate(config, checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path)))
+    again = evaluation.evaluate(config, checkpoints.read_checkpoint(checkpoints.best_checkpoint(tmp_path)))
     assert again.items() <= metrics.items()
 
 
 @pytest.mark.parametrize("views", [("data.source_view=shift",), ("data.target_views=[shift]",), ("method=fixmatch",)])
 def test_what_is_seen_in_random_views_is_computed_anew_but_evaluation_is_not(archives, tmp_path, seen, views):
     options = (*archives, "method=dann", *FROZEN, *views)
-    parts = run.build(compose(tmp_path, *options))
+    parts = assembly.build(compose(tmp_path, *options))
     parts.trainer.fit(parts.method, parts.data)
     assert parts.data.train_dataloader()
     evaluated = [loader.dataset.images for loader in parts.data.val_dataloader()]

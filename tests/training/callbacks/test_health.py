@@ -9,7 +9,7 @@ from small_runs import compose, shifted_domains, train_and_stop
 from torch import nn
 
 from acclimate.errors import Interrupted
-from acclimate.training import run
+from acclimate.training import assembly, run
 from acclimate.training.callbacks.health import Health
 
 # 100 images of each domain train, in 4 batches an epoch, and 100 validate.
@@ -49,7 +49,7 @@ def warnings(archives, tmp_path, caplog):
     """Trains and returns what is warned of."""
 
     def train(*overrides, target="turned", change=lambda method: None):
-        parts = run.build(compose(tmp_path, *archives[target], *TEN_EPOCHS, *overrides))
+        parts = assembly.build(compose(tmp_path, *archives[target], *TEN_EPOCHS, *overrides))
         change(parts.method)
         parts.trainer.fit(parts.method, parts.data)
         return said(caplog)
@@ -127,7 +127,7 @@ def test_a_source_that_is_unlearned_is_warned_of_once_also_over_a_stop(archives,
 
 
 def test_only_validations_of_the_training_are_judged(archives, tmp_path):
-    parts = run.build(compose(tmp_path, *archives["turned"], *TEN_EPOCHS, "method=source_only", "trainer.max_epochs=1"))
+    parts = assembly.build(compose(tmp_path, *archives["turned"], *TEN_EPOCHS, "method=source_only", "trainer.max_epochs=1"))
     parts.trainer.fit(parts.method, parts.data)
     parts.trainer.validate(parts.method, parts.data, verbose=False)
     (judge,) = [callback for callback in parts.trainer.callbacks if isinstance(callback, Health)]

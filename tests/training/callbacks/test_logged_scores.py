@@ -7,7 +7,7 @@ from small_runs import compose, write_archives
 from acclimate.config.compose import override
 from acclimate.config.groups import group_options
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 from acclimate.training.callbacks.scores import Scores
 
 # What selects by several scores, by the past of a run, by no score at all, or by labels.
@@ -22,7 +22,7 @@ def metrics(archives, tmp_path_factory):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_score_is_that_of_the_selection_of_its_name(archives, tmp_path, name):
-    parts = run.build(compose(tmp_path, *archives, "method=dann", f"selection={name}", "trainer.max_epochs=2"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", f"selection={name}", "trainer.max_epochs=2"))
     parts.trainer.fit(parts.method, parts.data)
     assert parts.trainer.callback_metrics[f"score/{name}"] == parts.trainer.callback_metrics["selection/value"]
 
@@ -34,7 +34,7 @@ def test_batch_size_of_an_evaluation_moves_no_score(tmp_path):
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     scores = {name: value for name, value in metrics.items() if name.startswith("score/")}
     for batch_size in (1, 17):
-        found = run.evaluate(override(checkpoint["config"], [f"data.eval_batch_size={batch_size}"]), checkpoint)
+        found = evaluation.evaluate(override(checkpoint["config"], [f"data.eval_batch_size={batch_size}"]), checkpoint)
         assert {name: found[name] for name in scores} == pytest.approx(scores, abs=1e-4)
 
 
@@ -49,7 +49,7 @@ def test_scores_of_a_run_without_target_look_at_the_source_alone(archives, tmp_p
 
 def test_scores_are_not_given_the_labels_of_the_target(archives, tmp_path, monkeypatch):
     seen = []
-    parts = run.build(compose(tmp_path, *archives, "method=dann", "selection=oracle", "trainer.max_epochs=1"))
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", "selection=oracle", "trainer.max_epochs=1"))
     scores = next(callback for callback in parts.trainer.callbacks if isinstance(callback, Scores))
     monkeypatch.setattr(scores.scores, "update", lambda domain, prediction, labels: seen.append((domain, labels is None)))
     monkeypatch.setattr(scores.scores, "compute", lambda: {"none": torch.tensor(0.0)})

@@ -17,7 +17,7 @@ from acclimate.inference.prediction import predict
 from acclimate.runs.checkpoint_files import last_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
 from acclimate.scores.domain_accuracy import SourceAccuracy
-from acclimate.training import run
+from acclimate.training import assembly, evaluation, run
 from acclimate.training.callbacks import nonfinite
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 
@@ -116,7 +116,7 @@ def train(monkeypatch, archives):
     """Trains with batches that are not finite, saving after each validation, and returns the metrics."""
     monkeypatch.setattr(LastCheckpoint, "SECONDS", 0)
     monkeypatch.setattr(LastCheckpoint, "PAUSE", 0)
-    build = run.build
+    build = assembly.build
 
     def train(folder, unstable, *overrides, start=run.train, **keywords):
         def built(*arguments):
@@ -298,7 +298,7 @@ def test_run_does_not_start_from_weights_that_are_not_finite(archives, tmp_path)
         run.train(compose(tmp_path / "second", *archives, "method=source_only", f"init_from={tmp_path / 'bad.ckpt'}"))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
     with pytest.raises(DivergenceError, match="Predictions for validation images"):
-        run.evaluate(checkpoint["config"], checkpoint)
+        evaluation.evaluate(checkpoint["config"], checkpoint)
     images = tmp_path / "images"
     images.mkdir()
     Image.new("RGB", (16, 16)).save(images / "0.png")

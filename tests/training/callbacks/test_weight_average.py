@@ -5,7 +5,7 @@ from pytorch_lightning.callbacks import Callback
 from small_runs import compose, differences
 
 from acclimate.runs import checkpoints
-from acclimate.training import run
+from acclimate.training import assembly, evaluation
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.stop_signals import StopSignals
 
@@ -34,7 +34,7 @@ def copied(method):
 def fitted(folder, archives, *overrides):
     """A run with what its callbacks noted."""
     last = LastCheckpoint(checkpoints.last_checkpoint(folder), StopSignals())
-    parts = run.build(compose(folder, *archives, "method=dann", *AVERAGED, *overrides), None, [last])
+    parts = assembly.build(compose(folder, *archives, "method=dann", *AVERAGED, *overrides), None, [last])
     weights = Weights()
     parts.trainer.callbacks.insert(0, weights)
     parts.trainer.fit(parts.method, parts.data)
@@ -90,8 +90,8 @@ def test_what_is_evaluated_after_the_training_is_the_selected_checkpoint(archive
     """Not the average that the training ended with; the first is the best here."""
     parts, weights = fitted(tmp_path, archives, "selection=last", "callbacks.checkpoint.mode=min")
     best = checkpoints.read_checkpoint(tmp_path / "checkpoints" / "best.ckpt")
-    metrics = run._evaluate(parts, best)
+    metrics = evaluation.evaluate_parts(parts, best)
     assert differences(weights.validated["after"], weights.validated[5]) == []
     config = best["config"]
     del config["trainer"]["enable_progress_bar"]
-    assert run.evaluate(config, best)["source/val_accuracy"] == metrics["source/val_accuracy"]
+    assert evaluation.evaluate(config, best)["source/val_accuracy"] == metrics["source/val_accuracy"]

@@ -1,0 +1,205 @@
+"""The parts of a run, built from its configuration: each once, in one order."""
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from acclimate.config.check import uses_several_devices
+from acclimate.config.instantiate import instantiate
+from acclimate.config.signatures import locate
+from acclimate.data.datamodule import AdaptationData
+from acclimate.data.leakage import Seen, refuse_leaks, seen_images
+from acclimate.errors import ConfigError
+from acclimate.methods.base import Method
+from acclimate.models.classifier import Classifier
+from acclimate.runs.checkpoints import (
+    Checkpoint,
+    read_origin,
+    refuse_untrained_head,
+    restart,
+    trusted_by,
+)
+from acclimate.selection.checkpoint_selection import Selection
+from acclimate.training.callbacks.accuracies import Accuracies
+from acclimate.training.callbacks.health import Health
+from acclimate.training.callbacks.nonfinite import NonFinite
+from acclimate.training.callbacks.provenance import Provenance
+from acclimate.training.callbacks.scores import Scores
+from acclimate.training.callbacks.step_seed import StepSeed
+from acclimate.training.callbacks.throughput import Throughput
+from acclimate.training.callbacks.validation_log import ValidationLog
+from acclimate.training.checkpoint_io import ReplacingCheckpointIO
+from acclimate.training.compatibility import refuse_contradictions
+from acclimate.training.memory import keep_freed_memory
+
+Config = dict[str, Any]
+
+NO_LOGGER = {"_target_": "pytorch_lightning.loggers.logger.DummyLogger"}
+
+
+class Run(NamedTuple):
+    """The parts of a run, each built once."""
+
+    data: AdaptationData
+    method: Method
+    selection: Selection
+    scores: Scores
+    throughput: Throughput
+    nonfinite: NonFinite
+    trainer: pl.Trainer
+    seen: Seen | None
+
+
+def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequence[Callback] = (), *, allow_seen: bool = True) -> Run:
+    """Instantiates a configuration.
+
+    Args:
+        config: As `check_config` accepts it.
+        checkpoint: Whose classifier it starts with, as `read_checkpoint` gives it; None takes that of `init_from`, if any.
+        further: Callbacks beside those of every run, called after them.
+        allow_seen: Whether the checkpoint may have seen images of the validation and test parts.
+
+    Raises:
+        ConfigError: If the parts do not go together.
+        DataError: If the images are not what they must be.
+    """
+    settings = dict(config["trainer"])
+    settings["precision"] = settings.get("precision") or usual_precision(settings.get("accelerator"))
+    pl.seed_everything(config["seed"], verbose=False)
+    selection: Selection = instantiate(config["selection"])
+    checkpoint = checkpoint or read_origin(config["init_from"], trusted_by(config))
+    data: AdaptationData = instantiate(config["data"])
+    if not getattr(locate(config["method"]["_target_"]), "needs_source", True):
+        if checkpoint is None:
+            raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
+        refuse_untrained_head(checkpoint)
+        data.leave_out_source(checkpoint["classes"])
+    if config["init_from"] is not None and getattr(locate(config["method"]["_target_"]), "needs_source_head", False):
+        raise ConfigError(
+            "This method starts from the head that a pretrained model came with, which a run does not keep. "
+            "Leave out init_from, or use method=fine_tune."
+        )
+    classes = data.domains.classes
+    classifier = (
+        instantiate(config["model"], num_classes=len(classes)) if checkpoint is None else restart(checkpoint, config["model"], classes)
+    )
+    method: Method = instantiate(
+        config["method"],
+        classifier=classifier,
+        optimizer=instantiate(_clippable(config["optimizer"], settings)),
+        schedule=instantiate(config["scheduler"]),
+    )
+    refuse_contradictions(data, method, selection)
+    if checkpoint is not None and not allow_seen:
+        refuse_leaks(data.domains, checkpoint)
+    if uses_several_devices(settings) and not any(parameter.requires_grad for parameter in method.parameters()):
+        raise ConfigError("This method trains no weight that several devices could share. Use trainer=gpu or trainer=cpu.")
+    data.prepare_for(
+        image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
+        needs_target=method.needs_target,
+        needs_strong_view=method.terms.need_strong_view,
+        needs_pairs=method.needs_pairs,
+        self_supervised=method.self_supervised,
+        reveal_target_labels=selection.is_oracle,
+        frozen_backbone=classifier.backbone if classifier.frozen and not method.needs_images else None,
+    )
+    seen = seen_images(data.domains, checkpoint, trains_on_target=method.needs_target or bool(data.labelled_target))
+    scores = Scores(
+        has_source=data.domains.source is not None,
+        has_target=data.domains.target is not None,
+        has_head=not method.self_supervised,
+    )
+    compiles = settings.pop("compile", False)
+    if compiles:
+        compile_classifier(classifier)
+    accuracies, throughput = Accuracies(), Throughput(warms_up=compiles)
+    nonfinite = NonFinite(settings.pop("on_nonfinite", "stop"), config)
+    callbacks: list[Callback] = [
+        selection,
+        accuracies,
+        scores,
+        Health(accuracies, scores),
+        StepSeed(config["seed"]),
+        Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.self_supervised, seen=seen),
+        *(
+            instantiate(callback)
+            for callback in config["callbacks"].values()
+            if callback is not None and not _is_hidden(callback, settings)
+        ),
+        # Behind those that change what a checkpoint holds.
+        nonfinite,
+        ValidationLog(),
+        # Behind those that draw pictures before the training.
+        throughput,
+        *further,
+    ]
+    # Each process evaluates all images: with shares of whole batches some would count twice.
+    settings["use_distributed_sampler"] = False
+    if settings.get("max_steps", -1) > 0:
+        settings["max_epochs"] = -1
+    trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]))
+    # What a user brings, such as checkpoints that are written in the background, is left as it is.
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
+    return Run(data, method, selection, scores, throughput, nonfinite, trainer, seen)
+
+
+def _is_hidden(callback: Mapping[str, Any], trainer: Mapping[str, Any]) -> bool:
+    """Whether a callback is a progress bar and the trainer shows none; Lightning refuses to have the one without the other."""
+    return trainer.get("enable_progress_bar") is False and str(callback["_target_"]).endswith("ProgressBar")
+
+
+def usual_precision(accelerator: str | None) -> str:
+    """What training computes in if nothing is said: bfloat16 where a GPU has it, for it is several times as fast there."""
+    on_gpu = accelerator in ("auto", "gpu", "cuda", None) and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
+def _clippable(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """In mixed precision Lightning clips no gradients of fused optimizers, which could be about to scale them."""
+    clips_scaled = trainer.get("gradient_clip_val") and "mixed" in str(trainer["precision"])
+    return {**optimizer, "fused": False} if clips_scaled and optimizer.get("fused") else optimizer
+
+
+def compile_classifier(classifier: Classifier) -> None:
+    """Has torch compile the passes through a classifier, each kind when it is first made.
+
+    Raises:
+        ConfigError: If there is no C++ compiler, which torch needs for that.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise ConfigError(
+            f"trainer.compile=true needs a C++ compiler, and there is no {compiler}. "
+            "Install one, name yours (CXX=clang++), or leave the key out."
+        )
+    classifier.compile()
+
+
+def silence_known_advice() -> None:
+    """Hides what Lightning says in every run, and its advice that does not apply to our loaders."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (
+        "The '.*_dataloader' does not have many workers",
+        "The number of training batches",
+        "Found .* in eval mode at the start of training",
+        "Checkpoint directory .* exists",
+        # So does AdaBN, on purpose.
+        "`training_step` returned `None`",
+        ".*configure_optimizers` returned `None`",
+        "You are using `LearningRateMonitor` callback with models that have no learning rate schedulers",
+        "`isinstance.treespec",
+        # For processes that evaluate shares of the images.
+        "It is recommended to use `self.log",
+    ):
+        warnings.filterwarnings("ignore", message=message)
