@@ -17,6 +17,7 @@ from PIL import Image
 from small_runs import SMALL
 
 from acclimate import cli
+from acclimate.cli import jobs
 from acclimate.config.compose import run_with_hydra
 from acclimate.errors import ConfigError
 
@@ -167,7 +168,7 @@ def test_processes_that_start_in_the_same_second_have_folders_of_their_own(noon)
 
 
 def test_chains_that_start_in_the_same_second_have_folders_of_their_own(noon, monkeypatch):
-    monkeypatch.setattr(cli, "_train_job", lambda config, record: 0.0)
+    monkeypatch.setattr(jobs, "train_job", lambda config, record: 0.0)
     for _ in range(2):
         cli.chain(["first.method=source_only", "second.method=dann", "trainer=smoke"])
     assert sorted(path.name for path in Path("outputs/2026-01-01").iterdir()) == ["12-00-00-chain", "12-00-00-chain-2"]
@@ -204,24 +205,24 @@ def train_beside_workers(config, record):
     assert torch.get_num_threads() == 1
     assert config["data"]["num_workers"] == max(joblib.cpu_count() // 2 - 1, 0) < 99
     assert len(list(torch.utils.data.DataLoader(range(4), num_workers=1))) == 4
-    return cli._train_job(config, record)
+    return jobs.train_job(config, record)
 
 
 def test_parallel_jobs_have_the_metrics_of_jobs_in_a_row(tmp_path):
-    jobs = [*write_pictures(tmp_path), "trainer.max_steps=4", "method=dann", "seed=0,1"]
-    run_with_hydra(["-m", *jobs, "data.num_workers=0", "hydra.sweep.dir=basic"], cli._train_job)
-    run_with_hydra([*JOBLIB, *jobs, "data.num_workers=99", "hydra.sweep.dir=joblib"], train_beside_workers)
+    words = [*write_pictures(tmp_path), "trainer.max_steps=4", "method=dann", "seed=0,1"]
+    run_with_hydra(["-m", *words, "data.num_workers=0", "hydra.sweep.dir=basic"], jobs.train_job)
+    run_with_hydra([*JOBLIB, *words, "data.num_workers=99", "hydra.sweep.dir=joblib"], train_beside_workers)
     assert len(metrics_of("basic")) == 2
     assert metrics_of("joblib") == metrics_of("basic")
 
 
 @pytest.mark.slow
 def test_eight_jobs_have_the_same_metrics_with_every_launcher_and_sweeper(tmp_path):
-    jobs = [*write_pictures(tmp_path), "trainer.max_steps=6", "method=source_only,dann", "seed=0,1", "optimizer.lr=0.001,0.003"]
+    words = [*write_pictures(tmp_path), "trainer.max_steps=6", "method=source_only,dann", "seed=0,1", "optimizer.lr=0.001,0.003"]
     launched = {"basic": ("-m",), "joblib": JOBLIB, "optuna": OPTUNA, "both": (*OPTUNA, *JOBLIB[1:])}
     found = {}
     for name, arguments in launched.items():
-        run_with_hydra([*arguments, *jobs, f"hydra.sweep.dir={name}"], cli._train_job)
+        run_with_hydra([*arguments, *words, f"hydra.sweep.dir={name}"], jobs.train_job)
         # Optuna has an order of its own, and so other numbers in the names of folders.
         found[name] = sorted(json.dumps(metrics, sort_keys=True) for metrics in metrics_of(name).values())
         assert len(found[name]) == 8

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from acclimate import __version__
 from acclimate.config.groups import did_you_mean, group_options
@@ -203,20 +203,22 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
 
 def train(arguments: Sequence[str]) -> None:
     """`acclimate train`: one run or a sweep; `resume=DIR` continues the run in DIR."""
-    from acclimate.config.compose import run_saved, run_with_hydra
+    from acclimate.cli.jobs import train_job, train_saved
+    from acclimate.config.compose import run_with_hydra
 
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):
         keys, others = _split_keys(arguments, required=("resume",), optional=("trust",))
-        run_saved(Path(keys["resume"]), others, _list_of(keys.get("trust")), _train_job)
+        train_saved(Path(keys["resume"]), others, _list_of(keys.get("trust")))
     else:
-        run_with_hydra(arguments, _train_job)
+        run_with_hydra(arguments, train_job)
 
 
 def chain(arguments: Sequence[str]) -> None:
     """`acclimate chain`: runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
+    from acclimate.cli.jobs import train_resolved
     from acclimate.config.check import check_before_imports, check_config
-    from acclimate.config.compose import refuse_missing_files, refuse_several_devices, run_resolved
+    from acclimate.config.compose import refuse_missing_files, refuse_several_devices
     from acclimate.files.folders import new_folder
     from acclimate.training.chain import compose_stages, stages_to_resume, write_record
 
@@ -244,7 +246,7 @@ def chain(arguments: Sequence[str]) -> None:
         write_record(folder, words, stages)
     for name, stage in stages.items():
         try:
-            run_resolved(stage.config, _train_job, stage.overrides)
+            train_resolved(stage.config, stage.overrides)
         except Interrupted as interruption:
             message = f"Stopped in the {name} stage. Continue with: {command('chain', f'resume={folder}')}"
             raise Interrupted(interruption.number, message) from interruption
@@ -252,23 +254,6 @@ def chain(arguments: Sequence[str]) -> None:
             # The run's own message without its advice.
             resume = command("chain", f"resume={folder}")
             raise StorageError(f"{error.__cause__ or error} Then continue with: {resume}") from error
-
-
-def _train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
-    from acclimate.config.check import check_before_imports
-    from acclimate.config.compose import refuse_missing_files
-
-    check_before_imports(config)
-    refuse_missing_files(config)
-    # Only now, as they import torch.
-    from pytorch_lightning.utilities import rank_zero_only
-
-    from acclimate.reports.tables import print_metrics
-    from acclimate.training import run
-
-    metrics = run.train(config, record)
-    rank_zero_only(print_metrics)(metrics, folder=Path(config["folder"]))
-    return float(metrics["selection/value"])
 
 
 def evaluate(arguments: Sequence[str]) -> None:

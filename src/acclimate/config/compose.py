@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from acclimate.config.groups import conf_dir, did_you_mean, group_options, has_t
 from acclimate.config.sweeps import Sweep, maximise
 from acclimate.errors import ConfigError, UserError
 from acclimate.files.folders import RUN_TRACES, new_folder, remove_traces
-from acclimate.runs.saved import config_to_resume, log_to, read_overrides, write_overrides
 
 log = logging.getLogger(__name__)
 
@@ -134,35 +132,6 @@ def _write_record(folder: Path, config: DictConfig) -> None:
     for name, part in parts.items():
         with replacing(folder / ".hydra" / f"{name}.yaml") as file:
             file.write(OmegaConf.to_yaml(part).encode())
-
-
-def run_saved(folder: Path, overrides: Sequence[str], trust: Sequence[str], job: Job) -> None:
-    """Continues the run of a folder from its record, which is plain data: no override in it is replayed.
-
-    Args:
-        folder: Of the run.
-        overrides: `GROUP.KEY=VALUE` and `GROUP=NAME`, as for `override`.
-        trust: As for `refuse_strangers`.
-        job: Does the work.
-
-    Raises:
-        UserError: If the folder is not that of a run, its record names what is not to be built, or the job fails.
-    """
-    config = config_to_resume(folder, trust, partial(override, overrides=overrides))
-    run_resolved(config, job, [*read_overrides(folder), *overrides])
-
-
-def run_resolved(config: dict[str, Any], job: Job, overrides: Sequence[str]) -> None:
-    """Calls the job with a configuration that needs no Hydra, with log and record where Hydra would have them.
-
-    Args:
-        config: Plain and resolved.
-        job: Does the work.
-        overrides: What was typed, for the record.
-    """
-    folder = Path(config["folder"])
-    log_to(folder / "train.log")
-    job(config, lambda: write_overrides(folder, overrides))
 
 
 def refuse_missing_files(config: Mapping[str, Any]) -> None:

@@ -1,9 +1,7 @@
 """What a run's folder says of the run, as plain data: a folder, too, may come from somebody else."""
 
 import copy
-import logging
 import os
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,24 +120,6 @@ def refuse_links(folder: Path) -> None:
                 raise ConfigError(
                     f"{path} is a link to {path.readlink()}, and continuing the run would write there. Put a copy into its place."
                 )
-
-
-def log_to(file: Path) -> None:
-    """Has the log go to the console and to the end of a run's file, as Hydra has it at a run's start."""
-    root = logging.getLogger()
-    for handler in root.handlers[:]:
-        if type(handler) in (logging.StreamHandler, logging.FileHandler):
-            root.removeHandler(handler)
-            handler.close()
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    # Of the processes for several devices only the first writes.
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
-        root.addHandler(handler)
-    root.setLevel(logging.INFO)
 
 
 def read_overrides(folder: Path) -> list[str]:

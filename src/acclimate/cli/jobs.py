@@ -1,0 +1,81 @@
+"""Runs that a command starts: their log, what was typed for them, and what is printed at their end."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from acclimate.config.check import check_before_imports
+from acclimate.config.compose import override, refuse_missing_files
+from acclimate.runs.saved import config_to_resume, read_overrides, write_overrides
+
+
+def train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
+    """Train a run and print its metrics.
+
+    Args:
+        config: Plain and resolved.
+        record: As for `acclimate.training.run.train`.
+
+    Returns:
+        What a sweep maximises.
+    """
+    check_before_imports(config)
+    refuse_missing_files(config)
+    # Only now, as they import torch.
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from acclimate.reports.tables import print_metrics
+    from acclimate.training.run import train
+
+    metrics = train(config, record)
+    rank_zero_only(print_metrics)(metrics, folder=Path(config["folder"]))
+    return float(metrics["selection/value"])
+
+
+def train_saved(folder: Path, overrides: Sequence[str], trust: Sequence[str]) -> None:
+    """Continue the run of a folder from its record, which is plain data: no override in it is replayed.
+
+    Args:
+        folder: Of the run.
+        overrides: `GROUP.KEY=VALUE` and `GROUP=NAME`, as for `override`.
+        trust: As for `refuse_strangers`.
+
+    Raises:
+        UserError: If the folder is not that of a run, its record names what is not to be built, or the run fails.
+    """
+    config = config_to_resume(folder, trust, partial(override, overrides=overrides))
+    train_resolved(config, [*read_overrides(folder), *overrides])
+
+
+def train_resolved(config: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Train a configuration that needs no Hydra, with log and record where Hydra would have them.
+
+    Args:
+        config: Plain and resolved.
+        overrides: What was typed, for the record.
+    """
+    folder = Path(config["folder"])
+    _log_to(folder / "train.log")
+    train_job(config, lambda: write_overrides(folder, overrides))
+
+
+def _log_to(file: Path) -> None:
+    """Have the log go to the console and to the end of a run's file, as Hydra has it at a run's start."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    # Of the processes for several devices only the first writes.
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+        root.addHandler(handler)
+    root.setLevel(logging.INFO)
