@@ -1,6 +1,7 @@
 """Which room of the package may import which, so that arrows never run back up."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,3 +112,22 @@ def test_a_method_knows_no_other_method_but_the_base():
 def test_what_the_rules_name_is_what_the_code_calls_it():
     libraries = {name.split(".")[0] for names in IMPORTS.values() for name in names} - set(sys.stdlib_module_names)
     assert libraries >= LIBRARIES | HYDRA
+
+
+def test_the_description_of_the_architecture_names_each_room_on_its_floor_and_files_that_exist():
+    text = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
+    floor, level = {}, 0
+    for number, names in re.findall(r"^\| *(\d*) *\| ([^|]+) \|", text, flags=re.MULTILINE):
+        level = int(number) if number else level
+        floor |= {name.removesuffix("/").removesuffix(".py"): level for name in re.findall(r"`([^`]+)`", names)}
+    lowest = min(floor.values())
+    assert {frozenset(name for name in floor if floor[name] == level) for level in floor.values()} == set(map(frozenset, FLOORS))
+    assert all(room in FLOORS[level - lowest] for room, level in floor.items())
+    named = re.findall(r"`((?:\w+/)*\w+(?:/|\.py))`", text)
+    assert len(named) > 40
+    missing = [
+        name
+        for name in named
+        if not any((place / name).exists() for place in (PACKAGE, PACKAGE / "data", PACKAGE / "methods", PACKAGE.parents[1]))
+    ]
+    assert missing == []
