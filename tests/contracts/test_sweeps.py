@@ -17,7 +17,7 @@ from PIL import Image
 from small_runs import SMALL
 
 from acclimate import cli
-from acclimate.cli import jobs
+from acclimate.cli import chain, jobs
 from acclimate.config.compose import run_with_hydra
 from acclimate.errors import ConfigError
 
@@ -170,7 +170,7 @@ def test_processes_that_start_in_the_same_second_have_folders_of_their_own(noon)
 def test_chains_that_start_in_the_same_second_have_folders_of_their_own(noon, monkeypatch):
     monkeypatch.setattr(jobs, "train_job", lambda config, record: 0.0)
     for _ in range(2):
-        cli.chain(["first.method=source_only", "second.method=dann", "trainer=smoke"])
+        chain.run(["first.method=source_only", "second.method=dann", "trainer=smoke"])
     assert sorted(path.name for path in Path("outputs/2026-01-01").iterdir()) == ["12-00-00-chain", "12-00-00-chain-2"]
     record = json.loads(Path("outputs/2026-01-01/12-00-00-chain-2/chain.json").read_text())
     assert record["stages"]["second"]["init_from"] == "outputs/2026-01-01/12-00-00-chain-2/first"

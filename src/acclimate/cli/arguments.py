@@ -1,0 +1,82 @@
+"""Words of the command: those that belong to a verb itself, and the overrides."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from acclimate.errors import ConfigError
+from acclimate.files.atomic_files import refuse_output
+
+# Of Hydra.
+FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+
+
+def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide words into flags, with the words that are their values, and others: a flag may stand anywhere.
+
+    >>> divide_arguments(["train", "seed=0,1", "-m", "--config-dir", "mine", "method=dann"])
+    (['-m', '--config-dir', 'mine'], ['train', 'seed=0,1', 'method=dann'])
+    """
+    flags: list[str] = []
+    words: list[str] = []
+    for argument in arguments:
+        takes_value = bool(flags) and flags[-1] in FLAGS_WITH_VALUES
+        (flags if takes_value or argument.startswith("-") else words).append(argument)
+    return flags, words
+
+
+def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
+    """Divide words into the keys of a verb itself and the overrides that remain.
+
+    Raises:
+        ConfigError: If a required key is missing.
+    """
+    pairs = [text.partition("=") for text in arguments]
+    keys = {key: value for key, _, value in pairs if key in (*required, *optional)}
+    missing = [key for key in required if not keys.get(key)]
+    if missing:
+        raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=...' for key in required)}.")
+    return keys, [text for text in arguments if text.partition("=")[0] not in keys]
+
+
+def selected_checkpoint(keys: Mapping[str, str]) -> Path:
+    """Find the selected checkpoint of `run=DIR`.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    from acclimate.runs.checkpoint_files import best_checkpoint, refuse_missing
+
+    selected = best_checkpoint(Path(keys["run"]))
+    refuse_missing(selected)
+    return selected
+
+
+def refuse_unwritable(keys: Mapping[str, str]) -> None:
+    """Check before any work is done that `out=FILE` can be written.
+
+    Raises:
+        StorageError: If it cannot.
+    """
+    if "out" in keys:
+        refuse_output(Path(keys["out"]))
+
+
+def list_of(text: str | None) -> list[str]:
+    """Read the list that a word such as trust=[a,b] or trust=a gives.
+
+    >>> list_of("[a, b]"), list_of("a"), list_of(None)
+    (['a', 'b'], ['a'], [])
+    """
+    return [word.strip("'\" ") for word in (text or "").strip("[] ").split(",") if word.strip("'\" ")]
+
+
+def count(keys: Mapping[str, str], key: str, unit: str) -> int | None:
+    """Read the number that a key is set to; None if it is not set.
+
+    Raises:
+        ConfigError: If it is no whole number from 1 on.
+    """
+    text = keys.get(key, "1")
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise ConfigError(f"{key}={text} must be a whole number of {unit}, at least 1.")
+    return int(text) if key in keys else None

@@ -1,0 +1,64 @@
+"""Train runs in a row, each on the features of the one before.
+
+usage: acclimate chain first.KEY=VALUE ... second.KEY=VALUE ... [third.KEY=VALUE ...] [KEY=VALUE ...]
+
+Trains runs in a row: each takes up the selected classifier of the one before (init_from), after self-supervised
+training with a new head. What acclimate train takes may stand behind the name of a stage, or without one for all:
+
+  acclimate chain first.method=simclr second.method=dann
+  acclimate chain first.method=rotation first.trainer.max_epochs=20 second.method=dann second.+terms=mcc seed=1
+  acclimate chain first.method=source_only second.method=shot hydra.run.dir=DIR
+  acclimate chain resume=DIR                             goes on where it was stopped
+
+The runs lie in first/, second/ and third/ of the chain's folder, outputs/DATE/TIME-chain/.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+from acclimate.cli.arguments import list_of, split_keys
+from acclimate.errors import Interrupted, StorageError, command
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Train runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
+    from acclimate.cli.jobs import train_resolved
+    from acclimate.config.check import check_before_imports, check_config
+    from acclimate.config.compose import refuse_missing_files, refuse_several_devices
+    from acclimate.files.folders import new_folder
+    from acclimate.training.chain import compose_stages, stages_to_resume, write_record
+
+    keys, words = split_keys(arguments, required=(), optional=("resume", "hydra.run.dir"))
+    folder = Path(keys.get("resume") or keys.get("hydra.run.dir") or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-chain")
+    if "resume" in keys:
+        trust, words = split_keys(words, required=(), optional=("trust",))
+        stages = stages_to_resume(folder, words, list_of(trust.get("trust")))
+    else:
+        stages = compose_stages(words, folder)
+    # Before the first stage has trained for long, and what answers without torch before what imports it.
+    for stage in stages.values():
+        check_before_imports(stage.config)
+    refuse_missing_files(next(iter(stages.values())).config)
+    for stage in stages.values():
+        check_config(stage.config)
+        refuse_several_devices(stage.config, "A chain")
+    from acclimate.runs.checkpoints import refuse_successor
+
+    for first, second in pairwise(stages.values()):
+        refuse_successor(first.config, second.config)
+    if "resume" not in keys:
+        if "hydra.run.dir" not in keys and (made := new_folder(folder)) != folder:
+            folder, stages = made, compose_stages(words, made)
+        write_record(folder, words, stages)
+    for name, stage in stages.items():
+        try:
+            train_resolved(stage.config, stage.overrides)
+        except Interrupted as interruption:
+            message = f"Stopped in the {name} stage. Continue with: {command('chain', f'resume={folder}')}"
+            raise Interrupted(interruption.number, message) from interruption
+        except StorageError as error:
+            # The run's own message without its advice.
+            resume = command("chain", f"resume={folder}")
+            raise StorageError(f"{error.__cause__ or error} Then continue with: {resume}") from error

@@ -1,0 +1,40 @@
+"""Test the selected checkpoint of a run again, also on other data.
+
+usage: acclimate evaluate run=DIR [out=FILE.json] [allow_seen=true] [trust=MODULE] [GROUP=NAME ...] [KEY=VALUE ...]
+
+Tests the selected checkpoint of a run. Overrides change what it is tested on or with:
+
+  acclimate evaluate run=outputs/DATE/TIME-dann
+  acclimate evaluate run=DIR data.target=OTHER
+  acclimate evaluate run=DIR data=arrays data.source=A.npz data.target=B.npz trainer=cpu
+
+Images that the run was trained or selected on are refused, copies included, unless allow_seen=true counts them instead.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from acclimate.cli.arguments import list_of, refuse_unwritable, selected_checkpoint, split_keys
+from acclimate.errors import ConfigError
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Print the accuracies of a run's selected checkpoint."""
+    keys, overrides = split_keys(arguments, required=("run",), optional=("out", "trust", "allow_seen"))
+    refuse_unwritable(keys)
+    allow_seen = keys.get("allow_seen", "false").lower()
+    if allow_seen not in ("true", "false"):
+        raise ConfigError(f"allow_seen={keys['allow_seen']} must be true or false.")
+    selected = selected_checkpoint(keys)
+    from acclimate.config.compose import override
+    from acclimate.files import atomic_files
+    from acclimate.reports.tables import print_metrics
+    from acclimate.runs import checkpoints
+    from acclimate.training import evaluation
+
+    checkpoint = checkpoints.read_checkpoint(selected)
+    config = checkpoints.trusted_config(checkpoint, list_of(keys.get("trust")))
+    metrics = evaluation.evaluate(override(config, overrides), checkpoint, allow_seen=allow_seen == "true")
+    print_metrics(metrics, folder=Path(keys["run"]))
+    if "out" in keys:
+        atomic_files.write_json(Path(keys["out"]), metrics)

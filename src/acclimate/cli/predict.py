@@ -1,0 +1,39 @@
+"""Write labels and confidences for a folder of images.
+
+usage: acclimate predict run=DIR images=DIR out=FILE.csv [batch_size=NUMBER] [max_pixels=NUMBER] [trust=MODULE]
+
+Writes one line per image: its path below the folder, the predicted class and the confidence in [0, 1].
+A run is data, perhaps a stranger's: code of your own in it needs trust=MODULE.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from acclimate.cli.arguments import count, list_of, refuse_unwritable, selected_checkpoint, split_keys
+from acclimate.errors import ConfigError
+from acclimate.files.printable import printable
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Write a table of predictions for a folder of images."""
+    keys, others = split_keys(arguments, required=("run", "images", "out"), optional=("trust", "max_pixels", "batch_size"))
+    if others:
+        raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
+    max_pixels, batch_size = (count(keys, key, unit) for key, unit in (("max_pixels", "pixels"), ("batch_size", "images")))
+    refuse_unwritable(keys)
+    selected = selected_checkpoint(keys)
+    from acclimate.files import atomic_files
+    from acclimate.inference import prediction
+    from acclimate.runs import checkpoints
+
+    checkpoint = checkpoints.read_checkpoint(selected)
+    rows = prediction.predict(
+        checkpoint,
+        Path(keys["images"]),
+        trust=list_of(keys.get("trust")),
+        max_pixels=max_pixels,
+        batch_size=batch_size,
+    )
+    table = [("image", "label", "confidence"), *((row.image, row.label, f"{row.confidence:.6f}") for row in rows)]
+    atomic_files.write_table(Path(keys["out"]), table)
+    print(f"Wrote the predictions for {len(rows)} images to {printable(keys['out'])}.")

@@ -1,0 +1,35 @@
+"""Order pretrained models for labelled images, before any training.
+
+usage: acclimate rank model=NAME,NAME,... [data=NAME] [KEY=VALUE ...]
+
+Scores backbones on the labelled training images of the source, without training them, and prints them best first.
+Commas separate values, and every combination is scored:
+
+  acclimate rank model=efficientnet_lite0,resnet18,resnet50 data=image_folder data.source=DIR data.target=null
+  acclimate rank model=efficientnet_lite0 model.weights=true,null
+  acclimate rank model=timm model.backbone.name=resnet10t,mobilenetv3_small_100
+
+The order is that of LogME. The H-score stands beside it where there are more images than features.
+"""
+
+from collections.abc import Sequence
+
+from acclimate.errors import ConfigError
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Print a table of pretrained models."""
+    if not any(text.startswith("model=") for text in arguments):
+        raise ConfigError("acclimate rank needs models: acclimate rank model=efficientnet_lite0,resnet18.")
+    from acclimate.config.check import check_before_imports
+    from acclimate.config.compose import compose_sweep, refuse_missing_files
+
+    configs = compose_sweep(arguments)
+    for config in configs.values():
+        check_before_imports(config)
+        refuse_missing_files(config)
+    # Only now, as they import torch.
+    from acclimate.reports.tables import print_ranking
+    from acclimate.selection import backbone_ranking
+
+    print_ranking(backbone_ranking.rank(configs))

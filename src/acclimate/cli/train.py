@@ -1,0 +1,38 @@
+"""Train, select a checkpoint without target labels, and test it.
+
+usage: acclimate train [GROUP=NAME ...] [KEY=VALUE ...] [-m] [--config-dir DIR] [--cfg job]
+
+Trains, selects a checkpoint without target labels, and tests it. Everything is written to outputs/DATE/TIME-METHOD/.
+
+  acclimate train                                        rendered digits to handwriting, with DANN
+  acclimate train data=image_folder data.source=DIR data.target=DIR model=efficientnet_lite0
+  acclimate train -m method=source_only,dann seed=0,1    a sweep: one run for each combination
+  acclimate train method=dann +terms=mcc                 a method with further losses on the target's predictions
+  acclimate train resume=DIR                             continues a run that was stopped
+  acclimate train resume=DIR trainer.max_epochs=20       trains a finished run for longer
+  acclimate train --cfg job                              shows the whole configuration, trains nothing
+
+groups:
+{groups}
+
+Keys of a group are set as GROUP.KEY=VALUE, for example trainer.max_epochs=20 optimizer.lr=0.01
+Terms are added to a method: +terms=mcc or +terms=[mcc,bnm], with method.term_weights.mcc=0.5 to weight them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from acclimate.cli.arguments import list_of, split_keys
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Train one run or a sweep, or continue the run that `resume=DIR` names."""
+    from acclimate.cli.jobs import train_job, train_saved
+    from acclimate.config.compose import run_with_hydra
+
+    resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
+    if resumed and resumed[-1].lower() not in ("true", "false"):
+        keys, others = split_keys(arguments, required=("resume",), optional=("trust",))
+        train_saved(Path(keys["resume"]), others, list_of(keys.get("trust")))
+    else:
+        run_with_hydra(arguments, train_job)

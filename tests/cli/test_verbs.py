@@ -1,0 +1,40 @@
+"""Each verb is one file, whose docstring is its help."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+from acclimate import cli
+
+HELPERS = {"arguments", "jobs"}
+
+
+def test_each_file_of_the_command_is_a_verb_or_helps_several():
+    files = {module.name for module in pkgutil.iter_modules(cli.__path__)}
+    assert files == {*cli.VERBS} | HELPERS
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_of_a_verb_is_its_docstring(verb, capsys):
+    cli.run_verb(verb, ["--help"])
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: acclimate {verb} ")
+    assert "{" not in text
+    module = importlib.import_module(f"acclimate.cli.{verb}")
+    summary, usage, details = (module.__doc__ or "").split("\n\n", maxsplit=2)
+    assert "\n" not in summary
+    assert usage in text
+    assert details.partition("{")[0] in text
+
+
+def test_usage_lists_each_verb_with_its_summary_and_imports_nothing_heavy():
+    heavy = "torch", "pytorch_lightning", "hydra", "numpy"
+    program = f"import sys; from acclimate.cli import main; main(); sys.exit(any(name in sys.modules for name in {heavy}))"
+    done = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for verb in cli.VERBS:
+        summary = (importlib.import_module(f"acclimate.cli.{verb}").__doc__ or "").partition("\n")[0]
+        assert f"  {verb:<11}{summary}\n" in done.stdout
