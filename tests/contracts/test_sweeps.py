@@ -16,7 +16,6 @@ from hydra.core.config_store import ConfigStore
 from PIL import Image
 from small_runs import SMALL
 
-from acclimate import cli
 from acclimate.cli import chain, jobs
 from acclimate.config.compose import run_with_hydra
 from acclimate.errors import ConfigError
@@ -135,7 +134,7 @@ class Noon(datetime):
 @pytest.fixture
 def noon(monkeypatch):
     monkeypatch.setattr(hydra.core.utils, "datetime", Noon)
-    monkeypatch.setattr(cli, "datetime", Noon)
+    monkeypatch.setattr(chain, "datetime", Noon)
 
 
 def folders(*arguments):

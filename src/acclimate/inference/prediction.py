@@ -10,9 +10,9 @@ from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, find_files
 from acclimate.data.images.views import View, shorter_side
 from acclimate.data.loaders import EvaluationBatches
 from acclimate.errors import DataError, DivergenceError
+from acclimate.memory import explain_out_of_memory
 from acclimate.models.classifier import Classifier
 from acclimate.runs.checkpoints import Checkpoint, rebuild_classifier
-from acclimate.training.memory import explain_out_of_memory
 from acclimate.types import Prediction, Unlabelled
 
 

@@ -14,6 +14,7 @@ from acclimate.data.datamodule import AdaptationData
 from acclimate.data.images.views import View
 from acclimate.data.loaders import EvaluationBatches
 from acclimate.errors import ConfigError
+from acclimate.memory import explain_out_of_memory
 from acclimate.models.backbones import Backbone
 from acclimate.models.classifier import Classifier
 from acclimate.scores.h_score import h_score
@@ -21,7 +22,6 @@ from acclimate.scores.leep import log_expected_empirical_prediction
 from acclimate.scores.logme import log_maximum_evidence
 from acclimate.scores.ordering import nan_lowest
 from acclimate.training.compatibility import refuse_image_size
-from acclimate.training.memory import explain_out_of_memory
 from acclimate.types import Labelled
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from acclimate.config.signatures import locate
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.leakage import Seen, refuse_leaks, seen_images
 from acclimate.errors import ConfigError
+from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
 from acclimate.runs.checkpoints import (
@@ -38,7 +39,6 @@ from acclimate.training.callbacks.throughput import Throughput
 from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions
-from acclimate.training.memory import keep_freed_memory
 
 Config = dict[str, Any]
 

@@ -7,11 +7,11 @@ from acclimate.config.instantiate import explain_misconfiguration
 from acclimate.data.leakage import count_seen, find_leaks, seen_by, warn_if_unknown, warn_of_leaks
 from acclimate.diagnostics.divergence import advice
 from acclimate.errors import DivergenceError
+from acclimate.memory import explain_out_of_memory
 from acclimate.runs.checkpoints import (
     Checkpoint,
 )
 from acclimate.training.assembly import NO_LOGGER, Run, build, silence_known_advice
-from acclimate.training.memory import explain_out_of_memory
 
 Config = dict[str, Any]
 

@@ -18,6 +18,7 @@ from acclimate.diagnostics.negative_transfer import negative_transfer
 from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
 from acclimate.files.atomic_files import write_json, write_predictions
 from acclimate.files.full_disk import name_full_disk
+from acclimate.memory import explain_out_of_memory
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.runs.checkpoints import (
@@ -30,7 +31,6 @@ from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.loggers import log_final, without_loggers
-from acclimate.training.memory import explain_out_of_memory
 from acclimate.training.resume import Resumption, find_beginning
 from acclimate.training.start import Start
 from acclimate.training.stop_signals import StopSignals

@@ -9,15 +9,15 @@ import torch
 from small_runs import compose, write_photographs
 
 from acclimate.errors import ConfigError
+from acclimate.memory import explain_out_of_memory, keep_freed_memory
 from acclimate.models.backbones import Backbone
 from acclimate.training import assembly, run
-from acclimate.training.memory import explain_out_of_memory, keep_freed_memory
 
 # In a process of its own, since what it changes lasts.
 PAGES_TAKEN_ANEW = """
 import ctypes, resource, sys
 from acclimate.errors import ConfigError
-from acclimate.training.memory import explain_out_of_memory, keep_freed_memory
+from acclimate.memory import explain_out_of_memory, keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 library = ctypes.CDLL(None)
