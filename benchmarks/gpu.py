@@ -30,8 +30,6 @@ import bare_loops
 import hydra
 import pytorch_lightning as pl
 import torch
-from acclimate.atomic_files import write_json
-from acclimate.run import NO_LOGGER, Run, build
 from bare_loops import Digits, make_up_photographs
 from program import Results, options
 from pytorch_lightning.callbacks import Callback
@@ -39,6 +37,8 @@ from rich.console import Console
 
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
+from acclimate.files.atomic_files import write_json
+from acclimate.training.run import NO_LOGGER, Run, build
 
 MANY = 64
 # Nothing for people, and no checkpoints, which Lightning else saves after each epoch.

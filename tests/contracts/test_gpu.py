@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import METHODS, compose, differences, train_and_stop, trained_state
 
-from acclimate import run
 from acclimate.errors import Interrupted
+from acclimate.training import run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 

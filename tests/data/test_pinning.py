@@ -1,8 +1,8 @@
 """Batches for a GPU lie in memory that can be pinned: no two elements share a place."""
 
 import torch
-from acclimate.data.arrays import Arrays
 
+from acclimate.data.images.arrays import Arrays
 from acclimate.types import DomainBatch
 
 
