@@ -201,7 +201,7 @@ def two_epochs(root: Path, view: ViewName, workers: int) -> list[float]:
     loader = data.train_dataloader()
     rates = []
     for _ in range(2):
-        rates.append(sum(len(batch.source.images) for batch in loader) / (time.perf_counter() - started))
+        rates.append(sum(len(batch.source.inputs) for batch in loader) / (time.perf_counter() - started))
         started = time.perf_counter()
     return rates
 

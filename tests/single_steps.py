@@ -76,7 +76,7 @@ def paired_views(num_source: int = 7, num_target: int = 4) -> DomainBatch:
     batch = two_views(num_source, num_target)
     generator = torch.Generator().manual_seed(3)
     second = torch.rand(num_source, 3, 8, 8, generator=generator, dtype=torch.float64)
-    return batch._replace(source=Labelled(batch.source.images, torch.empty(0, dtype=torch.int64), second))
+    return batch._replace(source=Labelled(batch.source.inputs, torch.empty(0, dtype=torch.int64), second))
 
 
 def tiny_method(

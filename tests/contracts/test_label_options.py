@@ -52,7 +52,7 @@ def test_the_task_s_loss_is_that_of_the_mixed_images_and_labels(archives, tmp_pa
     torch.manual_seed(7)
     torch.multinomial(torch.tensor([1.0]), 1)
     share = torch.distributions.Beta(1.0, 1.0).sample()
-    mixed = share * batch.source.images.float() + (1 - share) * batch.source.images.roll(1, 0).float()
+    mixed = share * batch.source.inputs.float() + (1 - share) * batch.source.inputs.roll(1, 0).float()
     assert (images.float() - mixed).abs().max() <= 0.51
     log_probabilities = parts.method.classifier(images).logits.log_softmax(dim=1)
     expected, total_weight = 0.0, 0.0

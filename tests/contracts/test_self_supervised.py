@@ -51,9 +51,9 @@ def test_no_loader_gives_out_a_label(archives, tmp_path, method):
 def test_images_of_both_domains_come_in_two_different_strong_views(archives, tmp_path, method):
     for name, are_equal in (("strong", False), ("plain", True)):
         _, (source, target, _) = build_method(compose(tmp_path, *archives, f"method={method}", f"data.strong_view={name}"))
-        assert source.images.shape == source.second_view.shape == (4, 3, 16, 16)
+        assert source.inputs.shape == source.second_view.shape == (4, 3, 16, 16)
         assert [view.shape for view in target.views] == [(3, 3, 16, 16)] * 2
-        for first, second in ((source.images, source.second_view), target.views):
+        for first, second in ((source.inputs, source.second_view), target.views):
             assert all(torch.equal(*pair) == are_equal for pair in zip(first, second, strict=True))
 
 

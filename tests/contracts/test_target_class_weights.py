@@ -57,11 +57,11 @@ def test_all_that_a_method_does_in_a_step_sees_the_source_in_the_target_s_propor
     counts, expected = batch.source.labels.bincount(minlength=3), before.labels.bincount(minlength=3) * torch.tensor([2.25, 0.75, 0.05])
     assert (counts - 12 * expected / expected.sum()).abs().max() <= 1
     assert adversary_batch is seen["turns"] is batch
-    assert len(source.logits) == len(batch.source.images) == 12
+    assert len(source.logits) == len(batch.source.inputs) == 12
     assert len(target.logits) == 3
     # Every image that is left has the label that it came with.
-    labels = {bytes(image.numpy().tobytes()): label for image, label in zip(before.images, before.labels.tolist(), strict=True)}
-    assert [labels[bytes(image.numpy().tobytes())] for image in batch.source.images] == batch.source.labels.tolist()
+    labels = {bytes(image.numpy().tobytes()): label for image, label in zip(before.inputs, before.labels.tolist(), strict=True)}
+    assert [labels[bytes(image.numpy().tobytes())] for image in batch.source.inputs] == batch.source.labels.tolist()
     assert all(parameter.isfinite().all() for parameter in trained.parameters())
 
 
@@ -78,7 +78,7 @@ def test_a_step_is_that_of_the_method_on_the_resampled_batch(archives, tmp_path,
     make_believe(weights, [0.2, 0.3, 0.5])
     weights.source_labels.mul_(0.98).add_(0.02 * labels.bincount(minlength=3))
     rows = systematic_resample(labels, weights.weights(), torch.rand(()))
-    resampled = batch._replace(source=batch.source._replace(images=batch.source.images[rows], labels=labels[rows]))
+    resampled = batch._replace(source=batch.source._replace(inputs=batch.source.inputs[rows], labels=labels[rows]))
     assert torch.equal(total, plain.method.training_step(resampled, 0))
 
 

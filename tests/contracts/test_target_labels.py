@@ -75,7 +75,7 @@ def test_only_images_that_lend_their_labels_come_with_them(archives):
     seen = set()
     for batch, _ in zip(data.train_dataloader(), range(4), strict=False):
         assert type(batch.target) is Unlabelled
-        assert len(batch.target_labelled.images) == 5
+        assert len(batch.target_labelled.inputs) == 5
         seen |= {(image.sum().item(), label.item()) for image, label in zip(*batch.target_labelled[:2], strict=True)}
     assert len(lent) == 6
     assert seen == lent

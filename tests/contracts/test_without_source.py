@@ -101,7 +101,7 @@ def test_batches_say_which_target_images_they_hold(archives):
     images = torch.cat([batch.views[0] for batch in data.unlabelled_target()])
     for batch, _ in zip(data.train_dataloader(), range(6), strict=False):
         assert isinstance(batch, DomainBatch)
-        assert len(batch.source.images) == len(batch.source.labels) == 0
+        assert len(batch.source.inputs) == len(batch.source.labels) == 0
         assert torch.equal(batch.target.views[0], images[batch.target.samples])
     assert data.evaluated_domains("val") == data.evaluated_domains("test") == ["target"]
 

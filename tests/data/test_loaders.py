@@ -39,7 +39,7 @@ def epochs(loader, num_epochs):
 def assert_equal_batches(found, expected):
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one.source.images, other.source.images)
+        assert torch.equal(one.source.inputs, other.source.inputs)
         assert torch.equal(one.source.labels, other.source.labels)
         assert all(torch.equal(view, same) for view, same in zip(one.target.views, other.target.views, strict=True))
 
@@ -81,7 +81,7 @@ def test_domains_of_unequal_size_are_each_seen_evenly_and_nobody_is_dropped(num_
     loader = training_loader(numbered_images(num_source), numbered_images(num_target), per_epoch=23, view="plain")
     batches = epochs(loader, 2)
     for num_images, images in (
-        (num_source, torch.cat([batch.source.images for batch in batches])),
+        (num_source, torch.cat([batch.source.inputs for batch in batches])),
         (num_target, torch.cat([batch.target.views[0] for batch in batches])),
     ):
         counts = Counter(images[:, 0, 0, 0].tolist())
@@ -91,18 +91,18 @@ def test_domains_of_unequal_size_are_each_seen_evenly_and_nobody_is_dropped(num_
 
 def test_batches_keep_their_size_when_a_domain_is_smaller_than_a_batch():
     for batch in training_loader(numbered_images(2), numbered_images(1)):
-        assert batch.source.images.shape == (4, 3, SIZE, SIZE)
+        assert batch.source.inputs.shape == (4, 3, SIZE, SIZE)
         assert [view.shape for view in batch.target.views] == [(3, 3, SIZE, SIZE)] * 2
 
 
 def test_labels_stay_with_their_images():
     for batch in epochs(training_loader(numbered_images(9), numbered_images(5), view="plain"), 2):
-        assert torch.equal(batch.source.images[:, 0, 0, 0] % 4, batch.source.labels)
+        assert torch.equal(batch.source.inputs[:, 0, 0, 0] % 4, batch.source.labels)
 
 
 def test_an_image_looks_different_in_every_epoch_and_in_every_view():
     batches = epochs(training_loader(textured_images(4), textured_images(3), per_epoch=1), 2)
-    assert not torch.equal(batches[0].source.images, batches[1].source.images)
+    assert not torch.equal(batches[0].source.inputs, batches[1].source.inputs)
     assert not torch.equal(*batches[0].target.views)
 
 
@@ -130,8 +130,8 @@ def test_the_global_random_state_is_left_alone(num_workers):
 def test_evaluation_goes_through_all_images_once_and_in_order(num_workers):
     batches = EvaluationBatches(numbered_images(11), View("plain", image_size=SIZE), batch_size=4, labelled=True)
     found = list(batch_loader(batches, num_workers=num_workers))
-    assert [len(batch.images) for batch in found] == [4, 4, 3]
-    assert torch.cat([batch.images[:, 0, 0, 0] for batch in found]).tolist() == list(range(11))
+    assert [len(batch.inputs) for batch in found] == [4, 4, 3]
+    assert torch.cat([batch.inputs[:, 0, 0, 0] for batch in found]).tolist() == list(range(11))
     assert torch.equal(torch.cat([batch.labels for batch in found]), torch.arange(11) % 4)
 
 
@@ -169,7 +169,7 @@ def test_a_balanced_loader_that_was_stopped_continues_exactly_with_any_number_of
 
 def test_the_one_image_of_a_class_looks_different_every_time_that_it_is_drawn():
     batches = epochs(training_loader(imbalanced_images(), textured_images(5), sampling="balanced"), 2)
-    lonely = [batch.source.images[batch.source.labels == 2] for batch in batches]
+    lonely = [batch.source.inputs[batch.source.labels == 2] for batch in batches]
     views = {bytes(image.numpy().tobytes()) for images in lonely for image in images}
     assert len(views) > 5
 
@@ -177,4 +177,4 @@ def test_the_one_image_of_a_class_looks_different_every_time_that_it_is_drawn():
 def test_images_of_a_balanced_batch_keep_their_labels():
     images = numbered_images(9)
     for batch in epochs(training_loader(images, images, view="plain", sampling="balanced"), 2):
-        assert torch.equal(batch.source.images[:, 0, 0, 0] % 4, batch.source.labels)
+        assert torch.equal(batch.source.inputs[:, 0, 0, 0] % 4, batch.source.labels)

@@ -59,7 +59,7 @@ def test_training_batches_hold_no_others(data):
     chosen = pixels(built.domains.source.train)
     loader = iter(built.train_dataloader())
     batch = next(loader)
-    assert {tuple(image.flatten().tolist()) for image in batch.source.images} == chosen
+    assert {tuple(image.flatten().tolist()) for image in batch.source.inputs} == chosen
 
 
 def test_a_class_that_has_fewer_is_named(data):

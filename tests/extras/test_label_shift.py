@@ -203,7 +203,7 @@ def test_labels_stay_with_their_images_when_rows_are_drawn():
 def test_with_no_prediction_yet_the_first_batch_stays_as_it_is():
     proportions, labels = ClassProportions(4), torch.tensor([3, 1, 1])
     found = proportions.resample(Labelled(torch.arange(3.0), labels), progress=1.0)
-    assert found.images.tolist() == [0, 1, 2]
+    assert found.inputs.tolist() == [0, 1, 2]
 
 
 def test_estimates_travel_with_the_state():

@@ -36,7 +36,7 @@ def plain_training(student, batch, *, num_steps, weight):
     teacher = copy.deepcopy(student)
     losses = []
     for step in range(num_steps):
-        source, strong = student(batch.source.images).logits, student(batch.target.views[1]).logits
+        source, strong = student(batch.source.inputs).logits, student(batch.target.views[1]).logits
         with torch.no_grad():
             said = teacher(batch.target.views[0]).logits.softmax(dim=1)
         counts = (said.max(dim=1).values >= THRESHOLD).double()

@@ -86,8 +86,8 @@ def test_labels_are_mixed_like_the_images(option):
 
 def test_mixup_blends_and_cutmix_pastes():
     torch.manual_seed(0)
-    blended = SoftLabels(NUM_CLASSES, mixup=1.0)(Labelled(IMAGES, LABELS)).images
-    pasted = SoftLabels(NUM_CLASSES, cutmix=1.0)(Labelled(IMAGES, LABELS)).images
+    blended = SoftLabels(NUM_CLASSES, mixup=1.0)(Labelled(IMAGES, LABELS)).inputs
+    pasted = SoftLabels(NUM_CLASSES, cutmix=1.0)(Labelled(IMAGES, LABELS)).inputs
     assert len(blended[1].unique()) == 1
     assert set(pasted[1].unique().tolist()) == {0, 100}
 
@@ -95,7 +95,7 @@ def test_mixup_blends_and_cutmix_pastes():
 def test_with_both_each_batch_gets_one_of_them():
     torch.manual_seed(0)
     soft_labels = SoftLabels(NUM_CLASSES, mixup=1.0, cutmix=1.0)
-    is_blended = [len(soft_labels(Labelled(IMAGES, LABELS)).images[1].unique()) == 1 for _ in range(100)]
+    is_blended = [len(soft_labels(Labelled(IMAGES, LABELS)).inputs[1].unique()) == 1 for _ in range(100)]
     assert 30 < sum(is_blended) < 70
 
 

@@ -120,7 +120,7 @@ def test_what_a_stateful_term_remembers_is_in_no_parameter_group():
 
 def fixmatch_step(method, batch):
     """Sohn et al., NeurIPS 2020, on predictions that each have the statistics of their own batch."""
-    source, weak, strong = (method.classifier(images).logits for images in (batch.source.images, *batch.target.views))
+    source, weak, strong = (method.classifier(images).logits for images in (batch.source.inputs, *batch.target.views))
     total, confident = 0.0, 0
     for q, p in zip(weak.softmax(dim=1).tolist(), strong.softmax(dim=1), strict=True):
         if max(q) >= THRESHOLD:
@@ -140,7 +140,7 @@ def test_step_with_fixmatch_is_that_of_the_paper(sizes):
 
 def pseudo_label_step(method, batch):
     """Lee, 2013, Eq. 15 and 16, with α_f = 3 between the shares 0.25 and 0.75, at 0.5."""
-    source, target = (method.classifier(images).logits for images in (batch.source.images, batch.target.views[0]))
+    source, target = (method.classifier(images).logits for images in (batch.source.inputs, batch.target.views[0]))
     one_hot = torch.eye(NUM_CLASSES, dtype=torch.float64)[target.detach().argmax(dim=1)]
     alpha = (0.5 - 0.25) / (0.75 - 0.25) * 3
     classification = F.cross_entropy(source, batch.source.labels)

@@ -106,7 +106,7 @@ def test_one_step_is_that_of_plain_torch(tmp_path, archives, name):
     term = locate(settings["_target_"])
     keywords = {key: value for key, value in settings.items() if not key.startswith("_")}
     plain = torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9, weight_decay=0.0005, nesterov=True)
-    source, target = theirs(batch.source.images), theirs(batch.target.views[0])
+    source, target = theirs(batch.source.inputs), theirs(batch.target.views[0])
     loss = F.cross_entropy(source.logits, batch.source.labels) + 0.7 * term(target.logits, **keywords)
     loss.backward()
     plain.step()

@@ -23,7 +23,7 @@ from acclimate.types import Prediction
 
 def algorithm(method, batch, *, ramp):
     """Tzeng et al., CVPR 2017: the discriminator learns who is who, then the target learns to pass for source."""
-    (source, source_logits), (target, _) = (method.classifier(images) for images in (batch.source.images, batch.target.views[0]))
+    (source, source_logits), (target, _) = (method.classifier(images) for images in (batch.source.inputs, batch.target.views[0]))
     is_source, is_target = (method.discriminator(features.detach())[:, 0].sigmoid() for features in (source, target))
     descend(-is_source.log().mean() / 2 - (1 - is_target).log().mean() / 2, method.discriminator.parameters())
     deceived = -method.discriminator(target)[:, 0].sigmoid().log().mean()

@@ -10,7 +10,7 @@ from acclimate.methods.afn import Afn
 
 def algorithm(method, batch, *, weight, step):
     """Xu et al., ICCV 2019, the stepwise variant, sample by sample."""
-    source_features, source_logits = method.classifier(batch.source.images)
+    source_features, source_logits = method.classifier(batch.source.inputs)
     target_features, _ = method.classifier(batch.target.views[0])
     growth = 0.0
     for features in (source_features, target_features):

@@ -14,7 +14,7 @@ def plain_barlow_twins(method, batch, off_diagonal_weight=0.1):
         return layer.weight * (rows - rows.mean(0)) / (rows.var(0, unbiased=False) + layer.eps).sqrt() + layer.bias
 
     embeddings = []
-    for source, target in [(batch.source.images, batch.target.views[0]), (batch.source.second_view, batch.target.views[1])]:
+    for source, target in [(batch.source.inputs, batch.target.views[0]), (batch.source.second_view, batch.target.views[1])]:
         rows = torch.cat([classifier.bottleneck(classifier.backbone(images)) for images in (source, target)])
         for place in (0, 3):
             rows = torch.relu(normalised(rows @ projector[place].weight.T, projector[place + 1]))

@@ -188,7 +188,7 @@ def moved(method, before):
 
 
 def discriminator_loss(method, batch):
-    features = method.classifier(batch.source.images).features
+    features = method.classifier(batch.source.inputs).features
     return method.discriminator(features).square().mean()
 
 
@@ -294,8 +294,8 @@ def with_labelled_target(batch, num=3):
 @pytest.mark.parametrize(("num_source", "num_target"), UNEQUAL_SIZES)
 def test_labelled_target_images_are_normalised_with_the_target_and_add_their_cross_entropy(num_source, num_target):
     def algorithm(method, batch):
-        source = method.classifier(batch.source.images)
-        both = method.classifier(torch.cat([batch.target.views[0], batch.target_labelled.images]))
+        source = method.classifier(batch.source.inputs)
+        both = method.classifier(torch.cat([batch.target.views[0], batch.target_labelled.inputs]))
         target, few = both.logits[:num_target], both.logits[num_target:]
         losses = {
             "classification": F.cross_entropy(source.logits, batch.source.labels),
@@ -309,7 +309,7 @@ def test_labelled_target_images_are_normalised_with_the_target_and_add_their_cro
 
 def test_without_a_target_batch_they_are_normalised_with_the_source():
     def algorithm(method, batch):
-        both = method.classifier(torch.cat([batch.source.images, batch.target_labelled.images]))
+        both = method.classifier(torch.cat([batch.source.inputs, batch.target_labelled.inputs]))
         losses = {
             "classification": F.cross_entropy(both.logits[:7], batch.source.labels),
             "target_classification": F.cross_entropy(both.logits[7:], batch.target_labelled.labels),

@@ -16,7 +16,7 @@ def algorithm(method, batch, *, weight, num_values):
     strength = 2 / (1 + math.exp(-10 * 0.5)) - 1
     spectral, domain = 0.0, 0.0
     logits = {}
-    for images, is_source in ((batch.source.images, True), (batch.target.views[0], False)):
+    for images, is_source in ((batch.source.inputs, True), (batch.target.views[0], False)):
         features, logits[is_source] = method.classifier(images)
         spectral = spectral + weight * torch.linalg.eigvalsh(features.T @ features)[-num_values:].sum()
         says_source = torch.sigmoid(method.discriminator(features)[:, 0])

@@ -13,7 +13,7 @@ LABELLED = tiny_batch()._replace(target=None)
 
 def algorithm(method, batch, *, weight, num_values):
     """Chen et al., NeurIPS 2019; the squares of the singular values are the eigenvalues of the smaller of FᵀF and F·Fᵀ."""
-    features, logits = method.classifier(batch.source.images)
+    features, logits = method.classifier(batch.source.inputs)
     tall = len(features) >= features.shape[1]
     squares = torch.linalg.eigvalsh(features.T @ features if tall else features @ features.T)
     task, spectral = F.cross_entropy(logits, batch.source.labels), weight * squares[:num_values].sum()

@@ -15,7 +15,7 @@ def algorithm(method, batch, *, weighted, randomised=False):
     """Long et al., NeurIPS 2018, Eq. 8 to 10, as a game of two players instead of a reversed gradient."""
     strength = 2 / (1 + math.exp(-10 * 0.5)) - 1
     errors, weights, logits = [], [], []
-    for images, domain in ((batch.source.images, 1.0), (batch.target.views[0], 0.0)):
+    for images, domain in ((batch.source.inputs, 1.0), (batch.target.views[0], 0.0)):
         features, predicted = method.classifier(images)
         probabilities = F.softmax(predicted, dim=1).detach()
         if randomised:

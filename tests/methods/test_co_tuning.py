@@ -31,7 +31,7 @@ def co_tuning(**options):
 
 
 def algorithm(method, batch):
-    features = method.classifier.backbone(batch.source.images)
+    features = method.classifier.backbone(batch.source.inputs)
     logits = method.classifier.head(method.classifier.bottleneck(features))
     numbers = range(len(features))
     task = -logits.log_softmax(dim=1)[numbers, batch.source.labels].mean()

@@ -10,7 +10,7 @@ from acclimate.methods.dan import Dan
 
 def algorithm(method, batch):
     """Long et al., ICML 2015: cross-entropy and MK-MMD, the estimate as sums over pairs of different samples."""
-    source, source_logits = method.classifier(batch.source.images)
+    source, source_logits = method.classifier(batch.source.inputs)
     target, _ = method.classifier(batch.target.views[0])
     both = [*source, *target]
     apart = [(a - b).square().sum().item() for i, a in enumerate(both) for j, b in enumerate(both) if i != j]

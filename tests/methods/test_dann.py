@@ -36,7 +36,7 @@ def plain_step(classifier, discriminator, batch, batch_norm, temperature=None):
         features = classifier.bottleneck(classifier.backbone.body((images - classifier.backbone.mean) / classifier.backbone.std))
         return features, classifier.head(features)
 
-    source, target, num_source = batch.source.images, batch.target.views[0], len(batch.source.images)
+    source, target, num_source = batch.source.inputs, batch.target.views[0], len(batch.source.inputs)
     if batch_norm == "separate":
         source_features, source_logits = functional_call(classifier, copy.deepcopy(dict(classifier.named_buffers())), source)
         target_features, target_logits = predict(target)

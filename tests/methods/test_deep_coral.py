@@ -11,7 +11,7 @@ from acclimate.methods.deep_coral import DeepCoral
 def algorithm(method, batch):
     """Sun and Saenko, 2016: covariances as in its Eq. 2 and 3, from sums of products and products of sums."""
     covariances = []
-    predictions = [method.classifier(images) for images in (batch.source.images, batch.target.views[0])]
+    predictions = [method.classifier(images) for images in (batch.source.inputs, batch.target.views[0])]
     for features, _ in predictions:
         num, ones = len(features), torch.ones(1, len(features), dtype=features.dtype)
         sums = ones @ features

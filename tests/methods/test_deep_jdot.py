@@ -26,7 +26,7 @@ def plan_of(costs):
 def algorithm(method, batch):
     """Damodaran et al., ECCV 2018: a plan for fixed networks, then a step of the networks for a fixed plan."""
     strength = 2 / (1 + math.exp(-10 * 0.5)) - 1
-    source, source_logits = method.classifier(batch.source.images)
+    source, source_logits = method.classifier(batch.source.inputs)
     target, target_logits = method.classifier(batch.target.views[0])
     rows = []
     for features, label in zip(source, batch.source.labels, strict=True):

@@ -35,7 +35,7 @@ def maps_of(backbone, images):
 
 def algorithm(method, batch, *, start, map_weight, shrinkage_weight):
     """Li et al., ICLR 2019, without attention; here in units of what the maps of a layer were."""
-    classifier, images = method.classifier, batch.source.images
+    classifier, images = method.classifier, batch.source.inputs
     maps, features = maps_of(classifier.backbone, images)
     fixed, _ = maps_of(start.eval(), images)
     near = 0.0
@@ -76,7 +76,7 @@ def test_training_with_it_keeps_the_maps_nearer_to_the_start():
             optimizer.zero_grad()
             method.training_step(LABELLED, 0).backward()
             optimizer.step()
-        now, then = (maps_of(backbone, LABELLED.source.images)[0] for backbone in (method.classifier.backbone, start))
+        now, then = (maps_of(backbone, LABELLED.source.inputs)[0] for backbone in (method.classifier.backbone, start))
         distances[weight] = sum(torch.linalg.vector_norm(a - b).item() for a, b in zip(now, then, strict=True))
     assert distances[5.0] < 0.8 * distances[0.0]
 
@@ -102,7 +102,7 @@ def test_maps_do_not_outlive_the_step():
     method, _ = moved_away()
     method.training_step(LABELLED, 0)
     assert method.maps == []
-    method.classifier(LABELLED.source.images)
+    method.classifier(LABELLED.source.inputs)
     assert method.maps == []
 
 

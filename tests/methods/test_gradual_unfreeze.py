@@ -32,7 +32,7 @@ def test_step_is_that_of_the_paper(progress, first):
     twin = copy.deepcopy(method.classifier)
     frozen, trained = twin.backbone.body[:first].eval(), twin.backbone.body[first:]
     with torch.no_grad():
-        inputs = frozen((LABELLED.source.images - twin.backbone.mean) / twin.backbone.std)
+        inputs = frozen((LABELLED.source.inputs - twin.backbone.mean) / twin.backbone.std)
     loss = F.cross_entropy(twin.head(twin.bottleneck(trained(inputs))), LABELLED.source.labels)
     learning = [*trained.parameters(), *twin.bottleneck.parameters(), *twin.head.parameters()]
     with torch.no_grad():

@@ -13,7 +13,7 @@ from acclimate.methods.jan import Jan
 def algorithm(method, batch):
     """Long et al., ICML 2017: kernels of features and of class probabilities are multiplied, pair by pair."""
     strength = 2 / (1 + math.exp(-10 * 0.5)) - 1
-    source = method.classifier(batch.source.images)
+    source = method.classifier(batch.source.inputs)
     target = method.classifier(batch.target.views[0])
     pairs = [list(zip(features, F.softmax(logits, dim=1), strict=True)) for features, logits in (source, target)]
     both = [features for domain in pairs for features, _ in domain]

@@ -27,7 +27,7 @@ def moved_away(**options):
 
 def algorithm(method, batch, *, start, alpha, beta):
     """Li et al., ICML 2018: Ω(w) = α / 2 · ‖w_S - w_S⁰‖² + β / 2 · ‖w_S̄‖²."""
-    task = F.cross_entropy(method.classifier(batch.source.images).logits, batch.source.labels)
+    task = F.cross_entropy(method.classifier(batch.source.inputs).logits, batch.source.labels)
     near, small = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for name, parameter in method.classifier.named_parameters():
         if name.startswith("backbone"):

@@ -17,7 +17,7 @@ def algorithm(method, batch, *, num_feature_steps):
     in_features = [parameter for name, parameter in backbone.named_parameters() if not name.startswith("head.")]
 
     def classifications():
-        return [F.cross_entropy(head(backbone(batch.source.images).features), batch.source.labels) for head in heads]
+        return [F.cross_entropy(head(backbone(batch.source.inputs).features), batch.source.labels) for head in heads]
 
     def discrepancy():
         features = backbone(batch.target.views[0]).features
@@ -131,5 +131,5 @@ def test_second_head_learns_at_the_rate_of_the_first():
 
 def test_predictions_are_those_of_the_classifier_s_own_head():
     method, batch = tiny_method(Mcd).eval(), tiny_batch()
-    images = batch.source.images
+    images = batch.source.inputs
     torch.testing.assert_close(method.predict_step(batch.source, 0).logits, method.classifier.head(method.classifier(images).features))

@@ -13,7 +13,7 @@ from acclimate.methods.mdd import Mdd
 def algorithm(method, batch, *, margin):
     """Zhang et al., ICML 2019, section 5, as a game of two players instead of a reversed gradient."""
     strength = 0.2 * (2 / (1 + math.exp(-10 * 0.5)) - 1)
-    source_features, source_logits = method.classifier(batch.source.images)
+    source_features, source_logits = method.classifier(batch.source.inputs)
     target_features, target_logits = method.classifier(batch.target.views[0])
     agreement, avoidance = [], []
     for feature, logits in zip(source_features, source_logits, strict=True):

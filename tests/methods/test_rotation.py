@@ -15,7 +15,7 @@ def plain_rotation(method, batch):
     """Gidaris et al.: the mean over images of the mean over their four rotations, image by image."""
     classifier, head = method.classifier, method.rotation_head
     total = num_images = 0
-    for images in (batch.source.images, batch.target.views[0]):
+    for images in (batch.source.inputs, batch.target.views[0]):
         copies = torch.stack([turned(image, quarters) for image in images for quarters in range(4)])
         probabilities = torch.softmax(head(classifier.bottleneck(classifier.backbone(copies))), dim=1)
         for place, row in enumerate(probabilities):

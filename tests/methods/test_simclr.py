@@ -9,7 +9,7 @@ from acclimate.methods.simclr import SimClr
 def plain_simclr(method, batch, temperature=0.2):
     """Chen et al., Algorithm 1, view by view: neighbours are the two views of an image."""
     classifier, projector = method.classifier, method.projector
-    pairs = {"source": [batch.source.images, batch.source.second_view], "target": batch.target.views}
+    pairs = {"source": [batch.source.inputs, batch.source.second_view], "target": batch.target.views}
     projections = {}
     for domain, views in pairs.items():
         hidden = [torch.relu(projector[0](classifier.bottleneck(classifier.backbone(images)))) for images in views]

@@ -39,7 +39,7 @@ def normalise(images, layer):
 def plain_step(twin, batch, statistics):
     classifier = twin.classifier
     convolution, layer, *rest = classifier.backbone.body
-    features = normalise(convolution((batch.source.images - classifier.backbone.mean) / classifier.backbone.std), layer)
+    features = normalise(convolution((batch.source.inputs - classifier.backbone.mean) / classifier.backbone.std), layer)
     statistics += [layer.running_mean, layer.running_var]
     for part in rest:
         features = part(features)
@@ -69,7 +69,7 @@ def test_frozen_statistics_leave_nothing_to_draw():
     method, batch = tiny_method(StochasticNormalisation, selection_rate=1.0), tiny_batch()
     method.batch_norm = "frozen"
     plain = copy.deepcopy(method.classifier).eval()
-    assert torch.equal(method.train().classifier(batch.source.images).logits, plain(batch.source.images).logits)
+    assert torch.equal(method.train().classifier(batch.source.inputs).logits, plain(batch.source.inputs).logits)
 
 
 def test_checkpoint_is_rebuilt_as_a_plain_classifier(archives, tmp_path):

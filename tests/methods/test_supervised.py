@@ -23,7 +23,7 @@ def supervised(**options):
 def test_step_is_gradient_descent_on_the_cross_entropy(backbone_rate):
     method, batch = supervised(backbone_rate=backbone_rate), tiny_batch()._replace(target=None)
     twin = copy.deepcopy(method.classifier)
-    features = twin.bottleneck(twin.backbone.body((batch.source.images - twin.backbone.mean) / twin.backbone.std))
+    features = twin.bottleneck(twin.backbone.body((batch.source.inputs - twin.backbone.mean) / twin.backbone.std))
     loss = F.cross_entropy(twin.head(features), batch.source.labels)
     parameters = {name: parameter for name, parameter in twin.named_parameters() if parameter.requires_grad}
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_step_with_layer_decay_descends_at_the_rate_of_each_stage():
     twin = copy.deepcopy(method.classifier)
     # Layers 0 and 1 of the body are the first convolution and its batch norm, and so on; the bottleneck is part of the head.
     depths = {f"backbone.body.{layer}": layer // 3 for layer in range(9)}
-    loss = F.cross_entropy(twin(batch.source.images).logits, batch.source.labels)
+    loss = F.cross_entropy(twin(batch.source.inputs).logits, batch.source.labels)
     with torch.no_grad():
         for (name, parameter), gradient in zip(
             list(twin.named_parameters()), torch.autograd.grad(loss, list(twin.parameters())), strict=True

@@ -20,7 +20,7 @@ from acclimate.methods.wdgrl import Wdgrl
 
 def algorithm(method, batch, *, weight, num_critic_steps, penalty_weight):
     """Shen et al., AAAI 2018, slope by slope."""
-    (source, logits), (target, _) = (method.classifier(images) for images in (batch.source.images, batch.target.views[0]))
+    (source, logits), (target, _) = (method.classifier(images) for images in (batch.source.inputs, batch.target.views[0]))
     num = max(len(source), len(target))
     torch.manual_seed(2)
     for _ in range(num_critic_steps):

@@ -130,7 +130,7 @@ class ClassProportions(nn.Module):
         if progress < self.start:
             return source
         rows = systematic_resample(source.labels, self.weights(), torch.rand((), device=source.labels.device))
-        return Labelled(source.images[rows], source.labels[rows])
+        return Labelled(source.inputs[rows], source.labels[rows])
 
     @torch.no_grad()
     def update(self, source_logits: Tensor, labels: Tensor, target_logits: Tensor) -> None:

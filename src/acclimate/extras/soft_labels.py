@@ -83,7 +83,7 @@ class SoftLabels(nn.Module):
         """
         if not self.changes_labels:
             return batch
-        images, rows = batch.images, F.one_hot(batch.labels, self.num_classes).float()
+        images, rows = batch.inputs, F.one_hot(batch.labels, self.num_classes).float()
         if self.mix is not None:
             mixed, rows = self.mix(images if images.is_floating_point() else images.float(), batch.labels)
             # They stay of one kind with those of the target, which they may be put together with.

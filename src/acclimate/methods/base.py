@@ -214,8 +214,8 @@ class Method(pl.LightningModule, ABC):
 
     def predict_domains(self, batch: DomainBatch) -> tuple[Prediction, Prediction | None]:
         if batch.target is None:
-            return self.classifier(batch.source.images), None
-        return predict_domains(self.classifier, batch.source.images, batch.target.views[0], batch_norm=self.batch_norm)
+            return self.classifier(batch.source.inputs), None
+        return predict_domains(self.classifier, batch.source.inputs, batch.target.views[0], batch_norm=self.batch_norm)
 
     def predict_all(self, batch: DomainBatch) -> tuple[Prediction, Prediction | None, Prediction | None]:
         """Predictions for both domains, and for the target's labelled images, if there are any.
@@ -225,9 +225,9 @@ class Method(pl.LightningModule, ABC):
         """
         if batch.target_labelled is None:
             return *self.predict_domains(batch), None
-        few = batch.target_labelled.images
+        few = batch.target_labelled.inputs
         if batch.target is None:
-            images = torch.cat([batch.source.images, few])
+            images = torch.cat([batch.source.inputs, few])
             both, _ = self.predict_domains(batch._replace(source=Labelled(images, batch.source.labels)))
             return _rows(both, 0, -len(few)), None, _rows(both, -len(few), None)
         views = [torch.cat([batch.target.views[0], few])]
@@ -258,8 +258,8 @@ class Method(pl.LightningModule, ABC):
             losses = {f"not computed, as {str(error).splitlines()[0].rstrip('.')}:": torch.nan * reached.sum()}
         total = torch.stack(list(losses.values())).sum()
         self.step_losses = {name: loss.detach() for name, loss in losses.items()}
-        self.log_dict({f"loss/{name}": loss for name, loss in self.step_losses.items()}, batch_size=len(batch.source.images))
-        self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(batch.source.images))
+        self.log_dict({f"loss/{name}": loss for name, loss in self.step_losses.items()}, batch_size=len(batch.source.inputs))
+        self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(batch.source.inputs))
         self.batches_done += 1
         return _spread(total)
 
@@ -297,7 +297,7 @@ class Method(pl.LightningModule, ABC):
             super().log(name, value, **options)
 
     def predict_step(self, batch: Labelled | Unlabelled, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
-        prediction: Prediction = self.classifier(batch.images if isinstance(batch, Labelled) else batch.views[0])
+        prediction: Prediction = self.classifier(batch.inputs)
         return prediction
 
     validation_step = predict_step  # type: ignore[assignment]

@@ -72,13 +72,13 @@ class CoTuning(Method):
         """Finds out what each class is in terms of the pretrained ones, from all labelled images."""
         with evaluation(self):
             found = [
-                (self.source_head(self.classifier.backbone(batch.images.to(self.device))).softmax(dim=1), batch.labels) for batch in batches
+                (self.source_head(self.classifier.backbone(batch.inputs.to(self.device))).softmax(dim=1), batch.labels) for batch in batches
             ]
         probabilities, labels = (torch.cat(part) for part in zip(*found, strict=True))
         self.relationship.copy_(self.relate(probabilities, labels.to(self.device), num_classes=len(self.relationship)))
 
     def predict_domains(self, batch: DomainBatch) -> tuple[Prediction, None]:
-        self.backbone_features = self.classifier.backbone(batch.source.images)
+        self.backbone_features = self.classifier.backbone(batch.source.inputs)
         # They pass the backbone as they are.
         return self.classifier(self.backbone_features), None
 

@@ -49,12 +49,12 @@ class Delta(Method):
 
     def predict_domains(self, batch: DomainBatch) -> tuple[Prediction, None]:
         with recorded_outputs(self.classifier.backbone.body) as self.maps:
-            prediction: Prediction = self.classifier(batch.source.images)
+            prediction: Prediction = self.classifier(batch.source.inputs)
         return prediction, None
 
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
         with recorded_outputs(self.start.network.get_submodule("body")) as start_maps:
-            self.start(batch.source.images)
+            self.start(batch.source.inputs)
         # Taken out, so that the graph of the pass does not outlive it; labelled images of the target came behind the source.
         maps, self.maps = [output[: len(source.logits)] for output in self.maps], []
         new = [*self.classifier.bottleneck.parameters(), *self.classifier.head.parameters()]

@@ -36,7 +36,7 @@ class Rotation(Method):
 
     def predict_domains(self, batch: DomainBatch) -> tuple[Prediction, Prediction | None]:
         assert batch.target is not None
-        source, target = (rotations(images) for images in (batch.source.images, batch.target.views[0]))
+        source, target = (rotations(images) for images in (batch.source.inputs, batch.target.views[0]))
         return predict_domains(self.classifier, source, target, batch_norm=self.batch_norm)
 
     def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:

@@ -93,7 +93,7 @@ class Tent(Method):
     def test_step(  # type: ignore[override]
         self, batch: Labelled | Unlabelled, batch_idx: int, dataloader_idx: int = 0
     ) -> Prediction:
-        online = self.predict_online(batch.images if isinstance(batch, Labelled) else batch.views[0], starts=batch_idx == 0)
+        online = self.predict_online(batch.inputs, starts=batch_idx == 0)
         if isinstance(batch, Labelled):
             self.num_right += int((online.logits.argmax(dim=1) == batch.labels).sum())
             self.num_seen += len(batch.labels)

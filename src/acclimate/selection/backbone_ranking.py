@@ -108,7 +108,7 @@ def score_backbone(
         batch = images[number]
         assert isinstance(batch, Labelled)
         with torch.inference_mode():
-            made = backbone(batch.images.to(device))
+            made = backbone(batch.inputs.to(device))
             features.append(made.cpu())
             if source_head is not None:
                 probabilities.append(source_head(made).softmax(dim=1).cpu())

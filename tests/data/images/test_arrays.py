@@ -153,4 +153,4 @@ def test_balanced_sampling_trains_on_all_classes_equally_often(write):
     for batch in data.train_dataloader():
         assert batch.source.labels.bincount().tolist() == [3, 3]
         # Each image says in its pixels which one it is.
-        assert torch.equal((batch.source.images[:, 0, 0, 0] >= 15).long(), batch.source.labels)
+        assert torch.equal((batch.source.inputs[:, 0, 0, 0] >= 15).long(), batch.source.labels)

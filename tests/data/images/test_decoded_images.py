@@ -192,7 +192,7 @@ def test_evaluation_sees_what_it_would_see_of_all_pixels(tmp_path, kind):
     data = prepared(tmp_path, cache=kind, crop=0.8)
     val = ImageFolder(source=str(tmp_path / "source")).domains.source.val
     seen = View("plain", image_size=SIDE, crop=0.8).look([decode(path) for path in val.paths], [])
-    assert torch.equal(next(iter(data.val_dataloader()[0])).images, seen)
+    assert torch.equal(next(iter(data.val_dataloader()[0])).inputs, seen)
 
 
 @pytest.mark.parametrize("kind", ["ram", "disk"])
@@ -217,7 +217,7 @@ def test_a_run_with_a_cache_is_the_run_without(tmp_path, kind):
 def test_workers_read_the_same_images(files, kind):
     def epoch(images, num_workers):
         batches = EvaluationBatches(images, View("plain", image_size=SIDE), batch_size=3, labelled=True)
-        return torch.cat([batch.images for batch in batch_loader(batches, num_workers=num_workers)])
+        return torch.cat([batch.inputs for batch in batch_loader(batches, num_workers=num_workers)])
 
     assert torch.equal(epoch(decode_once(files, kind), 2), epoch(files, 0))
 

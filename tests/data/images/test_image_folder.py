@@ -115,7 +115,7 @@ def test_images_and_labels_of_a_batch_belong_together(source):
     data.prepare_for(image_size=8, needs_target=False, reveal_target_labels=False)
     batch = next(iter(data.train_dataloader())).source
     expected = torch.tensor([COLOURS["cat"], COLOURS["dog"]], dtype=torch.uint8)[batch.labels]
-    assert torch.equal(batch.images[:, :, 4, 4], expected)
+    assert torch.equal(batch.inputs[:, :, 4, 4], expected)
 
 
 def test_classes_keep_only_the_folders_that_they_name(tmp_path):
@@ -269,7 +269,7 @@ def test_labels_of_a_few_target_images_may_train(tmp_path, cache):
     few = next(iter(data.train_dataloader())).target_labelled
     assert few.labels.bincount().tolist() == [2, 2]
     # The first of the colours is red and the second blue.
-    reddest = (few.images.float().mean(dim=(2, 3)).argmax(dim=1) == 0).tolist()
+    reddest = (few.inputs.float().mean(dim=(2, 3)).argmax(dim=1) == 0).tolist()
     assert reddest == (few.labels == 0).tolist()
 
 
