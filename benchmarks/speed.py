@@ -45,6 +45,7 @@ from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.images.views import ViewName
 from acclimate.files.atomic_files import write_json
 from acclimate.training.assembly import NO_LOGGER, Run, build
+from acclimate.types import Needs
 
 # Of the loops over digits and over photographs.
 MANY, FEW = 64, 32
@@ -197,7 +198,7 @@ def two_epochs(root: Path, view: ViewName, workers: int) -> list[float]:
     # All images but one or two of each class train.
     parts = {"val_fraction": 0.01, "test_fraction": 0.01}
     data = ImageFolder(source=str(root), cache="disk", source_view=view, batch_size=FEW, num_workers=workers, **parts)
-    data.prepare_for(image_size=bare_loops.SIZE, needs_target=False, reveal_target_labels=False)
+    data.prepare_for(image_size=bare_loops.SIZE, needs=Needs(target=False), reveal_target_labels=False)
     loader = data.train_dataloader()
     rates = []
     for _ in range(2):

@@ -28,6 +28,7 @@ from small_runs import METHODS, compose, write_archives
 from acclimate.config.check import PROVIDED
 from acclimate.config.foreign import limits
 from acclimate.config.groups import group_options
+from acclimate.config.method_options import declared_needs
 from acclimate.config.signatures import alternatives, locate, parameters, type_hints
 from acclimate.errors import UserError
 from acclimate.training import run
@@ -166,7 +167,7 @@ def judge(config: dict[str, Any], metrics: dict[str, Any]) -> Outcome:
     if "selection/value" not in metrics or not (Path(config["folder"]) / "checkpoints" / "best.ckpt").exists():
         faults.append("nothing was selected")
     tested = [value for name, value in metrics.items() if "test_" in name and "accuracy" in name]
-    if not (tested or locate(config["method"]["_target_"]).self_supervised) or not all(0 <= value <= 1 for value in tested):
+    if not (tested or declared_needs(config["method"]).is_self_supervised) or not all(0 <= value <= 1 for value in tested):
         faults.append(f"test accuracies are {tested}")
     return Outcome("absurd", ", ".join(faults)) if faults else Outcome("trained", "")
 

@@ -11,11 +11,13 @@ from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from acclimate.config.signatures import parameters
+from acclimate.extras.options import make_extras
 from acclimate.methods.base import Method
 from acclimate.models.backbones import Backbone
 from acclimate.models.classifier import Classifier
 from acclimate.schedules import constant
-from acclimate.types import DomainBatch, Labelled, Unlabelled
+from acclimate.types import DomainBatch, Labelled, LabelledPass, Unlabelled, UnlabelledPass
 
 NUM_CLASSES = 3
 NUM_FEATURES = 6
@@ -79,13 +81,31 @@ def paired_views(num_source: int = 7, num_target: int = 4) -> DomainBatch:
     return batch._replace(source=Labelled(batch.source.inputs, torch.empty(0, dtype=torch.int64), second))
 
 
+def with_extras(options: dict[str, Any]) -> dict[str, Any]:
+    """What a method's class takes, with the extras that options of any method ask for."""
+    of_any = {name: options[name] for name in options.keys() & parameters(make_extras).keys()}
+    return {name: value for name, value in options.items() if name not in of_any} | {"extras": make_extras(NUM_CLASSES, **of_any)}
+
+
+def passes_with(batch: DomainBatch, source_features: Tensor, target_features: Tensor) -> tuple[LabelledPass, UnlabelledPass]:
+    """The passes of a batch as if the classifier had made these features, and logits of 0."""
+    logits = source_features.new_zeros(len(source_features) + len(target_features), NUM_CLASSES).split(
+        [len(source_features), len(target_features)]
+    )
+    assert batch.target is not None
+    return (
+        LabelledPass(batch.source.views, batch.source.labels, source_features, logits[0]),
+        UnlabelledPass(batch.target.views, batch.target.samples, target_features, logits[1]),
+    )
+
+
 def tiny_method(
     make: Callable[..., Method], *, progress: float = 0.5, classifier: Callable[[], Classifier] = tiny_classifier, **options: Any
 ) -> Method:
     """A method in training, so far as `progress` says; its `logged` holds what it logs."""
     torch.manual_seed(0)
-    method = make(classifier(), optimizer=functools.partial(torch.optim.SGD, lr=RATE), schedule=constant, batch_norm="separate", **options)
-    method = method.double().train()
+    common = {"optimizer": functools.partial(torch.optim.SGD, lr=RATE), "schedule": constant, "batch_norm": "separate"}
+    method = make(classifier(), **common, **with_extras(options)).double().train()
     method.total_batches, method.batches_done = 100, round(100 * progress)
     method.logged = {}
     method.log = lambda name, value, **_: method.logged.update({name: float(value)})

@@ -21,15 +21,17 @@ from pytorch_lightning.callbacks import Callback
 
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir, group_options
+from acclimate.config.method_options import declared_needs
 from acclimate.config.signatures import locate
 from acclimate.data.domains import ArrayImages, Domains, ImageSet, Parts
 from acclimate.data.images.arrays import Arrays, read_archive
 from acclimate.errors import ConfigError
+from acclimate.extras.extra import Step
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
 from acclimate.models.backbones import Backbone, small_cnn
 from acclimate.training import assembly, run
-from acclimate.types import Domain, DomainBatch
+from acclimate.types import DomainBatch
 
 METHODS = group_options("method")
 NUM_CLASSES = 3
@@ -115,10 +117,11 @@ def compose(folder: Path, *overrides: str) -> dict[str, Any]:
     the head of a pretrained model gets a model that claims to be one.
     """
     config = _composed(overrides, str(folder))
-    if locate(config["method"]["_target_"]).needs_source_head and config["model"]["weights"] is None:  # type: ignore[attr-defined]
+    needs = declared_needs(config["method"])
+    if needs.pretrained_head and config["model"]["weights"] is None:
         config["model"]["weights"] = True
         config["model"]["backbone"]["_target_"] = "small_runs.pretrained_cnn"
-    if config["init_from"] is None and not is_given("source", config["method"]["_target_"]):
+    if config["init_from"] is None and needs.source == "none":
         config["init_from"] = _trained_on_the_source(*(text for text in overrides if not text.lstrip("+").startswith("method")))
     return config
 
@@ -156,11 +159,6 @@ def _trained_on_the_source(*overrides: str) -> str:
 @functools.cache
 def _folder_of_source_runs() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory()
-
-
-def is_given(domain: Domain, method: str) -> bool:
-    """Whether the method with this `_target_` sees images of a domain."""
-    return bool(getattr(locate(method), f"needs_{domain}"))
 
 
 def _composed(overrides: tuple[str, ...], folder: str) -> dict[str, Any]:
@@ -360,13 +358,15 @@ class TamperedBesideLabelled(Tampered):
 # Composed with the groups that most tests ask for.
 _CLASSES: dict[str, Any] = {name: locate(_composed_groups(("data=arrays", f"method={name}")).method._target_) for name in METHODS}
 # They train features for another method.
-SELF_SUPERVISED = [name for name, method in _CLASSES.items() if method.self_supervised]
+SELF_SUPERVISED = [name for name, method in _CLASSES.items() if method.needs.is_self_supervised]
 # They train a classifier for the target.
-ADAPTING = [name for name, method in _CLASSES.items() if method.needs_target and not method.self_supervised]
-SOURCE_FREE = [name for name, method in _CLASSES.items() if not method.needs_source]
+ADAPTING = [name for name, method in _CLASSES.items() if method.needs.target and not method.needs.is_self_supervised]
+SOURCE_FREE = [name for name, method in _CLASSES.items() if method.needs.source == "none"]
 
 
 def losses_by_name(method: Method, batch: DomainBatch) -> dict[str, torch.Tensor]:
     """What training minimises the sum of."""
-    source, target = method.predict_domains(batch)
-    return method.losses(batch, source, target) | method.term_losses(batch, target)
+    source, target, _ = method.passes(batch)
+    # Without the extra steps of those that alternate.
+    losses = Method.losses(method, source, target)
+    return losses if target is None else losses | method.extras.losses(Step(source, target, method.classifier, method.progress))

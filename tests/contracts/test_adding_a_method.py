@@ -9,8 +9,6 @@ from small_runs import SMALL
 from acclimate import cli
 
 MEANS = """
-from torch.nn import functional as F
-
 from acclimate.methods.base import Method
 
 
@@ -19,12 +17,27 @@ class Means(Method):
         super().__init__(classifier, **common)
         self.weight = weight
 
-    def losses(self, batch, source, target):
+    def adaptation_losses(self, source, target):
         difference = source.features.mean(dim=0) - target.features.mean(dim=0)
-        return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
-            "means": self.weight * difference.square().sum(),
-        }
+        return {"means": self.weight * difference.square().sum()}
+"""
+
+
+CLIPPED = """
+from acclimate.extras.extra import Extra
+
+
+class Clipped(Extra):
+    def __init__(self, *, largest):
+        super().__init__()
+        self.largest = largest
+
+    def change(self, batch, progress):
+        return batch._replace(source=batch.source._replace(inputs=batch.source.inputs.clamp(max=self.largest)))
+
+    def losses(self, step):
+        assert step.source.inputs.max() <= self.largest
+        return {"size": step.target.logits.square().mean()}
 """
 
 
@@ -34,6 +47,7 @@ def command(tmp_path, monkeypatch, archives):
     mine = tmp_path / "mine"
     (mine / "method").mkdir(parents=True)
     (mine / "toy_means.py").write_text(MEANS)
+    (mine / "toy_clipped.py").write_text(CLIPPED)
     (mine / "method" / "means.yaml").write_text("_target_: toy_means.Means\nweight: 0.5\n")
     monkeypatch.syspath_prepend(mine)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
@@ -54,6 +68,25 @@ def test_two_files_make_a_method(command):
 def test_terms_join_it_without_a_change(command, tmp_path):
     command("+terms=mcc", "+trainer.deterministic=true")
     assert "loss/mcc" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_an_extra_of_one_s_own_joins_any_method(command, tmp_path):
+    command("+method.extras.clipped._target_=toy_clipped.Clipped", "+method.extras.clipped.largest=200", "method.mixup=0.4")
+    assert "loss/size" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_what_is_no_extra_is_refused(command, capsys):
+    with pytest.raises(SystemExit):
+        command("+method.extras.wrong._target_=torch.nn.Identity")
+    assert "method.extras.wrong._target_=torch.nn.Identity is no Extra, which method.extras.wrong must be" in capsys.readouterr().err
+
+
+def test_a_key_of_a_method_may_have_the_name_of_an_option(command, tmp_path):
+    (tmp_path / "mine" / "toy_means.py").write_text(MEANS.replace("weight", "mixup"))
+    sys.modules.pop("toy_means", None)
+    (tmp_path / "mine" / "method" / "means.yaml").write_text("_target_: toy_means.Means\nmixup: -2.0\n")
+    assert command()["train/steps"] == 5
+    sys.modules.pop("toy_means")
 
 
 def test_its_keys_are_checked_like_those_of_the_package(command, capsys):

@@ -92,7 +92,7 @@ def test_every_loss_but_the_task_s_aligns_or_regularises_the_backbone(archives, 
     losses = losses_by_name(parts.method, batch)
     further = set(losses) - {"classification"}
     # Without a target, what is further regularises.
-    assert further or not parts.method.needs_target or method in WITHOUT_LOSSES
+    assert further or not parts.method.needs.target or method in WITHOUT_LOSSES
     for name in further - NOT_FOR_THE_BACKBONE.get(method, set()):
         gradients = torch.autograd.grad(losses[name], backbone, retain_graph=True, allow_unused=True)
         assert any(gradient is not None and gradient.any() for gradient in gradients), name
@@ -121,7 +121,7 @@ def test_backbone_depends_on_the_target_if_and_only_if_the_method_looks_at_it(ar
         backbone = parts.method.classifier.backbone
         backbones.append(list(backbone.buffers() if method in WITHOUT_LOSSES else backbone.parameters()))
     is_same = all(torch.equal(first, second) for first, second in zip(*backbones, strict=True))
-    assert is_same != parts.method.needs_target
+    assert is_same != parts.method.needs.target
 
 
 @pytest.mark.parametrize("method", METHODS)

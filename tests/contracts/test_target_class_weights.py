@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import ADAPTING, METHODS, SELF_SUPERVISED, SOURCE_FREE, build_method, compose, shifted_domains, trained_state
 
+from acclimate.config.check import check_config
 from acclimate.errors import ConfigError
 from acclimate.extras.label_shift import ClassProportions, systematic_resample
 from acclimate.training import assembly, run
@@ -38,25 +39,23 @@ def test_all_that_a_method_does_in_a_step_sees_the_source_in_the_target_s_propor
         compose(tmp_path, *archives, f"method={method}", ESTIMATED, "data.batch_size=12", "trainer.max_steps=1", "callbacks={}")
     )
     trained = parts.method
-    make_believe(trained.class_proportions, [0.75, 0.25, 0.0])
+    make_believe(trained.extras["class_proportions"], [0.75, 0.25, 0.0])
     # Estimates that one batch of an untrained classifier hardly changes.
-    trained.class_proportions.momentum = 0.9999
-    trained.class_proportions.start = 0.0
+    trained.extras["class_proportions"].momentum = 0.9999
+    trained.extras["class_proportions"].start = 0.0
     seen = {}
-    losses, train_adversary, take_turns = trained.losses, trained.train_adversary, trained.take_turns
-    trained.take_turns = lambda batch: seen.update(turns=batch) or take_turns(batch)
-    trained.losses = lambda batch, *predictions: seen.update(losses=(batch, *predictions)) or losses(batch, *predictions)
-    trained.train_adversary = lambda batch, *predictions: (
-        seen.update(adversary=(batch, *predictions)) or train_adversary(batch, *predictions)
-    )
+    losses, before_pass = trained.losses, trained.before_pass
+    trained.before_pass = lambda batch: seen.update(batch=batch) or before_pass(batch)
+    # An adversary is trained on the passes that the losses get.
+    trained.losses = lambda *passes: seen.update(passes=passes) or losses(*passes)
     parts.trainer.callbacks.insert(0, Note(seen))
     parts.trainer.fit(trained, parts.data)
 
-    ((batch, source, target), (adversary_batch, *_)) = seen["losses"], seen["adversary"]
+    batch, (source, target) = seen["batch"], seen["passes"]
     before = seen["given"].source
     counts, expected = batch.source.labels.bincount(minlength=3), before.labels.bincount(minlength=3) * torch.tensor([2.25, 0.75, 0.05])
     assert (counts - 12 * expected / expected.sum()).abs().max() <= 1
-    assert adversary_batch is seen["turns"] is batch
+    assert source.inputs is batch.source.inputs and source.labels is batch.source.labels
     assert len(source.logits) == len(batch.source.inputs) == 12
     assert len(target.logits) == 3
     # Every image that is left has the label that it came with.
@@ -69,7 +68,7 @@ def test_all_that_a_method_does_in_a_step_sees_the_source_in_the_target_s_propor
 def test_a_step_is_that_of_the_method_on_the_resampled_batch(archives, tmp_path, method):
     options = (*archives, f"method={method}", "data.batch_size=12", "model.dropout=0")
     (weighted, batch), (plain, _) = (build_method(compose(tmp_path, *options, *more)) for more in ((ESTIMATED,), ()))
-    make_believe(weighted.method.class_proportions, [0.2, 0.3, 0.5])
+    make_believe(weighted.method.extras["class_proportions"], [0.2, 0.3, 0.5])
     torch.manual_seed(5)
     total = weighted.method.training_step(batch, 0)
     torch.manual_seed(5)
@@ -86,8 +85,8 @@ def test_weights_are_logged(archives, tmp_path):
     parts, batch = build_method(compose(tmp_path, *archives, "method=dann", ESTIMATED))
     logged = {}
     parts.method.log_dict = lambda values, **_: logged.update(values)
-    make_believe(parts.method.class_proportions, [0.75, 0.25, 0.0])
-    parts.method.class_proportions.momentum = 0.9999
+    make_believe(parts.method.extras["class_proportions"], [0.75, 0.25, 0.0])
+    parts.method.extras["class_proportions"].momentum = 0.9999
     parts.method.training_step(batch, 0)
     assert logged["label_shift/max_weight"] == pytest.approx(2.25 / 1.05, rel=0.1)
     assert logged["label_shift/min_weight"] == pytest.approx(0.05, rel=0.1)
@@ -95,15 +94,15 @@ def test_weights_are_logged(archives, tmp_path):
 
 def test_nothing_is_estimated_unless_asked_for(archives, tmp_path):
     parts, _ = build_method(compose(tmp_path, *archives, "method=dann"))
-    assert parts.method.class_proportions is None
+    assert "class_proportions" not in parts.method.extras
     assert not any("class_proportions" in name for name in parts.method.state_dict())
 
 
 def test_batches_stay_as_they_are_until_the_progress_that_is_asked_for(archives, tmp_path):
     parts, batch = build_method(compose(tmp_path, *archives, "method=dann", ESTIMATED, "method.target_class_weights_from=0.6"))
-    make_believe(parts.method.class_proportions, [1.0, 0.0, 0.0])
+    make_believe(parts.method.extras["class_proportions"], [1.0, 0.0, 0.0])
     seen = []
-    parts.method.take_turns = lambda batch: seen.append(batch.source)
+    parts.method.before_pass = lambda batch: seen.append(batch.source)
     parts.method.training_step(batch, 0)
     parts.method.training_step(batch, 1)
     assert parts.method.progress == 0.7
@@ -125,7 +124,7 @@ def test_methods_without_a_source_refuse_it(archives, tmp_path, method):
 @pytest.mark.parametrize("value", [-0.1, 1.1])
 def test_a_start_outside_of_the_training_is_refused(archives, tmp_path, value):
     with pytest.raises(ConfigError, match=rf"method\.target_class_weights_from must be at least 0 and at most 1, but is {value}"):
-        assembly.build(compose(tmp_path, *archives, "method=dann", f"method.target_class_weights_from={value}"))
+        check_config(compose(tmp_path, *archives, "method=dann", f"method.target_class_weights_from={value}"))
 
 
 # Of the target's classes the first is three times as frequent as the second, and the third is missing.
@@ -161,7 +160,9 @@ def test_where_only_the_proportions_differ_their_estimates_come_near_the_truth(t
     run.train(compose(tmp_path, *write_partial(tmp_path, degrees=0), *SETTING, *options))
     proportions = ClassProportions(3)
     state = trained_state(tmp_path)["state_dict"]
-    proportions.load_state_dict({name.removeprefix("class_proportions."): state[name] for name in state if "class_proportions" in name})
+    proportions.load_state_dict(
+        {name.removeprefix("extras.class_proportions."): state[name] for name in state if "class_proportions" in name}
+    )
     source = proportions.source_labels / proportions.source_labels.sum()
     torch.testing.assert_close(source * proportions.weights(), torch.tensor(TARGET), atol=0.1, rtol=0)
 

@@ -13,7 +13,7 @@ from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.labels import TargetLabels
 from acclimate.errors import ConfigError
 from acclimate.training import assembly, run
-from acclimate.types import DomainBatch, Labelled, Unlabelled
+from acclimate.types import DomainBatch, Labelled, Needs, Unlabelled
 
 TIMES = ("train/seconds", "train/samples_per_second")
 
@@ -118,7 +118,7 @@ def test_what_labels_of_the_target_were_used_for_is_marked_in_every_record(archi
 def loaders(archives, *, reveal, **options):
     source, target = (text.partition("=")[2] for text in archives[1:])
     data = Arrays(source=source, target=target, batch_size=4, **options)
-    data.prepare_for(image_size=16, needs_target=True, reveal_target_labels=reveal)
+    data.prepare_for(image_size=16, needs=Needs(), reveal_target_labels=reveal)
     return data
 
 

@@ -15,7 +15,7 @@ from acclimate.data.images.image_folder import ImageFolder
 from acclimate.errors import ConfigError, DataError
 from acclimate.runs import checkpoints
 from acclimate.training import assembly, evaluation, run
-from acclimate.types import DomainBatch
+from acclimate.types import DomainBatch, Needs
 
 SHORT = ("trainer.max_epochs=1",)
 CLASSES = ("cat", "dog", "owl")
@@ -97,7 +97,7 @@ def test_batches_say_which_target_images_they_hold(archives):
     target = archives[2].partition("=")[2]
     data = Arrays(source=None, target=target, batch_size=4, target_batch_size=3)
     data.leave_out_source(["0", "1", "2"])
-    data.prepare_for(image_size=16, needs_target=True, reveal_target_labels=False)
+    data.prepare_for(image_size=16, needs=Needs(), reveal_target_labels=False)
     images = torch.cat([batch.views[0] for batch in data.unlabelled_target()])
     for batch, _ in zip(data.train_dataloader(), range(6), strict=False):
         assert isinstance(batch, DomainBatch)

@@ -33,13 +33,13 @@ def test_term_of_the_logits_gets_nothing_else():
 def test_term_gets_what_its_parameters_name():
     seen = {}
 
-    def curious(logits, images, *, progress, strong_logits, classifier, own=3):
-        seen.update(images=images, progress=progress, strong_logits=strong_logits, classifier=classifier, own=own)
+    def curious(logits, inputs, *, progress, strong_logits, classifier, own=3):
+        seen.update(inputs=inputs, progress=progress, strong_logits=strong_logits, classifier=classifier, own=own)
         return logits.sum()
 
     method, batch = tiny_method(TermsAlone, terms={"curious": curious}, progress=0.25), two_views()
     method.training_step(batch, 0)
-    assert seen["images"] is batch.target.views[0]
+    assert seen["inputs"] is batch.target.views[0]
     assert seen["progress"] == 0.25
     assert seen["classifier"] is method.classifier
     assert seen["own"] == 3
@@ -106,10 +106,10 @@ def test_stateful_term_starts_from_the_classifier_and_is_in_the_checkpoint():
     for _ in range(3):
         method.training_step(tiny_batch(), 0)
     state = method.state_dict()
-    assert torch.equal(state["terms.stateful.counter.head"], method.classifier.head.weight)
+    assert torch.equal(state["extras.terms.stateful.counter.head"], method.classifier.head.weight)
     other = tiny_method(TermsAlone, terms={"counter": Counter()})
     other.load_state_dict(state)
-    assert other.terms.terms["counter"].calls == 3
+    assert other.extras["terms"].terms["counter"].calls == 3
 
 
 def test_what_a_stateful_term_remembers_is_in_no_parameter_group():

@@ -124,7 +124,7 @@ def test_two_terms_are_both_in_the_sum(tmp_path, archives):
     method.log_dict = lambda values, **_: logged.update(values)
     total = method.training_step(batch, 0)
     with torch.no_grad():
-        logits = method.predict_domains(batch)[1].logits
+        logits = method.passes(batch)[1].logits
     torch.testing.assert_close(logged["loss/mcc"], minimum_class_confusion(logits))
     torch.testing.assert_close(logged["loss/bnm"], 0.25 * batch_nuclear_norm(logits))
     torch.testing.assert_close(total.detach(), torch.stack(list(logged.values())).sum())

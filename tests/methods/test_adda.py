@@ -5,20 +5,19 @@ import math
 import pytest
 import torch
 from single_steps import (
-    NUM_CLASSES,
     NUM_FEATURES,
     UNEQUAL_SIZES,
     Objectives,
     assert_same_step,
     attach_optimizer,
     descend,
+    passes_with,
     tiny_batch,
     tiny_method,
 )
 from torch.nn import functional as F
 
 from acclimate.methods.adda import Adda
-from acclimate.types import Prediction
 
 
 def algorithm(method, batch, *, ramp):
@@ -40,9 +39,8 @@ def test_step_is_that_of_the_paper(sizes, progress):
 
 
 def adversarial(method, target, *, num_source=5):
-    logits = torch.zeros(len(target), NUM_CLASSES, dtype=target.dtype)
-    source = Prediction(torch.zeros(num_source, NUM_FEATURES, dtype=target.dtype), torch.zeros(num_source, NUM_CLASSES, dtype=target.dtype))
-    return method.losses(tiny_batch(num_source, len(target)), source, Prediction(target, logits))["adversarial"]
+    source = torch.zeros(num_source, NUM_FEATURES, dtype=target.dtype)
+    return method.adaptation_losses(*passes_with(tiny_batch(num_source, len(target)), source, target))["adversarial"]
 
 
 def test_target_is_pushed_to_where_the_discriminator_says_source():
@@ -65,7 +63,7 @@ def test_discriminator_takes_full_steps_before_the_features_feel_anything():
         method, batch = tiny_method(Adda, progress=progress), tiny_batch()
         attach_optimizer(method)
         before = {name: parameter.detach().clone() for name, parameter in method.named_parameters()}
-        method.train_adversary(batch, *method.predict_domains(batch))
+        method.train_adversary(*method.passes(batch)[:2])
         moved = {name for name, parameter in method.named_parameters() if not torch.equal(parameter, before[name])}
         assert moved == {f"discriminator.{name}" for name, _ in method.discriminator.named_parameters()}
         discriminators.append([parameter.detach() for parameter in method.discriminator.parameters()])
@@ -84,8 +82,8 @@ def test_discriminator_says_more_than_any_probability():
 
 def test_source_is_not_pushed_anywhere():
     method, batch = tiny_method(Adda), tiny_batch()
-    source, target = method.predict_domains(batch)
-    loss = method.losses(batch, source, target)["adversarial"]
+    source, target = method.passes(batch)[:2]
+    loss = method.adaptation_losses(source, target)["adversarial"]
     assert torch.autograd.grad(loss, source.features, allow_unused=True) == (None,)
 
 

@@ -37,7 +37,7 @@ def test_it_suppresses_the_weakest_direction_and_leaves_the_strongest():
             optimizer.zero_grad()
             method.training_step(LABELLED, 0).backward()
             optimizer.step()
-        values[weight] = torch.linalg.svdvals(method.predict_domains(LABELLED)[0].features)
+        values[weight] = torch.linalg.svdvals(method.passes(LABELLED)[0].features)
     assert values[0.5][-1] < 0.5 * values[0.0][-1]
     assert values[0.5][0] > 0.8 * values[0.0][0]
 

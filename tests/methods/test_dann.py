@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from single_steps import NUM_FEATURES, RATE, tiny_batch, tiny_classifier
+from single_steps import NUM_FEATURES, RATE, passes_with, tiny_batch, tiny_classifier, with_extras
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from acclimate.losses.target_predictions import minimum_class_confusion
 from acclimate.methods.dann import Dann
 from acclimate.schedules import constant
-from acclimate.types import Prediction
 
 PROGRESS = 0.3
 STRENGTH = 2 / (1 + math.exp(-10 * PROGRESS)) - 1
@@ -20,7 +19,7 @@ STRENGTH = 2 / (1 + math.exp(-10 * PROGRESS)) - 1
 
 def dann(**options):
     torch.manual_seed(0)
-    method = Dann(tiny_classifier(), optimizer=functools.partial(torch.optim.SGD, lr=RATE), schedule=constant, **options)
+    method = Dann(tiny_classifier(), optimizer=functools.partial(torch.optim.SGD, lr=RATE), schedule=constant, **with_extras(options))
     method = method.double().train()
     method.total_batches, method.batches_done = 10, round(10 * PROGRESS)
     method.logged = {}
@@ -96,8 +95,7 @@ def test_step_is_that_of_the_paper(batch_norm, temperature, sizes):
 
 def domain_loss(method, features):
     batch = tiny_batch(6, 4)
-    logits = torch.zeros(10, 3, dtype=features.dtype)
-    return method.losses(batch, Prediction(features[:6], logits[:6]), Prediction(features[6:], logits[6:]))["domain"]
+    return method.losses(*passes_with(batch, features[:6], features[6:]))["domain"]
 
 
 def test_features_are_pushed_against_the_discriminator_by_the_strength():

@@ -65,8 +65,8 @@ def test_heads_and_features_never_train_in_the_same_extra_step():
 def test_features_lower_the_discrepancy_that_heads_raise():
     method, batch = tiny_method(Mcd, num_feature_steps=2), tiny_batch()
     steps = Steps(method)
-    before = float(method.discrepancy(method.target_features(batch)))
-    method.train_adversaries(batch)
+    before = float(method.discrepancy(method.target_features(batch.source.inputs, batch.target.inputs)))
+    method.train_adversaries(batch.source, batch.target)
     raised, lowered = (loss for _, loss in steps.taken[1:])
     assert raised > before
     assert lowered < raised
@@ -78,8 +78,8 @@ def test_steps_normalise_the_target_as_the_policy_says(batch_norm):
     method, batch = tiny_method(Mcd), tiny_batch()
     method.batch_norm = batch_norm
     method.train()
-    _, target = method.predict_domains(batch)
-    torch.testing.assert_close(method.target_features(batch), target.features)
+    _, target = method.passes(batch)[:2]
+    torch.testing.assert_close(method.target_features(batch.source.inputs, batch.target.inputs), target.features)
 
 
 @pytest.mark.parametrize(("batch_norm", "passes"), [("separate", 2 + 3 + 2), ("frozen", 1 + 3 + 1), ("joint", 1 + 3 + 1)])

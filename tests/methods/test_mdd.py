@@ -36,27 +36,27 @@ def test_step_is_that_of_the_paper(sizes, margin):
 
 def test_predictions_are_constants_for_the_adversary():
     method, batch = tiny_method(Mdd), tiny_batch()
-    disparity = method.losses(batch, *method.predict_domains(batch))["disparity"]
+    disparity = method.losses(*method.passes(batch)[:2])["disparity"]
     assert torch.autograd.grad(disparity, method.classifier.head.weight, allow_unused=True) == (None,)
 
 
 def test_adversary_learns_at_full_speed_before_the_features_do():
     method, batch = tiny_method(Mdd, progress=0.0), tiny_batch()
-    method.losses(batch, *method.predict_domains(batch))["disparity"].backward()
+    method.losses(*method.passes(batch)[:2])["disparity"].backward()
     assert all(not parameter.grad.any() for parameter in method.classifier.backbone.parameters())
     assert all(parameter.grad.any() for parameter in method.adversary.parameters())
 
 
 def test_adversary_that_learns_alone_disagrees_on_the_target_only():
     method, batch = tiny_method(Mdd), tiny_batch(6, 6)
-    source, target = method.predict_domains(batch)
+    source, target = method.passes(batch)[:2]
     # Features that tell the domains apart.
     source = source._replace(features=source.features.detach() + 3)
     target = target._replace(features=target.features.detach() - 3)
     optimizer = torch.optim.Adam(method.adversary.parameters(), lr=0.05)
     for _ in range(100):
         optimizer.zero_grad()
-        method.losses(batch, source, target)["disparity"].backward()
+        method.losses(source, target)["disparity"].backward()
         optimizer.step()
     assert (method.logged["adaptation/source_disagreement"], method.logged["adaptation/target_disagreement"]) == (0.0, 1.0)
 

@@ -1,6 +1,7 @@
 """SHOT: its step is that of the paper, its labels are made when and of what they should be, and it never sees the source."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -105,9 +106,9 @@ def test_labels_are_made_in_equal_intervals_of_the_training(labellings, expected
     method = shot(labellings=labellings)
     times = []
     monkeypatch.setattr(method, "label", lambda images: times.append(method.batches_done))
-    monkeypatch.setattr(Shot, "trainer", type("T", (), {"datamodule": type("D", (), {"unlabelled_target": staticmethod(lambda: [])})}))
+    method.data = SimpleNamespace(unlabelled_target=list)
     for method.batches_done in range(100):
-        method.take_turns(tiny_batch())
+        method.before_pass(tiny_batch())
     assert times == expected
 
 

@@ -54,7 +54,7 @@ def test_step_is_that_of_the_paper(num_source):
     with torch.no_grad():
         layer.running_mean.copy_(torch.tensor([0.5, -0.5, 0.2, 0.0]))
         layer.running_var.copy_(torch.tensor([0.5, 2.0, 1.0, 0.1]))
-    method.take_turns = lambda batch: torch.manual_seed(SEED)
+    method.before_pass = lambda batch: torch.manual_seed(SEED)
     statistics = []
     assert_same_step(method, tiny_batch(num_source)._replace(target=None), functools.partial(plain_step, statistics=statistics))
     torch.testing.assert_close([layer.running_mean, layer.running_var], statistics)

@@ -3,7 +3,7 @@ import functools
 
 import pytest
 import torch
-from single_steps import RATE, deep_classifier, tiny_batch, tiny_classifier, tiny_method
+from single_steps import RATE, deep_classifier, tiny_batch, tiny_classifier, tiny_method, with_extras
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
@@ -14,7 +14,7 @@ from acclimate.types import DomainBatch
 
 def supervised(**options):
     torch.manual_seed(0)
-    method = Supervised(tiny_classifier(), optimizer=functools.partial(torch.optim.SGD, lr=RATE), schedule=constant, **options)
+    method = Supervised(tiny_classifier(), optimizer=functools.partial(torch.optim.SGD, lr=RATE), schedule=constant, **with_extras(options))
     method.log = method.log_dict = lambda *arguments, **keywords: None
     return method.double().train()
 
@@ -62,11 +62,12 @@ def test_step_with_layer_decay_descends_at_the_rate_of_each_stage():
 
 def test_target_changes_nothing():
     batch = tiny_batch()
-    source, _ = supervised().predict_domains(DomainBatch(batch.source, None))
-    losses = supervised().losses(batch, source, None)
+    source, target, _ = supervised().passes(DomainBatch(batch.source, None))
+    assert target is None
+    losses = supervised().losses(source, target)
     assert list(losses) == ["classification"]
 
 
 def test_terms_on_the_target_are_refused():
     with pytest.raises(ConfigError, match=r"terms.* need the target"):
-        supervised(terms={"entropy": torch.sum})
+        supervised(terms={"entropy": lambda logits: logits.sum()})

@@ -55,9 +55,9 @@ def test_step_is_that_of_the_paper(sizes, settings):
 def test_features_of_the_domains_are_drawn_together():
     method, batch = tiny_method(Wdgrl), tiny_batch()
     attach_optimizer(method)
-    source, target = method.predict_domains(batch)
-    method.train_adversary(batch, source, target)
-    loss = method.losses(batch, source, target)["wasserstein"]
+    source, target = method.passes(batch)[:2]
+    method.train_adversary(source, target)
+    loss = method.adaptation_losses(source, target)["wasserstein"]
     source_gradient, target_gradient = torch.autograd.grad(loss, [source.features, target.features])
     with torch.no_grad():
         assert (method.critic(source.features - 0.1 * source_gradient) < method.critic(source.features)).all()
@@ -73,10 +73,10 @@ def test_critic_learns_the_distance_of_two_shifted_sets():
     moved = features.clone()
     moved[:, 0] += 2.0
     batch = tiny_batch(16, 16)
-    source, target = method.predict_domains(batch)
+    source, target = method.passes(batch)[:2]
     source, target = source._replace(features=moved), target._replace(features=features)
-    method.train_adversary(batch, source, target)
-    method.losses(batch, source, target)
+    method.train_adversary(source, target)
+    method.adaptation_losses(source, target)
     assert method.logged["adaptation/wasserstein_distance"] == pytest.approx(2.2, rel=0.02)
 
 
@@ -86,9 +86,9 @@ def test_critic_trains_without_the_classifier_and_in_full_whatever_the_weight():
         method, batch = tiny_method(Wdgrl, wasserstein_weight=weight), tiny_batch()
         attach_optimizer(method)
         before = {name: value.clone() for name, value in method.state_dict().items()}
-        predictions = method.predict_domains(batch)
+        predictions = method.passes(batch)[:2]
         torch.manual_seed(0)
-        method.train_adversary(batch, *predictions)
+        method.train_adversary(*predictions)
         after = dict(method.named_parameters())
         assert {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])} == {"critic"}
         critics.append([parameter.detach() for parameter in method.critic.parameters()])

@@ -7,7 +7,7 @@ from torch import nn
 
 from acclimate.models.backbones import Backbone, efficientnet_lite0, small_cnn, torchvision_backbone
 from acclimate.models.classifier import Classifier
-from acclimate.models.stages import recorded_outputs, stages
+from acclimate.models.stages import recorded_outputs, stages, weighted_layers
 
 BODIES = {
     "small_cnn": lambda: small_cnn().body,
@@ -61,7 +61,7 @@ def test_outputs_are_recorded_in_the_order_of_computation(body):
     handles = []
     for number, stage in enumerate(stages(network)):
         handles.append(stage.layers[0].register_forward_hook(lambda *_, number=number: order.append(number)))
-    with torch.no_grad(), recorded_outputs(network.eval()) as outputs:
+    with torch.no_grad(), recorded_outputs(weighted_layers(network.eval())) as outputs:
         network(torch.zeros(1, 3, 224, 224))
     for handle in handles:
         handle.remove()
@@ -81,7 +81,7 @@ def test_a_layer_that_is_no_container_is_one_stage():
 
 def test_nothing_is_recorded_outside_of_the_context():
     network = BODIES["small_cnn"]()
-    with recorded_outputs(network) as outputs:
+    with recorded_outputs(weighted_layers(network)) as outputs:
         network(torch.zeros(2, 3, 32, 32))
     network(torch.zeros(2, 3, 32, 32))
     assert [tuple(output.shape) for output in outputs] == [(2, 32, 32, 32), (2, 64, 16, 16), (2, 128, 8, 8)]

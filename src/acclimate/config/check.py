@@ -8,7 +8,7 @@ from typing import Any, Literal
 from acclimate.config.foreign import limits
 from acclimate.config.groups import did_you_mean, group_options, most_similar
 from acclimate.config.messages import describe_mismatch, describe_out_of_range, show
-from acclimate.config.signatures import Signature, TargetError, alternatives, is_in_range, locate, matches, signature_of, type_hints
+from acclimate.config.signatures import Signature, TargetError, alternatives, is_in_range, locate, made_by, matches, signature_of
 from acclimate.config.source_signatures import UnknownSourceError, read_signature
 from acclimate.errors import ConfigError
 
@@ -17,7 +17,7 @@ PROVIDED = {
     "model": {"num_classes"},
     "model.backbone": {"weights"},
     "method": {"classifier", "optimizer", "schedule"},
-    "method.terms": {"logits", "strong_logits", "progress", "classifier", "images"},
+    "method.terms": {"logits", "strong_logits", "progress", "classifier", "inputs"},
     "optimizer": {"params"},
     "scheduler": {"progress"},
     "trainer": {"callbacks", "logger", "use_distributed_sampler"},
@@ -27,6 +27,7 @@ KINDS = {
     "data": "acclimate.data.datamodule.AdaptationData",
     "model": "acclimate.models.classifier.Classifier",
     "method": "acclimate.methods.base.Method",
+    "method.extras": "acclimate.extras.extra.Extra",
     "selection": "acclimate.selection.checkpoint_selection.Selection",
     "callbacks": "pytorch_lightning.callbacks.Callback",
     "logger": "pytorch_lightning.loggers.Logger",
@@ -35,6 +36,8 @@ KINDS = {
     "scheduler": "builtins.float",
     "model.backbone": "acclimate.models.backbones.Backbone",
 }
+# Parts of which there are several, each by a name of the user's.
+NAMED = ("callbacks", "method.extras")
 FUNCTIONS = ("optimizer", "scheduler", "model.backbone")
 # Keys of ours beside those of a class that is not ours.
 ADDED = {
@@ -43,6 +46,8 @@ ADDED = {
         inspect.Parameter("on_nonfinite", inspect.Parameter.KEYWORD_ONLY, default="stop", annotation=Literal["stop", "skip"]),
     ]
 }
+# Functions of ours that make options of a part, whatever it is, from further keys: their parameters with a default.
+OPTIONS = {"method": "acclimate.extras.options.make_extras"}
 ROOT_KEYS = (
     "data",
     "model",
@@ -218,7 +223,10 @@ def _check_target(node: Mapping[str, Any], path: str, config: Mapping[str, Any],
         return
     yield from _check_kind(node, path, target)
     added = {parameter.name: parameter for parameter in ADDED.get(path, [])}
-    accepted = parameters | added
+    if path in OPTIONS:
+        added = {name: parameter for name, parameter in read(OPTIONS[path]).parameters.items() if parameter.default is not parameter.empty}
+    # A key that the target itself takes belongs to it, whatever is added to others.
+    accepted = parameters | {name: parameter for name, parameter in added.items() if name not in parameters}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     named = {name: p for name, p in accepted.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     hints = {name: parameter.annotation for name, parameter in accepted.items()} | limits(str(node["_target_"]))
@@ -268,7 +276,8 @@ def _check_product(path: str, node: Mapping[str, Any], hint: Any, read: Read) ->
 def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any] | None) -> Iterator[str]:
     """Looks whether a target makes what its place in the configuration is for."""
     partial = node.get("_partial_", False)
-    kind = KINDS.get(path.partition(".")[0] if path.startswith("callbacks.") else path)
+    holder = path.rpartition(".")[0]
+    kind = KINDS.get(holder if holder in NAMED else path)
     if not isinstance(partial, bool):
         yield f"{path}._partial_={show(partial)} must be true or false."
     elif path in FUNCTIONS and not partial:
@@ -278,7 +287,7 @@ def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any] |
     elif path.startswith("method.terms.") and target is not None:
         yield from _check_term(path, target, partial=partial)
     elif kind and target is not None:
-        made = target if inspect.isclass(target) else type_hints(target).get("return")
+        made = made_by(target)
         if inspect.isclass(made) and not issubclass(made, locate(kind)):  # type: ignore[arg-type]
             yield f"{path}._target_={node['_target_']} is no {kind.rpartition('.')[2]}, which {path} must be."
 
@@ -291,7 +300,7 @@ def _check_term(path: str, target: Callable[..., Any], *, partial: bool) -> Iter
         elif partial:
             yield f"{path} is built at once. Leave {path}._partial_ out."
         return
-    made = type_hints(target).get("return")
+    made = made_by(target)
     if inspect.isclass(made) and not issubclass(made, locate("torch.Tensor")):  # type: ignore[arg-type]
         yield f"{path}._target_ names {getattr(target, '__name__', target)}, which returns no tensor. Name a loss of logits."
     elif not partial:

@@ -103,6 +103,11 @@ def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
+def made_by(target: Callable[..., Any]) -> Any:
+    """Return the class that a class or function makes an instance of; None if a function does not say."""
+    return target if inspect.isclass(target) else type_hints(target).get("return")
+
+
 def alternatives(hint: Any) -> list[Any]:
     """The members of a union, or the annotation itself.
 

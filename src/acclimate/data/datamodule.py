@@ -23,7 +23,7 @@ from acclimate.data.seen_images import FixedView, SeenImages
 from acclimate.errors import ConfigError, DataError
 from acclimate.ranges import Count, Workers
 from acclimate.seeds import seed_for
-from acclimate.types import Domain, Labelled, Part, Unlabelled
+from acclimate.types import Domain, Labelled, Needs, Part, Unlabelled
 
 log = logging.getLogger(__name__)
 
@@ -180,10 +180,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self,
         *,
         image_size: int,
-        needs_target: bool,
-        needs_strong_view: bool = False,
-        needs_pairs: bool = False,
-        self_supervised: bool = False,
+        needs: Needs,
         reveal_target_labels: bool,
         frozen_backbone: nn.Module | None = None,
     ) -> None:
@@ -191,10 +188,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
         Args:
             image_size: What the model was made for; an `image_size` of the user's own has precedence.
-            needs_target: Whether training batches hold target images.
-            needs_strong_view: Whether they hold them in a second view.
-            needs_pairs: Whether they hold the images of both domains in two strong views.
-            self_supervised: Whether no label of either domain is given out, neither in training nor in evaluation.
+            needs: Of the method. If it takes unlabelled source inputs, no label of either domain is given out, neither in training
+                nor in evaluation.
             reveal_target_labels: Whether validation batches of the target carry labels: the oracle's privilege.
             frozen_backbone: The backbone, if it stays as it is.
 
@@ -205,13 +200,13 @@ class AdaptationData(pl.LightningDataModule, ABC):
         if self.labelled_target:
             log.info("Labels of %d target images train, too.", len(self.labelled_target))
         self.image_size = self.image_size or image_size
-        self.feeds_target = needs_target
-        if needs_strong_view and len(self.target_views) == 1:
+        self.feeds_target = needs.target
+        if needs.views == "strong" and len(self.target_views) == 1:
             self.target_views.append(self.strong_view)
-        if needs_pairs:
+        if needs.views == "pair":
             self.source_views = self.target_views = [self.strong_view] * 2
         self.domains = self.decoded(self.domains)
-        if self_supervised:
+        if needs.is_self_supervised:
             self.domains, self.target_labels = self.domains.without_labels(), TargetLabels(None)
         elif self.source_labels_per_class is not None and self.domains.source is not None:
             self.domains = keep_labelled_source(self.domains, per_class=self.source_labels_per_class, seed=self.seed)
@@ -257,6 +252,11 @@ class AdaptationData(pl.LightningDataModule, ABC):
         assert self.domains.target is not None
         batches = EvaluationBatches(self.domains.target.train, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
         return batch_loader(batches, num_workers=0)
+
+    def source_labels(self) -> Tensor:
+        """The labels of all training images of the source."""
+        assert self.domains.source is not None and self.domains.source.train.labels is not None
+        return self.domains.source.train.labels
 
     def labelled_source(self) -> DataLoader[Labelled]:
         """All training images of the source, as evaluation sees them."""

@@ -1,11 +1,13 @@
 """How frequent the classes are in the unlabelled target, and source batches in the same proportions."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from acclimate.errors import ConfigError
+from acclimate.extras.extra import Extra, Step
 from acclimate.losses.precision import in_float32
-from acclimate.types import Labelled
+from acclimate.types import DomainBatch, Labelled, Needs
 
 
 @in_float32
@@ -82,7 +84,7 @@ def systematic_resample(labels: Tensor, class_weights: Tensor, offset: Tensor) -
     return order[drawn].sort().values
 
 
-class ClassProportions(nn.Module):
+class ClassProportions(Extra):
     """Running estimates of what `target_class_weights` needs, from training batches; no label of the target is read.
 
     Exponential moving averages with one rate for all, so that what changes while the classifier learns changes alike in
@@ -117,6 +119,29 @@ class ClassProportions(nn.Module):
         return target_class_weights(
             _normalised(self.source_predictions), _normalised(self.source_labels), _normalised(self.target_predictions), least=self.least
         )
+
+    def extend(self, needs: Needs) -> Needs:
+        key = "method.target_class_weights=estimated"
+        if not needs.target:
+            raise ConfigError(f"{key} needs the target, which this method does not look at. Use method=dann.")
+        if needs.source == "none":
+            raise ConfigError(f"{key} weights the source, which this method does not have. Use method=dann.")
+        if needs.is_self_supervised:
+            raise ConfigError(f"{key} looks at predictions, and this method trains no head that makes them. Use method=dann.")
+        return needs
+
+    def change(self, batch: DomainBatch, progress: float) -> DomainBatch:
+        return batch._replace(source=self.resample(batch.source, progress=progress))
+
+    def losses(self, step: Step) -> dict[str, Tensor]:
+        labels = step.source.labels
+        # Smoothed labels are rows whose largest entry is the class.
+        self.update(step.source.logits, labels.argmax(dim=1) if labels.is_floating_point() else labels, step.target.logits)
+        return {}
+
+    def statistics(self) -> dict[str, Tensor]:
+        weights = self.weights()
+        return {"label_shift/max_weight": weights.max(), "label_shift/min_weight": weights.min()}
 
     @torch.no_grad()
     def resample(self, source: Labelled, *, progress: float) -> Labelled:

@@ -37,20 +37,20 @@ class MeanTeacher(StatefulTerm):
     def start(self, classifier: Classifier) -> None:
         self.teacher = AveragedModel(classifier, avg_fn=self._average).requires_grad_(False)
 
-    def forward(self, logits: Tensor, strong_logits: Tensor, images: Tensor, classifier: Classifier) -> Tensor:
+    def forward(self, logits: Tensor, strong_logits: Tensor, inputs: Tensor, classifier: Classifier) -> Tensor:
         """How much the student differs, a scalar.
 
         Args:
             logits: The student's for the first view, which do not matter here.
             strong_logits: The student's for the strong view, shape (N, K).
-            images: The first view, shape (N, 3, H, W).
+            inputs: The first view.
             classifier: The student.
         """
         self.teacher.update_parameters(classifier)
         for taught, teaching in zip(classifier.modules(), self.teacher.module.modules(), strict=True):
             teaching.training = taught.training
         with fixed_statistics(self.teacher):
-            teacher_logits = self.teacher(images).logits
+            teacher_logits = self.teacher(inputs).logits
         return teacher_consistency(strong_logits, teacher_logits, threshold=self.threshold)
 
     def _average(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:

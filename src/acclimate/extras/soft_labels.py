@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from acclimate.errors import ConfigError
-from acclimate.types import Labelled
+from acclimate.extras.extra import Extra
+from acclimate.types import DomainBatch, Labelled, Needs, TrainingInputs
 
 
-class SoftLabels(nn.Module):
+class SoftLabels(Extra):
     """Turns class numbers into rows of K shares, to which `F.cross_entropy` compares predictions just the same.
 
     Mixup, Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, and CutMix, Yun et al., "CutMix:
@@ -54,6 +55,7 @@ class SoftLabels(nn.Module):
         mixes: list[Any] = [
             mix(alpha=float(alpha), num_classes=num_classes) for mix, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix)) if alpha
         ]
+        self.pastes_regions = cutmix > 0
         self.mix = v2.RandomChoice(mixes) if mixes else None
         self.num_classes = num_classes
         self.smoothing = smoothing
@@ -65,6 +67,24 @@ class SoftLabels(nn.Module):
     @property
     def changes_labels(self) -> bool:
         return self.mix is not None or self.smoothing > 0 or self.has_weights
+
+    def extend(self, needs: Needs) -> Needs:
+        if needs.source != "labelled":
+            raise ConfigError(
+                "method.mixup, cutmix, label_smoothing and class_weights are for labelled source images, of which this method sees none. "
+                "Set them for the run that trains what it starts from."
+            )
+        if self.mix is None or needs.inputs == "images":
+            return needs
+        # Features that were computed before cannot be mixed in their place, and only images have regions to paste.
+        return needs._replace(inputs="images" if self.pastes_regions else "raw")
+
+    def prepare(self, data: TrainingInputs) -> None:
+        if self.is_balanced:
+            self.balance(data.source_labels().to(self.weights.device))
+
+    def change(self, batch: DomainBatch, progress: float) -> DomainBatch:
+        return batch._replace(source=self(batch.source))
 
     def balance(self, labels: Tensor) -> None:
         """Set weights under which all classes count alike and the mean over the images is 1.
@@ -83,12 +103,12 @@ class SoftLabels(nn.Module):
         """
         if not self.changes_labels:
             return batch
-        images, rows = batch.inputs, F.one_hot(batch.labels, self.num_classes).float()
+        inputs, rows = batch.inputs, F.one_hot(batch.labels, self.num_classes).float()
         if self.mix is not None:
-            mixed, rows = self.mix(images if images.is_floating_point() else images.float(), batch.labels)
+            mixed, rows = self.mix(inputs if inputs.is_floating_point() else inputs.float(), batch.labels)
             # They stay of one kind with those of the target, which they may be put together with.
-            images = mixed if images.is_floating_point() else mixed.round().to(images.dtype)
+            inputs = mixed if inputs.is_floating_point() else mixed.round().to(inputs.dtype)
         # A batch of nothing but classes without weight has the loss 0, where torch's is not a number.
         mean_weight = (rows * self.weights).sum(dim=1).mean().clamp_min(torch.finfo(rows.dtype).tiny)
         smooth = (1 - self.smoothing) * rows + self.smoothing / self.num_classes
-        return Labelled(images, smooth * self.weights / mean_weight)
+        return Labelled(inputs, smooth * self.weights / mean_weight)

@@ -8,12 +8,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from acclimate.errors import ConfigError
+from acclimate.extras.extra import Extra, Step
+from acclimate.models.batch_norm import fixed_statistics
 from acclimate.models.classifier import Classifier
+from acclimate.types import Needs
 
 TargetTerm = Callable[..., Tensor]
 
 # What a term may ask for by the name of a parameter, besides the logits of the target's first view.
-OFFERED = ("strong_logits", "progress", "classifier", "images")
+OFFERED = ("strong_logits", "progress", "classifier", "inputs")
 
 
 class StatefulTerm(nn.Module, ABC):
@@ -24,11 +27,11 @@ class StatefulTerm(nn.Module, ABC):
         """Makes what it remembers, from the classifier as it is before training."""
 
 
-class TargetTerms(nn.Module):
+class TargetTerms(Extra):
     """Terms by name, each multiplied with its weight.
 
     A term is called with the target's logits, shape (N, K), and with what its further parameters without a default name:
-    `strong_logits`, those of the second view; `progress`, in [0, 1]; `classifier`; `images`, the first view.
+    `strong_logits`, those of the second view; `progress`, in [0, 1]; `classifier`; `inputs`, the first view.
 
     Args:
         terms: Functions of the logits, or modules such as `StatefulTerm`.
@@ -48,10 +51,16 @@ class TargetTerms(nn.Module):
         self.asked = {name: _further_parameters(name, term) for name, term in terms.items()}
         self.stateful = nn.ModuleDict({name: term for name, term in terms.items() if isinstance(term, nn.Module)})
 
-    def __bool__(self) -> bool:
-        return bool(self.terms)
+    def extend(self, needs: Needs) -> Needs:
+        if not needs.target:
+            raise ConfigError(
+                f"method.terms ({', '.join(self.terms)}) need the target, which this method does not look at. Use method=dann."
+            )
+        if needs.is_self_supervised:
+            raise ConfigError("method.terms looks at predictions, and this method trains no head that makes them. Use method=dann.")
+        return needs._replace(views="strong") if self.need_strong_view and needs.views == "one" else needs
 
-    def start(self, classifier: Classifier) -> None:
+    def attach(self, classifier: Classifier) -> None:
         """Lets stateful terms make what they remember."""
         for term in self.stateful.values():
             if isinstance(term, StatefulTerm):
@@ -61,6 +70,14 @@ class TargetTerms(nn.Module):
     def need_strong_view(self) -> bool:
         """Whether a term compares two views of each target image."""
         return any("strong_logits" in names for names in self.asked.values())
+
+    def losses(self, step: Step) -> dict[str, Tensor]:
+        offered = {"progress": step.progress, "classifier": step.classifier, "inputs": step.target.inputs}
+        if self.need_strong_view:
+            # Evaluation sees inputs as they are, so only they make the running statistics.
+            with fixed_statistics(step.classifier):
+                offered["strong_logits"] = step.classifier(step.target.views[1]).logits
+        return self(step.target.logits, offered)  # type: ignore[no-any-return]
 
     def forward(self, logits: Tensor, offered: Mapping[str, Any]) -> dict[str, Tensor]:
         """The weighted terms by name.

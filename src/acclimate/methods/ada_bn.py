@@ -1,15 +1,14 @@
 """Adaptive batch normalisation (AdaBN)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.models.batch_norm import adaptable_batch_norms
 from acclimate.models.classifier import Classifier
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import DomainBatch, Needs
 
 
 class AdaBn(Method):
@@ -28,13 +27,11 @@ class AdaBn(Method):
         ConfigError: If there is no batch norm whose statistics may change, or there are terms.
     """
 
-    needs_source: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
-    takes_target_labels: ClassVar[bool] = False
+    needs = Needs(source="none", trained_features=False, target_labels=False)
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if self.terms:
+        if "terms" in self.extras:
             raise ConfigError("method.terms are losses, and this method minimises none: it takes statistics alone. Use method=tent.")
         layers = [] if self.batch_norm == "frozen" else adaptable_batch_norms(classifier)
         if not layers:
@@ -57,12 +54,9 @@ class AdaBn(Method):
         for layer in self.layers:
             layer.reset_running_stats()
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        return {}
-
     def training_step(self, batch: DomainBatch, batch_idx: int) -> None:  # type: ignore[override]
         with torch.no_grad():
-            self.predict_domains(batch)
+            self.passes(batch)
         self.batches_done += 1
 
     def configure_optimizers(self) -> None:

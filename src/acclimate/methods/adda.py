@@ -4,19 +4,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.adversarial import domain_accuracy, domain_confusion, inverted_labels
-from acclimate.methods.base import Method
+from acclimate.methods.alternation import Alternating
 from acclimate.methods.parts.discriminator import DomainDiscriminator
 from acclimate.methods.parts.fixed_weights import call_with_fixed_weights
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
-class Adda(Method):
+class Adda(Alternating):
     """A discriminator and the features take turns: it learns to tell the domains apart, they to pass target for source.
 
     After Tzeng et al., "Adversarial Discriminative Domain Adaptation", CVPR 2017: a step of the discriminator on both
@@ -50,18 +49,15 @@ class Adda(Method):
         self.steepness = steepness
         self.discriminator = DomainDiscriminator(classifier.num_features, width=discriminator_width)
 
-    def train_adversary(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> None:
-        assert target is not None
+    def train_adversary(self, source: LabelledPass, target: UnlabelledPass) -> None:
         num_source = len(source.features)
         domain_logits = self.discriminator(torch.cat([source.features, target.features]).detach())
         self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
         self.extra_step(domain_confusion(domain_logits, num_source=num_source), self.discriminator.parameters())
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         weight = self.adversarial_weight * sigmoid_ramp(self.progress, steepness=self.steepness)
         self.log("adaptation/adversarial_weight", weight)
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "adversarial": weight * inverted_labels(call_with_fixed_weights(self.discriminator, target.features)),
         }

@@ -4,13 +4,12 @@ from typing import Any
 
 from torch import Tensor
 from torch.linalg import vector_norm
-from torch.nn import functional as F
 
 from acclimate.losses.feature_norm import feature_norm_growth
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative, Positive
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Afn(Method):
@@ -32,13 +31,11 @@ class Afn(Method):
         self.norm_weight = norm_weight
         self.step = step
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         # The loss itself is the same throughout, so these show whether anything happens.
         self.log("adaptation/source_norm", vector_norm(source.features.detach().float(), dim=1).mean())
         self.log("adaptation/target_norm", vector_norm(target.features.detach().float(), dim=1).mean())
         growth = feature_norm_growth(source.features, step=self.step) + feature_norm_growth(target.features, step=self.step)
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "feature_norm": self.norm_weight * growth,
         }

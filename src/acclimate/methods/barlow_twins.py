@@ -1,23 +1,22 @@
 """Redundancy reduction on both domains together (Barlow Twins)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from acclimate.losses.redundancy import redundancy_reduction
 from acclimate.methods.base import Method
-from acclimate.models.batch_norm import predict_domains
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, Needs, UnlabelledPass
 
 
 class BarlowTwins(Method):
-    """Each dimension of the embedding is to agree between two random views of an image, and to differ from all others.
+    """Each dimension of the embedding is to agree between two random views of an input, and to differ from all others.
 
     Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021, Eq. 1 and 2, on the
-    images of source and target in one batch. The projector has three linear layers of one width, the first two with
+    inputs of source and target in one batch. The projector has three linear layers of one width, the first two with
     batch norm, as in section 2.2, and stays behind: what trains on with `init_from` takes the features in front of it.
 
     Args:
@@ -27,9 +26,7 @@ class BarlowTwins(Method):
         **common: What `Method` takes.
     """
 
-    self_supervised: ClassVar[bool] = True
-    takes_target_labels: ClassVar[bool] = False
-    needs_pairs: ClassVar[bool] = True
+    needs = Needs(source="unlabelled", views="pair", target_labels=False)
 
     def __init__(
         self, classifier: Classifier, *, off_diagonal_weight: NonNegative = 0.005, projector_width: Count = 512, **common: Any
@@ -44,9 +41,8 @@ class BarlowTwins(Method):
             nn.Linear(width, width, bias=False),
         )
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None and batch.target is not None and batch.source.second_view is not None
-        others = predict_domains(self.classifier, batch.source.second_view, batch.target.views[1], batch_norm=self.batch_norm)
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
+        others = self.predict_domains(source.views[1], target.views[1])
         views = (torch.cat([prediction.features for prediction in domains]) for domains in ((source, target), others))
         first, second = (self.projector(view) for view in views)
         return {"redundancy": redundancy_reduction(first, second, off_diagonal_weight=self.off_diagonal_weight)}

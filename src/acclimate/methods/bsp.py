@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
 from acclimate.losses.adversarial import domain_accuracy, domain_confusion
@@ -15,7 +14,7 @@ from acclimate.methods.parts.gradient_reversal import reverse_gradient
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Bsp(Method):
@@ -53,25 +52,19 @@ class Bsp(Method):
             raise ConfigError(f"method.num_values must be from 1 to the {classifier.num_features} features, but is {num_values}.")
         self.spectral_weight = spectral_weight
         self.num_values = num_values
+        self.needs = self.needs._replace(batch_size=num_values)
         self.max_reversal = max_reversal
         self.steepness = steepness
         self.discriminator = DomainDiscriminator(classifier.num_features, width=discriminator_width)
 
-    @property
-    def fewest_images(self) -> int:
-        return max(super().fewest_images, self.num_values)
-
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
+        source_penalty, target_penalty = (spectral_penalty(domain.features, num_values=self.num_values) for domain in (source, target))
         strength = self.max_reversal * sigmoid_ramp(self.progress, steepness=self.steepness)
-        features = torch.cat([source.features, target.features])
-        domain_logits = self.discriminator(reverse_gradient(features, strength))
+        domain_logits = self.discriminator(reverse_gradient(torch.cat([source.features, target.features]), strength))
         num_source = len(source.features)
-        penalties = [spectral_penalty(domain.features, num_values=self.num_values) for domain in (source, target)]
         self.log("adaptation/reversal", strength)
         self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "domain": domain_confusion(domain_logits, num_source=num_source),
-            "spectral": self.spectral_weight * (penalties[0] + penalties[1]),
+            "spectral": self.spectral_weight * (source_penalty + target_penalty),
         }

@@ -1,16 +1,15 @@
 """Batch spectral shrinkage beside cross-entropy (BSS)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
 from acclimate.losses.spectral import spectral_shrinkage
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, Needs
 
 
 class Bss(Method):
@@ -29,8 +28,7 @@ class Bss(Method):
         ConfigError: If there are fewer features than `num_values`.
     """
 
-    needs_target: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
+    needs = Needs(target=False, trained_features=False)
 
     def __init__(self, classifier: Classifier, *, shrinkage_weight: NonNegative = 0.001, num_values: Count = 1, **common: Any) -> None:
         super().__init__(classifier, **common)
@@ -40,13 +38,9 @@ class Bss(Method):
             )
         self.shrinkage_weight = shrinkage_weight
         self.num_values = num_values
+        self.needs = self.needs._replace(batch_size=num_values)
 
-    @property
-    def fewest_images(self) -> int:
-        return self.num_values
-
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+    def source_losses(self, source: LabelledPass) -> dict[str, Tensor]:
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "spectral": self.shrinkage_weight * spectral_shrinkage(source.features, num_values=self.num_values),
         }

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.adversarial import certainty_weights, domain_accuracy, domain_confusion
 from acclimate.methods.base import Method
@@ -14,7 +13,7 @@ from acclimate.methods.parts.multilinear_map import MultilinearMap
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Cdan(Method):
@@ -55,8 +54,7 @@ class Cdan(Method):
         self.map = MultilinearMap(classifier.num_features, num_classes, max_outputs=max_map_outputs, num_random=random_map_width)
         self.discriminator = DomainDiscriminator(self.map.num_outputs, width=discriminator_width)
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         strength = self.max_reversal * sigmoid_ramp(self.progress, steepness=self.steepness)
         features = torch.cat([source.features, target.features])
         logits = torch.cat([source.logits, target.logits]).detach()
@@ -67,6 +65,5 @@ class Cdan(Method):
         self.log("adaptation/reversal", strength)
         self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "domain": domain_confusion(domain_logits, num_source=num_source, weights=weights),
         }

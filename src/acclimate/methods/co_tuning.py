@@ -1,10 +1,10 @@
 """Co-tuning (You et al., NeurIPS 2020)."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
@@ -14,7 +14,7 @@ from acclimate.methods.parts.category_relationship import calibrated_relationshi
 from acclimate.models.classifier import Classifier
 from acclimate.models.modes import evaluation
 from acclimate.ranges import NonNegative
-from acclimate.types import DomainBatch, Labelled, Prediction
+from acclimate.types import Labelled, LabelledPass, Needs
 
 
 class CoTuning(Method):
@@ -36,9 +36,7 @@ class CoTuning(Method):
         ConfigError: If there is no head that belongs to the backbone's weights.
     """
 
-    needs_target: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
-    needs_source_head: ClassVar[bool] = True
+    needs = Needs(target=False, trained_features=False, pretrained_head=True)
     relationship: Tensor
 
     def __init__(
@@ -66,10 +64,10 @@ class CoTuning(Method):
     def on_train_start(self) -> None:
         super().on_train_start()
         if self.batches_done == 0:
-            self.translate(self.trainer.datamodule.labelled_source())  # type: ignore[attr-defined]
+            self.translate(self.data.labelled_source())
 
     def translate(self, batches: Iterable[Labelled]) -> None:
-        """Finds out what each class is in terms of the pretrained ones, from all labelled images."""
+        """Finds out what each class is in terms of the pretrained ones, from all labelled inputs."""
         with evaluation(self):
             found = [
                 (self.source_head(self.classifier.backbone(batch.inputs.to(self.device))).softmax(dim=1), batch.labels) for batch in batches
@@ -77,18 +75,13 @@ class CoTuning(Method):
         probabilities, labels = (torch.cat(part) for part in zip(*found, strict=True))
         self.relationship.copy_(self.relate(probabilities, labels.to(self.device), num_classes=len(self.relationship)))
 
-    def predict_domains(self, batch: DomainBatch) -> tuple[Prediction, None]:
-        self.backbone_features = self.classifier.backbone(batch.source.inputs)
-        # They pass the backbone as they are.
-        return self.classifier(self.backbone_features), None
+    def recorded(self) -> list[nn.Module]:
+        return [self.classifier.backbone]
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        labels = batch.source.labels
-        logits = self.source_head(self.backbone_features[: len(source.logits)])
-        return {
-            "classification": F.cross_entropy(source.logits, labels),
-            "pretrained_classification": self.pretrained_weight * F.cross_entropy(logits, _translated(labels, self.relationship)),
-        }
+    def source_losses(self, source: LabelledPass) -> dict[str, Tensor]:
+        (features,) = source.hidden
+        translated = _translated(source.labels, self.relationship)
+        return {"pretrained_classification": self.pretrained_weight * F.cross_entropy(self.source_head(features), translated)}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         groups = super().parameter_groups()

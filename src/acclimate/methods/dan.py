@@ -5,13 +5,12 @@ from typing import Annotated, Any
 
 from annotated_types import Len
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.kernel_discrepancy import bandwidth_family, maximum_mean_discrepancy
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative, Positive
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Dan(Method):
@@ -39,12 +38,10 @@ class Dan(Method):
         self.discrepancy_weight = discrepancy_weight
         self.bandwidth_factors = list(bandwidth_factors)
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         bandwidths = bandwidth_family(source.features, target.features, factors=self.bandwidth_factors)
         discrepancy = maximum_mean_discrepancy(source.features, target.features, bandwidths=bandwidths)
         self.log("adaptation/discrepancy", discrepancy.detach())
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "discrepancy": self.discrepancy_weight * discrepancy,
         }

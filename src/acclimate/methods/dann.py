@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.adversarial import domain_accuracy, domain_confusion
 from acclimate.methods.base import Method
@@ -13,7 +12,7 @@ from acclimate.methods.parts.gradient_reversal import reverse_gradient
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Dann(Method):
@@ -44,8 +43,7 @@ class Dann(Method):
         self.steepness = steepness
         self.discriminator = DomainDiscriminator(classifier.num_features, width=discriminator_width)
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         strength = self.max_reversal * sigmoid_ramp(self.progress, steepness=self.steepness)
         features = torch.cat([source.features, target.features])
         domain_logits = self.discriminator(reverse_gradient(features, strength))
@@ -53,6 +51,5 @@ class Dann(Method):
         self.log("adaptation/reversal", strength)
         self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "domain": domain_confusion(domain_logits, num_source=num_source),
         }

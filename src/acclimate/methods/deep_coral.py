@@ -3,13 +3,12 @@
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.correlation_alignment import correlation_alignment
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class DeepCoral(Method):
@@ -28,9 +27,7 @@ class DeepCoral(Method):
         super().__init__(classifier, **common)
         self.correlation_weight = correlation_weight
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "correlation": self.correlation_weight * correlation_alignment(source.features, target.features),
         }

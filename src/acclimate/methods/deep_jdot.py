@@ -3,7 +3,6 @@
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.optimal_transport import joint_transport_costs
 from acclimate.methods.base import Method
@@ -11,7 +10,7 @@ from acclimate.methods.parts.transport_plan import transport_plan
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class DeepJdot(Method):
@@ -46,11 +45,10 @@ class DeepJdot(Method):
         self.label_weight = label_weight
         self.steepness = steepness
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         costs = joint_transport_costs(
             source.features,
-            batch.source.labels,
+            source.labels,
             target.features,
             target.logits,
             feature_weight=self.feature_weight,
@@ -59,6 +57,5 @@ class DeepJdot(Method):
         strength = sigmoid_ramp(self.progress, steepness=self.steepness)
         self.log("adaptation/strength", strength)
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "transport": strength * (transport_plan(costs) * costs).sum(),
         }

@@ -1,17 +1,16 @@
 """Fine-tuning that keeps the feature maps of its starting point (DELTA)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from acclimate.losses.starting_point import feature_map_distance, shrinkage
 from acclimate.methods.base import Method
 from acclimate.methods.parts.fixed_weights import FixedCopy
 from acclimate.models.classifier import Classifier
-from acclimate.models.stages import recorded_outputs
+from acclimate.models.stages import recorded_outputs, weighted_layers
 from acclimate.ranges import NonNegative
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, Needs
 
 
 class Delta(Method):
@@ -34,9 +33,7 @@ class Delta(Method):
         **common: What `Method` takes.
     """
 
-    needs_target: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
-    looks_into_backbone: ClassVar[bool] = True
+    needs = Needs(target=False, trained_features=False, inputs="raw")
 
     def __init__(
         self, classifier: Classifier, *, map_weight: NonNegative = 1.0, shrinkage_weight: NonNegative = 0.01, **common: Any
@@ -45,21 +42,15 @@ class Delta(Method):
         self.map_weight = map_weight
         self.shrinkage_weight = shrinkage_weight
         self.start = FixedCopy(classifier.backbone)
-        self.maps: list[Tensor] = []
 
-    def predict_domains(self, batch: DomainBatch) -> tuple[Prediction, None]:
-        with recorded_outputs(self.classifier.backbone.body) as self.maps:
-            prediction: Prediction = self.classifier(batch.source.inputs)
-        return prediction, None
+    def recorded(self) -> list[nn.Module]:
+        return weighted_layers(self.classifier.backbone.body)
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        with recorded_outputs(self.start.network.get_submodule("body")) as start_maps:
-            self.start(batch.source.inputs)
-        # Taken out, so that the graph of the pass does not outlive it; labelled images of the target came behind the source.
-        maps, self.maps = [output[: len(source.logits)] for output in self.maps], []
+    def source_losses(self, source: LabelledPass) -> dict[str, Tensor]:
+        with recorded_outputs(weighted_layers(self.start.network.get_submodule("body"))) as start_maps:
+            self.start(source.inputs)
         new = [*self.classifier.bottleneck.parameters(), *self.classifier.head.parameters()]
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
-            "feature_maps": self.map_weight * feature_map_distance(maps, start_maps),
+            "feature_maps": self.map_weight * feature_map_distance(source.hidden, start_maps),
             "shrinkage": self.shrinkage_weight * shrinkage(new),
         }

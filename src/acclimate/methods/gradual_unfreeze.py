@@ -1,9 +1,6 @@
 """Fine-tuning that begins with the head and goes down into the backbone, stage by stage."""
 
-from typing import Any, ClassVar
-
-from torch import Tensor
-from torch.nn import functional as F
+from typing import Any
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
@@ -11,7 +8,7 @@ from acclimate.models.classifier import Classifier
 from acclimate.models.stages import stages
 from acclimate.ranges import OpenShare
 from acclimate.schedules import num_unfrozen
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import DomainBatch, Needs
 
 
 class GradualUnfreeze(Method):
@@ -30,8 +27,7 @@ class GradualUnfreeze(Method):
         ConfigError: If the backbone learns updates of low rank in place of its weights.
     """
 
-    needs_target: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
+    needs = Needs(target=False, trained_features=False)
 
     def __init__(self, classifier: Classifier, *, unfrozen_at: OpenShare = 0.5, **common: Any) -> None:
         super().__init__(classifier, **common)
@@ -46,13 +42,10 @@ class GradualUnfreeze(Method):
         # The fused step of SGD fails where some of its weights have had no gradient yet, and so have no momentum.
         return [{**group, "fused": False} for group in super().parameter_groups()]
 
-    def take_turns(self, batch: DomainBatch) -> None:
+    def before_pass(self, batch: DomainBatch) -> None:
         # Before each batch and from the progress alone, so that a resumed run is where it was. The optimizer holds all
         # stages from the beginning and passes over those without a gradient.
         num_frozen = self.num_stages - num_unfrozen(self.progress, num_stages=self.num_stages, end=self.unfrozen_at)
         if num_frozen != self.classifier.num_frozen_stages:
             self.classifier.freeze_stages(num_frozen)
             self.train()
-
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        return {"classification": F.cross_entropy(source.logits, batch.source.labels)}

@@ -5,14 +5,13 @@ from typing import Annotated, Any
 
 from annotated_types import Len
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.kernel_discrepancy import bandwidth_family, joint_maximum_mean_discrepancy
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Jan(Method):
@@ -46,8 +45,7 @@ class Jan(Method):
         self.bandwidth_factors = list(bandwidth_factors)
         self.class_bandwidth = class_bandwidth
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         weight = self.discrepancy_weight * sigmoid_ramp(self.progress, steepness=self.steepness)
         discrepancy = joint_maximum_mean_discrepancy(
             [source.features, source.logits.softmax(dim=1)],
@@ -57,6 +55,5 @@ class Jan(Method):
         self.log("adaptation/weight", weight)
         self.log("adaptation/discrepancy", discrepancy.detach())
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "discrepancy": weight * discrepancy,
         }

@@ -1,16 +1,15 @@
 """Fine-tuning that stays near to its starting point (L²-SP)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.starting_point import shrinkage, starting_point_distance
 from acclimate.methods.base import Method
 from acclimate.methods.parts.fixed_weights import FixedCopy
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import NonNegative
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, Needs
 
 
 class L2Sp(Method):
@@ -30,8 +29,7 @@ class L2Sp(Method):
         **common: What `Method` takes.
     """
 
-    needs_target: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
+    needs = Needs(target=False, trained_features=False)
 
     def __init__(
         self, classifier: Classifier, *, start_weight: NonNegative = 0.1, shrinkage_weight: NonNegative = 0.01, **common: Any
@@ -41,11 +39,10 @@ class L2Sp(Method):
         self.shrinkage_weight = shrinkage_weight
         self.start = FixedCopy(classifier.backbone)
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
+    def source_losses(self, source: LabelledPass) -> dict[str, Tensor]:
         pretrained, start = list(self.classifier.backbone.parameters()), list(self.start.network.parameters())
         new = [*self.classifier.bottleneck.parameters(), *self.classifier.head.parameters()]
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "starting_point": self.start_weight * starting_point_distance(pretrained, start),
             "shrinkage": self.shrinkage_weight * shrinkage(new),
         }

@@ -6,14 +6,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from acclimate.losses.classifier_discrepancy import classifier_discrepancy
-from acclimate.methods.base import Method
+from acclimate.methods.alternation import Alternating
 from acclimate.models.batch_norm import fixed_statistics
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import Labelled, LabelledPass, Prediction, Unlabelled, UnlabelledPass
 
 
-class Mcd(Method):
+class Mcd(Alternating):
     """Two heads look for target samples that they can disagree on, and the features move these to where both agree.
 
     Saito et al., "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation", CVPR 2018. Its three steps for a
@@ -41,22 +41,21 @@ class Mcd(Method):
         # Initialised by itself: equal heads would stay equal.
         self.second_head = nn.Linear(classifier.num_features, classifier.head.out_features)
 
-    def take_turns(self, batch: DomainBatch) -> None:
+    def take_turns(self, source: Labelled, target: Unlabelled) -> None:
         with fixed_statistics(self.classifier):
-            self.train_adversaries(batch)
+            self.train_adversaries(source, target)
 
-    def train_adversaries(self, batch: DomainBatch) -> None:
-        """The steps B and C."""
+    def train_adversaries(self, source: Labelled, target: Unlabelled) -> None:
+        """Take the steps B and C."""
         heads = [*self.classifier.head.parameters(), *self.second_head.parameters()]
         is_head = {id(parameter) for parameter in heads}
         features = [p for p in self.classifier.parameters() if p.requires_grad and id(p) not in is_head]
-        source, target = self.predict_domains(batch)
-        assert target is not None
-        classification = sum(self.classifications(source.features.detach(), batch.source.labels))
-        self.extra_step(classification - self.discrepancy(target.features.detach()), heads)
+        of_source, of_target = self.predict_domains(source.inputs, target.inputs)
+        classification = sum(self.classifications(of_source.features.detach(), source.labels))
+        self.extra_step(classification - self.discrepancy(of_target.features.detach()), heads)
         for step in range(self.num_feature_steps):
             # B did not touch the features, so its pass serves the first step.
-            target_features = target.features if step == 0 else self.target_features(batch)
+            target_features = of_target.features if step == 0 else self.target_features(source.inputs, target.inputs)
             discrepancy = self.discrepancy(target_features)
             if step == 0:
                 self.log("adaptation/discrepancy", discrepancy.detach())
@@ -70,18 +69,12 @@ class Mcd(Method):
         """How much the heads contradict each other."""
         return classifier_discrepancy(self.classifier.head(features), self.second_head(features))
 
-    def target_features(self, batch: DomainBatch) -> Tensor:
-        """Features of the target, normalised as in training; only `joint` needs a pass of the source for that."""
-        assert batch.target is not None
+    def target_features(self, source: Tensor, target: Tensor) -> Tensor:
+        """Return features of the target, normalised as in training; only `joint` needs a pass of the source for that."""
         if self.batch_norm == "joint":
-            _, target = self.predict_domains(batch)
-            assert target is not None
-            return target.features
-        prediction: Prediction = self.classifier(batch.target.views[0])
+            return self.predict_domains(source, target)[1].features
+        prediction: Prediction = self.classifier(target)
         return prediction.features
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
-            "second_classification": F.cross_entropy(self.second_head(source.features), batch.source.labels),
-        }
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
+        return {"second_classification": F.cross_entropy(self.second_head(source.features), source.labels)}

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from acclimate.losses.margin_disparity import margin_disparity
 from acclimate.methods.base import Method
@@ -12,7 +11,7 @@ from acclimate.methods.parts.gradient_reversal import reverse_gradient
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative, Positive
 from acclimate.schedules import sigmoid_ramp
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Mdd(Method):
@@ -57,8 +56,7 @@ class Mdd(Method):
             nn.Linear(adversary_width, classifier.head.out_features),
         )
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         strength = self.max_reversal * sigmoid_ramp(self.progress, steepness=self.steepness)
         features = torch.cat([source.features, target.features])
         source_said, target_said = self.adversary(reverse_gradient(features, strength)).split([len(source.features), len(target.features)])
@@ -67,7 +65,6 @@ class Mdd(Method):
         self.log("adaptation/source_disagreement", (source_said.argmax(dim=1) != source_classes).float().mean())
         self.log("adaptation/target_disagreement", (target_said.argmax(dim=1) != target_classes).float().mean())
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "disparity": margin_disparity(
                 source_said, target_said, source_classes=source_classes, target_classes=target_classes, margin=self.margin
             ),

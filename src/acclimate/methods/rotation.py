@@ -1,15 +1,14 @@
 """Prediction of rotations in both domains together."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from acclimate.losses.rotation import NUM_ROTATIONS, rotation_labels, rotation_prediction, rotations
 from acclimate.methods.base import Method
-from acclimate.models.batch_norm import predict_domains
 from acclimate.models.classifier import Classifier
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, Needs, Prediction, UnlabelledPass
 
 
 class Rotation(Method):
@@ -25,22 +24,17 @@ class Rotation(Method):
         **common: What `Method` takes.
     """
 
-    self_supervised: ClassVar[bool] = True
-    takes_target_labels: ClassVar[bool] = False
+    needs = Needs(source="unlabelled", inputs="images", target_labels=False)
     # Features cannot be turned.
-    looks_into_backbone: ClassVar[bool] = True
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
         self.rotation_head = nn.Linear(classifier.num_features, NUM_ROTATIONS)
 
-    def predict_domains(self, batch: DomainBatch) -> tuple[Prediction, Prediction | None]:
-        assert batch.target is not None
-        source, target = (rotations(images) for images in (batch.source.inputs, batch.target.views[0]))
-        return predict_domains(self.classifier, source, target, batch_norm=self.batch_norm)
+    def predict_domains(self, source: Tensor, target: Tensor) -> tuple[Prediction, Prediction]:
+        return super().predict_domains(rotations(source), rotations(target))
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         # All images of one rotation stand together again.
         quarters = zip(source.features.chunk(NUM_ROTATIONS), target.features.chunk(NUM_ROTATIONS), strict=True)
         logits = self.rotation_head(torch.cat([features for quarter in quarters for features in quarter]))

@@ -1,7 +1,7 @@
 """Source hypothesis transfer (SHOT)."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from acclimate.methods.parts.centroid_labels import centroid_labels
 from acclimate.models.classifier import Classifier
 from acclimate.models.modes import evaluation
 from acclimate.ranges import Count, NonNegative
-from acclimate.types import DomainBatch, Prediction, Unlabelled
+from acclimate.types import DomainBatch, LabelledPass, Needs, Unlabelled, UnlabelledPass
 
 
 class Shot(Method):
@@ -21,7 +21,7 @@ class Shot(Method):
 
     Liang et al., "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for Unsupervised Domain
     Adaptation", ICML 2020: information maximisation, and cross-entropy against `centroid_labels`. These are of all
-    training images of the target, as evaluation sees them, and are made anew in equal intervals of the training.
+    training inputs of the target, as evaluation sees them, and are made anew in equal intervals of the training.
 
     Departures: the paper's head has normalised weights, and its source model is trained with label smoothing; both belong
     to the run that this one starts from.
@@ -29,11 +29,11 @@ class Shot(Method):
     Args:
         classifier: A trained one; what its head knows of the classes is all that is left of the source.
         pseudo_label_weight: β, at least 0.
-        labellings: How often the training images are labelled, at least 1.
+        labellings: How often the training inputs are labelled, at least 1.
         **common: What `Method` takes.
     """
 
-    needs_source: ClassVar[bool] = False
+    needs = Needs(source="none")
     pseudo_labels: Tensor
 
     def __init__(self, classifier: Classifier, *, pseudo_label_weight: NonNegative = 0.3, labellings: Count = 15, **common: Any) -> None:
@@ -41,24 +41,23 @@ class Shot(Method):
         classifier.head.requires_grad_(False)
         self.pseudo_label_weight = pseudo_label_weight
         self.labellings = labellings
-        # Not among the weights, as other data, which the classifier may be evaluated on, has another number of images.
+        # Not among the weights, as other data, which the classifier may be evaluated on, has another number of inputs.
         self.register_buffer("pseudo_labels", torch.empty(0, dtype=torch.int64), persistent=False)
 
-    def take_turns(self, batch: DomainBatch) -> None:
+    def before_pass(self, batch: DomainBatch) -> None:
         if self.batches_done % max(self.total_batches // self.labellings, 1) == 0:
-            self.label(self.trainer.datamodule.unlabelled_target())  # type: ignore[attr-defined]
+            self.label(self.data.unlabelled_target())
 
     def label(self, batches: Iterable[Unlabelled]) -> None:
-        """Makes the pseudo-labels of all training images of the target, which come in the order of their `samples`."""
+        """Makes the pseudo-labels of all training inputs of the target, which come in the order of their `samples`."""
         with evaluation(self.classifier):
-            predictions = [self.classifier(batch.views[0].to(self.device)) for batch in batches]
+            predictions = [self.classifier(batch.inputs.to(self.device)) for batch in batches]
         features, logits = (torch.cat(part) for part in zip(*predictions, strict=True))
         self.pseudo_labels = centroid_labels(features, logits)
         self.log("adaptation/relabelled", (self.pseudo_labels != logits.argmax(dim=1)).float().mean())
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None and batch.target is not None and batch.target.samples is not None
-        labels = self.pseudo_labels[batch.target.samples]
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
+        labels = self.pseudo_labels[target.samples]
         return {
             "information_maximisation": information_maximisation(target.logits),
             "pseudo_label": self.pseudo_label_weight * F.cross_entropy(target.logits, labels),

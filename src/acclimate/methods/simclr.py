@@ -1,16 +1,15 @@
 """Contrastive learning of both domains together (SimCLR)."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from acclimate.losses.contrastive import nt_xent
 from acclimate.methods.base import Method
-from acclimate.models.batch_norm import predict_domains
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, Positive
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, Needs, UnlabelledPass
 
 Negatives = Literal["domain", "batch"]
 
@@ -33,9 +32,7 @@ class SimClr(Method):
         **common: What `Method` takes.
     """
 
-    self_supervised: ClassVar[bool] = True
-    takes_target_labels: ClassVar[bool] = False
-    needs_pairs: ClassVar[bool] = True
+    needs = Needs(source="unlabelled", views="pair", target_labels=False)
 
     def __init__(
         self,
@@ -54,9 +51,8 @@ class SimClr(Method):
             nn.Linear(classifier.num_features, projector_width), nn.ReLU(), nn.Linear(projector_width, num_projected)
         )
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None and batch.target is not None and batch.source.second_view is not None
-        others = predict_domains(self.classifier, batch.source.second_view, batch.target.views[1], batch_norm=self.batch_norm)
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
+        others = self.predict_domains(source.views[1], target.views[1])
         first, second = ([self.projector(prediction.features) for prediction in domains] for domains in ((source, target), others))
         if self.negatives == "batch":
             first, second = [torch.cat(first)], [torch.cat(second)]

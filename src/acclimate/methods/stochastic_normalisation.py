@@ -1,16 +1,13 @@
 """Fine-tuning with stochastic normalisation."""
 
-from typing import Any, ClassVar
-
-from torch import Tensor
-from torch.nn import functional as F
+from typing import Any
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
 from acclimate.models.stoch_norm import replace_batch_norm
 from acclimate.ranges import Share
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import Needs
 
 
 class StochasticNormalisation(Method):
@@ -27,8 +24,7 @@ class StochasticNormalisation(Method):
         ConfigError: If the backbone has no batch norm or a frozen one.
     """
 
-    needs_target: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
+    needs = Needs(target=False, trained_features=False)
 
     def __init__(self, classifier: Classifier, *, selection_rate: Share = 0.5, **common: Any) -> None:
         replace_batch_norm(classifier.backbone, selection_rate=selection_rate)
@@ -38,6 +34,3 @@ class StochasticNormalisation(Method):
                 "This method draws between two kinds of statistics of batch norm, but they are frozen, so nothing would be drawn. "
                 "Use method.batch_norm=joint and a backbone that trains, or method=fine_tune."
             )
-
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        return {"classification": F.cross_entropy(source.logits, batch.source.labels)}

@@ -1,12 +1,7 @@
 """Training on labelled images alone: source only, fine-tuning, linear probing and learning rates by depth."""
 
-from typing import ClassVar
-
-from torch import Tensor
-from torch.nn import functional as F
-
 from acclimate.methods.base import Method
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import Needs
 
 
 class Supervised(Method):
@@ -17,8 +12,4 @@ class Supervised(Method):
     to the image (`layerwise_decay`).
     """
 
-    needs_target: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
-
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        return {"classification": F.cross_entropy(source.logits, batch.source.labels)}
+    needs = Needs(target=False, trained_features=False)

@@ -1,7 +1,7 @@
 """Test-time entropy minimisation (Tent)."""
 
 import copy
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,12 @@ from torch.optim import Optimizer
 from acclimate.errors import ConfigError
 from acclimate.losses.target_predictions import entropy_minimisation
 from acclimate.methods.base import Method
+from acclimate.methods.core.optimisation import build_optimizer
 from acclimate.methods.parts.collapse_guard import CollapseGuard
 from acclimate.models.batch_norm import adaptable_batch_norms
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import ShareBelowOne
-from acclimate.types import DomainBatch, Labelled, Prediction, Unlabelled
+from acclimate.types import DomainBatch, Labelled, LabelledPass, Needs, Prediction, Unlabelled, UnlabelledPass
 
 
 class Tent(Method):
@@ -41,9 +42,7 @@ class Tent(Method):
         ConfigError: If there is no batch norm that may adapt.
     """
 
-    needs_source: ClassVar[bool] = False
-    aligns_features: ClassVar[bool] = False
-    takes_target_labels: ClassVar[bool] = False
+    needs = Needs(source="none", trained_features=False, target_labels=False)
 
     def __init__(self, classifier: Classifier, *, collapse_share: ShareBelowOne = 0.5, **common: Any) -> None:
         super().__init__(classifier, **common)
@@ -62,19 +61,15 @@ class Tent(Method):
         # As in the published code: one rate for all layers, and no decay, which would pull scales to 0.
         return [{"name": "batch_norm", "rate": 1.0, "params": self.affine, "weight_decay": 0.0}]
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
+        self.guard.watch(target.logits)
         return {"entropy": entropy_minimisation(target.logits)}
 
-    def take_turns(self, batch: DomainBatch) -> None:
+    def before_pass(self, batch: DomainBatch) -> None:
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
         self.log("adaptation/diversity", self.guard.diversity)
         self._mend(optimizer)
-
-    def train_adversary(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> None:
-        assert target is not None
-        self.guard.watch(target.logits)
 
     def _mend(self, optimizer: Optimizer) -> None:
         """After a collapse, begins again, without what the optimizer remembers."""
@@ -105,7 +100,7 @@ class Tent(Method):
         with torch.inference_mode(False), torch.enable_grad():
             if starts:
                 self.guard.forget()
-                self.stream_optimizer = self.build_optimizer([{"params": self.affine, "weight_decay": 0.0}])
+                self.stream_optimizer = build_optimizer(self.make_optimizer, [{"params": self.affine, "weight_decay": 0.0}])
             else:
                 self._load_adapted_state(self.streamed)
             prediction = self.predict_and_step(images.clone(), self.stream_optimizer)

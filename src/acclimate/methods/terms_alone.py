@@ -1,14 +1,11 @@
 """Losses on the target's predictions alone: MCC, BNM, FixMatch and so on."""
 
-from typing import Any, ClassVar
-
-from torch import Tensor
-from torch.nn import functional as F
+from typing import Any
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import Needs
 
 
 class TermsAlone(Method):
@@ -22,12 +19,9 @@ class TermsAlone(Method):
         ConfigError: If there are no terms, since the method would then be source only.
     """
 
-    aligns_features: ClassVar[bool] = False
+    needs = Needs(trained_features=False)
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if not self.terms:
+        if "terms" not in self.extras:
             raise ConfigError("This method consists of its terms, but method.terms is empty. Add one, such as +terms=mcc.")
-
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        return {"classification": F.cross_entropy(source.logits, batch.source.labels)}

@@ -4,18 +4,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from acclimate.losses.wasserstein import gradient_penalty, interpolates, wasserstein_estimate
-from acclimate.methods.base import Method
+from acclimate.methods.alternation import Alternating
 from acclimate.methods.parts.critic import DomainCritic
 from acclimate.methods.parts.fixed_weights import call_with_fixed_weights
 from acclimate.models.classifier import Classifier
 from acclimate.ranges import Count, NonNegative
-from acclimate.types import DomainBatch, Prediction
+from acclimate.types import LabelledPass, UnlabelledPass
 
 
-class Wdgrl(Method):
+class Wdgrl(Alternating):
     """The features minimise the Wasserstein distance between the domains, which a critic estimates anew for every batch.
 
     Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI 2018: for
@@ -47,8 +46,7 @@ class Wdgrl(Method):
         self.penalty_weight = penalty_weight
         self.critic = DomainCritic(classifier.num_features, width=critic_width)
 
-    def train_adversary(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> None:
-        assert target is not None
+    def train_adversary(self, source: LabelledPass, target: UnlabelledPass) -> None:
         features, target_features = source.features.detach(), target.features.detach()
         for _ in range(self.num_critic_steps):
             positions = torch.rand(max(len(features), len(target_features)), device=features.device)
@@ -57,12 +55,10 @@ class Wdgrl(Method):
             penalty = gradient_penalty(self.critic, torch.cat([features, target_features, between]))
             self.extra_step(self.penalty_weight * penalty - distance, self.critic.parameters())
 
-    def losses(self, batch: DomainBatch, source: Prediction, target: Prediction | None) -> dict[str, Tensor]:
-        assert target is not None
+    def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         source_scores, target_scores = (call_with_fixed_weights(self.critic, domain.features) for domain in (source, target))
         distance = wasserstein_estimate(source_scores, target_scores)
         self.log("adaptation/wasserstein_distance", distance.detach())
         return {
-            "classification": F.cross_entropy(source.logits, batch.source.labels),
             "wasserstein": self.wasserstein_weight * distance,
         }

@@ -1,6 +1,6 @@
 """The stages of a backbone by depth: what learning rates by depth and gradual unfreezing count in."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -60,11 +60,16 @@ def _holds_blocks(layer: nn.Module) -> bool:
     return any(_has_weights(inner) for block in layer.children() for inner in block.children())
 
 
+def weighted_layers(body: nn.Module) -> list[nn.Module]:
+    """Return the layer of each stage that has its weights."""
+    return [stage.layers[0] for stage in stages(body)]
+
+
 @contextmanager
-def recorded_outputs(body: nn.Module) -> Iterator[list[Tensor]]:
-    """Inside, every pass through the network appends what the weights of each of its stages give, from the image on."""
+def recorded_outputs(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """Inside, every pass appends the outputs of these layers, in the order in which they compute."""
     outputs: list[Tensor] = []
-    handles = [stage.layers[0].register_forward_hook(lambda layer, inputs, output: outputs.append(output)) for stage in stages(body)]
+    handles = [layer.register_forward_hook(lambda layer, inputs, output: outputs.append(output)) for layer in layers]
     try:
         yield outputs
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 from acclimate.config.identity import flat
 from acclimate.config.instantiate import instantiate
-from acclimate.config.signatures import locate
+from acclimate.config.method_options import declared_needs
 from acclimate.config.untrusted import refuse_strangers, targets
 from acclimate.errors import ConfigError
 from acclimate.models.classifier import Classifier
@@ -76,13 +76,12 @@ def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> Non
     Raises:
         ConfigError: If it cannot.
     """
-    method, next_method = (locate(config["method"]["_target_"]) for config in (first, second))
-    if getattr(next_method, "needs_source_head", False):
-        raise ConfigError(f"{next_method.__name__} starts from the head of a pretrained model, so it can only come first.")
-    if getattr(method, "self_supervised", False) and not getattr(next_method, "needs_source", True):
-        raise ConfigError(
-            f"{method.__name__} trains no head, which {next_method.__name__} needs. Train one in between: method=source_only."
-        )
+    method, next_method = (config["method"]["_target_"].rpartition(".")[2] for config in (first, second))
+    needs, next_needs = (declared_needs(config["method"]) for config in (first, second))
+    if next_needs.pretrained_head:
+        raise ConfigError(f"{next_method} starts from the head of a pretrained model, so it can only come first.")
+    if needs.is_self_supervised and next_needs.source == "none":
+        raise ConfigError(f"{method} trains no head, which {next_method} needs. Train one in between: method=source_only.")
     there, here = _different_settings(first["model"], second["model"])
     if there != here:
         raise ConfigError(f"The stages have models of different architecture. First: {there}. Second: {here}. Give both the same.")

@@ -22,7 +22,7 @@ from acclimate.scores.leep import log_expected_empirical_prediction
 from acclimate.scores.logme import log_maximum_evidence
 from acclimate.scores.ordering import nan_lowest
 from acclimate.training.compatibility import refuse_image_size
-from acclimate.types import Labelled
+from acclimate.types import Labelled, Needs
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _score(name: str, config: Mapping[str, Any], device: torch.device) -> Ranked
     classifier: Classifier = instantiate(config["model"], num_classes=len(data.domains.classes))
     backbone: Backbone = classifier.backbone
     refuse_image_size(backbone, data.image_size)
-    data.prepare_for(image_size=backbone.image_size, needs_target=False, reveal_target_labels=False)
+    data.prepare_for(image_size=backbone.image_size, needs=Needs(target=False), reveal_target_labels=False)
     view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
     assert data.domains.source is not None
     images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)

@@ -14,7 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from acclimate.config.check import uses_several_devices
 from acclimate.config.instantiate import instantiate
-from acclimate.config.signatures import locate
+from acclimate.config.method_options import declared_needs, divide_keys
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.leakage import Seen, refuse_leaks, seen_images
 from acclimate.errors import ConfigError
@@ -76,27 +76,31 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
     pl.seed_everything(config["seed"], verbose=False)
     selection: Selection = instantiate(config["selection"])
     checkpoint = checkpoint or read_origin(config["init_from"], trusted_by(config))
-    data: AdaptationData = instantiate(config["data"])
-    if not getattr(locate(config["method"]["_target_"]), "needs_source", True):
-        if checkpoint is None:
-            raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
-        refuse_untrained_head(checkpoint)
-        data.leave_out_source(checkpoint["classes"])
-    if config["init_from"] is not None and getattr(locate(config["method"]["_target_"]), "needs_source_head", False):
+    needs = declared_needs(config["method"])
+    if needs.pretrained_head and config["init_from"] is not None:
         raise ConfigError(
             "This method starts from the head that a pretrained model came with, which a run does not keep. "
             "Leave out init_from, or use method=fine_tune."
         )
+    data: AdaptationData = instantiate(config["data"])
+    if needs.source == "none":
+        if checkpoint is None:
+            raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
+        refuse_untrained_head(checkpoint)
+        data.leave_out_source(checkpoint["classes"])
     classes = data.domains.classes
     classifier = (
         instantiate(config["model"], num_classes=len(classes)) if checkpoint is None else restart(checkpoint, config["model"], classes)
     )
+    own, options = divide_keys(config["method"])
     method: Method = instantiate(
-        config["method"],
+        own,
         classifier=classifier,
         optimizer=instantiate(_clippable(config["optimizer"], settings)),
         schedule=instantiate(config["scheduler"]),
+        extras=instantiate(options, num_classes=len(classes)),
     )
+    method.data = data
     refuse_contradictions(data, method, selection)
     if checkpoint is not None and not allow_seen:
         refuse_leaks(data.domains, checkpoint)
@@ -104,18 +108,15 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         raise ConfigError("This method trains no weight that several devices could share. Use trainer=gpu or trainer=cpu.")
     data.prepare_for(
         image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
-        needs_target=method.needs_target,
-        needs_strong_view=method.terms.need_strong_view,
-        needs_pairs=method.needs_pairs,
-        self_supervised=method.self_supervised,
+        needs=method.needs,
         reveal_target_labels=selection.is_oracle,
-        frozen_backbone=classifier.backbone if classifier.frozen and not method.needs_images else None,
+        frozen_backbone=classifier.backbone if classifier.frozen and method.needs.inputs == "any" else None,
     )
-    seen = seen_images(data.domains, checkpoint, trains_on_target=method.needs_target or bool(data.labelled_target))
+    seen = seen_images(data.domains, checkpoint, trains_on_target=method.needs.target or bool(data.labelled_target))
     scores = Scores(
         has_source=data.domains.source is not None,
         has_target=data.domains.target is not None,
-        has_head=not method.self_supervised,
+        has_head=not method.needs.is_self_supervised,
     )
     compiles = settings.pop("compile", False)
     if compiles:
@@ -128,7 +129,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         scores,
         Health(accuracies, scores),
         StepSeed(config["seed"]),
-        Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.self_supervised, seen=seen),
+        Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.needs.is_self_supervised, seen=seen),
         *(
             instantiate(callback)
             for callback in config["callbacks"].values()

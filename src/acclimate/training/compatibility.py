@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from acclimate.config.messages import show
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
+from acclimate.extras.soft_labels import SoftLabels
 from acclimate.methods.base import Method
 from acclimate.models.backbones import Backbone
 from acclimate.models.batch_norm import batch_norms
@@ -25,17 +26,17 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
     Raises:
         ConfigError: With the first that does not go together.
     """
-    if method.self_supervised and selection.score is not None and selection.score.needs_head:
+    if method.needs.is_self_supervised and selection.score is not None and selection.score.needs_head:
         raise ConfigError(
             "The selection looks at predictions, but this method trains no head that could make them. "
             "Use selection=last or selection=rankme."
         )
-    if data.target_labels_per_class is not None and not method.takes_target_labels:
+    if data.target_labels_per_class is not None and not method.needs.target_labels:
         raise ConfigError(
             f"data.target_labels_per_class={data.target_labels_per_class}, but this method trains without any labels. "
             "Leave the key null, or choose another method, such as method=shot."
         )
-    if method.soft_labels.is_balanced and data.source_sampling == "balanced":
+    if _balances_classes(method) and data.source_sampling == "balanced":
         raise ConfigError(
             "method.class_weights=balanced and data.source_sampling=balanced would both make up for rare classes. "
             "Set data.source_sampling=natural, or method.class_weights=none."
@@ -44,23 +45,23 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
     if data.domains.source is None and selection.score is not None and selection.score.needs_source:
         raise ConfigError(f"selection={selection.name} looks at source images, but this method is given none. Use selection=auto.")
-    sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs_target else {})}
+    sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs.target else {})}
     key = min(sizes, key=lambda name: sizes[name])
     normalises = method.batch_norm != "frozen" and batch_norms(method.classifier.bottleneck)
-    fewest = max(method.fewest_images, 2 if normalises else 1)
+    fewest = max(method.needs.fewest_inputs, 2 if normalises else 1)
     if sizes[key] < fewest:
         raise ConfigError(
             f"data.{key}={sizes[key]} is too few images at a time for this method or this model. Use data.{key}={fewest} or more."
         )
     refuse_image_size(method.classifier.backbone, data.image_size)
-    if method.needs_target and data.domains.target is None:
+    if method.needs.target and data.domains.target is None:
         raise ConfigError(
             "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "
             "or choose a method for the source alone: method=fine_tune or method=linear_probe."
         )
     if selection.is_oracle and not data.target_labels.known("val"):
         raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
-    if method.self_supervised and data.source_sampling == "balanced":
+    if method.needs.is_self_supervised and data.source_sampling == "balanced":
         raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
 
 
@@ -101,6 +102,11 @@ def _takes_size(backbone: Backbone, image_size: int) -> bool:
     return True
 
 
+def _balances_classes(method: Method) -> bool:
+    """Whether the weights of classes make up for rare ones."""
+    return any(isinstance(extra, SoftLabels) and extra.is_balanced for extra in method.extras.all())
+
+
 def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Trainer, best: Path) -> None:
     """Looks for a training that would not be validated, selected from, tested or fed as its keys say.
 
@@ -136,13 +142,13 @@ def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Train
 
 def _refuse_repetitive_batches(data: AdaptationData, method: Method) -> None:
     domains = [("batch_size", "source", data.domains.source, data.batch_size)]
-    if method.needs_target:
+    if method.needs.target:
         domains.append(("target_batch_size", "target", data.domains.target, data.target_batch_size))
     for key, name, domain, size in domains:
         if domain is not None and size > max(len(domain.train), _USUAL_BATCH):
             raise ConfigError(
                 f"data.{key}={size} is more than the {len(domain.train)} training images of the {name}, which would come several times in "
-                f"every batch. Use data.{key}={max(len(domain.train), method.fewest_images)} or less."
+                f"every batch. Use data.{key}={max(len(domain.train), method.needs.fewest_inputs)} or less."
             )
 
 

@@ -20,6 +20,7 @@ from acclimate.errors import DataError
 from acclimate.inference import prediction
 from acclimate.runs import checkpoints
 from acclimate.training import run
+from acclimate.types import Needs
 
 SIDE = 16
 
@@ -173,7 +174,7 @@ def test_bad_files_are_found_before_the_training(tmp_path, kind):
 
 def prepared(root: Path, **settings):
     data = ImageFolder(source=str(root / "source"), image_size=SIDE, batch_size=4, **{"num_workers": 0, **settings})
-    data.prepare_for(image_size=SIDE, needs_target=False, reveal_target_labels=False)
+    data.prepare_for(image_size=SIDE, needs=Needs(target=False), reveal_target_labels=False)
     return data
 
 

@@ -1,0 +1,1 @@
+"""What the base class of all methods is made of."""

@@ -1,0 +1,60 @@
+"""A classifier as Lightning handles it: its progress, its predictions and its log."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from acclimate.models.classifier import Classifier
+from acclimate.types import Labelled, Prediction, Unlabelled
+
+
+class ClassifierModule(pl.LightningModule):
+    """A classifier in training, without a way to train it.
+
+    Attributes:
+        classifier: The model.
+        batches_done: How many batches have trained it.
+        total_batches: How many there will be.
+        step_losses: Those of the step under way by name, for reports.
+    """
+
+    classifier: Classifier
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches_done = 0
+        self.total_batches = 1
+        self.step_losses: dict[str, Tensor] = {}
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1]; a resumed run continues where it was."""
+        return min(self.batches_done / self.total_batches, 1.0)
+
+    def log(self, name: str, value: Any, **options: Any) -> None:  # type: ignore[override]
+        """Log as Lightning does, but in training only in steps that are written and the last of an epoch: it costs as much as a layer."""
+        trainer = self.trainer
+        written = (self.batches_done + 1) % max(trainer.log_every_n_steps, 1) == 0 or trainer.is_last_batch  # type: ignore[attr-defined]
+        if written or not trainer.training or trainer.accumulate_grad_batches > 1:
+            super().log(name, value, **options)
+
+    def predict_step(self, batch: Labelled | Unlabelled, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
+        prediction: Prediction = self.classifier(batch.inputs)
+        return prediction
+
+    validation_step = predict_step  # type: ignore[assignment]
+    test_step = predict_step  # type: ignore[assignment]
+
+    def on_validation_start(self) -> None:
+        """Running statistics are each process's own; what is judged is to be one model, that of the checkpoint."""
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["batches_done"] = self.batches_done
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.batches_done = checkpoint["batches_done"]
