@@ -74,7 +74,7 @@ def test_autocast_costs_no_digits():
 
 @pytest.mark.parametrize("shapes", [((1, 3), (1, 3)), ((4, 3), (3, 3)), ((4, 3), (4, 2)), ((4,), (4,))])
 def test_what_is_no_pair_of_views_of_two_images_is_refused(shapes):
-    with pytest.raises(ValueError, match="two views of at least two images"):
+    with pytest.raises(ValueError, match="two views of at least two inputs"):
         cross_correlation(*(torch.zeros(shape) for shape in shapes))
 
 

@@ -152,7 +152,7 @@ def test_logits_must_be_matrices(name):
 
 @pytest.mark.parametrize("name", OF_TWO_VIEWS)
 def test_logits_must_be_of_the_same_images(name):
-    with pytest.raises(ValueError, match="same images"):
+    with pytest.raises(ValueError, match="same inputs"):
         LOSSES[name](torch.zeros(4, 2), torch.zeros(3, 2))
 
 

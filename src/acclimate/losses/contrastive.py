@@ -1,4 +1,4 @@
-"""Losses that tell the views of one image from those of all others."""
+"""Losses that tell the views of one input from those of all others."""
 
 import torch
 from torch import Tensor
@@ -9,13 +9,13 @@ from acclimate.losses.precision import in_float32
 
 @in_float32
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
-    """Normalised temperature-scaled cross-entropy (NT-Xent): each view is to find the other view of its image.
+    """Normalised temperature-scaled cross-entropy (NT-Xent): each view is to find the other view of its input.
 
     Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, Eq. 1, averaged over
-    all 2N views as in their Algorithm 1. The 2N - 2 views of other images are the negatives, similarity is the cosine.
+    all 2N views as in their Algorithm 1. The 2N - 2 views of other inputs are the negatives, similarity is the cosine.
 
     Args:
-        first: Projections of one view of each image, shape (N, D), N at least 2. Computed in float32 at least.
+        first: Projections of one view of each input, shape (N, D), N at least 2. Computed in float32 at least.
         second: Projections of the other view, in the same order, shape (N, D).
         temperature: τ, above 0; the lower it is, the more count the negatives that are most similar.
 
@@ -23,14 +23,14 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
         A scalar, at least 0; log(2N - 1) where all views are alike.
 
     Raises:
-        ValueError: If the shapes differ, there are fewer than two images, or the temperature is not positive.
+        ValueError: If the shapes differ, there are fewer than two inputs, or the temperature is not positive.
 
     >>> views = torch.eye(2)
     >>> round(float(nt_xent(views, views, temperature=1.0)), 4)  # log((e + 2) / e)
     0.5514
     """
     if first.ndim != 2 or first.shape != second.shape or len(first) < 2:
-        raise ValueError(f"two views of at least two images are needed, but their shapes are {tuple(first.shape)}, {tuple(second.shape)}")
+        raise ValueError(f"two views of at least two inputs are needed, but their shapes are {tuple(first.shape)}, {tuple(second.shape)}")
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, but is {temperature}")
     num = len(first)

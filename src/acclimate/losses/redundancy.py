@@ -32,7 +32,7 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
             [ 1., -1.]])
     """
     if first.ndim != 2 or first.shape != second.shape or len(first) < 2:
-        raise ValueError(f"two views of at least two images are needed, but their shapes are {tuple(first.shape)}, {tuple(second.shape)}")
+        raise ValueError(f"two views of at least two inputs are needed, but their shapes are {tuple(first.shape)}, {tuple(second.shape)}")
     first, second = (F.normalize(rows - rows.mean(dim=0), dim=0, eps=CONSTANT) for rows in (first, second))
     return first.T @ second
 
@@ -44,7 +44,7 @@ def redundancy_reduction(first: Tensor, second: Tensor, *, off_diagonal_weight: 
     Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021, Eq. 1.
 
     Args:
-        first: Projections of one view of each image, shape (N, D), N at least 2.
+        first: Projections of one view of each input, shape (N, D), N at least 2.
         second: Projections of the other view, in the same order, shape (N, D).
         off_diagonal_weight: λ, at least 0, of the correlations between different dimensions.
 
@@ -52,7 +52,7 @@ def redundancy_reduction(first: Tensor, second: Tensor, *, off_diagonal_weight: 
         A scalar, at least 0. It is a sum over dimensions, not a mean, as in the paper.
 
     Raises:
-        ValueError: If the shapes differ, there are fewer than two images, or the weight is negative.
+        ValueError: If the shapes differ, there are fewer than two inputs, or the weight is negative.
 
     >>> import torch
     >>> views = torch.tensor([[0.0, 1.0], [1.0, 0.0]])

@@ -1,4 +1,4 @@
-"""Losses that train on the model's own predictions for unlabelled target images, taken as if they were labels."""
+"""Losses that train on the model's own predictions for unlabelled target inputs, taken as if they were labels."""
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: Share = 0.95) 
 
     Args:
         logits: Of the weak view, shape (N, K), N at least 1. Computed in float32 at least.
-        strong_logits: Of the strong view of the same images, shape (N, K).
+        strong_logits: Of the strong view of the same inputs, shape (N, K).
         threshold: τ, in [0, 1]; the paper has 0.95.
 
     Returns:
@@ -32,7 +32,7 @@ def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: Share = 0.95) 
     0.3466
     """
     if logits.shape != strong_logits.shape:
-        raise ValueError(f"Expected logits of the same images, but got {tuple(logits.shape)} and {tuple(strong_logits.shape)}.")
+        raise ValueError(f"Expected logits of the same inputs, but got {tuple(logits.shape)} and {tuple(strong_logits.shape)}.")
     return _cross_entropy_of_confident(strong_logits, logits, threshold)
 
 
@@ -78,7 +78,7 @@ def teacher_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: fl
 
     Args:
         logits: The student's, shape (N, K), N at least 1. Computed in float32 at least.
-        teacher_logits: The teacher's for the same images, shape (N, K).
+        teacher_logits: The teacher's for the same inputs, shape (N, K).
         threshold: In [0, 1]; 0 counts all samples, as Tarvainen and Valpola (NeurIPS 2017) do.
 
     Returns:
@@ -92,7 +92,7 @@ def teacher_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: fl
     0.25
     """
     if logits.shape != teacher_logits.shape:
-        raise ValueError(f"Expected logits for the same images, but got {tuple(logits.shape)} and {tuple(teacher_logits.shape)}.")
+        raise ValueError(f"Expected logits for the same inputs, but got {tuple(logits.shape)} and {tuple(teacher_logits.shape)}.")
     targets, confident = _constants(teacher_logits, threshold)
     differences = (torch.softmax(logits, dim=1) - targets).square().mean(dim=1)
     return (differences * confident).mean()

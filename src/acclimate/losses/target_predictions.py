@@ -1,4 +1,4 @@
-"""Losses that ask something of the predictions on unlabelled target images."""
+"""Losses that ask something of the predictions on unlabelled target inputs."""
 
 import math
 

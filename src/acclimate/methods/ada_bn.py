@@ -15,7 +15,7 @@ class AdaBn(Method):
     """All weights of a trained classifier stay; batch norm gets the statistics of the target in place of the source's.
 
     Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016. Each layer gets the mean over all
-    batches so far of their means and of their unbiased variances: after one epoch every image has counted once, and more
+    batches so far of their means and of their unbiased variances: after one epoch every input has counted once, and more
     epochs change little. A step of this method is a batch that is looked at. There is no gradient and no optimizer, so
     the settings of both do not matter.
 

@@ -21,7 +21,7 @@ class CoTuning(Method):
     """The head of the pretrained model stays and learns on, from labels that the classes are translated into.
 
     You et al., "Co-Tuning for Transfer Learning", NeurIPS 2020. What each class is in terms of the pretrained classes is
-    found out before training, from the pretrained model's predictions for all labelled training images, see
+    found out before training, from the pretrained model's predictions for all labelled training inputs, see
     `calibrated_relationship` and `direct_relationship`. In the paper's words our source is the target, and what we call
     pretrained is its source. The old head sees the features of the backbone; it moves at the backbone's rate, as in the
     published code.

@@ -15,15 +15,15 @@ Negatives = Literal["domain", "batch"]
 
 
 class SimClr(Method):
-    """Two random views of an image are to be more alike than views of different images.
+    """Two random views of an input are to be more alike than views of different inputs.
 
     Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, Algorithm 1, on the
-    images of source and target. The projector has one hidden layer, as in section 2.1, and stays behind: what trains on
+    inputs of source and target. The projector has one hidden layer, as in section 2.1, and stays behind: what trains on
     with `init_from` takes the features in front of it.
 
     Args:
         classifier: Its features are trained, its head is not.
-        negatives: From where the different images are: `domain` takes those of an image's own domain, so that nothing
+        negatives: From where the different inputs are: `domain` takes those of an input's own domain, so that nothing
             teaches the features to tell the domains apart (Thota and Leontidis, "Contrastive Domain Adaptation", CVPR
             Workshops 2021, Eq. 2); `batch` takes those of both.
         temperature: τ of `nt_xent`, above 0.

@@ -11,7 +11,7 @@ from acclimate.types import Needs
 
 
 class StochasticNormalisation(Method):
-    """Cross-entropy on the source, with moving statistics of batch norm against overfitting on few images.
+    """Cross-entropy on the source, with moving statistics of batch norm against overfitting on few inputs.
 
     Kou et al., "Stochastic Normalization", NeurIPS 2020, see `StochNorm`, which takes the place of the backbone's batch
     norm. Outside of training both are the same, so checkpoints are those of a plain classifier.

@@ -24,14 +24,14 @@ class Tent(Method):
     Wang et al., "Tent: Fully Test-Time Adaptation by Entropy Minimization", ICLR 2021: each batch is normalised by its own
     statistics, predicted, and then a step is taken on the entropy of these predictions; no other weight moves.
 
-    Training is such a stream over the target's training images; validations in between see the classifier as it is then.
+    Training is such a stream over the target's training inputs; validations in between see the classifier as it is then.
     Testing gives two accuracies. `target/test_accuracy` is that of the selected classifier as it is, which is also what
-    `acclimate predict` applies. `target/online_test_accuracy` is that of the paper: the stream of test images starts from the
+    `acclimate predict` applies. `target/online_test_accuracy` is that of the paper: the stream of test inputs starts from the
     selected classifier, every batch is predicted before the step that it causes, and afterwards all is as before. So the
-    order of test images and `data.eval_batch_size` matter to it. A batch of one image has no statistics: it is predicted with
+    order of test inputs and `data.eval_batch_size` matter to it. A batch of one input has no statistics: it is predicted with
     the running ones and causes no step.
 
-    Departure: entropy is lowest where all images get one class, so a `CollapseGuard` watches, which the paper does not have.
+    Departure: entropy is lowest where all inputs get one class, so a `CollapseGuard` watches, which the paper does not have.
 
     Args:
         classifier: A trained one with batch norm.
@@ -94,7 +94,7 @@ class Tent(Method):
             self.num_seen += len(batch.labels)
         return self.predict_step(batch, batch_idx, dataloader_idx)
 
-    def predict_online(self, images: Tensor, *, starts: bool) -> Prediction:
+    def predict_online(self, inputs: Tensor, *, starts: bool) -> Prediction:
         """Predictions for the next batch of a stream; between batches the classifier is the selected one."""
         # Lightning tests in inference mode, where nothing can be learned.
         with torch.inference_mode(False), torch.enable_grad():
@@ -103,7 +103,7 @@ class Tent(Method):
                 self.stream_optimizer = build_optimizer(self.make_optimizer, [{"params": self.affine, "weight_decay": 0.0}])
             else:
                 self._load_adapted_state(self.streamed)
-            prediction = self.predict_and_step(images.clone(), self.stream_optimizer)
+            prediction = self.predict_and_step(inputs.clone(), self.stream_optimizer)
             self.streamed = self._adapted_state()
             self._load_adapted_state(self.selected)
         return prediction
@@ -119,14 +119,14 @@ class Tent(Method):
         for module, state in zip(self._adapted_modules(), states, strict=True):
             module.load_state_dict(state)
 
-    def predict_and_step(self, images: Tensor, optimizer: Optimizer) -> Prediction:
+    def predict_and_step(self, inputs: Tensor, optimizer: Optimizer) -> Prediction:
         """What the classifier says of a batch of a stream, after which it adapts to it."""
         self._mend(optimizer)
         layers = adaptable_batch_norms(self.classifier)
         for layer in layers:
-            layer.train(len(images) > 1)
-        prediction: Prediction = self.classifier(images)
-        if len(images) > 1:
+            layer.train(len(inputs) > 1)
+        prediction: Prediction = self.classifier(inputs)
+        if len(inputs) > 1:
             self.guard.watch(prediction.logits)
             optimizer.zero_grad()
             entropy_minimisation(prediction.logits).backward()  # type: ignore[no-untyped-call]

@@ -7,18 +7,18 @@ from torch.nn import functional as F
 # Inverse strengths of the penalty, and factors of the logits, that are tried.
 STRENGTHS = tuple(10.0**power for power in range(4, -5, -1))
 SCALES = torch.logspace(-2, 2, 401, dtype=torch.float64)
-# One image of so many of a class is held out.
+# One input of so many of a class is held out.
 HELD_OUT = 4
 
 
 def direct_relationship(probabilities: Tensor, labels: Tensor, *, num_classes: int) -> Tensor:
-    """p(pretrained class | class): the mean of the pretrained model's predictions for the images of each class.
+    """p(pretrained class | class): the mean of the pretrained model's predictions for the inputs of each class.
 
     The direct approach of You et al., "Co-Tuning for Transfer Learning", NeurIPS 2020.
 
     Args:
         probabilities: Of S pretrained classes, shape (N, S).
-        labels: int64 in [0, K), shape (N,). A class without images gets the mean of all.
+        labels: int64 in [0, K), shape (N,). A class without inputs gets the mean of all.
         num_classes: K.
 
     Returns:
@@ -39,10 +39,10 @@ def calibrated_relationship(probabilities: Tensor, labels: Tensor, *, num_classe
 
     The reverse approach of You et al., "Co-Tuning for Transfer Learning", NeurIPS 2020: a logistic regression without
     intercept from the pretrained model's predictions to the classes, whose prediction for a certain pretrained class is
-    p(class | pretrained class). As in the published code, held-out images decide how strong its penalty is and calibrate it by
-    a factor of its logits; and p(pretrained class) is the mean prediction. Departures: held out is every fourth image of a
+    p(class | pretrained class). As in the published code, held-out inputs decide how strong its penalty is and calibrate it by
+    a factor of its logits; and p(pretrained class) is the mean prediction. Departures: held out is every fourth input of a
     class, and not those of another part, which here select the checkpoint; and the pretrained model's own logits are not
-    calibrated, for which one would need the images that it was trained on.
+    calibrated, for which one would need the inputs that it was trained on.
 
     Args:
         probabilities: Of S pretrained classes, shape (N, S).
@@ -54,7 +54,7 @@ def calibrated_relationship(probabilities: Tensor, labels: Tensor, *, num_classe
     """
     inputs = probabilities.double()
     is_held_out = _held_out(labels, num_classes)
-    # Of a handful of images none can be spared.
+    # Of a handful of inputs none can be spared.
     fitted, held_out = (~is_held_out, is_held_out) if is_held_out.any() else (~is_held_out, ~is_held_out)
     best, best_accuracy = inputs.new_zeros(num_classes, inputs.shape[1]), -1.0
     for strength in STRENGTHS:
@@ -95,6 +95,6 @@ def logistic_regression(inputs: Tensor, labels: Tensor, *, num_classes: int, str
 
 
 def _held_out(labels: Tensor, num_classes: int) -> Tensor:
-    """Whether each image is the last of so many of its class, shape (N,)."""
+    """Whether each input is the last of so many of its class, shape (N,)."""
     counted = F.one_hot(labels, num_classes).cumsum(dim=0).gather(1, labels[:, None]).squeeze(1)
     return counted % HELD_OUT == 0

@@ -1,4 +1,4 @@
-"""Labels for unlabelled images from where their features lie."""
+"""Labels for unlabelled inputs from where their features lie."""
 
 import torch
 from torch import Tensor
@@ -9,15 +9,15 @@ from acclimate.losses.precision import in_float32
 
 @in_float32
 def centroid_labels(features: Tensor, logits: Tensor) -> Tensor:
-    """The class whose centroid is nearest to each image.
+    """The class whose centroid is nearest to each input.
 
     The pseudo-labels of Liang et al., "Do We Really Need to Access the Source Data?", ICML 2020, as in the published code:
-    the centroid of a class is the mean of all features, weighted with the probabilities of the class; images get the class
+    the centroid of a class is the mean of all features, weighted with the probabilities of the class; inputs get the class
     of the nearest centroid by cosine; means over these classes make better centroids, and the nearest of them is the label.
-    Features get a further coordinate of 1 and the length 1 before. A class that no image has is no candidate.
+    Features get a further coordinate of 1 and the length 1 before. A class that no input has is no candidate.
 
     Args:
-        features: Of all images, shape (N, D), N at least 1. Computed in float32 at least.
+        features: Of all inputs, shape (N, D), N at least 1. Computed in float32 at least.
         logits: Shape (N, K).
 
     Returns:
