@@ -38,7 +38,7 @@ from rich.console import Console
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
 from acclimate.files.atomic_files import write_json
-from acclimate.training.run import NO_LOGGER, Run, build
+from acclimate.training.assembly import NO_LOGGER, Run, build
 
 MANY = 64
 # Nothing for people, and no checkpoints, which Lightning else saves after each epoch.

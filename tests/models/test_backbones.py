@@ -4,7 +4,7 @@ from torch import nn
 
 from acclimate.errors import ConfigError
 from acclimate.models.backbones import Backbone, timm_backbone
-from acclimate.training.compatibility import refuse_image_size
+from acclimate.models.image_size import refuse_image_size
 
 
 # Of these, MobileNetV3 has a hidden layer behind the pooling.

@@ -17,11 +17,11 @@ from acclimate.errors import ConfigError
 from acclimate.memory import explain_out_of_memory
 from acclimate.models.backbones import Backbone
 from acclimate.models.classifier import Classifier
+from acclimate.models.image_size import refuse_image_size
 from acclimate.scores.h_score import h_score
 from acclimate.scores.leep import log_expected_empirical_prediction
 from acclimate.scores.logme import log_maximum_evidence
 from acclimate.scores.ordering import nan_lowest
-from acclimate.training.compatibility import refuse_image_size
 from acclimate.types import Labelled, Needs
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from acclimate.config.messages import show
@@ -11,9 +10,8 @@ from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.extras.soft_labels import SoftLabels
 from acclimate.methods.base import Method
-from acclimate.models.backbones import Backbone
 from acclimate.models.batch_norm import batch_norms
-from acclimate.models.modes import evaluation
+from acclimate.models.image_size import refuse_image_size
 from acclimate.selection.checkpoint_selection import Selection
 
 # Batches may repeat the images of a small domain, up to this size, as one of 20 images has to; beyond it they only cost time.
@@ -63,43 +61,6 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
     if method.needs.is_self_supervised and data.source_sampling == "balanced":
         raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
-
-
-def refuse_image_size(backbone: Backbone, image_size: int | None) -> None:
-    """Look whether a model takes images of a size that it was not made for.
-
-    Args:
-        backbone: On any device.
-        image_size: Height and width in pixels; None is what the model was made for.
-
-    Raises:
-        ConfigError: If it does not.
-    """
-    usual = backbone.image_size
-    # Of much larger images one may be more than the memory holds, and models that take any size take these.
-    if image_size is None or image_size == usual or (image_size > 2 * usual and not backbone.has_fixed_size):
-        return
-    if backbone.has_fixed_size:
-        raise ConfigError(f"The model takes images of {usual} pixels only, but data.image_size is {image_size}. Leave the key out.")
-    if not _takes_size(backbone, image_size):
-        between = range(image_size + 1, usual) if image_size < usual else range(image_size - 1, usual, -1)
-        nearest = next((size for size in between if _takes_size(backbone, size)), usual)
-        raise ConfigError(
-            f"data.image_size={image_size} is not a size of images that the model takes: it was made for {usual} pixels. "
-            f"The nearest size that works is data.image_size={nearest}."
-        )
-
-
-def _takes_size(backbone: Backbone, image_size: int) -> bool:
-    """Whether features come out of images of this height and width, in pixels; some networks have nothing left of small ones."""
-    images = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8, device=backbone.mean.device)
-    try:
-        with evaluation(backbone):
-            backbone(images)
-    except (RuntimeError, AssertionError, ValueError):
-        # The last two are of models of timm that divide images into windows.
-        return False
-    return True
 
 
 def _balances_classes(method: Method) -> bool:
