@@ -26,9 +26,10 @@ from hydra.utils import instantiate
 from rich.console import Console
 from torch import Tensor
 
-from acclimate.config.compose import config_groups, resolve
+from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
 from acclimate.config.identity import differing, identity
+from acclimate.config.overrides import config_groups
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.domains import ImageSet
 from acclimate.data.images.views import View

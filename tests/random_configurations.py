@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from small_runs import METHODS, compose, write_archives
 
-from acclimate.config.check import PROVIDED
+from acclimate.config.components import PROVIDED
 from acclimate.config.foreign import limits
 from acclimate.config.groups import group_options
 from acclimate.config.method_options import declared_needs

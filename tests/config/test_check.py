@@ -12,8 +12,9 @@ import pytest
 from pytorch_lightning import Trainer
 
 from acclimate.config.check import check_config
-from acclimate.config.compose import override, resolve, run_with_hydra
+from acclimate.config.compose import override, resolve
 from acclimate.config.groups import conf_dir, did_you_mean, group_options
+from acclimate.config.hydra_jobs import run_with_hydra
 from acclimate.config.signatures import locate, matches, parameters
 from acclimate.data.images.arrays import Arrays
 from acclimate.errors import ConfigError

@@ -7,9 +7,10 @@ from functools import lru_cache
 import hydra
 import pytest
 
-from acclimate.config.check import check_config, uses_several_devices
+from acclimate.config.check import check_config
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
+from acclimate.config.machine import uses_several_devices
 from acclimate.errors import ConfigError
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from small_runs import SMALL
 
 from acclimate.cli import chain, jobs
-from acclimate.config.compose import run_with_hydra
+from acclimate.config.hydra_jobs import run_with_hydra
 from acclimate.errors import ConfigError
 
 OPTUNA = ("-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid")

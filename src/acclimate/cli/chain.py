@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> None:
     """Train runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
     from acclimate.cli.jobs import train_resolved
     from acclimate.config.check import check_before_imports, check_config
-    from acclimate.config.compose import refuse_missing_files, refuse_several_devices
+    from acclimate.config.machine import refuse_missing_files, refuse_several_devices
     from acclimate.files.folders import new_folder
     from acclimate.training.chain import compose_stages, stages_to_resume, write_record
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.config.check import check_before_imports
-from acclimate.config.compose import override, refuse_missing_files
+from acclimate.config.compose import override
+from acclimate.config.machine import refuse_missing_files
 from acclimate.runs.saved import config_to_resume, read_overrides, write_overrides
 
 

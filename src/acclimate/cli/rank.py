@@ -22,7 +22,8 @@ def run(arguments: Sequence[str]) -> None:
     if not any(text.startswith("model=") for text in arguments):
         raise ConfigError("acclimate rank needs models: acclimate rank model=efficientnet_lite0,resnet18.")
     from acclimate.config.check import check_before_imports
-    from acclimate.config.compose import compose_sweep, refuse_missing_files
+    from acclimate.config.compose import compose_sweep
+    from acclimate.config.machine import refuse_missing_files
 
     configs = compose_sweep(arguments)
     for config in configs.values():

@@ -28,7 +28,7 @@ from acclimate.cli.arguments import list_of, split_keys
 def run(arguments: Sequence[str]) -> None:
     """Train one run or a sweep, or continue the run that `resume=DIR` names."""
     from acclimate.cli.jobs import train_job, train_saved
-    from acclimate.config.compose import run_with_hydra
+    from acclimate.config.hydra_jobs import run_with_hydra
 
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from acclimate.config.check import OPTIONS
+from acclimate.config.components import OPTIONS
 from acclimate.config.signatures import locate, made_by, parameters
 from acclimate.types import Needs
 

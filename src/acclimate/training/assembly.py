@@ -12,8 +12,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from acclimate.config.check import uses_several_devices
 from acclimate.config.instantiate import instantiate
+from acclimate.config.machine import uses_several_devices
 from acclimate.config.method_options import declared_needs, divide_keys
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.leakage import Seen, refuse_leaks, seen_images

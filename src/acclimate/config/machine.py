@@ -1,0 +1,63 @@
+"""What a configuration asks of the machine: its devices and its files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from acclimate.errors import ConfigError
+
+# What source and target of these classes name.
+PLACES = {
+    "acclimate.data.images.image_folder.ImageFolder": "DIR with one folder of images for each class",
+    "acclimate.data.images.arrays.Arrays": "FILE.npz",
+}
+
+
+def uses_several_devices(trainer: Mapping[str, Any]) -> bool:
+    """Whether a trainer's configuration asks for a process for each of several devices.
+
+    >>> uses_several_devices({"devices": [0]}), uses_several_devices({"devices": "0,1"})
+    (False, True)
+    >>> uses_several_devices({"devices": "auto", "accelerator": "cpu"}), uses_several_devices({"devices": 1, "strategy": "ddp"})
+    (False, True)
+    """
+    if trainer.get("num_nodes", 1) != 1 or str(trainer.get("strategy", "auto")) != "auto":
+        return True
+    devices = trainer.get("devices", "auto")
+    if isinstance(devices, str) and "," in devices:
+        # Places of devices, as in a list: "0," is the first alone.
+        devices = [place for place in devices.split(",") if place.strip()]
+    if isinstance(devices, list):
+        return len(devices) > 1
+    if str(devices) not in ("auto", "-1"):
+        return str(devices) != "1"
+    if trainer.get("accelerator") == "cpu":
+        return False
+    # Only here, as it takes seconds and few ask for whatever there is.
+    import torch
+
+    return torch.cuda.device_count() > 1
+
+
+def refuse_several_devices(config: Mapping[str, Any], what: str) -> None:
+    """Lightning starts the whole command again for each device, which is right for a single run alone.
+
+    Raises:
+        ConfigError: If the trainer is for several devices.
+    """
+    if uses_several_devices(config["trainer"]):
+        raise ConfigError(f"{what} takes one device at a time. Use trainer=gpu, or start each run by itself with trainer=ddp.")
+
+
+def refuse_missing_files(config: Mapping[str, Any]) -> None:
+    """Check, before anything is imported to read them, that files and folders exist which a configuration names.
+
+    Raises:
+        ConfigError: If one does not.
+    """
+    data = config["data"]
+    wanted = PLACES.get(data["_target_"])
+    named = {f"data.{key}": (data.get(key), wanted) for key in ("source", "target") if wanted}
+    for key, (place, kind) in {**named, "init_from": (config["init_from"], "RUN, a finished run's folder or a checkpoint")}.items():
+        if place is not None and not Path(place).exists():
+            raise ConfigError(f"{key}={place} is not a folder or a file. Type {key}={kind}. A relative path starts at {Path.cwd()}.")

@@ -1,0 +1,119 @@
+"""Overrides as a user types them: what Hydra is to make of them, and what is wrong where it refuses them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from acclimate.config.groups import conf_dir, did_you_mean, group_options, has_timm_model, listed_keys, most_similar
+from acclimate.errors import ConfigError
+
+# A key that is neither a group (data=...), nor Hydra's own (hydra.run.dir=...), nor carries a sign (+terms=..., ~logger).
+PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
+# The launcher and the sweeper that are extras of this package.
+PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
+# What Hydra looks for first of Optuna's.
+SAMPLER = "sampler/tpe"
+# Keys whose values are text, whatever signs are in it.
+PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target")
+# What Hydra takes for null, a boolean or nothing, of which none can name a config, and neither can a number.
+NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
+
+
+def config_groups() -> set[str]:
+    """The names of which `GROUP=NAME` chooses a whole config."""
+    return {path.name for path in conf_dir().iterdir() if path.is_dir()}
+
+
+def accept_any_key(arguments: Sequence[str]) -> list[str]:
+    """Lets Hydra take keys that no YAML lists, since `check_config` knows which ones there are and names similar ones."""
+    groups = config_groups()
+    accepted = []
+    for argument in map(_quote_path, arguments):
+        key, _, value = argument.partition("=")
+        if not key:
+            raise ConfigError(f"{argument} is not of the form KEY=VALUE.")
+        if key in groups and "=" in argument and (NO_NAME.fullmatch(value) or _is_number(value)):
+            raise ConfigError(_no_such_option(key, value))
+        accepted.append(f"++{argument}" if PLAIN_OVERRIDE.match(argument) and key not in groups else argument)
+    return accepted
+
+
+def _quote_path(argument: str) -> str:
+    """Quote what names a file or a folder where Hydra would not read it as text, or would read it as several values."""
+    key, _, value = argument.partition("=")
+    if key.lstrip("+") not in PATHS:
+        return argument
+    try:
+        parsed = OverridesParser.create().parse_override(argument)
+        is_text = not (Path(value).exists() and (parsed.is_sweep_override() or isinstance(parsed.value(), list | dict)))
+    except HydraException:
+        is_text = False
+    return argument if is_text else f"{key}={QuotedString(text=value, quote=Quote.single).with_quotes()}"
+
+
+def explain(error: Exception) -> str:
+    """Hydra's message, with the most similar option if one was misspelt."""
+    message = str(error).strip()
+    plug_in = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(sampler/tpe|[^/']*)'", message)
+    if plug_in:
+        return _no_such_plug_in(*plug_in.groups())
+    option = re.search(r"Could not (?:find|load) '(?!hydra/)(\w+)/([^']*)'", message)
+    if option:
+        return _no_such_option(*option.groups())
+    text = getattr(error, "override", None)
+    if isinstance(text, str):
+        text = text.removeprefix("++")
+        return unreadable(text, message) if "=" in text else f"{text} is not of the form KEY=VALUE."
+    return message
+
+
+def unreadable(text: str, reason: str) -> str:
+    """Say that a value cannot be read, and how to quote it."""
+    key, _, value = text.partition("=")
+    quoted = f"""'{key}="{value}"'"""
+    return f"{text} cannot be read: {reason.splitlines()[0]}. If the value has spaces, brackets or signs in it, type {quoted}."
+
+
+def missing_values(keys: Sequence[str]) -> str:
+    """Say which keys still need a value."""
+    return f"No value for {', '.join(keys)}. Type {' '.join(f'{key}=VALUE' for key in keys)}."
+
+
+def mistaken_for(missing: Sequence[str], config: DictConfig) -> str:
+    """Points to a key that no config lists and that was probably meant to be one that has no value yet."""
+    for key in missing:
+        group, _, name = key.rpartition(".")
+        if group not in config_groups():
+            continue
+        for other in config[group]:
+            if other not in listed_keys(group) and most_similar(str(other), [name]):
+                value = OmegaConf.to_container(config[group]).get(other)  # type: ignore[union-attr]
+                return f" There is no key {group}.{other}: type {key}={value}."
+    return ""
+
+
+def _no_such_plug_in(group: str, name: str) -> str:
+    extra = PLUG_INS[group]
+    if name in (extra, SAMPLER):
+        return f"{group}={extra} needs a package that is not installed. Type: pip install 'acclimate[{extra}]'."
+    return f"{group}={name}: there is no such option.{did_you_mean(name, ['basic', extra])} Choose one of basic, {extra}."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_such_option(group: str, name: str) -> str:
+    options = group_options(group)
+    if group == "model" and has_timm_model(name):
+        return f"model={name}: there is no such option, but timm has such a model. Type model=timm model.backbone.name={name}."
+    return f"{group}={name}: there is no such option.{did_you_mean(name, options)} Choose one of {', '.join(options)}."
