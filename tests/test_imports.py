@@ -21,7 +21,7 @@ FLOORS = (
     {"training", "reports"},
     {"cli"},
 )
-LIBRARIES = {"torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "torchmetrics", "pytorch_lightning", "lightning_fabric"}
+LIBRARIES = {"torch", "torchvision", "timm", "numpy", "ot", "sklearn", "torchmetrics", "pytorch_lightning", "lightning_fabric"}
 HYDRA = {"hydra", "omegaconf"}
 LIGHTNING = {"pytorch_lightning", "lightning_fabric"}
 # What no file of a room may import, be it at the top or within a function.

@@ -17,7 +17,7 @@ class DeepJdot(Method):
     """Each target sample is drawn to the features and taught the labels of the source samples that it is matched with.
 
     Damodaran et al., "DeepJDOT: Deep Joint Distribution Optimal Transport for Unsupervised Domain Adaptation", ECCV 2018.
-    The plan is solved exactly for each batch and is a constant for the gradient. As in the published script, source batches
+    The plan is solved for each batch, see `transport_plan`, and is a constant for the gradient. As in the published script, source batches
     hold all classes equally often (`data.source_sampling=balanced`, which the method's config sets). Departures: the script
     starts from a network that is trained on the source, which `init_from=RUN` of a `source_only` run does here, and the
     weight of the transport ramps up in any case; its plan compares labels by the squared distance of probabilities, while
