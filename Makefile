@@ -50,7 +50,7 @@ test-slow: $(STAMP) ## Runs the tests that take minutes as well
 train: $(STAMP) ## Trains: make train ARGS="method=dann_mcc_fixmatch seed=1"
 	@$(BIN)/acclimate train $(ARGS)
 
-sweep: $(STAMP) ## Trains every combination: make sweep ARGS="method=source_only,dann seed=0,1"
+sweep: $(STAMP) ## Trains every combination: make sweep ARGS="method=source_only,dann_mcc_fixmatch seed=0,1"
 	@$(BIN)/acclimate train -m $(ARGS)
 
 dashboard: $(STAMP) ## Shows the curves and pictures of outputs/ in TensorBoard
