@@ -1,49 +1,63 @@
 """From a node of the configuration to the object that it describes."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import copy
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import hydra.utils
-from hydra.errors import InstantiationException
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-
-from acclimate.errors import ConfigError, UserError
+from acclimate.config.components import RESERVED_KEYS
+from acclimate.config.signatures import locate
+from acclimate.errors import ConfigError
 
 
 def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
-    """Builds a node with Hydra, which gets plain containers and gives them on as such.
+    """Build the object that a node describes, and first those in its values.
+
+    The keys mean what they mean in `hydra.utils.instantiate`, which is not used because a trained model is loaded where there
+    is no Hydra, and because its partials look up their target at every call: schedules are called in every step.
+
+    Args:
+        node: Plain and fully resolved, with the name of a class or function as `_target_`.
+        **provided: Further arguments of the target.
+
+    Returns:
+        What the target returns; with `_partial_: true` a `functools.partial` of it.
 
     Raises:
-        ConfigError: If what is built refuses a value.
-    """
-    # Provided objects go past Hydra, which would look into them for configuration.
-    try:
-        build_it = hydra.utils.instantiate({**node, "_partial_": True}, _convert_="all")
-        # Hydra's own partial checks its target at every call, and a schedule is called in every step.
-        return partial(build_it.func, *build_it.args, **build_it.keywords) if node.get("_partial_") else build_it(**provided)
-    except (InstantiationException, ValueError, TypeError, ImportError, MisconfigurationException) as error:
-        cause = error.__cause__ if isinstance(error, InstantiationException) else error
-        if isinstance(cause, UserError):
-            raise cause from None
-        if isinstance(cause, ModuleNotFoundError) and cause.name:
-            package = cause.name.partition(".")[0]
-            raise ConfigError(f"{node['_target_']} needs the package {package}, which is not installed: pip install {package}.") from error
-        if isinstance(cause, ValueError | TypeError | ImportError | MisconfigurationException):
-            raise ConfigError(f"{node['_target_']} cannot be built: {cause}") from error
-        raise
+        ConfigError: If there is no such target or it refuses a value.
 
-
-@contextmanager
-def explain_misconfiguration() -> Iterator[None]:
-    """Turn what Lightning refuses while it runs into a user's mistake.
-
-    Raises:
-        ConfigError: If Lightning refuses a setting inside.
+    >>> instantiate({"_target_": "fractions.Fraction", "_args_": [{"_target_": "builtins.int", "_args_": ["6"]}]}, denominator=4)
+    Fraction(3, 2)
     """
     try:
-        yield
-    except MisconfigurationException as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise ConfigError(f"Lightning refuses the configuration: {reason}. Change the keys of trainer or callbacks.") from error
+        call = _prepare(node)
+        return partial(call, **provided) if node.get("_partial_") else call(**provided)
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise ConfigError(f"{node['_target_']} needs the package {package}, which is not installed: pip install {package}.") from error
+    except (ValueError, TypeError, ImportError) as error:
+        raise ConfigError(f"{node['_target_']} cannot be built: {error}") from error
+
+
+def _prepare(node: Mapping[str, Any]) -> "partial[Any]":
+    """Return the target with the arguments of its node."""
+    name = node["_target_"]
+    try:
+        target = locate(name)
+    except AttributeError as error:
+        raise ConfigError(f"There is no {name}. Correct its _target_.") from error
+    build = _build if node.get("_recursive_", True) else copy.deepcopy
+    arguments = {key: build(value) for key, value in node.items() if key not in RESERVED_KEYS}
+    return partial(target, *map(build, node.get("_args_", ())), **arguments)
+
+
+def _build(value: Any) -> Any:
+    """Build all objects that nested containers describe."""
+    if isinstance(value, list | tuple):
+        return [_build(element) for element in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "_target_" not in value:
+        return {key: _build(element) for key, element in value.items()}
+    call = _prepare(value)
+    return call if value.get("_partial_") else call()

@@ -3,7 +3,6 @@
 from typing import Any
 
 from acclimate.config.check import check_config
-from acclimate.config.instantiate import explain_misconfiguration
 from acclimate.data.leakage import count_seen, find_leaks, seen_by, warn_if_unknown, warn_of_leaks
 from acclimate.diagnostics.divergence import advice
 from acclimate.errors import DivergenceError
@@ -12,6 +11,7 @@ from acclimate.runs.checkpoints import (
     Checkpoint,
 )
 from acclimate.training.assembly import NO_LOGGER, Run, build, silence_known_advice
+from acclimate.training.misconfiguration import explain_misconfiguration
 
 Config = dict[str, Any]
 

@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
 from acclimate.config.check import check_config
-from acclimate.config.instantiate import explain_misconfiguration
 from acclimate.data.leakage import count_seen, find_leaks, warn_of_leaks
 from acclimate.diagnostics.negative_transfer import negative_transfer
 from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
@@ -27,11 +26,11 @@ from acclimate.runs.checkpoints import (
 from acclimate.runs.record import METRICS, has_record, read_metrics
 from acclimate.selection.model_selection import PREDICTIONS
 from acclimate.training.assembly import Run, build, silence_known_advice
-from acclimate.training.backbone_advice import account_for_backbone
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.loggers import log_final, without_loggers
+from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.resume import Resumption, find_beginning
 from acclimate.training.start import Start
 from acclimate.training.stop_signals import StopSignals
@@ -112,8 +111,6 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
         start.keep(run.trainer)
     leaks = find_leaks(run.data.domains, run.seen)
     warn_of_leaks(leaks)
-    if account := account_for_backbone(run.data, run.method, run.trainer):
-        log.info(account)
     _fit(run, last)
     start.keep(run.trainer)
     signals.check()
