@@ -38,19 +38,6 @@ def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: S
     return keys, [text for text in arguments if text.partition("=")[0] not in keys]
 
 
-def selected_checkpoint(keys: Mapping[str, str]) -> Path:
-    """Find the selected checkpoint of `run=DIR`.
-
-    Raises:
-        ConfigError: If there is none.
-    """
-    from acclimate.runs.checkpoint_files import best_checkpoint, refuse_missing
-
-    selected = best_checkpoint(Path(keys["run"]))
-    refuse_missing(selected)
-    return selected
-
-
 def refuse_unwritable(keys: Mapping[str, str]) -> None:
     """Check before any work is done that `out=FILE` can be written.
 

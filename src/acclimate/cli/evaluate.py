@@ -14,7 +14,8 @@ Images that the run was trained or selected on are refused, copies included, unl
 from collections.abc import Sequence
 from pathlib import Path
 
-from acclimate.cli.arguments import list_of, refuse_unwritable, selected_checkpoint, split_keys
+import acclimate
+from acclimate.cli.arguments import list_of, refuse_unwritable, split_keys
 from acclimate.errors import ConfigError
 
 
@@ -25,16 +26,10 @@ def run(arguments: Sequence[str]) -> None:
     allow_seen = keys.get("allow_seen", "false").lower()
     if allow_seen not in ("true", "false"):
         raise ConfigError(f"allow_seen={keys['allow_seen']} must be true or false.")
-    selected = selected_checkpoint(keys)
-    from acclimate.config.compose import override
+    metrics = acclimate.evaluate(keys["run"], overrides, allow_seen=allow_seen == "true", trust=list_of(keys.get("trust")))
     from acclimate.files import atomic_files
     from acclimate.reports.tables import print_metrics
-    from acclimate.runs import checkpoints
-    from acclimate.training import evaluation
 
-    checkpoint = checkpoints.read_checkpoint(selected)
-    config = checkpoints.trusted_config(checkpoint, list_of(keys.get("trust")))
-    metrics = evaluation.evaluate(override(config, overrides), checkpoint, allow_seen=allow_seen == "true")
     print_metrics(metrics, folder=Path(keys["run"]))
     if "out" in keys:
         atomic_files.write_json(Path(keys["out"]), metrics)

@@ -9,9 +9,10 @@ A run is data, perhaps a stranger's: code of your own in it needs trust=MODULE.
 from collections.abc import Sequence
 from pathlib import Path
 
-from acclimate.cli.arguments import count, list_of, refuse_unwritable, selected_checkpoint, split_keys
+from acclimate.cli.arguments import count, list_of, refuse_unwritable, split_keys
 from acclimate.errors import ConfigError
 from acclimate.files.printable import printable
+from acclimate.runs.checkpoint_files import selected_checkpoint
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -21,7 +22,7 @@ def run(arguments: Sequence[str]) -> None:
         raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
     max_pixels, batch_size = (count(keys, key, unit) for key, unit in (("max_pixels", "pixels"), ("batch_size", "images")))
     refuse_unwritable(keys)
-    selected = selected_checkpoint(keys)
+    selected = selected_checkpoint(keys["run"])
     from acclimate.files import atomic_files
     from acclimate.inference import prediction
     from acclimate.runs import checkpoints

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from acclimate.config.groups import conf_dir
 from acclimate.config.overrides import accept_any_key, config_groups, explain, missing_values, mistaken_for, unreadable
 from acclimate.errors import ConfigError
+from acclimate.files.folders import new_folder
+
+# What names the folder of a run: the key, and what the command has for it.
+FOLDERS = ("folder=", "hydra.run.dir=")
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -80,6 +85,40 @@ def _merge(saved: Any, changes: Any) -> Any:
     return saved | {key: _merge(saved.get(key), value) for key, value in changes.items()}
 
 
+def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Path | None = None) -> dict[str, Any]:
+    """Compose `train.yaml` with overrides, without a command.
+
+    Args:
+        overrides: As for `acclimate train`.
+        folder: Of the run; None takes what `hydra.run.dir=DIR` or `folder=DIR` names, or else makes a new one as the command does.
+        config_dir: A folder of further configs, as for `--config-dir`.
+
+    Returns:
+        Plain and resolved.
+
+    Raises:
+        ConfigError: If the configuration cannot be composed.
+    """
+    named = [text for text in overrides if text.lstrip("+").startswith(FOLDERS)]
+    words = [text for text in overrides if text not in named]
+    search = [] if config_dir is None else [f"hydra.searchpath=['file://{config_dir.absolute()}']"]
+    try:
+        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            # Nothing is written, and only Hydra's own runs know a folder.
+            config = hydra.compose("train", [*accept_any_key(words), "folder=.", *search], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from error
+    method = config.hydra.runtime.choices.method
+    with open_dict(config):
+        del config["hydra"]
+    if folder is None and not named:
+        folder = new_folder(f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-{method}")
+    config.folder = named[-1].partition("=")[2] if folder is None else str(folder)
+    plain = resolve(config)
+    plain["name"] = plain.get("name") or method
+    return plain
+
+
 def compose_sweep(overrides: Sequence[str], folder: Path = Path()) -> dict[str, dict[str, Any]]:
     """Plain, resolved configurations for every combination of the values that commas separate.
 
@@ -93,28 +132,18 @@ def compose_sweep(overrides: Sequence[str], folder: Path = Path()) -> dict[str, 
     Raises:
         ConfigError: If the configuration cannot be composed.
     """
-    configs = {}
     try:
-        accepted = accept_any_key(overrides)
-        parsed = OverridesParser.create().parse_overrides(accepted)
-        choices = [
-            [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()] if one.is_sweep_override() else [text]
-            for text, one in zip(accepted, parsed, strict=True)
-        ]
-        for combination in itertools.product(*choices):
-            varying = [text for text, values in zip(combination, choices, strict=True) if len(values) > 1]
-            with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                # Nothing is written, and only Hydra's own runs know a folder.
-                config = hydra.compose("train", [*combination, "folder=."], return_hydra_config=True)
-            method = config.hydra.runtime.choices.method
-            with open_dict(config):
-                del config["hydra"]
-            config.folder = str(folder)
-            plain = resolve(config)
-            plain["name"] = plain.get("name") or method
-            configs[" ".join(text.lstrip("+") for text in varying or combination)] = plain
-    except (HydraException, OmegaConfBaseException) as error:
+        parsed = OverridesParser.create().parse_overrides(accept_any_key(overrides))
+    except HydraException as error:
         raise ConfigError(explain(error)) from error
+    choices = [
+        [f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()] if one.is_sweep_override() else [text]
+        for text, one in zip(overrides, parsed, strict=True)
+    ]
+    configs = {}
+    for combination in itertools.product(*choices):
+        varying = [text for text, values in zip(combination, choices, strict=True) if len(values) > 1]
+        configs[" ".join(text.lstrip("+") for text in varying or combination)] = compose(combination, folder)
     return configs
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -25,6 +24,9 @@ def _unchanged(batch: Any) -> Any:
 
 def _side_by_side(batch: Any) -> Any:
     """Copy tensors whose elements share memory, such as grey images in three channels, which cannot be pinned."""
+    # Here, as a trained model is used where Lightning is not installed.
+    from lightning_utilities.core.apply_func import apply_to_collection
+
     return apply_to_collection(batch, Tensor, lambda tensor: tensor.contiguous() if 0 in tensor.stride() else tensor)
 
 

@@ -31,6 +31,18 @@ def best_checkpoint(folder: Path) -> Path:
     return folder / "checkpoints" / "best.ckpt"
 
 
+def selected_checkpoint(run: str | os.PathLike[str]) -> Path:
+    """Find the checkpoint that a user means: the selected one of a run's folder, or the file itself.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    place = Path(run)
+    path = place if place.is_file() else best_checkpoint(place)
+    refuse_missing(path)
+    return path
+
+
 def last_checkpoint(folder: Path) -> Path:
     """The checkpoint that a stopped run continues from."""
     return folder / "checkpoints" / "last.ckpt"

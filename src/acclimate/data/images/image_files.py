@@ -129,15 +129,25 @@ def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PI
             _refuse_size(image.size, max_pixels)
             if shorter_side is not None:
                 image.draft(None, (shorter_side, shorter_side))
-            ImageOps.exif_transpose(image, in_place=True)
-            upright = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image
-            # Pillow would copy an image that is RGB already.
-            pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+            return to_tensor(image, shorter_side)
     except (OSError, ValueError, SyntaxError, OverflowError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError) as error:
         reason = _raise_limit(max_pixels) if isinstance(error, Image.DecompressionBombError) else error
         raise DataError(
             f"{path} is not a whole image: {reason}. Repair or remove it, or leave such files out with data.on_bad_image=skip."
         ) from error
+
+
+def to_tensor(image: Image.Image, shorter_side: int | None = None) -> Tensor:
+    """Convert an image of any mode to uint8, shape (3, H, W), upright and in RGB.
+
+    Args:
+        image: It is turned in place if its metadata say so.
+        shorter_side: As for `decode`.
+    """
+    ImageOps.exif_transpose(image, in_place=True)
+    upright = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image
+    # Pillow would copy an image that is RGB already.
+    pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
     decoded = torch.from_numpy(pixels).permute(2, 0, 1)
     if shorter_side is None or min(decoded.shape[1:]) <= shorter_side:
         return decoded
