@@ -37,7 +37,7 @@ demo: $(STAMP) ## Adapts from rendered digits to handwriting with three methods 
 	$(BIN)/acclimate compare "$$folder" && \
 	echo && \
 	echo "The runs are in $$folder. What to try next:" && \
-	echo "  $(BIN)/acclimate train data=image_folder data.source=DIR data.target=DIR model=efficientnet_lite0" && \
+	echo "  $(BIN)/acclimate train method=dann_mcc_fixmatch model=efficientnet_lite0 data=image_folder data.source=DIR data.target=DIR" && \
 	echo "  $(BIN)/acclimate train -m method=source_only,dann,dann_mcc_fixmatch seed=0,1,2" && \
 	echo "  make dashboard"
 
@@ -47,7 +47,7 @@ test: $(STAMP) ## Runs the tests
 test-slow: $(STAMP) ## Runs the tests that take minutes as well
 	@$(PYTEST)
 
-train: $(STAMP) ## Trains: make train ARGS="method=dann_mcc seed=1"
+train: $(STAMP) ## Trains: make train ARGS="method=dann_mcc_fixmatch seed=1"
 	@$(BIN)/acclimate train $(ARGS)
 
 sweep: $(STAMP) ## Trains every combination: make sweep ARGS="method=source_only,dann_mcc_fixmatch seed=0,1"

@@ -25,6 +25,7 @@ MANDATORY = {
     ("data", "image_folder"): ["data.source=photos"],
     ("data", "arrays"): ["data.source=a.npz"],
     ("model", "timm"): ["model.backbone.name=resnet18"],
+    ("experiment", "own_images"): ["data.source=photos"],
 }
 
 
@@ -60,7 +61,7 @@ def test_every_option_of_every_group_is_a_valid_configuration(group, name):
 
 @pytest.mark.parametrize("name", group_options("experiment"))
 def test_every_experiment_is_a_valid_configuration(name):
-    check_config(composed(f"experiment={name}"))
+    check_config(composed(f"experiment={name}", *MANDATORY.get(("experiment", name), [])))
 
 
 @pytest.mark.parametrize("name", group_options("terms"))

@@ -26,6 +26,7 @@ from acclimate.runs.checkpoints import (
 from acclimate.runs.record import METRICS, has_record, read_metrics
 from acclimate.selection.model_selection import PREDICTIONS
 from acclimate.training.assembly import Run, build, silence_known_advice
+from acclimate.training.backbone_advice import account_for_backbone
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
@@ -111,6 +112,8 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
         start.keep(run.trainer)
     leaks = find_leaks(run.data.domains, run.seen)
     warn_of_leaks(leaks)
+    if account := account_for_backbone(run.data, run.method, run.trainer):
+        log.info(account)
     _fit(run, last)
     start.keep(run.trainer)
     signals.check()
