@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import bare_loops
-import hydra
 import pytorch_lightning as pl
 import torch
 from bare_loops import Digits, make_up_photographs
@@ -35,8 +34,7 @@ from program import Results, options
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from acclimate.config.compose import resolve
-from acclimate.config.groups import conf_dir
+import acclimate
 from acclimate.files.atomic_files import write_json
 from acclimate.training.assembly import NO_LOGGER, Run, build
 
@@ -150,8 +148,7 @@ class Bench:
     def run(self, *overrides: str, steps: int) -> Run:
         """A run without validations and without callbacks that are for people."""
         words = [f"folder={self.scratch}/run", self.trainer, f"trainer.max_steps={steps}", *QUIET, *overrides]
-        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = resolve(hydra.compose("train", words))
+        config = acclimate.compose(words)
         run = build(config | {"callbacks": {}, "logger": NO_LOGGER})
         run.trainer.limit_val_batches = 0
         return run

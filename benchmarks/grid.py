@@ -20,16 +20,13 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hydra
 import torch
 from hydra.utils import instantiate
 from rich.console import Console
 from torch import Tensor
 
-from acclimate.config.compose import resolve
-from acclimate.config.groups import conf_dir
+import acclimate
 from acclimate.config.identity import differing, identity
-from acclimate.config.overrides import config_groups
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.domains import ImageSet
 from acclimate.data.images.views import View
@@ -38,7 +35,6 @@ from acclimate.files.atomic_files import write_json
 from acclimate.runs.checkpoints import read_checkpoint, rebuild_classifier
 from acclimate.runs.record import has_record, read_metrics, read_record
 from acclimate.training.assembly import usual_precision
-from acclimate.training.run import train
 from acclimate.types import Prediction, Unlabelled
 
 QUIET = (
@@ -119,9 +115,7 @@ def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequenc
 
 def compose(overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     """The configuration of a run in a folder, which a second call of `train` continues or leaves as it is."""
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        words = [_take_any_key(word) for word in (*overrides, f"folder={folder}")]
-        return {**resolve(hydra.compose("train", words)), "resume": True}
+    return {**acclimate.compose(overrides, folder=folder), "resume": True}
 
 
 def missing_data(tasks: Sequence[Task]) -> str | None:
@@ -129,11 +123,6 @@ def missing_data(tasks: Sequence[Task]) -> str | None:
     places = {str(task.config["data"].get(domain) or "") for task in tasks for domain in ("source", "target")} - {""}
     missing = sorted(place for place in places if not Path(place).exists())
     return f"There is no {' and no '.join(missing)}. Set ACCLIMATE_DATA to the folder that holds them." if missing else None
-
-
-def _take_any_key(word: str) -> str:
-    key = word.partition("=")[0]
-    return word if word[0] in "+~" or key in config_groups() else f"++{word}"
 
 
 def every_validation(folder: Path) -> Path:
@@ -160,13 +149,13 @@ def train_once(config: dict[str, Any]) -> dict[str, Any]:
     task = Task("", "", config["seed"], config)
     if task.is_outdated:
         shutil.rmtree(task.folder)
-    return train(config)
+    return acclimate.train(config)
 
 
 def attempt(task: Task) -> str | None:
     """Trains and judges a run, or goes on with it; returns what went wrong."""
     try:
-        if "target/test_accuracy" in train(task.config):
+        if "target/test_accuracy" in acclimate.train(task.config):
             judge_checkpoints(task)
         shutil.rmtree(every_validation(task.folder))
         (task.folder / "error.txt").unlink(missing_ok=True)

@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import bare_loops
-import hydra
 from bare_loops import Digits, Trained, make_up_photographs
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -38,8 +37,7 @@ from matplotlib.ticker import ScalarFormatter
 from program import Results, options
 from rich.console import Console
 
-from acclimate.config.compose import resolve
-from acclimate.config.groups import conf_dir
+import acclimate
 from acclimate.data.cache import store
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.images.views import ViewName
@@ -84,8 +82,7 @@ def call(pickled: bytes) -> Any:
 def prepared(folder: Path, *overrides: str) -> Run:
     """A run without callbacks that are for people."""
     words = [f"folder={folder}", "trainer=cpu", "+trainer.enable_progress_bar=false", *overrides]
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = resolve(hydra.compose("train", words))
+    config = acclimate.compose(words)
     run = build(config | {"callbacks": {}, "logger": NO_LOGGER})
     run.trainer.limit_val_batches = 0
     return run

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -199,6 +200,12 @@ def test_acclimate_commands_run_in_order(
         assert "target/test_accuracy" in json.loads((workplace / "other.json").read_text())
     if (workplace / "predictions.csv").exists():
         assert len((workplace / "predictions.csv").read_text().splitlines()) == 1 + 3
+
+
+def test_runs_in_python_as_shown(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_files(ROOT / "docs" / "running.md", workplace)
+    runpy.run_path("in_python.py")
+    assert "torch.Size([1, 10])" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "console"], ids=label)

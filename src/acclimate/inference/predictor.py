@@ -59,10 +59,11 @@ class Predictor:
         self.image_size: int = checkpoint["image_size"]
         self.max_pixels: int = data.get("max_pixels", MAX_PIXELS)
         self.batch_size: int = data.get("eval_batch_size", 256)
-        self._classifier = rebuild_classifier(checkpoint, trust)
+        with explain_out_of_memory(self.config, {"image_size": self.image_size}, "Use a machine with more memory."):
+            classifier = rebuild_classifier(checkpoint, trust)
         try:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            self._classifier.to(self.device)
+            self._classifier = classifier.to(self.device)
         except (RuntimeError, AssertionError) as error:
             raise ConfigError(f"device={device} cannot be used: {str(error).splitlines()[0]} Give device='cpu'.") from error
 
