@@ -344,3 +344,11 @@ def missing_source() -> ConfigError:
         "data.source is null, but this method trains on labelled source images. Name them (data.source=DIR), "
         "or adapt a trained model without them: method=shot init_from=RUN."
     )
+
+
+def data_of(trainer: pl.Trainer) -> AdaptationData:
+    """The data that a trainer was given, which Lightning declares nowhere."""
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, AdaptationData):
+        raise TypeError(f"The trainer has {type(data).__name__} in the place of AdaptationData.")
+    return data

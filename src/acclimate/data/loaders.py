@@ -98,10 +98,15 @@ class TrainingBatches(Dataset[DomainBatch]):
     def __getitem__(self, number: int) -> DomainBatch:
         target = None if self.target is None else self.target.unlabelled(number)
         target_labelled = None if self.target_labelled is None else self.target_labelled.labelled(number)
-        if self.source is not None:
-            return DomainBatch(self.source.labelled(number), target, target_labelled)
-        assert target is not None
-        return DomainBatch(Labelled(target.views[0][:0], NO_LABELS), target, target_labelled)
+        source = self.source.labelled(number) if self.source is not None else _none_like(target)
+        return DomainBatch(source, target, target_labelled)
+
+
+def _none_like(target: Unlabelled | None) -> Labelled:
+    """A source batch of no inputs, for a method that takes none."""
+    if target is None:
+        raise ValueError("batches need a source or a target")
+    return Labelled(target.views[0][:0], NO_LABELS)
 
 
 class TrainingLoader:

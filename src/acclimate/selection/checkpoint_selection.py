@@ -8,6 +8,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from acclimate.data.datamodule import data_of
 from acclimate.errors import ConfigError
 from acclimate.scores.target_score import TargetScore
 from acclimate.types import Labelled, Prediction, Unlabelled
@@ -64,7 +65,7 @@ class Selection(Callback):
     ) -> None:
         self.finite &= _are_finite(outputs)
         if self.score is not None:
-            domain = trainer.datamodule.evaluated_domains("val")[dataloader_idx]  # type: ignore[attr-defined]
+            domain = data_of(trainer).evaluated_domains("val")[dataloader_idx]
             self.score.update(domain, outputs, batch.labels if isinstance(batch, Labelled) else None)
 
     def on_test_batch_end(

@@ -6,6 +6,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from acclimate.data.datamodule import data_of
 from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
 
@@ -60,7 +61,7 @@ class Accuracies(Callback):
 
     def _count(self, trainer: pl.Trainer, part: Part, loader: int, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
         if isinstance(batch, Labelled):
-            domain: Domain = trainer.datamodule.evaluated_domains(part)[loader]  # type: ignore[attr-defined]
+            domain: Domain = data_of(trainer).evaluated_domains(part)[loader]
             counts = multiclass_confusion_matrix(prediction.logits, batch.labels, num_classes=prediction.logits.shape[1])
             self.confusion[domain] = self.confusion.get(domain, torch.zeros_like(counts)) + counts
 

@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
+from acclimate.data.datamodule import data_of
 from acclimate.diagnostics.training_problems import SYMPTOMS, Evidence, Validation, estimated_proportions
 from acclimate.training.callbacks.accuracies import Accuracies
 from acclimate.training.callbacks.scores import Scores
@@ -58,7 +59,7 @@ class Health(Callback):
             self._judge(trainer, self._evidence._replace(progress=1.0))
 
     def _gather(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> Evidence:
-        classes: list[str] = trainer.datamodule.domains.classes  # type: ignore[attr-defined]
+        classes: list[str] = data_of(trainer).domains.classes
         progress = float(pl_module.progress)  # type: ignore[arg-type]
         confusion = self.accuracies.confusion["source"].cpu() if "source" in self.accuracies.confusion else None
         target_counts, proportions = None, []

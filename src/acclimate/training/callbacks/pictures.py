@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.io import write_png
 from torchvision.utils import make_grid
 
+from acclimate.data.datamodule import data_of
 from acclimate.training.callbacks.accuracies import Accuracies
 
 NUM_SAMPLES = 32
@@ -30,7 +31,7 @@ class Pictures(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The test, which comes later, is without loggers.
         self._logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         if trainer.is_global_zero and trainer.global_step == 0:
             grid = make_grid(data.samples(NUM_SAMPLES), nrow=SAMPLES_IN_A_ROW, padding=1, pad_value=255)
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,7 @@ class Pictures(Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         accuracies = next(callback for callback in trainer.callbacks if isinstance(callback, Accuracies))  # type: ignore[attr-defined]
-        classes = trainer.datamodule.domains.classes  # type: ignore[attr-defined]
+        classes = data_of(trainer).domains.classes
         for domain, confusion in accuracies.confusion.items():
             if trainer.is_global_zero:
                 picture = draw_confusion(confusion.cpu(), classes, title=f"{domain}, test images")

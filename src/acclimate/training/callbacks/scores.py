@@ -5,6 +5,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from acclimate.data.datamodule import data_of
 from acclimate.scores.class_correlation import CorrelationWithIdentity, NuclearNorm
 from acclimate.scores.cluster_agreement import ClassAMI
 from acclimate.scores.domain_accuracy import SourceAccuracy
@@ -68,7 +69,7 @@ class Scores(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        domain = trainer.datamodule.evaluated_domains("val")[dataloader_idx]  # type: ignore[attr-defined]
+        domain = data_of(trainer).evaluated_domains("val")[dataloader_idx]
         # Labels of the target, which come under the oracle alone, go no further than to it.
         labels = batch.labels if isinstance(batch, Labelled) and domain == "source" else None
         self.scores.update(domain, outputs, labels)
