@@ -33,7 +33,10 @@ def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
         call = _prepare(node)
         return partial(call, **provided) if node.get("_partial_") else call(**provided)
     except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
+        if error.name is None:
+            # Lightning's own, which says what to install.
+            raise ConfigError(f"{node['_target_']} cannot be built: {error}") from error
+        package = error.name.partition(".")[0]
         raise ConfigError(f"{node['_target_']} needs the package {package}, which is not installed: pip install {package}.") from error
     except (ValueError, TypeError, ImportError) as error:
         raise ConfigError(f"{node['_target_']} cannot be built: {error}") from error

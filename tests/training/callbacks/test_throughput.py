@@ -8,6 +8,8 @@ from acclimate.training.callbacks import throughput
 
 
 def test_training_seconds_count_features_that_are_computed_before_the_first_step_and_no_validation(archives, tmp_path, monkeypatch):
+    # Other tests have kept the same features.
+    monkeypatch.setenv("ACCLIMATE_CACHE", str(tmp_path / "cache"))
     clock = [0.0]
     monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     compute, evaluate = FrozenBackbone._compute, assembly.Scores.on_validation_epoch_end
