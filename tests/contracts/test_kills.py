@@ -124,7 +124,8 @@ def kill_and_resume(command, whole, folder, method, chance, *, while_writing):
         killed = command(*arguments, f"hydra.run.dir={folder}", prepare=lambda: kill_at_a_moment_of_the_run(chance, seconds))
     # A run may be over before its time has come.
     assert killed[0] == KILLED or (killed[0] == 0 and not while_writing), killed
-    begun = (folder / ".hydra" / "hydra.yaml").exists() and (folder / ".hydra" / "overrides.yaml").exists()
+    # The record is written last of what a run is continued from.
+    begun = (folder / "run.json").exists()
     code, output, _ = command("train", f"resume={folder}") if begun else command(*arguments, f"hydra.run.dir={folder}")
     assert code == 0, output
     assert "cannot be read" not in output

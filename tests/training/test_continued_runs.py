@@ -199,3 +199,17 @@ def test_data_in_a_folder_of_any_name_is_found(acclimate, archives, tmp_path):
     place.mkdir()
     copies = [f"data.{name}={shutil.copy(archives[number].partition('=')[2], place)}" for number, name in ((1, "source"), (2, "target"))]
     assert acclimate("train", "data=arrays", *copies, *SMALL, *FAST, "hydra.run.dir=run") == (0, "")
+
+
+def test_run_that_was_killed_while_its_record_was_written_is_started_again(acclimate, archives, tmp_path):
+    arguments = (*archives, *SMALL, *FAST, "hydra.run.dir=run")
+    assert acclimate("train", *arguments)[0] == 0
+    for path in (tmp_path / "run").iterdir():
+        if path.name != ".hydra":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    code, printed = acclimate("train", "resume=run")
+    assert code == 2
+    assert "nothing to continue" in printed
+    assert "hydra.run.dir=run" in printed
+    assert acclimate("train", *arguments)[0] == 0
+    assert (tmp_path / "run" / "metrics.json").exists()

@@ -42,6 +42,11 @@ def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
             from acclimate.runs.checkpoints import read_checkpoint, trusted_config
 
             return trusted_config(read_checkpoint(path), trust)
+    if (folder / ".hydra").is_dir():
+        raise ConfigError(
+            f"The run in {folder} was stopped before its first step was recorded, so there is nothing to continue. "
+            f"Type its command again, with hydra.run.dir={folder}."
+        )
     raise ConfigError(f"{folder} is not the folder of a run: it has no {RECORD}. Type resume=outputs/DATE/TIME-METHOD.")
 
 
