@@ -188,11 +188,16 @@ class Bench:
     def photographs(self) -> tuple[Path, Path]:
         """Folders of JPEG files of two domains, with two classes each."""
         folders = self.scratch / "source", self.scratch / "target"
+        share = -(-self.arguments.num_images // self.workers)
         with ProcessPoolExecutor(self.workers) as pool:
-            for folder in folders:
-                share = -(-self.arguments.num_images // self.workers)
-                for number in range(self.workers):
-                    pool.submit(make_up_photographs, folder, num_images=share, seed=number)
+            made = [
+                pool.submit(make_up_photographs, folder, num_images=share, seed=number)
+                for folder in folders
+                for number in range(self.workers)
+            ]
+            for photographs in made:
+                # Raises what went wrong in the process.
+                photographs.result()
         return folders
 
     @functools.cached_property
@@ -205,7 +210,7 @@ class Bench:
 def photographs(bench: Bench) -> list[Row]:
     """`dann` with all layers of a ResNet-50 on JPEG files: in bfloat16, against its own steps without a pipeline and a usual loop."""
     steps, warm_up, batch_size = bench.arguments.steps, bench.arguments.warm_up, bench.arguments.batch_size
-    rates: dict[str, list[float]] = {name: [] for name in ("decoded", "jpeg", "resident", "plain", "waits")}
+    rates: dict[str, list[float]] = {name: [] for name in ("decoded", "jpeg", "resident", "plain")}
     for _ in range(bench.arguments.rounds):
         for name, overrides in (("decoded", ()), ("jpeg", ("data.cache=none",)), ("resident", ())):
             run = bench.resnet50(*overrides, steps=steps + warm_up)

@@ -282,6 +282,19 @@ def trained_state(folder: Path, checkpoint: str = "last.ckpt") -> dict[str, Any]
     return {key: contents[key] for key in TRAINED}
 
 
+def with_value(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """A copy of a plain configuration with something else in one place, which dots lead to and which need not have been there."""
+    config = copy.deepcopy(config)
+    node = config
+    *names, last = path.split(".")
+    for name in names:
+        if not isinstance(node.get(name), dict):
+            node[name] = {}
+        node = node[name]
+    node[last] = value
+    return config
+
+
 Archives = dict[str, ArrayImages]
 
 

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from small_runs import with_value
 
 from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError
@@ -18,19 +19,6 @@ PLAIN = {
     "seed": 2**32 - 1,
     "folder": "outputs/run",
 }
-
-
-def with_changes(path, value):
-    """The plain configuration, but for one place."""
-    config = copy.deepcopy(PLAIN)
-    node = config
-    *names, last = path.split(".")
-    for name in names:
-        if not isinstance(node.get(name), dict):
-            node[name] = {}
-        node = node[name]
-    node[last] = value
-    return config
 
 
 def test_what_a_run_saves_is_accepted_as_it_is():
@@ -66,11 +54,11 @@ def test_what_a_run_saves_is_accepted_as_it_is():
 )
 def test_what_no_run_saves_is_refused_with_its_place(path, value, message):
     with pytest.raises(ConfigError, match=message):
-        refuse_strangers(with_changes(path, value), "file")
+        refuse_strangers(with_value(PLAIN, path, value), "file")
 
 
 def test_a_module_or_a_full_name_is_vouched_for():
-    config = with_changes("callbacks.mine", {"_target_": "mine.stop.Stop", "_args_": [{"_target_": "mine.Inner"}]})
+    config = with_value(PLAIN, "callbacks.mine", {"_target_": "mine.stop.Stop", "_args_": [{"_target_": "mine.Inner"}]})
     for trust in (["mine"], ["mine.stop.Stop", "mine.Inner"]):
         assert refuse_strangers(config, "file", trust) is config
     for trust in ([], ["min"], ["mine.stop"], ["mine.stop.Stopping", "mine.Inner"]):
@@ -89,7 +77,7 @@ def test_what_is_beyond_measure_is_refused_at_once():
         deep = [deep]
     for value in (10**5000, endless, laughs, deep, list(range(10**5))):
         with pytest.raises(ConfigError, match=r"is a number beyond|nested too deeply|more than 20000 values"):
-            refuse_strangers(with_changes("data.something", value), "file")
+            refuse_strangers(with_value(PLAIN, "data.something", value), "file")
 
 
 @pytest.mark.parametrize("config", [None, 3, "text", ["list"]])

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 from PIL import Image
-from small_runs import compose, write_archives
+from small_runs import compose, with_value, write_archives
 
 from acclimate.errors import ConfigError
 from acclimate.runs.checkpoint_files import best_checkpoint
@@ -125,26 +125,13 @@ def command(acclimate, tmp_path, monkeypatch):
     return acclimate
 
 
-def spoilt(config, place, value):
-    """A configuration with something else in one place."""
-    config = json.loads(json.dumps(config))
-    here = config
-    *names, last = place.split(".")
-    for name in names:
-        if not isinstance(here.get(name), dict):
-            here[name] = {}
-        here = here[name]
-    here[last] = value
-    return config
-
-
 def spoil(trained, folder, name, *, finished):
     """A copy of a run's folder with something hostile in each of its records."""
     place, value = HOSTILE[name]
     value = json.loads(json.dumps(value).replace("MARK", str(folder.parent / "mark")))
     shutil.copytree(trained, folder)
     record = json.loads((folder / "run.json").read_text())
-    config = spoilt(record["config"], place, value)
+    config = with_value(record["config"], place, value)
     # Evaluation has a bar of its own.
     config["trainer"].pop("enable_progress_bar")
     (folder / "run.json").write_text(json.dumps({**record, "config": config}))
@@ -196,7 +183,7 @@ def test_a_run_of_one_s_own_code_says_what_to_type_and_that_works(trained, comma
     assert code == 0, message
 
 
-def test_a_run_does_not_start_from_what_a_stranger_has_spoilt(trained, command, tmp_path):
+def test_a_run_does_not_start_from_what_a_stranger_has_with_value(trained, command, tmp_path):
     spoil(trained, tmp_path / "run", "a process of torch", finished=True)
     code, message = command("train", "init_from=run", "trainer=smoke", "data.num_source=40", "hydra.run.dir=other")
     assert (code, "data._target_=torch.utils.collect_env.run" in message) == (2, True)
