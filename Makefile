@@ -37,7 +37,7 @@ demo: $(STAMP) ## Adapts from rendered digits to handwriting with three methods 
 	$(BIN)/acclimate compare "$$folder" && \
 	echo && \
 	echo "The runs are in $$folder. What to try next:" && \
-	echo "  $(BIN)/acclimate train method=dann_mcc_fixmatch model=efficientnet_lite0 data=image_folder data.source=DIR data.target=DIR" && \
+	echo "  $(BIN)/acclimate train experiment=own_images data.source=DIR data.target=DIR" && \
 	echo "  $(BIN)/acclimate train -m method=source_only,dann,dann_mcc_fixmatch seed=0,1,2" && \
 	echo "  make dashboard"
 

@@ -5,7 +5,7 @@ usage: acclimate train [GROUP=NAME ...] [KEY=VALUE ...] [-m] [--config-dir DIR] 
 Trains, selects a checkpoint without target labels, and tests it. Everything is written to outputs/DATE/TIME-METHOD/.
 
   acclimate train                                        rendered digits to handwriting, with DANN
-  acclimate train method=dann_mcc_fixmatch model=efficientnet_lite0 data=image_folder data.source=DIR data.target=DIR
+  acclimate train experiment=own_images data.source=DIR data.target=DIR
                                                          own images: what to try first where the target has no labels
   acclimate train -m method=source_only,dann_mcc_fixmatch seed=0,1
                                                          a sweep: one run for each combination
