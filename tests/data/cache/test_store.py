@@ -2,7 +2,9 @@ import logging
 import multiprocessing
 import os
 import shutil
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -243,12 +245,18 @@ def test_a_limit_that_is_no_number_is_named(monkeypatch, text):
 
 def test_without_a_folder_of_ones_own_it_is_in_that_of_caches(monkeypatch, tmp_path):
     monkeypatch.delenv("ACCLIMATE_CACHE")
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert store.root() == tmp_path / "acclimate"
-    monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert store.root() == tmp_path / ".cache" / "acclimate"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert store.root() == tmp_path / "caches" / "acclimate"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    usual = Path("Library", "Caches") if sys.platform == "darwin" else Path(".cache")
+    assert store.root() == tmp_path / usual / "acclimate"
+
+
+def test_own_folder_comes_before_that_of_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("ACCLIMATE_CACHE", str(tmp_path / "own"))
+    assert store.root() == tmp_path / "own"
 
 
 def test_the_command_lists_and_clears(capsys):

@@ -8,10 +8,11 @@ import contextlib
 import hashlib
 import logging
 import os
-import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+
+from platformdirs import user_cache_path
 
 from acclimate.data.cache.entries import UNFINISHED, add_checksums, delete, discard, find_damage, find_folders, mark, read_about, total_size
 from acclimate.errors import ConfigError
@@ -40,9 +41,7 @@ def root() -> Path:
     """The folder of the cache."""
     if os.environ.get("ACCLIMATE_CACHE"):
         return Path(os.environ["ACCLIMATE_CACHE"])
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "acclimate"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acclimate"
+    return user_cache_path("acclimate", appauthor=False)
 
 
 def limit() -> int:
