@@ -66,6 +66,7 @@ CASES = {
     "label_shift": ("method=cdan", "method.target_class_weights=estimated", "method.label_smoothing=0.1", "+terms=mcc"),
     "few_labels": ("method=dann_mcc", "data.target_labels_per_class=1", "model.dropout=0.3"),
     "few_labels_of_delta": ("method=delta", "data.target_labels_per_class=1"),
+    "averaged": ("method=dann", "callbacks.ema.decay=0.9"),
     "frozen": ("method=dann", "model.freeze=backbone"),
 }
 

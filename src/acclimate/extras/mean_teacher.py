@@ -1,12 +1,12 @@
 """A term that remembers: a teacher that averages what the student has been."""
 
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from acclimate.extras.terms import StatefulTerm
 from acclimate.losses.self_training import teacher_consistency
 from acclimate.models.batch_norm import fixed_statistics
 from acclimate.models.classifier import Classifier
+from acclimate.models.moving_average import MovingAverage
 from acclimate.ranges import Share, ShareBelowOne
 
 
@@ -24,8 +24,7 @@ class MeanTeacher(StatefulTerm):
     are copies of the student's, and its predictions change neither.
 
     Args:
-        decay: The teacher's share in its next weights, in [0, 1). As in Tarvainen and Valpola's published code the first
-            1 / (1 - decay) batches count equally, so that the random initial weights are soon forgotten.
+        decay: The teacher's share in its next weights, in [0, 1), see `MovingAverage`.
         threshold: The teacher's probability, in [0, 1], from which on a sample counts.
     """
 
@@ -35,7 +34,7 @@ class MeanTeacher(StatefulTerm):
         self.threshold = threshold
 
     def start(self, classifier: Classifier) -> None:
-        self.teacher = AveragedModel(classifier, avg_fn=self._average).requires_grad_(False)
+        self.teacher = MovingAverage(classifier, self.decay)
 
     def forward(self, logits: Tensor, strong_logits: Tensor, inputs: Tensor, classifier: Classifier) -> Tensor:
         """How much the student differs, a scalar.
@@ -52,7 +51,3 @@ class MeanTeacher(StatefulTerm):
         with fixed_statistics(self.teacher):
             teacher_logits = self.teacher(inputs).logits
         return teacher_consistency(strong_logits, teacher_logits, threshold=self.threshold)
-
-    def _average(self, averaged: Tensor, current: Tensor, num_averaged: Tensor | int) -> Tensor:
-        decay = min(self.decay, 1 - 1 / (int(num_averaged) + 1))
-        return averaged.lerp(current, 1 - decay)

@@ -6,18 +6,17 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from acclimate.models.moving_average import MovingAverage
 from acclimate.ranges import ShareBelowOne
 
 PREFIX = "classifier."
 
 
 class WeightAverage(Callback):
-    """Validation, selection and the weights of checkpoints are of an exponential moving average of the classifier.
+    """Validates, selects and keeps an exponential moving average of the classifier, see `MovingAverage`.
 
-    Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM 1992, with exponential weights as in
-    Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017: as in their published code the first
-    1 / (1 - decay) steps count equally, so that the random initial weights are soon forgotten. The statistics of batch norm
-    are averaged like the weights. Training goes on with the weights themselves, which a checkpoint holds besides.
+    The statistics of batch norm are averaged like the weights. Training goes on with the weights themselves, which a
+    checkpoint holds besides.
 
     Lightning's `EMAWeightAveraging` also averages whole numbers, such as pseudo-labels, and what else a method remembers,
     and it puts its average in the place of every checkpoint that is validated once training has ended.
@@ -29,33 +28,33 @@ class WeightAverage(Callback):
     def __init__(self, decay: ShareBelowOne) -> None:
         self.decay = decay
         self.step = 0
-        self.average: dict[str, Tensor] = {}
+        self.average: MovingAverage | None = None
         self._trained: dict[str, Tensor] = {}
+        # What a run that is continued has averaged so far.
+        self._restored: dict[str, Tensor] = {}
+        self._num_averaged = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self.decay:
             return
-        # A run that is continued has one already, but not where it trains.
-        known = self.average or _weights(pl_module)
-        self.average = {name: value.detach().to(pl_module.device, copy=True) for name, value in known.items()}
+        self.average = MovingAverage(_classifier(pl_module), self.decay, use_buffers=True)
+        if self._restored:
+            self.average.module.load_state_dict(self._restored)
+            self.average.n_averaged.fill_(self._num_averaged)
+            self._restored = {}
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         # While gradients are accumulated, nothing has moved.
-        if not self.decay or trainer.global_step == self.step:
+        if self.average is None or trainer.global_step == self.step:
             return
         self.step = trainer.global_step
-        share = max(1 - self.decay, 1 / self.step)
-        for name, value in _weights(pl_module).items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, share)
-            else:
-                self.average[name].copy_(value)
+        self.average.update_parameters(_classifier(pl_module))
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # After the training, what is validated are the weights of a checkpoint.
-        if self.decay and trainer.state.fn == "fit":
+        if self.average is not None and trainer.state.fn == "fit":
             self._trained = {name: value.clone() for name, value in _weights(pl_module).items()}
-            _classifier(pl_module).load_state_dict(self.average)
+            _classifier(pl_module).load_state_dict(self.average.module.state_dict())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._trained:
@@ -63,20 +62,22 @@ class WeightAverage(Callback):
             self._trained = {}
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
-        if self.decay:
+        if self.average is not None:
             checkpoint["trained_weights"] = _weights(pl_module)
-            checkpoint["state_dict"] |= {PREFIX + name: value for name, value in self.average.items()}
+            checkpoint["state_dict"] |= {PREFIX + name: value for name, value in self.average.module.state_dict().items()}
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         if self.decay and "trained_weights" in checkpoint:
-            self.average = {name: checkpoint["state_dict"][PREFIX + name] for name in checkpoint["trained_weights"]}
+            self._restored = {name: checkpoint["state_dict"][PREFIX + name] for name in checkpoint["trained_weights"]}
             _classifier(pl_module).load_state_dict(checkpoint["trained_weights"])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step}
+        return {"step": self.step, "num_averaged": 0 if self.average is None else int(self.average.n_averaged)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step = state_dict["step"]
+        # Earlier checkpoints hold the step alone.
+        self._num_averaged = state_dict.get("num_averaged", self.step)
 
 
 def _classifier(method: pl.LightningModule) -> Any:
@@ -84,6 +85,6 @@ def _classifier(method: pl.LightningModule) -> Any:
 
 
 def _weights(method: pl.LightningModule) -> dict[str, Tensor]:
-    """The classifier's parameters and what it counts besides, such as the statistics of batch norm."""
+    """The parameters of the classifier and its further state, such as the statistics of batch norm."""
     weights: dict[str, Tensor] = _classifier(method).state_dict()
     return weights
