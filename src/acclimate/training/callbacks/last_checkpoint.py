@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.trainer.states import TrainerFn
 
 from acclimate.errors import Interrupted
+from acclimate.training.lightning_internals import accumulates, validates_after_step
 from acclimate.training.stop_signals import StopSignals
 
 
@@ -58,9 +59,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.world_size > 1 and pl_module.batches_done % max(trainer.log_every_n_steps, 1) != 0:  # type: ignore[attr-defined]
             return
         # A validation that is due comes first: its score belongs to this step.
-        loop = trainer.fit_loop
-        assert loop._data_fetcher is not None
-        if self._is_stopped(trainer) and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher) and _can_save_within_epoch(trainer):
+        if self._is_stopped(trainer) and not validates_after_step(trainer) and _can_save_within_epoch(trainer):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -111,7 +110,7 @@ class LastCheckpoint(Checkpoint):
 def _can_save_within_epoch(trainer: pl.Trainer) -> bool:
     """Gradients that wait for further batches are in no checkpoint, and other callbacks act at the end of an epoch."""
     ends_epoch = trainer.is_last_batch or trainer.should_stop
-    return not ends_epoch and not trainer.fit_loop._should_accumulate()
+    return not ends_epoch and not accumulates(trainer)
 
 
 def _training_ends(trainer: pl.Trainer) -> bool:
