@@ -179,7 +179,7 @@ def test_factors_must_be_positive(factors):
 
 def test_layers_must_match():
     layer = torch.zeros(2, 2)
-    with pytest.raises(ValueError, match="equally many layers"):
+    with pytest.raises(ValueError, match="same number of layers"):
         joint_maximum_mean_discrepancy([layer, layer], [layer], bandwidths=[[1.0], [1.0]])
-    with pytest.raises(ValueError, match="equally many layers"):
+    with pytest.raises(ValueError, match="same number of layers"):
         joint_maximum_mean_discrepancy([], [], bandwidths=[])

@@ -83,7 +83,7 @@ def test_learning_rates_and_progress_span_the_whole_training(archives, tmp_path,
 
 def test_training_without_an_end_is_refused(archives, tmp_path):
     parts = assembly.build(compose(tmp_path, *archives, "method=dann", "trainer.max_epochs=-1", "callbacks={}"))
-    with pytest.raises(ConfigError, match=r"no end .* trainer\.max_epochs or trainer\.max_steps"):
+    with pytest.raises(ConfigError, match=r"no end.* trainer\.max_epochs or trainer\.max_steps"):
         parts.trainer.fit(parts.method, parts.data)
 
 

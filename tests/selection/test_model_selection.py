@@ -104,7 +104,7 @@ def test_an_ensemble_prefers_who_agrees_with_most(tmp_path):
 def test_predictions_of_other_images_are_refused(tmp_path):
     write_predictions(write_run(tmp_path / "a", "dann"), 0, 1)
     write_predictions(write_run(tmp_path / "b", "mcc"), 0, 1, 2)
-    with pytest.raises(ConfigError, match="same target images"):
+    with pytest.raises(ConfigError, match="same target inputs"):
         picks(tmp_path, "ensemble_agreement")
 
 

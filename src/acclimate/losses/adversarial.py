@@ -1,4 +1,4 @@
-"""Losses of a discriminator that tells the source from the target."""
+"""Losses of a domain discriminator and of the features that it sees."""
 
 import torch
 from torch import Tensor
@@ -9,20 +9,20 @@ from acclimate.losses.precision import in_float32
 
 @in_float32
 def domain_confusion(logits: Tensor, *, num_source: int, weights: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy of a domain discriminator, each domain with the same weight.
+    """Binary cross-entropy of a domain discriminator, with equal weight for both domains.
 
     The domain loss of Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, Eq. 14 to 18: with
     gradient reversal in front of the discriminator, minimising it trains the discriminator and confuses it about the
     features. The mean is taken per domain and then over the two, so unequal batches do not favour either.
 
     Args:
-        logits: What the discriminator says, shape (N, 1) or (N,); positive means source. Not probabilities.
-        num_source: How many of the first rows are source samples, from 1 to N - 1.
-        weights: How much each sample counts within its domain, shape (N,), above 0; None means all alike. Only their
+        logits: Outputs of the discriminator, not probabilities, shape (N, 1) or (N,); positive means source.
+        num_source: Number of source samples, which come first, from 1 to N - 1.
+        weights: Weight of each sample within its domain, shape (N,), above 0; None: equal weights. Only their
             proportions matter, because they are normalised per domain.
 
     Returns:
-        A scalar; log 2 ≈ 0.6931 for a discriminator that knows nothing.
+        A scalar; log 2 ≈ 0.6931 for a discriminator at chance level.
 
     Raises:
         ValueError: If a domain has no row, or there is more than one logit per sample.
@@ -45,18 +45,19 @@ def domain_confusion(logits: Tensor, *, num_source: int, weights: Tensor | None 
 
 @in_float32
 def inverted_labels(logits: Tensor) -> Tensor:
-    """Binary cross-entropy of target samples that are labelled as source: low where the discriminator is deceived.
+    """Binary cross-entropy of target samples labelled as source: low where the discriminator is fooled.
 
     The generator's loss of Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, which Tzeng et al.,
     "Adversarial Discriminative Domain Adaptation", CVPR 2017, use for the features. Unlike the reversed loss of
-    `domain_confusion` its gradient is largest where the discriminator is right, so one that wins early still teaches.
+    `domain_confusion`, its gradient is largest where the discriminator is right, so the features keep learning even if the
+    discriminator wins early.
 
     Args:
-        logits: What the discriminator says of the target, shape (N, 1) or (N,), N at least 1; positive means source.
-            Not probabilities. Computed in float32 at least.
+        logits: Outputs of the discriminator for the target, not probabilities, shape (N, 1) or (N,), N at least 1;
+            positive means source. Computed in float32 at least.
 
     Returns:
-        A scalar of at least 0; log 2 ≈ 0.6931 where the discriminator knows nothing.
+        A scalar, at least 0; log 2 ≈ 0.6931 for a discriminator at chance level.
 
     Raises:
         ValueError: If there is no row, or there is more than one logit per sample.
@@ -71,15 +72,15 @@ def inverted_labels(logits: Tensor) -> Tensor:
 
 @in_float32
 def certainty_weights(logits: Tensor) -> Tensor:
-    """1 + exp(-entropy) of each prediction: certain samples count more.
+    """1 + exp(-entropy) of each prediction, so that confident samples count more.
 
     The entropy conditioning of Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, Eq. 8 and 9.
 
     Args:
-        logits: Of the classes, shape (N, K). Computed in float32 at least.
+        logits: Class logits, shape (N, K). Computed in float32 at least.
 
     Returns:
-        Shape (N,), from 1 + 1 / K for a uniform prediction to 2 for a certain one; differentiates.
+        Shape (N,), from 1 + 1 / K for a uniform prediction to 2 for a confident one; differentiable.
 
     >>> certainty_weights(torch.zeros(1, 2))
     tensor([1.5000])
@@ -90,11 +91,11 @@ def certainty_weights(logits: Tensor) -> Tensor:
 
 @in_float32
 def domain_accuracy(logits: Tensor, *, num_source: int) -> Tensor:
-    """How often a discriminator is right, each domain with the same weight; 0.5 is what guessing gets.
+    """Accuracy of a discriminator, with equal weight for both domains; 0.5 is chance level.
 
     Args:
         logits: Shape (N, 1) or (N,); positive means source.
-        num_source: How many of the first rows are source samples.
+        num_source: Number of source samples, which come first.
     """
     says_source = (logits.detach().flatten() > 0).float()
     return 0.5 * (says_source[:num_source].mean() + 1.0 - says_source[num_source:].mean())

@@ -1,4 +1,4 @@
-"""How much two classifiers contradict each other."""
+"""Disagreement between two classifiers."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,17 @@ from acclimate.losses.precision import in_float32
 
 @in_float32
 def classifier_discrepancy(logits: Tensor, other_logits: Tensor) -> Tensor:
-    """The mean absolute difference between the probabilities of two classifiers.
+    """Mean absolute difference between the probabilities of two classifiers.
 
     Saito et al., "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation", CVPR 2018: the mean is taken over
     samples and over classes.
 
     Args:
-        logits: Of one classifier, shape (N, K), N at least 1. Computed in float32 at least.
-        other_logits: Of the other, same shape.
+        logits: Logits of the first classifier, shape (N, K), N at least 1. Computed in float32 at least.
+        other_logits: Logits of the second classifier, same shape.
 
     Returns:
-        A scalar in [0, 2 / K]: 0 where both say the same, 2 / K where both are certain of different classes.
+        A scalar in [0, 2 / K]: 0 if both predict the same, 2 / K if both are certain of different classes.
 
     Raises:
         ValueError: If the shapes differ or are not (N, K).

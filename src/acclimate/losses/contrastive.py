@@ -1,4 +1,4 @@
-"""Losses that tell the views of one input from those of all others."""
+"""Contrastive losses between views of the same inputs."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from acclimate.losses.precision import in_float32
 
 @in_float32
 def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tensor:
-    """Normalised temperature-scaled cross-entropy (NT-Xent): each view is to find the other view of its input.
+    """Normalised temperature-scaled cross-entropy (NT-Xent) of matching each view with the other view of its input.
 
     Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, Eq. 1, averaged over
     all 2N views as in their Algorithm 1. The 2N - 2 views of other inputs are the negatives, similarity is the cosine.
@@ -17,10 +17,10 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float = 0.5) -> Tenso
     Args:
         first: Projections of one view of each input, shape (N, D), N at least 2. Computed in float32 at least.
         second: Projections of the other view, in the same order, shape (N, D).
-        temperature: τ, above 0; the lower it is, the more count the negatives that are most similar.
+        temperature: τ, above 0; lower values put more weight on the most similar negatives.
 
     Returns:
-        A scalar, at least 0; log(2N - 1) where all views are alike.
+        A scalar, at least 0; log(2N - 1) if all views are equal.
 
     Raises:
         ValueError: If the shapes differ, there are fewer than two inputs, or the temperature is not positive.

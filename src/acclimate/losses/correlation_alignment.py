@@ -1,4 +1,4 @@
-"""Distance between the second moments of the domains' features: CORAL."""
+"""CORAL: the distance between the second moments of the domains' features."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ def correlation_alignment(source: Tensor, target: Tensor) -> Tensor:
     """Squared distance between the covariance matrices of two sets of features, divided by 4 · D².
 
     The CORAL loss of Sun and Saenko, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV Workshops
-    2016, Eq. 1 to 3. Means do not enter it.
+    2016, Eq. 1 to 3. Means have no influence.
 
     Args:
         source: Features, shape (N, D), N at least 2. Computed in float32 at least.
@@ -33,6 +33,6 @@ def correlation_alignment(source: Tensor, target: Tensor) -> Tensor:
 
 
 def _covariance(features: Tensor) -> Tensor:
-    """Shape (D, D), divided by N - 1."""
+    """Covariance matrix with the divisor N - 1, shape (D, D)."""
     centred = features - features.mean(dim=0)
     return centred.T @ centred / (len(features) - 1)

@@ -1,4 +1,4 @@
-"""Losses on the length of features."""
+"""Losses on the norm of features."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ from acclimate.losses.precision import in_float32
 def feature_norm_growth(features: Tensor, *, step: float = 1.0) -> Tensor:
     """Squared distance between the norm of each sample's features and a norm that is larger by a step.
 
-    The stepwise adaptive feature norm (SAFN) of Xu et al., "Larger Norm More Transferable", ICCV 2019. What it asks for
-    is relative to the present norm, a constant for the gradient: the value is always step², and the gradient pulls every
-    sample outwards with the same force, however long it is. Features that are all zero have no direction to grow in and
-    receive no gradient.
+    The stepwise adaptive feature norm (SAFN) of Xu et al., "Larger Norm More Transferable", ICCV 2019. The desired norm is
+    relative to the current one, which is a constant for the gradient: the value is always step², and the gradient pulls
+    every sample outwards with the same force, whatever its norm. Features that are all zero have no direction to grow in
+    and receive no gradient.
 
     Args:
         features: Shape (N, D), N at least 1. Computed in float32 at least.
@@ -35,5 +35,5 @@ def feature_norm_growth(features: Tensor, *, step: float = 1.0) -> Tensor:
     if features.ndim != 2:
         raise ValueError(f"Expected features of shape (N, D), but got {tuple(features.shape)}.")
     norms: Tensor = torch.linalg.vector_norm(features, dim=1)
-    # The difference first: in float32 a large norm plus the step would lose digits of the step.
+    # Take the difference first: in float32, adding the step to a large norm would lose digits of the step.
     return (norms - norms.detach() - step).square().mean()

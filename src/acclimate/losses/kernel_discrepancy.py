@@ -1,4 +1,4 @@
-"""Distances between the domains' mean embeddings in a kernel's space: MMD and JMMD."""
+"""MMD and JMMD: distances between the domains' mean embeddings in a kernel space."""
 
 import functools
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from acclimate.losses.precision import in_float32
 
 @in_float32
 def bandwidth_family(source: Tensor, target: Tensor, *, factors: Sequence[float]) -> Tensor:
-    """Kernel widths that follow the scale of the features, each width² = factor · mean squared distance.
+    """Kernel widths that follow the scale of the features: width² = factor · mean squared distance.
 
     The mean is over all pairs of different samples of both domains together. The widths are constants for the gradient:
     otherwise the discrepancy could be lowered by spreading the features instead of aligning them.
@@ -20,23 +20,23 @@ def bandwidth_family(source: Tensor, target: Tensor, *, factors: Sequence[float]
     Args:
         source: Features, shape (N, D). Computed in float32 at least.
         target: Features, shape (M, D); N + M is at least 2.
-        factors: Of the squared width, above 0.
+        factors: Factors of the squared width, above 0.
 
     Returns:
         Shape (F,), above 0, without a gradient.
 
     Raises:
-        ValueError: If the factors are empty or not positive.
+        ValueError: If there are no factors or one is not positive.
 
     >>> bandwidth_family(torch.tensor([[0.0]]), torch.tensor([[2.0]]), factors=[0.25, 1.0])
     tensor([1., 2.])
     """
     if not factors or min(factors) <= 0:
-        raise ValueError(f"factors must be above 0 and at least one, but are {list(factors)}.")
+        raise ValueError(f"factors must be one or more numbers above 0, but are {list(factors)}.")
     features = torch.cat([source, target]).detach()
-    # Two samples differ by twice the variance on average. Where all coincide, any width does that is not zero.
+    # The mean squared distance of two samples is twice the variance. If all coincide, any width above zero will do.
     mean_distance = (2.0 * features.var(dim=0).sum()).clamp_min(torch.finfo(features.dtype).tiny ** 0.5)
-    # One by one, as a tensor of the factors would have to wait for the GPU.
+    # One by one, because creating a tensor of the factors would synchronise with the GPU.
     return torch.stack([mean_distance * factor for factor in factors]).sqrt()
 
 
@@ -52,14 +52,14 @@ def maximum_mean_discrepancy(source: Tensor, target: Tensor, *, bandwidths: Sequ
     Args:
         source: Features, shape (N, D), N at least 2. Computed in float32 at least.
         target: Features, shape (M, D), M at least 2; M may differ from N.
-        bandwidths: Kernel widths above 0, in the units of the features; each gives exp(-distance² / (2 · width²)). Those
-            of a tensor, as `bandwidth_family` gives them, are not checked.
+        bandwidths: Kernel widths above 0, in the units of the features, for kernels exp(-distance² / (2 · width²)). The
+            values of a tensor, such as that of `bandwidth_family`, are not checked.
 
     Returns:
-        A scalar of at most 2 that differentiates with respect to both sets.
+        A scalar of at most 2, differentiable with respect to both sets.
 
     Raises:
-        ValueError: If a set has fewer than two rows, or the widths are empty or not positive.
+        ValueError: If a set has fewer than two rows, there are no widths, or one is not positive.
 
     >>> source, target = torch.tensor([[0.0], [0.0]]), torch.tensor([[9e3], [9e3]])
     >>> float(maximum_mean_discrepancy(source, target, bandwidths=[1.0]))
@@ -72,25 +72,29 @@ def maximum_mean_discrepancy(source: Tensor, target: Tensor, *, bandwidths: Sequ
 def joint_maximum_mean_discrepancy(
     source: Sequence[Tensor], target: Sequence[Tensor], *, bandwidths: Sequence[Sequence[float] | Tensor]
 ) -> Tensor:
-    """Squared distance between the joint distributions of several layers, whose kernels are multiplied (JMMD).
+    """Joint maximum mean discrepancy (JMMD): squared distance between the joint distributions of several layers.
 
-    Long et al., "Deep Transfer Learning with Joint Adaptation Networks", ICML 2017, with the unbiased estimate of
-    `maximum_mean_discrepancy` in place of the paper's, so a single value may be slightly negative. With one layer it is
-    `maximum_mean_discrepancy`.
+    Long et al., "Deep Transfer Learning with Joint Adaptation Networks", ICML 2017: the kernels of the layers are
+    multiplied. The estimate is the unbiased one of `maximum_mean_discrepancy` instead of the paper's, so a single value may
+    be slightly negative. For one layer the two functions are equal.
 
     Args:
-        source: Each layer's activations for the same N samples, shapes (N, D₁), (N, D₂), …; N at least 2.
+        source: Activations of each layer for the same N samples, shapes (N, D₁), (N, D₂), …; N at least 2.
         target: The same layers for M samples, M at least 2; M may differ from N.
         bandwidths: Kernel widths for each layer, in its units.
 
     Returns:
-        A scalar of at most 2 that differentiates with respect to all activations.
+        A scalar of at most 2, differentiable with respect to all activations.
 
     Raises:
-        ValueError: If a domain has fewer than two samples, the layers do not match, or widths are empty or not positive.
+        ValueError: If a domain has fewer than two samples, the layers do not match, or a layer's widths are missing or not
+            positive.
     """
     if not len(source) == len(target) == len(bandwidths) > 0:
-        raise ValueError(f"Expected equally many layers, but got {len(source)}, {len(target)} and bandwidths for {len(bandwidths)}.")
+        raise ValueError(
+            "Expected the same number of layers in source, target and bandwidths, "
+            f"but got {len(source)}, {len(target)} and {len(bandwidths)}."
+        )
     if min(len(source[0]), len(target[0])) < 2:
         raise ValueError(f"Each domain needs two samples, but they have {len(source[0])} and {len(target[0])}.")
     return (
@@ -101,22 +105,22 @@ def joint_maximum_mean_discrepancy(
 
 
 def _mean_of_pairs(kernel: Tensor) -> Tensor:
-    """The mean without the diagonal: a sample beside itself is what biases the estimate."""
+    """Mean without the diagonal, because comparing a sample with itself would bias the estimate."""
     num = len(kernel)
-    # The gradient of a trace makes the processor wait for the GPU.
+    # The gradient of a trace would synchronise with the GPU.
     return (kernel.sum() - kernel.diagonal().sum()) / (num * (num - 1))
 
 
 def _joint_kernel(first: Sequence[Tensor], second: Sequence[Tensor], bandwidths: Sequence[Sequence[float] | Tensor]) -> Tensor:
-    """The product over layers of the mean Gaussian kernel, shape (N, M)."""
+    """Product over layers of the mean Gaussian kernel, shape (N, M)."""
     kernels = [_gaussian_kernel(squared_distances(a, b), widths) for a, b, widths in zip(first, second, bandwidths, strict=True)]
-    # Not by prod, whose gradient makes the processor wait for the GPU.
+    # Not torch.prod, whose gradient would synchronise with the GPU.
     return functools.reduce(torch.mul, kernels)
 
 
 def _gaussian_kernel(distances: Tensor, bandwidths: Sequence[float] | Tensor) -> Tensor:
     widths = torch.as_tensor(bandwidths, dtype=distances.dtype, device=distances.device)
-    # Of a tensor a look at its values would wait for the device in every step.
+    # Checking the values of a tensor would synchronise with the device in every step.
     if widths.numel() == 0 or not (isinstance(bandwidths, Tensor) or all(width > 0 for width in bandwidths)):
-        raise ValueError(f"bandwidths must be above 0 and at least one, but are {widths.tolist()}.")
+        raise ValueError(f"bandwidths must be one or more numbers above 0, but are {widths.tolist()}.")
     return torch.exp(-distances / (2.0 * widths.square()[:, None, None])).mean(dim=0)

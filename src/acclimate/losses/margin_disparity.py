@@ -1,4 +1,4 @@
-"""How much an adversarial classifier can disagree with a classifier on the target while it agrees on the source."""
+"""Margin disparity between a classifier and an adversary that agrees with it on the source and not on the target."""
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from acclimate.losses.precision import in_float32
 def log_other_probability(logits: Tensor, classes: Tensor) -> Tensor:
     """log(1 - p) of each sample, where p is the probability of the given class.
 
-    Computed as the log-sigmoid of the other classes' log-sum-exp minus the class's logit, which is finite also where p
-    rounds to 1; there log(1 - softmax) would be minus infinity.
+    Computed as the log-sigmoid of the other classes' log-sum-exp minus the class's logit, which stays finite where p
+    rounds to 1 and log(1 - softmax) would be minus infinity.
 
     Args:
         logits: Shape (N, K), K at least 2. Computed in float32 at least.
@@ -22,7 +22,7 @@ def log_other_probability(logits: Tensor, classes: Tensor) -> Tensor:
         Shape (N,), below 0.
 
     Raises:
-        ValueError: If there are fewer than two classes, or not one class per sample.
+        ValueError: If there are fewer than two classes, or the number of classes given is not the number of samples.
 
     >>> log_other_probability(torch.tensor([[200.0, 0.0]]), torch.tensor([0]))
     tensor([-200.])
@@ -45,25 +45,26 @@ def margin_disparity(
     target_classes: Tensor,
     margin: float = 4.0,
 ) -> Tensor:
-    """What an adversarial classifier minimises to show how far the target is from the source.
+    """Loss of the adversarial classifier: the negative margin disparity discrepancy (MDD).
 
-    The negative margin disparity discrepancy of Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML
-    2019, section 5.2, with the combined cross-entropy: γ · cross-entropy on the source, -log(1 - p) of the predicted class
-    on the target. The lower it is, the better the adversary agrees with the classifier on the source alone; the features
-    are trained to raise it, by gradient reversal in front of the adversary.
+    Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019, section 5.2, with the combined
+    cross-entropy: γ · cross-entropy on the source, plus -log(1 - p) of the predicted class on the target. It is low if the
+    adversary agrees with the classifier on the source and disagrees on the target; the features are trained to raise it,
+    by gradient reversal in front of the adversary.
 
     Args:
-        source_logits: What the adversary says, shape (N, K), K at least 2. Computed in float32 at least.
-        target_logits: The same for the target, shape (M, K); M may differ from N.
-        source_classes: What the classifier predicts, shape (N,), int64.
-        target_classes: The same for the target, shape (M,).
+        source_logits: Logits of the adversary for the source, shape (N, K), K at least 2. Computed in float32 at least.
+        target_logits: Logits of the adversary for the target, shape (M, K); M may differ from N.
+        source_classes: Classes that the classifier predicts for the source, shape (N,), int64.
+        target_classes: Classes that the classifier predicts for the target, shape (M,).
         margin: γ, above 0, the exponential of the margin.
 
     Returns:
-        A scalar, at least 0. It differentiates with respect to the adversary's logits.
+        A scalar, at least 0, differentiable with respect to the adversary's logits.
 
     Raises:
-        ValueError: If the margin is not positive, there are fewer than two classes, or not one class per sample.
+        ValueError: If the margin is not positive, there are fewer than two classes, or the number of classes given is not
+            the number of samples.
 
     >>> zeros, classes = torch.zeros(1, 2), torch.tensor([0])
     >>> float(margin_disparity(zeros, zeros, source_classes=classes, target_classes=classes)).__round__(4)

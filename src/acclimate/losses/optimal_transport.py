@@ -1,4 +1,4 @@
-"""What it costs to carry one domain to the other, sample by sample."""
+"""Costs of optimal transport between the samples of two domains."""
 
 import torch
 from torch import Tensor
@@ -17,24 +17,24 @@ def joint_transport_costs(
     feature_weight: float,
     label_weight: float,
 ) -> Tensor:
-    """What it costs to match each source sample with each target sample, in features and in labels.
+    """Cost of matching each source sample with each target sample, in features and in labels.
 
     The ground cost of Damodaran et al., "DeepJDOT: Deep Joint Distribution Optimal Transport for Unsupervised Domain
     Adaptation", ECCV 2018: α · |f(xₛ) - f(xₜ)|² + λₜ · cross-entropy of the target's prediction with the source's label.
 
     Args:
         source_features: Shape (N, D). Computed in float32 at least, like the other features and logits.
-        source_labels: Shape (N,), int64, in [0, K); or shares of the classes, shape (N, K), as `F.cross_entropy` takes them.
+        source_labels: Shape (N,), int64, in [0, K); or class probabilities, shape (N, K), as in `F.cross_entropy`.
         target_features: Shape (M, D); M may differ from N.
         target_logits: Shape (M, K).
         feature_weight: α.
         label_weight: λₜ.
 
     Returns:
-        Shape (N, M); differentiates with respect to features and logits.
+        Shape (N, M), differentiable with respect to features and logits.
 
     Raises:
-        ValueError: If there are not as many labels or logits as features.
+        ValueError: If the numbers of labels, logits and features differ.
 
     >>> features, labels = torch.tensor([[0.0], [1.0]]), torch.tensor([0, 1])
     >>> logits = torch.log(torch.tensor([[0.5, 0.5]]))

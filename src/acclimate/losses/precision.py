@@ -1,4 +1,4 @@
-"""The precision that losses are computed in."""
+"""The precision in which losses are computed."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ R = TypeVar("R")
 
 
 def in_float32(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function of tensors so that it computes in float32 at least, also under autocast.
+    """Decorate a function of tensors so that it computes in float32 at least, even under autocast.
 
     Half precision rounds 0.998 to 1, and its errors in sums of products are as large as the differences that losses measure.
-    Tensors of lower precision are converted, also inside lists and tuples; float64 stays, integers stay. Autocast, which
-    would multiply matrices in half precision all the same, is off inside.
+    Tensors of lower precision are converted, including those in lists and tuples; float64 and integers are left unchanged.
+    Autocast is disabled inside, because it would still multiply matrices in half precision.
 
     >>> @in_float32
     ... def total(values):

@@ -1,24 +1,24 @@
-"""Losses on what the dimensions of an embedding have in common."""
+"""Losses on the redundancy between the dimensions of an embedding."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from acclimate.losses.precision import in_float32
 
-# Below this norm a dimension counts as constant: it correlates with nothing, and its gradient stays within bounds.
+# A dimension with a norm below this counts as constant: its correlations are 0 and its gradient stays bounded.
 CONSTANT = 1e-5
 
 
 @in_float32
 def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Correlation of every dimension of one embedding with every dimension of another, over a batch.
+    """Correlation over a batch between each dimension of one embedding and each dimension of another.
 
-    Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021, Eq. 2, of embeddings
-    that are centred over the batch.
+    Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021, Eq. 2, after centring
+    both embeddings over the batch.
 
     Args:
         first: Shape (N, D), N at least 2. Computed in float32 at least.
-        second: Of the same samples in the same order, shape (N, D).
+        second: The same samples in the same order, shape (N, D).
 
     Returns:
         Shape (D, D), in [-1, 1]; 0 for a dimension that is constant.
@@ -46,10 +46,10 @@ def redundancy_reduction(first: Tensor, second: Tensor, *, off_diagonal_weight: 
     Args:
         first: Projections of one view of each input, shape (N, D), N at least 2.
         second: Projections of the other view, in the same order, shape (N, D).
-        off_diagonal_weight: λ, at least 0, of the correlations between different dimensions.
+        off_diagonal_weight: λ, the weight of the correlations between different dimensions, at least 0.
 
     Returns:
-        A scalar, at least 0. It is a sum over dimensions, not a mean, as in the paper.
+        A scalar, at least 0. As in the paper, it is a sum over dimensions, not a mean.
 
     Raises:
         ValueError: If the shapes differ, there are fewer than two inputs, or the weight is negative.

@@ -1,4 +1,4 @@
-"""The task of finding out how far an image was turned."""
+"""Prediction of image rotations."""
 
 import torch
 from torch import Tensor
@@ -6,12 +6,12 @@ from torch.nn import functional as F
 
 from acclimate.losses.precision import in_float32
 
-# 0, 90, 180 and 270 degrees: of these no pixel is interpolated, which would give the answer away.
+# 0, 90, 180 and 270 degrees: other angles need interpolation, whose artefacts would give the answer away.
 NUM_ROTATIONS = 4
 
 
 def rotations(images: Tensor) -> Tensor:
-    """All images turned by 0, then all by 90, 180 and 270 degrees.
+    """Rotate all images by 0, then all by 90, 180 and 270 degrees.
 
     Args:
         images: Shape (N, C, H, H).
@@ -31,7 +31,7 @@ def rotations(images: Tensor) -> Tensor:
 
 
 def rotation_labels(num_images: int, device: torch.device) -> Tensor:
-    """What is to be predicted of `rotations`: quarters of a turn, int64, shape (4N,).
+    """Labels of the images of `rotations`: the number of quarter turns, int64, shape (4N,).
 
     >>> rotation_labels(2, torch.device("cpu")).tolist()
     [0, 0, 1, 1, 2, 2, 3, 3]
@@ -41,19 +41,19 @@ def rotation_labels(num_images: int, device: torch.device) -> Tensor:
 
 @in_float32
 def rotation_prediction(logits: Tensor) -> Tensor:
-    """Cross-entropy of predicting how far each image was turned.
+    """Cross-entropy of predicting the rotation of each image.
 
     Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations", ICLR 2018: the mean over the
     images of the mean over their four rotations.
 
     Args:
-        logits: Of images in the order of `rotations`, shape (4N, 4), N at least 1. Computed in float32 at least.
+        logits: Logits of the images in the order of `rotations`, shape (4N, 4), N at least 1. Computed in float32 at least.
 
     Returns:
-        A scalar, at least 0; log 4 where all rotations look alike.
+        A scalar, at least 0; log 4 if all rotations get the same prediction.
 
     Raises:
-        ValueError: If the shape is another one.
+        ValueError: If the shape is not (4N, 4).
 
     >>> round(float(rotation_prediction(torch.zeros(8, 4))), 4)
     1.3863

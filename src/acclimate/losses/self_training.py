@@ -1,4 +1,4 @@
-"""Losses that train on the model's own predictions for unlabelled target inputs, taken as if they were labels."""
+"""Self-training losses: the model's own predictions for unlabelled target inputs serve as labels."""
 
 import torch
 from torch import Tensor
@@ -10,19 +10,20 @@ from acclimate.ranges import Share, ShareBelowOne
 
 @in_float32
 def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: Share = 0.95) -> Tensor:
-    """Cross-entropy of a strongly augmented view against the label that is predicted for a weakly augmented one.
+    """Cross-entropy between a strongly augmented view and the label predicted for a weakly augmented view (FixMatch).
 
-    Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020, as in the published code.
-    Only samples whose label is predicted with a probability of at least `threshold` count, but the sum is divided by
-    the number of all samples: the term grows as the model becomes confident. Labels are constants for the gradient.
+    Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020, as in the
+    published code. Only samples whose label is predicted with a probability of at least `threshold` count, but the sum is
+    divided by the number of all samples, so the loss grows as the model becomes confident. Labels are constants for the
+    gradient.
 
     Args:
-        logits: Of the weak view, shape (N, K), N at least 1. Computed in float32 at least.
-        strong_logits: Of the strong view of the same inputs, shape (N, K).
-        threshold: τ, in [0, 1]; the paper has 0.95.
+        logits: Logits of the weak view, shape (N, K), N at least 1. Computed in float32 at least.
+        strong_logits: Logits of the strong view of the same inputs, shape (N, K).
+        threshold: τ, in [0, 1]; 0.95 in the paper.
 
     Returns:
-        A scalar, at least 0; 0 with zero gradient when no sample is confident.
+        A scalar, at least 0; 0 with zero gradient if no sample is confident.
 
     Raises:
         ValueError: If the threshold is out of range, the logits are not a matrix, or the shapes differ.
@@ -38,7 +39,7 @@ def fixmatch(logits: Tensor, strong_logits: Tensor, *, threshold: Share = 0.95) 
 
 @in_float32
 def pseudo_label(logits: Tensor, progress: float, *, start: ShareBelowOne, end: Share, threshold: Share = 0.0) -> Tensor:
-    """Cross-entropy of predictions against the class that each holds for the most probable, with a weight that grows.
+    """Cross-entropy between predictions and their most probable class, with a weight that grows during training.
 
     Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks", ICML Workshop on
     Challenges in Representation Learning, 2013, Eq. 15 and 16. Wrong labels harm a model that has learnt little, so α is 0
@@ -47,17 +48,17 @@ def pseudo_label(logits: Tensor, progress: float, *, start: ShareBelowOne, end: 
 
     Args:
         logits: Target logits, shape (N, K), N at least 1. Computed in float32 at least.
-        progress: Of the training, in [0, 1].
-        start: The share of the training after which α begins to rise.
-        end: The share after which it rises no more, above `start`.
-        threshold: The probability, in [0, 1], from which on a label counts; the paper counts all, which 0 does. The sum
-            is divided by the number of all samples, as in `fixmatch`.
+        progress: Progress of the training, in [0, 1].
+        start: Progress at which α begins to rise.
+        end: Progress at which α reaches 1, above `start`.
+        threshold: Smallest probability of a label that counts, in [0, 1]; 0 counts all labels, as in the paper. The sum is
+            divided by the number of all samples, as in `fixmatch`.
 
     Returns:
         A scalar, at least 0.
 
     Raises:
-        ValueError: If the shares or the threshold are out of range, or the logits are not a matrix.
+        ValueError: If start, end or the threshold are out of range, or the logits are not a matrix.
 
     >>> round(float(pseudo_label(torch.zeros(3, 2), 0.25, start=0.0, end=0.5)), 4)  # log(2) / 2
     0.3466
@@ -73,16 +74,17 @@ def teacher_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: fl
     """Squared difference between the probabilities of a student and of its teacher, where the teacher is confident.
 
     French, Mackiewicz and Fisher, "Self-ensembling for Visual Domain Adaptation", ICLR 2018, as in the published code: the
-    mean over the classes and over all samples, of which those count as 0 whose most probable class has less than the
-    threshold in the teacher's eyes. The teacher's predictions are constants for the gradient.
+    mean over the classes and over all samples. Samples whose most probable class has a probability below the threshold in
+    the teacher's prediction count as 0. The teacher's predictions are constants for the gradient.
 
     Args:
-        logits: The student's, shape (N, K), N at least 1. Computed in float32 at least.
-        teacher_logits: The teacher's for the same inputs, shape (N, K).
-        threshold: In [0, 1]; 0 counts all samples, as Tarvainen and Valpola (NeurIPS 2017) do.
+        logits: Logits of the student, shape (N, K), N at least 1. Computed in float32 at least.
+        teacher_logits: Logits of the teacher for the same inputs, shape (N, K).
+        threshold: Smallest confidence of the teacher that counts, in [0, 1]; 0 counts all samples, as in Tarvainen and
+            Valpola (NeurIPS 2017).
 
     Returns:
-        A scalar in [0, 2 / K]; 0 with zero gradient when the teacher is confident of no sample.
+        A scalar in [0, 2 / K]; 0 with zero gradient if the teacher is not confident about any sample.
 
     Raises:
         ValueError: If the threshold is out of range, the logits are not a matrix, or the shapes differ.
@@ -99,14 +101,14 @@ def teacher_consistency(logits: Tensor, teacher_logits: Tensor, *, threshold: fl
 
 
 def _cross_entropy_of_confident(logits: Tensor, labelling: Tensor, threshold: float) -> Tensor:
-    """Mean cross-entropy against the classes that are most probable by the logits `labelling`; doubtful samples count as 0."""
+    """Mean cross-entropy with the most probable classes of the logits `labelling`; samples below the threshold count as 0."""
     probabilities, confident = _constants(labelling, threshold)
     errors = F.cross_entropy(logits, probabilities.argmax(dim=1), reduction="none")
     return (errors * confident).mean()
 
 
 def _constants(logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Probabilities without a gradient, and whether the largest of each sample reaches the threshold."""
+    """Return probabilities without a gradient, and a mask of the samples whose largest one reaches the threshold."""
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must be in [0, 1], but is {threshold}.")
     if logits.ndim != 2:

@@ -1,4 +1,4 @@
-"""Losses that keep a network near to what it was before training, or its new weights small."""
+"""Losses that keep a network close to its pretrained state and its new weights small."""
 
 from collections.abc import Sequence
 
@@ -7,26 +7,26 @@ from torch import Tensor
 
 from acclimate.losses.precision import in_float32
 
-# What maps that were zero throughout are taken to have been, so that nothing is divided by zero.
+# Lower bound of a layer's squared norm, which prevents a division by zero for maps that were all zero.
 SMALLEST_SQUARE = 1e-12
 
 
 @in_float32
 def starting_point_distance(weights: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
-    """Half the squared distance of weights to those that training started from.
+    """Half the squared distance between weights and their values at the start of training.
 
     The first part of L²-SP, Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional
     Networks", ICML 2018, without its factor α.
 
     Args:
         weights: Tensors of any shapes. Computed in float32 at least.
-        start: As many of the same shapes; no gradient reaches them.
+        start: Tensors of the same shapes, treated as constants.
 
     Returns:
         A scalar, at least 0.
 
     Raises:
-        ValueError: If there are none, or the shapes differ.
+        ValueError: If there are no tensors, or the shapes differ.
 
     >>> float(starting_point_distance([torch.tensor([1.0, 2.0])], [torch.tensor([1.0, 5.0])]))
     4.5
@@ -38,7 +38,7 @@ def starting_point_distance(weights: Sequence[Tensor], start: Sequence[Tensor]) 
 
 @in_float32
 def shrinkage(weights: Sequence[Tensor]) -> Tensor:
-    """Half the squared norm of weights: the second part of L²-SP, for layers that are new, without its factor β.
+    """Half the squared norm of weights: the second part of L²-SP, for new layers, without its factor β.
 
     Args:
         weights: Tensors of any shapes. Computed in float32 at least.
@@ -47,7 +47,7 @@ def shrinkage(weights: Sequence[Tensor]) -> Tensor:
         A scalar, at least 0.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are no tensors.
 
     >>> float(shrinkage([torch.tensor([3.0]), torch.tensor([[1.0], [2.0]])]))
     7.0
@@ -59,24 +59,24 @@ def shrinkage(weights: Sequence[Tensor]) -> Tensor:
 
 @in_float32
 def feature_map_distance(maps: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
-    """Half the squared distance of feature maps to those of the network that training started from, relative to their size.
+    """Half the squared distance between feature maps and those of the pretrained network, relative to their size.
 
     After DELTA, Li et al., "DELTA: DEep Learning Transfer using Feature Map with Attention for Convolutional Networks",
-    ICLR 2019, with equal attention to all channels. Departure: the squared distance of a layer's maps is divided by their
-    squared norm at the start. The paper's plain distance depends on the scale of the maps, by which layers and
-    architectures differ so much that no weight fits two of them; it also grows with the batch.
+    ICLR 2019, with equal attention to all channels. Departure: the squared distance of a layer's maps is divided by the
+    squared norm of the pretrained maps. The paper's plain distance depends on the scale of the maps, which differs so much
+    between layers and architectures that no weight suits two of them; it also grows with the batch size.
 
     Args:
         maps: One tensor for each layer, of any shape. Computed in float32 at least.
-        start: As many of the same shapes, for the same samples; no gradient reaches them.
+        start: Maps of the pretrained network for the same samples, of the same shapes, treated as constants.
 
     Returns:
-        A scalar, at least 0; each layer in which all maps became zero would add one half.
+        A scalar, at least 0; a layer whose maps are all zero adds one half.
 
     Raises:
-        ValueError: If there are none, or the shapes differ.
+        ValueError: If there are no maps, or the shapes differ.
 
-    Two layers, one twice as large as it was and one as it was:
+    Two layers, one with doubled maps and one unchanged:
 
     >>> first, second = torch.tensor([[3.0, 1.0]]), torch.tensor([[5.0]])
     >>> float(feature_map_distance([2 * first, second], [first, second]))

@@ -1,4 +1,4 @@
-"""Losses that ask something of the predictions on unlabelled target inputs."""
+"""Losses on the predictions for unlabelled target inputs."""
 
 import math
 
@@ -11,7 +11,7 @@ from acclimate.ranges import Positive
 
 @in_float32
 def entropy(log_probabilities: Tensor) -> Tensor:
-    """Shannon entropy in nats along the last dimension, finite also where a probability underflows to zero.
+    """Shannon entropy in nats along the last dimension, finite even where a probability underflows to zero.
 
     >>> float(entropy(torch.log(torch.tensor([0.5, 0.5])))).__round__(4)
     0.6931
@@ -22,19 +22,19 @@ def entropy(log_probabilities: Tensor) -> Tensor:
 
 @in_float32
 def minimum_class_confusion(logits: Tensor, *, temperature: Positive = 2.5) -> Tensor:
-    """How much the classes are confused with each other on a batch.
+    """Pairwise confusion between the predicted classes of a batch (MCC).
 
     Jin et al., "Minimum Class Confusion for Versatile Domain Adaptation", ECCV 2020, Eq. 2 to 6: probabilities are
     softened by the temperature, samples are weighted by their certainty 1 + exp(-entropy), and the rows of the class
-    correlation matrix are normalised. Off-diagonal mass is the confusion. As in the paper the weights are constants for
-    the gradient. Rows of classes without any mass count as not confused.
+    correlation matrix are normalised. The off-diagonal mass is the confusion. As in the paper, the weights are constants
+    for the gradient. Rows of classes without any mass contribute nothing.
 
     Args:
         logits: Target logits, shape (N, K), N at least 1, K at least 2. Computed in float32 at least.
         temperature: Above 0; the paper recommends 2.5.
 
     Returns:
-        A scalar in [0, 1]; 0 when every sample belongs to one class for certain, (K - 1) / K for uniform predictions.
+        A scalar in [0, 1]: 0 if every prediction is certain, (K - 1) / K for uniform predictions.
 
     Raises:
         ValueError: If the temperature is not positive or the logits are not a matrix.
@@ -52,16 +52,16 @@ def minimum_class_confusion(logits: Tensor, *, temperature: Positive = 2.5) -> T
     weights = (len(logits) * certainty / certainty.sum()).detach()
     correlation = (weights[:, None] * probabilities).T @ probabilities
     confusion = correlation / correlation.sum(dim=1, keepdim=True).clamp_min(torch.finfo(logits.dtype).tiny)
-    # The gradient of a trace makes the processor wait for the GPU.
+    # The gradient of a trace would synchronise with the GPU.
     return (confusion.sum() - confusion.diagonal().sum()) / logits.shape[1]
 
 
 @in_float32
 def entropy_minimisation(logits: Tensor) -> Tensor:
-    """Mean entropy of the predictions, in nats: low when each of them is certain.
+    """Mean entropy of the predictions, in nats.
 
     Grandvalet and Bengio, "Semi-Supervised Learning by Entropy Minimization", NeurIPS 2004, Eq. 6. Predicting one class
-    for all samples minimises it too, which `information_maximisation` prevents.
+    for all samples also minimises it; `information_maximisation` prevents that.
 
     Args:
         logits: Target logits, shape (N, K), N at least 1. Computed in float32 at least.
@@ -77,19 +77,18 @@ def entropy_minimisation(logits: Tensor) -> Tensor:
 
 @in_float32
 def batch_nuclear_norm(logits: Tensor) -> Tensor:
-    """The negative nuclear norm of the predictions of a batch, divided by the number of samples.
+    """Negative nuclear norm of the predictions of a batch, divided by the number of samples (BNM).
 
     Cui et al., "Towards Discriminability and Diversity: Batch Nuclear-norm Maximization under Label Insufficient
-    Situations", CVPR 2020, Eq. 9. The sum of the singular values of the matrix of probabilities is large when
-    predictions are certain and use many classes. The published script
-    for closed sets divides by min(N, K) instead, which makes the term N / min(N, K) times as heavy; that for open sets
-    divides by N.
+    Situations", CVPR 2020, Eq. 9. The sum of the singular values of the probability matrix is large if predictions are
+    certain and use many classes. The published script for closed sets divides by min(N, K) instead, which makes the loss
+    N / min(N, K) times as large; the script for open sets divides by N.
 
     Args:
         logits: Target logits, shape (N, K), N at least 1. Computed in float32 at least.
 
     Returns:
-        A scalar in [-sqrt(min(N, K) / N), 0): the lower end when each class has equally many certain predictions.
+        A scalar in [-sqrt(min(N, K) / N), 0): the lower end if all predictions are certain and use all classes equally often.
 
     Raises:
         ValueError: If the logits are not a matrix.
@@ -109,7 +108,7 @@ def information(logits: Tensor) -> Tensor:
     """Mutual information between the samples of a batch and their predicted classes, in nats.
 
     Entropy of the mean prediction minus mean entropy of the predictions (Krause et al., "Discriminative Clustering by
-    Regularized Information Maximization", NeurIPS 2010, Eq. 5). High when predictions are certain and use all classes.
+    Regularized Information Maximization", NeurIPS 2010, Eq. 5). High if predictions are certain and use all classes.
 
     Args:
         logits: Shape (N, K), N at least 1.
@@ -124,8 +123,8 @@ def information(logits: Tensor) -> Tensor:
 
 @in_float32
 def information_maximisation(logits: Tensor) -> Tensor:
-    """The negative of `information`: a loss in [-log K, 0] whose minimum is certain and diverse predictions.
+    """Negative of `information`: a loss in [-log K, 0] that favours certain and diverse predictions.
 
-    The target term of Liang et al., "Do We Really Need to Access the Source Data?", ICML 2020, Eq. 3.
+    The target loss of Liang et al., "Do We Really Need to Access the Source Data?", ICML 2020, Eq. 3.
     """
     return -information(logits)

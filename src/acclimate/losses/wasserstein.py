@@ -1,4 +1,4 @@
-"""The Wasserstein distance between features of two domains, as a critic estimates it."""
+"""The Wasserstein distance between the features of two domains, estimated by a critic."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from acclimate.losses.precision import in_float32
 
 @in_float32
 def wasserstein_estimate(source_scores: Tensor, target_scores: Tensor) -> Tensor:
-    """How much higher a critic scores the source than the target on average.
+    """Difference between a critic's mean scores of the source and of the target.
 
-    For a critic whose slope is nowhere above 1 it is at most the Wasserstein distance, and equal to it for the best
-    such critic. From Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI 2018.
+    For a 1-Lipschitz critic it is at most the Wasserstein distance, and equal to it for the best such critic. From Shen et
+    al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI 2018.
 
     Args:
         source_scores: Shape (N, 1) or (N,), N at least 1. Computed in float32 at least.
@@ -23,7 +23,7 @@ def wasserstein_estimate(source_scores: Tensor, target_scores: Tensor) -> Tensor
         A scalar of any sign: a poor critic may score the target higher.
 
     Raises:
-        ValueError: If there is not one score per sample, or a domain has none.
+        ValueError: If there is more than one score per sample, or a domain has no samples.
 
     >>> float(wasserstein_estimate(torch.tensor([[3.0], [5.0]]), torch.tensor([[1.0]])))
     3.0
@@ -38,18 +38,18 @@ def wasserstein_estimate(source_scores: Tensor, target_scores: Tensor) -> Tensor
 def interpolates(source: Tensor, target: Tensor, *, positions: Tensor) -> Tensor:
     """Points on the lines between source and target features.
 
-    Samples are paired in their order, which training shuffles; the smaller domain starts again until the larger is used up.
+    Samples are paired in order, since training shuffles them; the smaller domain is repeated to the length of the larger one.
 
     Args:
         source: Features, shape (N, D).
         target: Features, shape (M, D); M may differ from N.
-        positions: Where on its line each point lies, shape (max(N, M),), from 0 at the target to 1 at the source.
+        positions: Position of each point on its line, shape (max(N, M),), from 0 at the target to 1 at the source.
 
     Returns:
         Shape (max(N, M), D).
 
     Raises:
-        ValueError: If a domain has no row, or the shapes do not fit each other.
+        ValueError: If a domain has no row, or the shapes do not match.
 
     >>> interpolates(torch.tensor([[4.0]]), torch.tensor([[0.0], [8.0]]), positions=torch.tensor([0.5, 0.25])).tolist()
     [[2.0], [7.0]]
@@ -66,21 +66,21 @@ def interpolates(source: Tensor, target: Tensor, *, positions: Tensor) -> Tensor
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
-    """How far the slope of a critic is from 1: the mean of (|∇critic(h)| - 1)².
+    """Mean squared difference between the gradient norm of a critic and 1: the mean of (|∇critic(h)| - 1)².
 
-    It keeps the critic near slope 1, as in Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017.
-    Where the slope is exactly 0, as where no unit is active, the penalty is 1 and its gradient 0 instead of not a number.
+    Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017. Where the gradient is exactly 0, for example
+    because no unit is active, the penalty is 1 and has a gradient of 0 instead of NaN.
 
     Args:
-        critic: Gives scores, shape (N, 1) or (N,), each of its own row alone.
-        features: Where the slope is taken, shape (N, D), N at least 1; they receive no gradient. The critic is given them as
-            they are: of float32, as `interpolates` gives them, the slope is as precise as the critic.
+        critic: Function from features to scores, shape (N, 1) or (N,); each score depends on its own row alone.
+        features: Points at which the gradient is taken, shape (N, D), N at least 1, treated as constants. They are passed
+            on in their own precision; those of `interpolates` are float32.
 
     Returns:
-        A scalar of at least 0, which differentiates with respect to the critic's weights.
+        A scalar, at least 0, differentiable with respect to the critic's weights.
 
     Raises:
-        ValueError: If the features are not a matrix with rows.
+        ValueError: If the features are not a matrix with at least one row.
 
     >>> float(gradient_penalty(lambda features: 3.0 * features[:, 0], torch.zeros(2, 5)))
     4.0
@@ -96,7 +96,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], features: Tensor) -> Te
 @in_float32
 def _distance_from_slope_one(slopes: Tensor) -> Tensor:
     squares = slopes.square().sum(dim=1)
-    # The root has no finite derivative at 0, and where() alone would multiply it with 0.
+    # The square root has no finite derivative at 0, and a single where() would multiply that by 0, which is NaN.
     is_flat = squares == 0
     norms = torch.where(is_flat, 0.0, torch.where(is_flat, 1.0, squares).sqrt())
     return (norms - 1.0).square().mean()

@@ -1,1 +1,1 @@
-"""One way to train in each file."""
+"""Training methods, one in each file."""

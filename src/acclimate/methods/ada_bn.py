@@ -12,19 +12,19 @@ from acclimate.types import DomainBatch, Needs
 
 
 class AdaBn(Method):
-    """All weights of a trained classifier stay; batch norm gets the statistics of the target in place of the source's.
+    """Adaptive batch normalisation: the statistics of the target replace those of the source in a trained classifier.
 
-    Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016. Each layer gets the mean over all
-    batches so far of their means and of their unbiased variances: after one epoch every input has counted once, and more
-    epochs change little. A step of this method is a batch that is looked at. There is no gradient and no optimizer, so
-    the settings of both do not matter.
+    Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016. All weights stay fixed. Each layer's
+    statistics are the averages over all batches so far of their means and of their unbiased variances: after one epoch
+    every input has counted once, and further epochs change little. A step is one forward pass. There is no gradient and no
+    optimizer, so the settings of the optimizer and its schedule have no effect.
 
     Args:
-        classifier: A trained one with batch norm.
-        **common: What `Method` takes; no terms, which nothing would minimise.
+        classifier: A trained model with batch norm.
+        **common: Arguments of `Method`, without terms, which nothing would minimise.
 
     Raises:
-        ConfigError: If there is no batch norm whose statistics may change, or there are terms.
+        ConfigError: If the model has no batch norm that is not frozen, or there are terms.
     """
 
     needs = Needs(source="none", trained_features=False, target_labels=False)
@@ -32,14 +32,14 @@ class AdaBn(Method):
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
         if "terms" in self.extras:
-            raise ConfigError("method.terms are losses, and this method minimises none: it takes statistics alone. Use method=tent.")
+            raise ConfigError("method.terms are losses, but this method minimises none: it only collects statistics. Use method=tent.")
         layers = [] if self.batch_norm == "frozen" else adaptable_batch_norms(classifier)
         if not layers:
             raise ConfigError(
                 "This method changes the statistics of batch norm, but the model has no batch norm that is not frozen. Use method=shot."
             )
         for layer in layers:
-            # None is the mean over all batches; the number of batches is a buffer, so that a resumed run counts on.
+            # None: the mean over all batches. The number of batches is a buffer, so a resumed run continues the mean.
             layer.momentum = None
         self.layers = layers
         classifier.requires_grad_(False)
@@ -50,7 +50,7 @@ class AdaBn(Method):
             self.start_over()
 
     def start_over(self) -> None:
-        """Forgets the statistics of the source."""
+        """Discard the statistics of the source."""
         for layer in self.layers:
             layer.reset_running_stats()
 

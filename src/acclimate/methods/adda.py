@@ -1,4 +1,4 @@
-"""Adversarial discriminative domain adaptation (ADDA), with features that both domains share."""
+"""Adversarial discriminative domain adaptation (ADDA) with features shared by both domains."""
 
 from typing import Any
 
@@ -16,23 +16,23 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Adda(Alternating):
-    """A discriminator and the features take turns: it learns to tell the domains apart, they to pass target for source.
+    """Adversarial discriminative adaptation: alternating steps of a domain discriminator and of features that fool it.
 
-    After Tzeng et al., "Adversarial Discriminative Domain Adaptation", CVPR 2017: a step of the discriminator on both
-    domains, then one of the features with inverted labels against the discriminator that came out of it.
+    After Tzeng et al., "Adversarial Discriminative Domain Adaptation", CVPR 2017: for each batch, a step of the
+    discriminator on both domains, then a step of the features with inverted labels against the updated discriminator.
 
-    Two departures from the paper. It trains an encoder on the source first, then a second one for the target with the
-    first one fixed. Here one classifier serves both domains and the task's loss stays, as in many tutorials: the model
-    is no larger, and the source keeps the features from collapsing. And because there is no training on the source
-    beforehand, the adversarial loss grows along a ramp: features of the first steps mean nothing yet, so there is
-    nothing to align. The discriminator takes full steps from the first batch and is ready when the loss counts.
+    Two departures from the paper. First, the paper trains an encoder on the source, then a second one for the target with
+    the first one fixed. Here one classifier serves both domains and keeps its classification loss, as in many tutorials:
+    the model does not grow, and the source keeps the features from collapsing. Second, because there is no prior training
+    on the source, the weight of the adversarial loss follows a ramp: the features of the first steps carry no information
+    that could be aligned. The discriminator takes full steps from the first batch.
 
     Args:
-        classifier: What is trained.
-        adversarial_weight: What the weight of the adversarial loss grows to, at least 0.
-        steepness: How fast it grows, see `sigmoid_ramp`.
+        classifier: The model to train.
+        adversarial_weight: Final weight of the adversarial loss, at least 0.
+        steepness: Steepness of the ramp, see `sigmoid_ramp`.
         discriminator_width: Units in each hidden layer of the discriminator.
-        **common: What `Method` takes.
+        **common: Arguments of `Method`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Training in turns: steps of a method's own networks before the step of the classifier."""
+"""Alternating optimisation: additional steps, such as those of an adversary, before the step of the classifier."""
 
 from collections.abc import Iterable
 
@@ -13,16 +13,16 @@ from acclimate.types import DomainBatch, Labelled, LabelledPass, Unlabelled, Unl
 
 
 class Alternating(Method):
-    """A method that takes several steps for a batch, each an `extra_step` but the last, which is the step on its losses.
+    """A method that takes several optimizer steps per batch: any number of `extra_step`, then the step on its losses.
 
     A subclass overrides `take_turns` or `train_adversary`.
     """
 
     def take_turns(self, source: Labelled, target: Unlabelled) -> None:
-        """Take extra steps before the pass that the losses see, with passes of one's own."""
+        """Take extra steps before the forward pass that the losses use; they make their own passes."""
 
     def train_adversary(self, source: LabelledPass, target: UnlabelledPass) -> None:
-        """Take extra steps of one's own networks after that pass."""
+        """Take extra steps of the adversary after that pass."""
 
     def before_pass(self, batch: DomainBatch) -> None:
         if batch.target is not None:
@@ -34,29 +34,31 @@ class Alternating(Method):
         return super().losses(source, target)
 
     def extra_step(self, loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
-        """Descend on a loss in these parameters alone, with the optimizer of all.
+        """Take an optimizer step on a loss that changes only the given parameters.
 
         Raises:
-            ConfigError: If gradients are accumulated, which the step would mix up.
+            ConfigError: If gradients are accumulated, because the step would clear them.
         """
         if self.trainer.accumulate_grad_batches != 1:
-            raise ConfigError("This method takes several steps for a batch and cannot accumulate: set trainer.accumulate_grad_batches=1.")
+            raise ConfigError(
+                "This method takes several steps per batch and cannot accumulate gradients. Set trainer.accumulate_grad_batches=1."
+            )
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, Optimizer)
         chosen = list(parameters)
         self.step_losses = {"extra_step": loss.detach()}
         gradients = torch.autograd.grad(spread(loss), chosen)
-        # Parameters without a gradient stay as they are, and so does what the optimizer remembers of them. Those of the
-        # step before are still there: Lightning clears them only after the training_step that follows.
+        # Without a gradient, parameters and their optimizer state stay unchanged. The gradients of the previous step are
+        # still set: Lightning clears them only after training_step.
         optimizer.zero_grad()
         for parameter, gradient in zip(chosen, gradients, strict=True):
-            # Lightning averages over devices only what it sees of a step.
+            # Lightning averages only the gradients of its own step over devices.
             parameter.grad = self.trainer.strategy.reduce(gradient, reduce_op="mean")
-        # As Lightning does before the steps that it takes itself.
+        # As Lightning does before its own steps.
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             callback.on_before_optimizer_step(self.trainer, self, optimizer)
         self.clip_gradients(optimizer)
         optimizer.step()
         optimizer.zero_grad()
-        # Under autocast, passes that follow would use copies of the weights from before the step.
+        # Otherwise, under autocast, later passes would use cached copies of the weights from before the step.
         torch.clear_autocast_cache()

@@ -13,17 +13,17 @@ from acclimate.types import LabelledPass, Needs, UnlabelledPass
 
 
 class BarlowTwins(Method):
-    """Each dimension of the embedding is to agree between two random views of an input, and to differ from all others.
+    """Barlow Twins: each dimension of the embedding agrees between two random views of an input and differs from the others.
 
     Zbontar et al., "Barlow Twins: Self-Supervised Learning via Redundancy Reduction", ICML 2021, Eq. 1 and 2, on the
-    inputs of source and target in one batch. The projector has three linear layers of one width, the first two with
-    batch norm, as in section 2.2, and stays behind: what trains on with `init_from` takes the features in front of it.
+    inputs of source and target in one batch. The projector has three linear layers of equal width, the first two with
+    batch norm, as in section 2.2. It is not part of the classifier: a later run with `init_from` starts from the features.
 
     Args:
-        classifier: Its features are trained, its head is not.
+        classifier: The model whose features are trained; its head is not.
         off_diagonal_weight: λ of `redundancy_reduction`, at least 0.
         projector_width: Units in each layer of the projector.
-        **common: What `Method` takes.
+        **common: Arguments of `Method`.
     """
 
     needs = Needs(source="unlabelled", views="pair", target_labels=False)
@@ -34,7 +34,7 @@ class BarlowTwins(Method):
         super().__init__(classifier, **common)
         self.off_diagonal_weight = off_diagonal_weight
         width = projector_width
-        # Biases would be cancelled, by batch norm and by the centring of the loss.
+        # No biases: batch norm and the centring in the loss would cancel them.
         self.projector = nn.Sequential(
             *(nn.Linear(classifier.num_features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()),
             *(nn.Linear(width, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()),

@@ -1,4 +1,4 @@
-"""What every method shares: the step from a batch to the sum of its losses, progress and the optimizer."""
+"""The base class of all methods: from a batch to the sum of its losses, progress and the optimizer."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
@@ -27,26 +27,26 @@ from acclimate.types import DomainBatch, LabelledPass, Needs, Prediction, Traini
 
 
 class Method(ClassifierModule):
-    """A way to train a classifier: a subclass declares what it `needs` and returns the losses of its paper.
+    """Base class of training methods: a subclass declares its `needs` and returns the losses of its paper.
 
-    The cross-entropy of labelled inputs and what the extras add are the same for all methods.
+    The cross-entropy of labelled inputs and the extras are the same for all methods.
 
     Args:
         classifier: The model to train.
-        optimizer: Makes the optimizer from parameter groups.
-        schedule: The learning rate's factor as a function of progress.
-        backbone_rate: The backbone's learning rate as a factor of the head's; 0 freezes the backbone, its batch-norm
-            statistics included. None is 0.1 for a backbone that starts from weights, and 1 for a random one and for the
-            updates of LoRA, which are new.
-        layer_decay: The learning rate of each stage of the backbone as a factor of that of the stage behind it, above 0;
-            behind the last one is the head, and `backbone_rate` multiplies them all. None is one rate for all stages.
-        batch_norm: How batch norm treats the two domains, see `predict_domains`. None is `frozen` for a backbone that starts
-            from weights, whose statistics a few small batches would spoil, and `joint` for a random one. `frozen` also
-            applies to the bottleneck, whose batch norm then acts as a learned affine map.
+        optimizer: Function from parameter groups to an optimizer.
+        schedule: Factor of the learning rate as a function of progress.
+        backbone_rate: Learning rate of the backbone as a multiple of the head's; 0 freezes the backbone, including its
+            batch-norm statistics. None: 0.1 for a pretrained backbone, 1 for a random one and for LoRA, whose weights are new.
+        layer_decay: Learning rate of each stage of the backbone as a multiple of that of the next stage towards the head,
+            above 0; the head comes after the last stage, and `backbone_rate` multiplies all stages. None: the same rate for
+            all stages.
+        batch_norm: Treatment of the two domains by batch norm, see `predict_domains`. None: `frozen` for a pretrained
+            backbone, whose statistics a few small batches would spoil, and `joint` for a random one. `frozen` also applies
+            to the bottleneck, whose batch norm then acts as a learned affine map.
         extras: Options of any method by name, in the order in which they change a batch, see `make_extras`.
 
     Raises:
-        ConfigError: If the method lacks what an extra works on, or aligns features that no layer trains.
+        ConfigError: If an extra does not fit the method, or the method aligns features that no layer trains.
     """
 
     needs: Needs = Needs()
@@ -79,26 +79,27 @@ class Method(ClassifierModule):
         self.schedule = schedule
         self.layer_decay = layer_decay
         self.batch_norm: BatchNormPolicy = batch_norm or ("frozen" if classifier.pretrained else "joint")
-        # Lightning leaves layers in the mode that they are in, and frozen batch norm has one of its own.
+        # Lightning does not change the mode of layers, and frozen batch norm must be in evaluation mode.
         self.train()
 
     def before_pass(self, batch: DomainBatch) -> None:
-        """Do what precedes the pass over a batch, such as to unfreeze a stage."""
+        """Hook before the forward pass over a batch, for example to unfreeze a stage."""
 
     def recorded(self) -> Sequence[nn.Module]:
         """Return the modules of the classifier whose outputs `source_losses` takes from `LabelledPass.hidden`."""
         return ()
 
     def source_losses(self, source: LabelledPass) -> dict[str, Tensor]:
-        """Return the method's own losses by name, weighted, if it does not look at the target."""
+        """Return the method's own losses by name, weighted, if it does not use the target."""
         return {}
 
     def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
-        """Return the method's own losses by name, weighted, if it looks at the target.
+        """Return the method's own losses by name, weighted, if it uses the target.
 
         Args:
-            source: Of no inputs if `needs.source` is `none`; without labels if it is `unlabelled`.
-            target: The predictions are those for its first view.
+            source: The source's inputs, labels and predictions; empty if `needs.source` is `none`, without labels if it is
+                `unlabelled`.
+            target: The target's inputs and the predictions for their first view.
         """
         return {}
 
@@ -108,7 +109,7 @@ class Method(ClassifierModule):
         return task | (self.source_losses(source) if target is None else self.adaptation_losses(source, target))
 
     def all_losses(self, batch: DomainBatch) -> dict[str, Tensor]:
-        """Return what training minimises the sum of: the losses of the method, of its extras and of labelled target inputs."""
+        """Return the losses that training minimises the sum of: those of the method, its extras and labelled target inputs."""
         batch = self.extras.change(batch, self.progress)
         self.before_pass(batch)
         source, target, labelled_target = self.passes(batch)
@@ -133,15 +134,15 @@ class Method(ClassifierModule):
         return spread(total)
 
     def predict_domains(self, source: Tensor, target: Tensor) -> tuple[Prediction, Prediction]:
-        """Return predictions for inputs of both domains, normalised as `batch_norm` says."""
+        """Return predictions for inputs of both domains, with batch norm in the mode `batch_norm`."""
         return predict_domains(self.classifier, source, target, batch_norm=self.batch_norm)
 
     def passes(self, batch: DomainBatch) -> Passes:
-        """Pass a training batch through the classifier."""
+        """Run the classifier on a training batch."""
         return passes(batch, self.classifier, self.predict_domains, self.recorded())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the classifier's groups and one for what the method adds to it, such as a discriminator."""
+        """Return the classifier's parameter groups and one for the method's own parameters, such as a discriminator."""
         groups = self.classifier.parameter_groups(backbone_rate=self.backbone_rate, layer_decay=self.layer_decay)
         inside = {id(parameter) for parameter in self.classifier.parameters()}
         added = [p for p in self.parameters() if p.requires_grad and id(p) not in inside]

@@ -1,4 +1,4 @@
-"""Batch spectral penalisation beside a domain discriminator (BSP)."""
+"""Batch spectral penalisation (BSP) combined with a domain discriminator."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Bsp(Method):
-    """DANN whose features must not be dominated by few directions.
+    """DANN with batch spectral penalisation, which keeps a few directions from dominating the features.
 
     Chen et al., "Transferability vs. Discriminability: Batch Spectral Penalization for Adversarial Domain Adaptation", ICML
     2019, in its combination with DANN: the largest singular values of each domain's features are penalised.
 
     Args:
-        classifier: What is trained.
-        spectral_weight: What the penalty counts beside the other losses, at least 0.
-        num_values: How many singular values of each domain it takes, at least 1.
-        max_reversal: What λ grows to, at least 0.
-        steepness: How fast it grows, see `sigmoid_ramp`.
+        classifier: The model to train.
+        spectral_weight: Weight of the spectral penalty, at least 0.
+        num_values: Number of penalised singular values of each domain, at least 1.
+        max_reversal: Final value of λ, at least 0.
+        steepness: Steepness of the ramp, see `sigmoid_ramp`.
         discriminator_width: Units in each hidden layer of the discriminator.
-        **common: What `Method` takes.
+        **common: Arguments of `Method`.
 
     Raises:
         ConfigError: If there are fewer features than `num_values`.

@@ -1,4 +1,4 @@
-"""Batch spectral shrinkage beside cross-entropy (BSS)."""
+"""Fine-tuning with batch spectral shrinkage (BSS)."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ from acclimate.types import LabelledPass, Needs
 
 
 class Bss(Method):
-    """Cross-entropy on the source while the directions in which features vary least are suppressed.
+    """Cross-entropy on the source and batch spectral shrinkage, which suppresses the directions of least variation.
 
     Chen et al., "Catastrophic Forgetting Meets Negative Transfer: Batch Spectral Shrinkage for Safe Transfer Learning",
     NeurIPS 2019.
 
     Args:
-        classifier: What is trained.
-        shrinkage_weight: What the penalty counts beside the cross-entropy, at least 0.
-        num_values: How many singular values of a batch it takes, at least 1.
-        **common: What `Method` takes.
+        classifier: The model to train.
+        shrinkage_weight: Weight of the penalty, at least 0.
+        num_values: Number of penalised singular values, at least 1.
+        **common: Arguments of `Method`.
 
     Raises:
         ConfigError: If there are fewer features than `num_values`.

@@ -17,21 +17,21 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Cdan(Method):
-    """A discriminator that sees features together with the predicted classes, so that classes are aligned with classes.
+    """Conditional domain-adversarial training: the discriminator sees features together with the predicted classes.
 
-    Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, Eq. 3 to 9. Predictions are constants on
-    their way into the discriminator, as in the published code. Its entropy weights receive a gradient there; here they
-    are constants too: what lowers the target's entropy is a term of its own.
+    Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, Eq. 3 to 9. The predictions that enter the
+    discriminator are constants, as in the published code. Departure: the entropy weights are constants as well, while they
+    receive a gradient in the published code; to lower the target's entropy, add a term.
 
     Args:
-        classifier: What is trained.
-        entropy_weighting: Whether samples with certain predictions count more for the discriminator (CDAN+E).
-        max_reversal: What λ grows to, at least 0.
-        steepness: How fast it grows, see `sigmoid_ramp`.
+        classifier: The model to train.
+        entropy_weighting: Whether to give samples with certain predictions more weight in the discriminator (CDAN+E).
+        max_reversal: Final value of λ, at least 0.
+        steepness: Steepness of the ramp, see `sigmoid_ramp`.
         discriminator_width: Units in each hidden layer of the discriminator.
-        max_map_outputs: Up to which size the product of features and classes is used as it is; beyond, a random projection.
-        random_map_width: Width of that projection.
-        **common: What `Method` takes.
+        max_map_outputs: Largest size of the product of features and classes that is used as it is; a larger one is projected.
+        random_map_width: Width of the random projection.
+        **common: Arguments of `Method`.
     """
 
     def __init__(

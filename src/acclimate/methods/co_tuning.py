@@ -18,22 +18,22 @@ from acclimate.types import Labelled, LabelledPass, Needs
 
 
 class CoTuning(Method):
-    """The head of the pretrained model stays and learns on, from labels that the classes are translated into.
+    """Co-tuning: the pretrained model's head keeps learning, from labels translated into the pretrained classes.
 
-    You et al., "Co-Tuning for Transfer Learning", NeurIPS 2020. What each class is in terms of the pretrained classes is
-    found out before training, from the pretrained model's predictions for all labelled training inputs, see
-    `calibrated_relationship` and `direct_relationship`. In the paper's words our source is the target, and what we call
-    pretrained is its source. The old head sees the features of the backbone; it moves at the backbone's rate, as in the
-    published code.
+    You et al., "Co-Tuning for Transfer Learning", NeurIPS 2020. The relationship between the classes and the pretrained
+    classes is estimated before training from the pretrained model's predictions for all labelled training inputs, see
+    `calibrated_relationship` and `direct_relationship`. Our source is the paper's target, and our pretrained model the
+    paper's source. The pretrained head takes the features of the backbone and has its learning rate, as in the published
+    code.
 
     Args:
-        classifier: A pretrained one whose backbone knows its head.
-        pretrained_weight: λ, of the cross-entropy on the pretrained classes, at least 0.
-        relationship: How the translation is found.
-        **common: What `Method` takes.
+        classifier: A pretrained model whose backbone provides its pretrained head.
+        pretrained_weight: λ, the weight of the cross-entropy on the pretrained classes, at least 0.
+        relationship: Estimator of the relationship between classes.
+        **common: Arguments of `Method`.
 
     Raises:
-        ConfigError: If there is no head that belongs to the backbone's weights.
+        ConfigError: If the backbone's weights come without a head.
     """
 
     needs = Needs(target=False, trained_features=False, pretrained_head=True)
@@ -58,7 +58,7 @@ class CoTuning(Method):
         self.relate = {"calibrated": calibrated_relationship, "direct": direct_relationship}[relationship]
         self.source_head = make_head()
         num_classes, num_pretrained = classifier.head.out_features, self.source_head.out_features
-        # Known from the first step on, and then kept: training changes the predictions.
+        # Estimated once, before the first step, because training changes the predictions.
         self.register_buffer("relationship", torch.full((num_classes, num_pretrained), 1 / num_pretrained))
 
     def on_train_start(self) -> None:
@@ -67,7 +67,7 @@ class CoTuning(Method):
             self.translate(self.data.labelled_source())
 
     def translate(self, batches: Iterable[Labelled]) -> None:
-        """Finds out what each class is in terms of the pretrained ones, from all labelled inputs."""
+        """Estimate the relationship between classes from all labelled inputs."""
         with evaluation(self):
             found = [
                 (self.source_head(self.classifier.backbone(batch.inputs.to(self.device))).softmax(dim=1), batch.labels) for batch in batches
@@ -90,5 +90,5 @@ class CoTuning(Method):
 
 @in_float32
 def _translated(labels: Tensor, relationship: Tensor) -> Tensor:
-    """Rows of the relationship, or their mixtures for soft labels."""
+    """Return the pretrained classes' probabilities for each label: rows of the relationship, mixed for soft labels."""
     return labels @ relationship if labels.is_floating_point() else relationship[labels]

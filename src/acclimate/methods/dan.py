@@ -14,16 +14,16 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Dan(Method):
-    """The features of both domains are given the same mean embedding in the space of several Gaussian kernels.
+    """Deep adaptation networks: minimise the multi-kernel maximum mean discrepancy between the domains' features.
 
     Long et al., "Learning Transferable Features with Deep Adaptation Networks", ICML 2015, with the quadratic unbiased
     estimate instead of the linear one, equal weights of the kernels, and one aligned layer.
 
     Args:
-        classifier: What is trained.
-        discrepancy_weight: Of the discrepancy, at least 0.
+        classifier: The model to train.
+        discrepancy_weight: Weight of the discrepancy, at least 0.
         bandwidth_factors: Widths of the kernels, see `bandwidth_family`.
-        **common: What `Method` takes.
+        **common: Arguments of `Method`.
     """
 
     def __init__(

@@ -16,17 +16,17 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Dann(Method):
-    """The features are trained so that a discriminator cannot tell the domains apart.
+    """Domain-adversarial training: learn features from which a discriminator cannot tell the domains apart.
 
     Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, Eq. 14 to 18. λ scales the gradient that
     the features receive, not the loss, so the discriminator learns at full speed from the first step.
 
     Args:
-        classifier: What is trained.
-        max_reversal: What λ grows to, at least 0.
-        steepness: How fast it grows, see `sigmoid_ramp`.
+        classifier: The model to train.
+        max_reversal: Final value of λ, at least 0.
+        steepness: Steepness of the ramp, see `sigmoid_ramp`.
         discriminator_width: Units in each hidden layer of the discriminator.
-        **common: What `Method` takes.
+        **common: Arguments of `Method`.
     """
 
     def __init__(

@@ -12,15 +12,15 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class DeepCoral(Method):
-    """The covariances of the features are made the same in both domains.
+    """Deep CORAL: minimise the distance between the covariances of the domains' features.
 
-    Sun and Saenko, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV Workshops 2016, on the features
-    instead of the logits.
+    Sun and Saenko, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV Workshops 2016, applied to the
+    features instead of the logits.
 
     Args:
-        classifier: What is trained.
-        correlation_weight: Of the distance between the covariances, at least 0.
-        **common: What `Method` takes.
+        classifier: The model to train.
+        correlation_weight: Weight of the distance between the covariances, at least 0.
+        **common: Arguments of `Method`.
     """
 
     def __init__(self, classifier: Classifier, *, correlation_weight: NonNegative = 100.0, **common: Any) -> None:

@@ -14,21 +14,22 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class DeepJdot(Method):
-    """Each target sample is drawn to the features and taught the labels of the source samples that it is matched with.
+    """Joint distribution optimal transport: match target samples with source samples in features and labels.
 
     Damodaran et al., "DeepJDOT: Deep Joint Distribution Optimal Transport for Unsupervised Domain Adaptation", ECCV 2018.
-    The plan is solved for each batch, see `transport_plan`, and is a constant for the gradient. As in the published script, source batches
-    hold all classes equally often (`data.source_sampling=balanced`, which the method's config sets). Departures: the script
-    starts from a network that is trained on the source, which `init_from=RUN` of a `source_only` run does here, and the
-    weight of the transport ramps up in any case; its plan compares labels by the squared distance of probabilities, while
-    here it minimises the loss itself, Eq. 6 of the paper.
+    The plan is solved for each batch, see `transport_plan`, and is a constant for the gradient. As in the published script,
+    source batches contain all classes equally often (`data.source_sampling=balanced`, set by the method's config).
+
+    Departures: the script starts from a network trained on the source; here the weight of the transport follows a ramp, and
+    `init_from=RUN` of a `source_only` run gives such a start. The script's plan compares labels by the squared distance of
+    probabilities; here it minimises the loss itself, Eq. 6 of the paper.
 
     Args:
-        classifier: What is trained.
-        feature_weight: α, of the squared distances between features, at least 0.
-        label_weight: λₜ, of the cross-entropy between source labels and target predictions, at least 0.
-        steepness: How fast the weight of both grows, see `sigmoid_ramp`; their proportions, on which the plan rests, stay.
-        **common: What `Method` takes.
+        classifier: The model to train.
+        feature_weight: α, the weight of the squared distances between features, at least 0.
+        label_weight: λₜ, the weight of the cross-entropy between source labels and target predictions, at least 0.
+        steepness: Steepness of the ramp of both weights, see `sigmoid_ramp`; their ratio, which the plan depends on, is fixed.
+        **common: Arguments of `Method`.
     """
 
     def __init__(

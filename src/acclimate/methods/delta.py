@@ -1,4 +1,4 @@
-"""Fine-tuning that keeps the feature maps of its starting point (DELTA)."""
+"""Fine-tuning that preserves the feature maps of the pretrained network (DELTA)."""
 
 from typing import Any
 
@@ -14,23 +14,23 @@ from acclimate.types import LabelledPass, Needs
 
 
 class Delta(Method):
-    """Cross-entropy on the source while every stage's feature maps stay near to those of the pretrained network.
+    """Cross-entropy on the source and a penalty on the distance of feature maps from those of the pretrained network.
 
     Li et al., "DELTA: DEep Learning Transfer using Feature Map with Attention for Convolutional Networks", ICLR 2019,
-    which constrains what a network does instead of its weights. As there, the weights of new layers decay towards zero, and
-    the pretrained network normalises by its own statistics. Departures: all channels get equal attention, which is the paper's
-    ablation (its attention asks how the loss grows when one channel after the other is set to zero, in many passes before
-    training); distances are relative, see `feature_map_distance`; and all stages of the backbone count, see `stages`, where
-    the paper has a ResNet's four.
+    which regularises the behaviour of a network instead of its weights. As in the paper, the weights of new layers decay
+    towards zero, and the pretrained network uses its own batch-norm statistics.
 
-    A checkpoint holds the pretrained backbone, because the weights that a run started from may not be there any more when it
-    is continued.
+    Departures: all channels get equal attention, as in the paper's ablation (its attention measures, in many passes before
+    training, the increase of the loss when each channel is set to zero); distances are relative, see
+    `feature_map_distance`; and all stages of the backbone count, see `stages`, where the paper uses the four of a ResNet.
+
+    A checkpoint contains the pretrained backbone, because the original weights may be gone when a run is resumed.
 
     Args:
-        classifier: What is trained, as it is before training.
-        map_weight: What the relative distance of the feature maps counts, at least 0.
-        shrinkage_weight: What the decay of the new layers counts, at least 0.
-        **common: What `Method` takes.
+        classifier: The model to train, in its state before training.
+        map_weight: Weight of the relative distance of the feature maps, at least 0.
+        shrinkage_weight: Weight decay of the new layers, at least 0.
+        **common: Arguments of `Method`.
     """
 
     needs = Needs(target=False, trained_features=False, inputs="raw")

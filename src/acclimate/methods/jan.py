@@ -15,18 +15,18 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Jan(Method):
-    """The joint distribution of features and predicted classes is made the same in both domains.
+    """Joint adaptation networks: minimise the discrepancy between the domains' joint distributions of features and classes.
 
     Long et al., "Deep Transfer Learning with Joint Adaptation Networks", ICML 2017, without its adversarial variant.
-    The discrepancy moves the head too, as in the paper.
+    As in the paper, the discrepancy also has a gradient for the head.
 
     Args:
-        classifier: What is trained.
-        discrepancy_weight: What the weight of the discrepancy grows to, at least 0.
-        steepness: How fast it grows, see `sigmoid_ramp`.
+        classifier: The model to train.
+        discrepancy_weight: Final weight of the discrepancy, at least 0.
+        steepness: Steepness of the ramp, see `sigmoid_ramp`.
         bandwidth_factors: Widths of the features' kernels, see `bandwidth_family`.
         class_bandwidth: Width of the kernel of the class probabilities, above 0.
-        **common: What `Method` takes.
+        **common: Arguments of `Method`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Fine-tuning that stays near to its starting point (L²-SP)."""
+"""Fine-tuning with weight decay towards the pretrained weights (L²-SP)."""
 
 from typing import Any
 
@@ -13,20 +13,19 @@ from acclimate.types import LabelledPass, Needs
 
 
 class L2Sp(Method):
-    """Cross-entropy on the source and weight decay, in the backbone towards the pretrained weights instead of zero.
+    """Cross-entropy on the source and weight decay, which pulls the backbone towards its pretrained weights.
 
     Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks", ICML 2018.
-    Layers that are new, which are the head and the bottleneck, decay towards zero. It takes the place of the optimizer's
-    own weight decay, which would pull everything to zero.
+    New layers, which are the head and the bottleneck, decay towards zero. This replaces the optimizer's own weight decay,
+    which would pull all weights towards zero.
 
-    A checkpoint holds the starting point, because the weights that a run started from may not be there any more when it is
-    continued.
+    A checkpoint contains the pretrained weights, because the original ones may be gone when a run is resumed.
 
     Args:
-        classifier: What is trained, as it is before training.
-        start_weight: The paper's α for what was pretrained, at least 0.
-        shrinkage_weight: The paper's β for what is new, at least 0.
-        **common: What `Method` takes.
+        classifier: The model to train, in its state before training.
+        start_weight: The paper's α, for pretrained layers, at least 0.
+        shrinkage_weight: The paper's β, for new layers, at least 0.
+        **common: Arguments of `Method`.
     """
 
     needs = Needs(target=False, trained_features=False)

@@ -15,24 +15,25 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Mdd(Method):
-    """Features on which no second classifier agrees with the first on the source and disagrees with it on the target.
+    """Margin disparity discrepancy: learn features on which no adversary agrees on the source and disagrees on the target.
 
-    Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019, section 5. The adversary is a classifier
-    of its own behind gradient reversal; the predictions that it should follow or avoid are constants. The reversal scales
-    the gradient that the features receive, not the loss, so the adversary learns at full speed from the first step.
+    Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019, section 5. The adversary is a second
+    classifier after gradient reversal; the classifier's predictions, which it should match or avoid, are constants. The
+    reversal scales the gradient that the features receive, not the loss, so the adversary learns at full speed from the
+    first step.
 
-    Departure: in the published code the head has a hidden layer like the adversary's; here only the adversary has one, as
-    the head of every method is one linear layer. On the default data (600 steps in bf16-mixed, seeds 0 and 1) the target's
-    test accuracy is 0.946 and 0.941 this way, 0.933 and 0.965 with a hidden layer in both, and 0.681 and 0.544 with none
-    in either.
+    Departure: in the published code the head has a hidden layer like the adversary's; here only the adversary has one,
+    because the head of every method is one linear layer. On the default data (600 steps in bf16-mixed, seeds 0 and 1) the
+    target's test accuracy is 0.946 and 0.941 this way, 0.933 and 0.965 with a hidden layer in both, and 0.681 and 0.544
+    with none in either.
 
     Args:
-        classifier: What is trained.
-        margin: γ, above 0: how much agreement on the source counts for the adversary.
-        max_reversal: What the strength of the reversal grows to, at least 0.
-        steepness: How fast it grows, see `sigmoid_ramp`.
+        classifier: The model to train.
+        margin: γ, the weight of agreement on the source for the adversary, above 0.
+        max_reversal: Final strength of the reversal, at least 0.
+        steepness: Steepness of the ramp, see `sigmoid_ramp`.
         adversary_width: Units in the hidden layer of the adversary.
-        **common: What `Method` takes.
+        **common: Arguments of `Method`.
     """
 
     def __init__(

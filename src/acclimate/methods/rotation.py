@@ -1,4 +1,4 @@
-"""Prediction of rotations in both domains together."""
+"""Rotation prediction in both domains."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ from acclimate.types import LabelledPass, Needs, Prediction, UnlabelledPass
 
 
 class Rotation(Method):
-    """The features are to tell how far an image was turned: by 0, 90, 180 or 270 degrees.
+    """Self-supervised prediction of the rotation of each image: 0, 90, 180 or 270 degrees.
 
-    Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations", ICLR 2018; every image goes in
-    with all four rotations at once, as there. On the images of both domains, which the shared task draws together: Sun et
-    al., "Unsupervised Domain Adaptation through Self-Supervision", 2019. These train the classifier beside it; here it
-    comes afterwards, with `init_from`, and the head of rotations stays behind.
+    Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations", ICLR 2018; as in the paper, a
+    batch contains all four rotations of every image. The task is shared by the images of both domains, which aligns them:
+    Sun et al., "Unsupervised Domain Adaptation through Self-Supervision", 2019. Sun et al. train the classifier at the same
+    time; here it is trained afterwards, by a run with `init_from`, which does not use the rotation head.
 
     Args:
-        classifier: Its features are trained, its head is not.
-        **common: What `Method` takes.
+        classifier: The model whose features are trained; its head is not.
+        **common: Arguments of `Method`.
     """
 
     needs = Needs(source="unlabelled", inputs="images", target_labels=False)
-    # Features cannot be turned.
+    # Features cannot be rotated.
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
@@ -35,7 +35,7 @@ class Rotation(Method):
         return super().predict_domains(rotations(source), rotations(target))
 
     def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
-        # All images of one rotation stand together again.
+        # Group the images of both domains by rotation.
         quarters = zip(source.features.chunk(NUM_ROTATIONS), target.features.chunk(NUM_ROTATIONS), strict=True)
         logits = self.rotation_head(torch.cat([features for quarter in quarters for features in quarter]))
         labels = rotation_labels(len(logits) // NUM_ROTATIONS, logits.device)

@@ -17,20 +17,20 @@ from acclimate.types import DomainBatch, LabelledPass, Needs, Unlabelled, Unlabe
 
 
 class Shot(Method):
-    """The head of a trained classifier stays as it is, and the features move until it is certain of the target.
+    """Source hypothesis transfer: adapt the features of a trained classifier to the target with a fixed head.
 
     Liang et al., "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for Unsupervised Domain
-    Adaptation", ICML 2020: information maximisation, and cross-entropy against `centroid_labels`. These are of all
-    training inputs of the target, as evaluation sees them, and are made anew in equal intervals of the training.
+    Adaptation", ICML 2020: information maximisation and cross-entropy with `centroid_labels`. These labels are computed for
+    all training inputs of the target, without augmentation, and updated at equal intervals of the training.
 
     Departures: the paper's head has normalised weights, and its source model is trained with label smoothing; both belong
     to the run that this one starts from.
 
     Args:
-        classifier: A trained one; what its head knows of the classes is all that is left of the source.
-        pseudo_label_weight: β, at least 0.
-        labellings: How often the training inputs are labelled, at least 1.
-        **common: What `Method` takes.
+        classifier: A trained model; its head is the only information about the source.
+        pseudo_label_weight: β, the weight of the cross-entropy with pseudo-labels, at least 0.
+        labellings: Number of times that the pseudo-labels are computed, at least 1.
+        **common: Arguments of `Method`.
     """
 
     needs = Needs(source="none")
@@ -41,7 +41,7 @@ class Shot(Method):
         classifier.head.requires_grad_(False)
         self.pseudo_label_weight = pseudo_label_weight
         self.labellings = labellings
-        # Not among the weights, as other data, which the classifier may be evaluated on, has another number of inputs.
+        # Not persistent: other data that the classifier is evaluated on has another number of inputs.
         self.register_buffer("pseudo_labels", torch.empty(0, dtype=torch.int64), persistent=False)
 
     def before_pass(self, batch: DomainBatch) -> None:
@@ -49,7 +49,7 @@ class Shot(Method):
             self.label(self.data.unlabelled_target())
 
     def label(self, batches: Iterable[Unlabelled]) -> None:
-        """Makes the pseudo-labels of all training inputs of the target, which come in the order of their `samples`."""
+        """Compute the pseudo-labels of all training inputs of the target, in the order of their `samples`."""
         with evaluation(self.classifier):
             predictions = [self.classifier(batch.inputs.to(self.device)) for batch in batches]
         features, logits = (torch.cat(part) for part in zip(*predictions, strict=True))

@@ -1,4 +1,4 @@
-"""Contrastive learning of both domains together (SimCLR)."""
+"""Contrastive learning on both domains (SimCLR)."""
 
 from typing import Any, Literal
 
@@ -15,21 +15,21 @@ Negatives = Literal["domain", "batch"]
 
 
 class SimClr(Method):
-    """Two random views of an input are to be more alike than views of different inputs.
+    """Contrastive learning: two random views of an input become more similar than views of different inputs.
 
     Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020, Algorithm 1, on the
-    inputs of source and target. The projector has one hidden layer, as in section 2.1, and stays behind: what trains on
-    with `init_from` takes the features in front of it.
+    inputs of source and target. The projector has one hidden layer, as in section 2.1. It is not part of the classifier: a
+    later run with `init_from` starts from the features.
 
     Args:
-        classifier: Its features are trained, its head is not.
-        negatives: From where the different inputs are: `domain` takes those of an input's own domain, so that nothing
-            teaches the features to tell the domains apart (Thota and Leontidis, "Contrastive Domain Adaptation", CVPR
-            Workshops 2021, Eq. 2); `batch` takes those of both.
+        classifier: The model whose features are trained; its head is not.
+        negatives: Origin of the negatives: `domain` uses only inputs of the same domain, so that the features do not learn
+            to tell the domains apart (Thota and Leontidis, "Contrastive Domain Adaptation", CVPR Workshops 2021, Eq. 2);
+            `batch` uses inputs of both domains.
         temperature: τ of `nt_xent`, above 0.
         projector_width: Units in the projector's hidden layer.
-        num_projected: Dimensions of the space in which views are compared.
-        **common: What `Method` takes.
+        num_projected: Dimensions of the projection.
+        **common: Arguments of `Method`.
     """
 
     needs = Needs(source="unlabelled", views="pair", target_labels=False)

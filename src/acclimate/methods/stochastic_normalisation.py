@@ -11,14 +11,14 @@ from acclimate.types import Needs
 
 
 class StochasticNormalisation(Method):
-    """Cross-entropy on the source, with moving statistics of batch norm against overfitting on few inputs.
+    """Cross-entropy on the source with stochastic normalisation, which reduces overfitting on few inputs.
 
-    Kou et al., "Stochastic Normalization", NeurIPS 2020, see `StochNorm`, which takes the place of the backbone's batch
-    norm. Outside of training both are the same, so checkpoints are those of a plain classifier.
+    Kou et al., "Stochastic Normalization", NeurIPS 2020. `StochNorm` replaces the batch norm of the backbone. Outside of
+    training the two are the same, so checkpoints are those of a plain classifier.
 
     Args:
-        classifier: Changed in place.
-        selection_rate: p, in [0, 1], the probability that a channel is normalised by the batch.
+        classifier: The model to train; changed in place.
+        selection_rate: p, the probability that a channel is normalised by the batch statistics, in [0, 1].
 
     Raises:
         ConfigError: If the backbone has no batch norm or a frozen one.
@@ -31,6 +31,6 @@ class StochasticNormalisation(Method):
         super().__init__(classifier, **common)
         if self.batch_norm == "frozen" or classifier.frozen:
             raise ConfigError(
-                "This method draws between two kinds of statistics of batch norm, but they are frozen, so nothing would be drawn. "
+                "This method chooses at random between batch and running statistics, but batch norm is frozen. "
                 "Use method.batch_norm=joint and a backbone that trains, or method=fine_tune."
             )

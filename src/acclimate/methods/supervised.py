@@ -1,15 +1,15 @@
-"""Training on labelled inputs alone: source only, fine-tuning, linear probing and learning rates by depth."""
+"""Training on labelled inputs only: source only, fine-tuning, linear probing and layer-wise learning rates."""
 
 from acclimate.methods.base import Method
 from acclimate.types import Needs
 
 
 class Supervised(Method):
-    """Cross-entropy on the source; the target is not looked at.
+    """Cross-entropy on the source, without using the target.
 
-    `backbone_rate` is the ladder of transfer learning: 1 trains all layers alike (`source_only`), 0.1 spares what was
-    learned before (`fine_tune`), and 0 freezes it (`linear_probe`). `layer_decay` spares it the more, the nearer a layer is
-    to the input (`layerwise_decay`).
+    `backbone_rate` covers the usual kinds of transfer learning: 1 trains all layers at the same rate (`source_only`), 0.1
+    changes the pretrained layers more slowly (`fine_tune`), and 0 freezes them (`linear_probe`). With `layer_decay`, the
+    rate also decreases from the head towards the input (`layerwise_decay`).
     """
 
     needs = Needs(target=False, trained_features=False)

@@ -19,27 +19,29 @@ from acclimate.types import DomainBatch, Labelled, LabelledPass, Needs, Predicti
 
 
 class Tent(Method):
-    """Scales and shifts of batch norm become those with which a trained classifier is certain of the target.
+    """Test-time entropy minimisation: adapt the scales and shifts of batch norm in a trained classifier to the target.
 
     Wang et al., "Tent: Fully Test-Time Adaptation by Entropy Minimization", ICLR 2021: each batch is normalised by its own
-    statistics, predicted, and then a step is taken on the entropy of these predictions; no other weight moves.
+    statistics and predicted, then a step is taken on the entropy of these predictions; all other weights are fixed.
 
-    Training is such a stream over the target's training inputs; validations in between see the classifier as it is then.
-    Testing gives two accuracies. `target/test_accuracy` is that of the selected classifier as it is, which is also what
-    `acclimate predict` applies. `target/online_test_accuracy` is that of the paper: the stream of test inputs starts from the
-    selected classifier, every batch is predicted before the step that it causes, and afterwards all is as before. So the
-    order of test inputs and `data.eval_batch_size` matter to it. A batch of one input has no statistics: it is predicted with
-    the running ones and causes no step.
+    Training is such a stream over the target's training inputs; each validation uses the current classifier. Testing gives
+    two accuracies. `target/test_accuracy` is that of the selected classifier without further adaptation, which is also what
+    `acclimate predict` uses. `target/online_test_accuracy` is that of the paper: the stream of test inputs starts from the
+    selected classifier, every batch is predicted before the step on it, and the selected classifier is restored afterwards.
+    It depends on the order of the test inputs and on `data.eval_batch_size`. A batch of one input has no statistics: it is
+    predicted with the running ones, and no step is taken.
 
-    Departure: entropy is lowest where all inputs get one class, so a `CollapseGuard` watches, which the paper does not have.
+    Departure: entropy is lowest if all inputs get the same class, so a `CollapseGuard` is added, which the paper does not
+    have.
 
     Args:
-        classifier: A trained one with batch norm.
-        collapse_share: Which share of its highest diversity counts as a collapse, in [0, 1); 0 leaves the guard out.
-        **common: What `Method` takes.
+        classifier: A trained model with batch norm.
+        collapse_share: Share of the highest diversity below which predictions have collapsed, in [0, 1); 0 disables the
+            guard.
+        **common: Arguments of `Method`.
 
     Raises:
-        ConfigError: If there is no batch norm that may adapt.
+        ConfigError: If the model has no batch norm that is not frozen.
     """
 
     needs = Needs(source="none", trained_features=False, target_labels=False)
@@ -58,7 +60,7 @@ class Tent(Method):
         self.guard = CollapseGuard(self.affine, classifier.head.out_features, share=collapse_share)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        # As in the published code: one rate for all layers, and no decay, which would pull scales to 0.
+        # As in the published code: one rate for all layers, and no weight decay, which would pull the scales to 0.
         return [{"name": "batch_norm", "rate": 1.0, "params": self.affine, "weight_decay": 0.0}]
 
     def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
@@ -72,7 +74,7 @@ class Tent(Method):
         self._mend(optimizer)
 
     def _mend(self, optimizer: Optimizer) -> None:
-        """After a collapse, begins again, without what the optimizer remembers."""
+        """Restore the initial weights after a collapse, and clear the optimizer's state."""
         if self.guard.has_collapsed:
             self.guard.put_back(self.affine)
             optimizer.state.clear()
@@ -95,8 +97,8 @@ class Tent(Method):
         return self.predict_step(batch, batch_idx, dataloader_idx)
 
     def predict_online(self, inputs: Tensor, *, starts: bool) -> Prediction:
-        """Predictions for the next batch of a stream; between batches the classifier is the selected one."""
-        # Lightning tests in inference mode, where nothing can be learned.
+        """Predict the next batch of a stream and adapt to it; between batches the classifier is the selected one."""
+        # Lightning tests in inference mode, which allows no gradients.
         with torch.inference_mode(False), torch.enable_grad():
             if starts:
                 self.guard.forget()
@@ -109,7 +111,7 @@ class Tent(Method):
         return prediction
 
     def _adapted_modules(self) -> list[nn.Module]:
-        """All that a stream changes."""
+        """Return all modules that a stream changes."""
         return [*adaptable_batch_norms(self.classifier), self.guard]
 
     def _adapted_state(self) -> list[dict[str, Any]]:
@@ -120,7 +122,7 @@ class Tent(Method):
             module.load_state_dict(state)
 
     def predict_and_step(self, inputs: Tensor, optimizer: Optimizer) -> Prediction:
-        """What the classifier says of a batch of a stream, after which it adapts to it."""
+        """Predict a batch of a stream, then adapt to it."""
         self._mend(optimizer)
         layers = adaptable_batch_norms(self.classifier)
         for layer in layers:

@@ -1,4 +1,4 @@
-"""Losses on the target's predictions alone: MCC, BNM, FixMatch and so on."""
+"""Losses on the target's predictions only, such as MCC, BNM and FixMatch."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from acclimate.types import Needs
 
 
 class TermsAlone(Method):
-    """Cross-entropy on the source and, on the target, the terms that the configuration names; nothing aligns features.
+    """Cross-entropy on the source and the configured terms on the target, without an alignment of features.
 
     Args:
-        classifier: What is trained.
-        **common: What `Method` takes, with at least one of its `terms`.
+        classifier: The model to train.
+        **common: Arguments of `Method`, with at least one of its `terms`.
 
     Raises:
-        ConfigError: If there are no terms, since the method would then be source only.
+        ConfigError: If there are no terms.
     """
 
     needs = Needs(trained_features=False)
@@ -24,4 +24,4 @@ class TermsAlone(Method):
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
         if "terms" not in self.extras:
-            raise ConfigError("This method consists of its terms, but method.terms is empty. Add one, such as +terms=mcc.")
+            raise ConfigError("This method consists of its terms, but method.terms is empty. Add one, for example +terms=mcc.")

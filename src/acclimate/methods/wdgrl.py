@@ -15,19 +15,19 @@ from acclimate.types import LabelledPass, UnlabelledPass
 
 
 class Wdgrl(Alternating):
-    """The features minimise the Wasserstein distance between the domains, which a critic estimates anew for every batch.
+    """Wasserstein distance guided training: minimise the Wasserstein distance between the domains' features.
 
-    Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI 2018: for
-    each batch several steps of the critic on fixed features, then one of the classifier against the critic. The critic's
-    slope is kept near 1 at the features of both domains and at points between them.
+    Shen et al., "Wasserstein Distance Guided Representation Learning for Domain Adaptation", AAAI 2018: for each batch,
+    several steps of a critic on fixed features, then one step of the classifier against the critic. A penalty keeps the
+    critic's gradient norm near 1 at the features of both domains and at points between them.
 
     Args:
-        classifier: What is trained.
-        wasserstein_weight: λ, what the estimated distance is multiplied with, at least 0.
-        num_critic_steps: Steps of the critic for a batch, at least 1.
-        penalty_weight: γ, what the penalty on the critic's slope is multiplied with, at least 0.
+        classifier: The model to train.
+        wasserstein_weight: λ, the weight of the estimated distance, at least 0.
+        num_critic_steps: Steps of the critic per batch, at least 1.
+        penalty_weight: γ, the weight of the gradient penalty, at least 0.
         critic_width: Units in the hidden layer of the critic.
-        **common: What `Method` takes.
+        **common: Arguments of `Method`.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Scores of a model on validation data, and of how well a model transfers."""
+"""Scores of a model on validation data, and measures of its transferability."""

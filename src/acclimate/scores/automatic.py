@@ -1,4 +1,4 @@
-"""The score for who does not name one."""
+"""The default score."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from acclimate.types import Domain, Prediction
 
 
 class Automatic(TargetScore):
-    """`information_corr_c` where there are target images to look at, else `source_accuracy`."""
+    """`information_corr_c` if there are target inputs, else `source_accuracy`."""
 
     domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
     needs_target: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Scores from how often classes are predicted together: the K × K matrix of second moments of the probabilities."""
+"""Scores from the correlation of predicted classes: the K × K matrix of second moments of the probabilities."""
 
 import math
 from abc import ABC
@@ -11,19 +11,19 @@ from acclimate.types import Domain, Prediction
 
 
 def relative_nuclear_norm(second_moments: Tensor, num_samples: int) -> Tensor:
-    """The nuclear norm of a matrix of probabilities P, divided by the largest value that it can have.
+    """Nuclear norm of a matrix of probabilities P, divided by its largest possible value.
 
     Cui et al., "Towards Discriminability and Diversity: Batch Nuclear-norm Maximization under Label Insufficient
     Situations", CVPR 2020; as a score over a whole set in Musgrave et al., "Three New Validators and a Large-Scale
-    Benchmark Ranking for Unsupervised Domain Adaptation", 2022. The division by sqrt(N · min(N, K)) makes sets of
-    different size comparable.
+    Benchmark Ranking for Unsupervised Domain Adaptation", 2022. The division by sqrt(N · min(N, K)) makes data sets of
+    different sizes comparable.
 
     Args:
-        second_moments: PᵀP in float64, shape (K, K): its eigenvalues are the squares of the singular values of P.
-        num_samples: N, the rows of P.
+        second_moments: PᵀP in float64, shape (K, K); its eigenvalues are the squares of the singular values of P.
+        num_samples: N, the number of rows of P.
 
     Returns:
-        A scalar in (0, 1]; 1 when predictions are certain and all classes are equally frequent.
+        A scalar in (0, 1]; 1 if predictions are certain and all classes are equally frequent.
 
     >>> relative_nuclear_norm(torch.diag(torch.tensor([2.0, 2.0])), 4).item()
     1.0
@@ -33,7 +33,7 @@ def relative_nuclear_norm(second_moments: Tensor, num_samples: int) -> Tensor:
 
 
 def correlation_with_identity(second_moments: Tensor) -> Tensor:
-    """The cosine between the class correlation matrix of the probabilities and the identity.
+    """Cosine between the class correlation matrix of the probabilities and the identity.
 
     Tu et al., "Assessing Model Out-of-distribution Generalization with Softmax Prediction Probability Baselines and a
     Correlation Method", 2023.
@@ -42,8 +42,8 @@ def correlation_with_identity(second_moments: Tensor) -> Tensor:
         second_moments: PᵀP or any multiple of it, shape (K, K).
 
     Returns:
-        A scalar in [1 / sqrt(K), 1]: 1 when predictions are certain and evenly cover all classes, the lower end when
-        they are all the same, certain or not.
+        A scalar in [1 / sqrt(K), 1]: 1 if predictions are certain and all classes are equally frequent, the lower end if
+        all predictions are the same, whether they are certain or not.
 
     >>> correlation_with_identity(torch.ones(4, 4)).item()
     0.5
@@ -53,7 +53,7 @@ def correlation_with_identity(second_moments: Tensor) -> Tensor:
 
 
 class ClassCorrelationScore(TargetScore, ABC):
-    """A score that PᵀP of the target is enough for, which is summed up in float64."""
+    """Base class of scores that depend only on PᵀP of the target, which is summed in float64."""
 
     second_moments: Tensor
     total: Tensor
@@ -70,7 +70,7 @@ class ClassCorrelationScore(TargetScore, ABC):
 
 
 class NuclearNorm(ClassCorrelationScore):
-    """`relative_nuclear_norm` of the predictions on all target images, in (0, 1]."""
+    """`relative_nuclear_norm` of the predictions for all target inputs, in (0, 1]."""
 
     name = "bnm"
 
@@ -79,7 +79,7 @@ class NuclearNorm(ClassCorrelationScore):
 
 
 class CorrelationWithIdentity(ClassCorrelationScore):
-    """`correlation_with_identity` of the predictions on all target images, in [1 / sqrt(K), 1]."""
+    """`correlation_with_identity` of the predictions for all target inputs, in [1 / sqrt(K), 1]."""
 
     name = "corr_c"
 

@@ -1,4 +1,4 @@
-"""Accuracy on the validation images of one domain."""
+"""Accuracy on the validation inputs of one domain."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from acclimate.types import Domain, Prediction
 
 
 class SourceAccuracy(TargetScore):
-    """The share of source images that are classified correctly, in [0, 1]. Blind to the target."""
+    """Accuracy on the source, in [0, 1]; it does not use the target."""
 
     name = "source_accuracy"
     needs_source: ClassVar[bool] = True
@@ -34,7 +34,7 @@ class SourceAccuracy(TargetScore):
 
 
 class OracleAccuracy(SourceAccuracy):
-    """The share of target images that are classified correctly: what nobody knows who has no target labels."""
+    """Accuracy on the target, in [0, 1]: an oracle, because it uses target labels."""
 
     name = "oracle"
     needs_source: ClassVar[bool] = False

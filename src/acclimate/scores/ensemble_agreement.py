@@ -1,4 +1,4 @@
-"""Whether a model says what many models say together."""
+"""Agreement of a model with an ensemble of models."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from acclimate.types import Domain, Prediction
 
 
 def ensemble_agreement(probabilities: Tensor) -> Tensor:
-    """For each model the share of images to which it gives the class of the ensemble, the mean of all probabilities.
+    """Share of inputs for which each model predicts the class of the ensemble, which averages all probabilities.
 
     EnsV of Hu et al., "Towards Reliable Model Selection for Unsupervised Domain Adaptation: An Empirical Study and A
     Certified Baseline", NeurIPS 2024: the accuracy with the ensemble's classes in place of labels.
 
     Args:
-        probabilities: Shape (models, N, K), of the same images in the same order.
+        probabilities: Shape (models, N, K), for the same inputs in the same order.
 
     Returns:
         Values in [0, 1], shape (models,).
@@ -29,16 +29,16 @@ def ensemble_agreement(probabilities: Tensor) -> Tensor:
 
 
 def agreement(probabilities: Tensor, ensemble: Tensor) -> Tensor:
-    """The share of images for which both have the same most likely class; shapes (..., N, K) and (N, K)."""
+    """Share of inputs with the same most likely class in both; shapes (..., N, K) and (N, K)."""
     return (probabilities.argmax(dim=-1) == ensemble.argmax(dim=-1)).float().mean(dim=-1)
 
 
 class EnsembleAgreement(TargetScore):
-    """The share of target images whose class is that of the ensemble of all validations before, in [0, 1]; 0 for the first.
+    """Share of target inputs whose class is that of the ensemble of all earlier validations, in [0, 1]; 0 for the first.
 
-    Every validation must go through the images in the same order. A checkpoint is judged once, by the ensemble that there is
-    by then, and not by itself, or the first would always be right. Among finished runs `acclimate compare` takes
-    `ensemble_agreement`, with the ensemble of all.
+    Every validation must use the inputs in the same order. A checkpoint is scored once, by the ensemble of the validations
+    before it; including its own would make the first one always right. For finished runs, `acclimate compare` uses
+    `ensemble_agreement` with the ensemble of all runs.
     """
 
     name = "ensemble_agreement"

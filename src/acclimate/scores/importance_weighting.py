@@ -1,4 +1,4 @@
-"""Errors on source images, weighted by how much an image looks like the target."""
+"""Importance-weighted errors on the source as estimates of the target's risk."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -12,31 +12,31 @@ from torch import Tensor
 from acclimate.scores.sampled_score import SampleCount, SampledScore
 from acclimate.types import Domain, Prediction
 
-# Where the domains do not overlap at all, odds have no bound.
+# Upper bound of the odds, which grow without bound if the domains do not overlap.
 MAX_ODDS = 1e6
-# Of the gradient: scikit-learn's default leaves errors of 0.1 in the log odds, which differ from one checkpoint to the next.
+# Tolerance of the gradient: scikit-learn's default leaves errors of 0.1 in the log odds, which differ between checkpoints.
 TOLERANCE = 1e-7
-# Relative to a feature's root mean square: in half precision, rounding alone makes a constant feature vary as much.
+# Smallest standard deviation relative to a feature's root mean square: half precision makes a constant feature vary as much.
 SMALLEST_DEVIATION = 1e-3
-# Added to the variance of the weights, which is nothing but rounding where the features are constant.
+# Added to the variance of the weights, which is nothing but rounding if the features are constant.
 SMALLEST_VARIANCE = 1e-8
 
 
 def density_ratio(source: Tensor, target: Tensor) -> Tensor:
-    """How much more likely each source image is in the target: estimates of p_target(x) / p_source(x).
+    """Estimate the density ratio p_target(x) / p_source(x) of each source input.
 
     The odds of a logistic regression that tells the domains apart, times N / M (Bickel et al., "Discriminative Learning
-    for Differing Training and Test Distributions", ICML 2007). Two halves each get their odds from a classifier of the
-    other half, because a classifier is too sure of what it was fitted to. Features are standardised and divided by
-    sqrt(D), so that the same penalty is right for all widths. You et al. 2019 train a small network instead.
+    for Differing Training and Test Distributions", ICML 2007). Each half of the inputs gets its odds from a classifier
+    fitted to the other half, because a classifier is overconfident on its training data. Features are standardised and
+    divided by sqrt(D), so that the same penalty suits all widths. You et al. 2019 train a small network instead.
 
     Args:
         source: Features, shape (N, D).
         target: Features, shape (M, D).
 
     Returns:
-        Positive weights in float64, shape (N,); all 1 where a domain has fewer than two images. The order of the images matters
-        only in so far as it divides each domain in halves, and should be random.
+        Positive weights in float64, shape (N,); all 1 if a domain has fewer than two inputs. The order of the inputs should
+        be random, because it determines the halves of each domain.
     """
     num_source, num_target = len(source), len(target)
     if min(num_source, num_target) < 2:
@@ -54,12 +54,12 @@ def density_ratio(source: Tensor, target: Tensor) -> Tensor:
 
 
 def importance_weighted_risk(errors: Tensor, weights: Tensor) -> Tensor:
-    """The mean of the weighted errors: an unbiased estimate of the target's risk if weights are the true ratios.
+    """Mean weighted error: an unbiased estimate of the target's risk if the weights are the true density ratios.
 
     Sugiyama et al., "Covariate Shift Adaptation by Importance Weighted Cross Validation", JMLR 2007.
 
     Args:
-        errors: Of each source image, shape (N,).
+        errors: Error of each source input, shape (N,).
         weights: Density ratios, shape (N,).
 
     >>> importance_weighted_risk(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 1.5])).item()
@@ -69,14 +69,14 @@ def importance_weighted_risk(errors: Tensor, weights: Tensor) -> Tensor:
 
 
 def deep_embedded_risk(errors: Tensor, weights: Tensor) -> Tensor:
-    """The importance-weighted risk, with the weights as a control variate to lower its variance.
+    """Importance-weighted risk with the weights as a control variate, which reduces its variance.
 
     Deep embedded validation of You et al., "Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation",
-    ICML 2019. The mean of true density ratios is 1, so η · (mean weight - 1) adds nothing in expectation, and
-    η = -cov(weighted error, weight) / var(weight) takes away most variance.
+    ICML 2019. The mean of the true density ratios is 1, so η · (mean weight - 1) adds nothing in expectation, and
+    η = -cov(weighted error, weight) / var(weight) minimises the variance.
 
     Args:
-        errors: Of each source image, shape (N,).
+        errors: Error of each source input, shape (N,).
         weights: Density ratios, shape (N,).
 
     Returns:
@@ -93,10 +93,10 @@ def deep_embedded_risk(errors: Tensor, weights: Tensor) -> Tensor:
 
 
 def normalised_weights(weights: Tensor) -> Tensor:
-    """Weights divided by the largest and shifted so that their mean is 1.
+    """Divide weights by the largest one and shift them to a mean of 1.
 
-    A few huge weights otherwise decide everything: the normalisation of DEVN in Musgrave et al., "Three New Validators and
-    a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation", 2022.
+    The normalisation of DEVN in Musgrave et al., "Three New Validators and a Large-Scale Benchmark Ranking for Unsupervised
+    Domain Adaptation", 2022. Without it, a few huge weights dominate the score.
 
     Args:
         weights: Positive, shape (N,).
@@ -112,10 +112,10 @@ def normalised_weights(weights: Tensor) -> Tensor:
 
 
 class ImportanceWeightedScore(SampledScore):
-    """A negative risk on source images whose weights say how much their features look like the target's.
+    """Base class of negative risks on the source, weighted by the similarity of each input's features to the target's.
 
-    The error is 0 or 1, as cross-entropy would also measure how a method scales its logits. Both domains are sampled
-    beyond `max_samples`, to bound time and memory.
+    The error is 0 or 1, because cross-entropy would also measure the scale of a method's logits. Each domain is sampled if
+    it has more than `max_samples` inputs, to bound time and memory.
     """
 
     needs_source: ClassVar[bool] = True
@@ -124,7 +124,7 @@ class ImportanceWeightedScore(SampledScore):
 
     def __init__(self, max_samples: SampleCount = 5000) -> None:
         super().__init__(max_samples)
-        # The density ratio, once it is fitted. A state, because a compute group of a `MetricCollection` shares those.
+        # The fitted density ratio. It is a state so that a compute group of a `MetricCollection` shares it.
         self.add_state("weights", [], dist_reduce_fx=None)
 
     def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
@@ -141,25 +141,25 @@ class ImportanceWeightedScore(SampledScore):
     @staticmethod
     @abstractmethod
     def risk(errors: Tensor, weights: Tensor) -> Tensor:
-        """The estimate of the target's risk."""
+        """Return the estimate of the target's risk."""
 
 
 class ImportanceWeightedValidation(ImportanceWeightedScore):
-    """The negative `importance_weighted_risk` of the source's errors."""
+    """Negative `importance_weighted_risk` of the source's errors."""
 
     name = "iwv"
     risk = staticmethod(importance_weighted_risk)
 
 
 class DeepEmbeddedValidation(ImportanceWeightedScore):
-    """The negative `deep_embedded_risk` of the source's errors."""
+    """Negative `deep_embedded_risk` of the source's errors."""
 
     name = "dev"
     risk = staticmethod(deep_embedded_risk)
 
 
 class NormalisedDeepEmbeddedValidation(ImportanceWeightedScore):
-    """The negative `deep_embedded_risk` with `normalised_weights`, in [-2, 0]."""
+    """Negative `deep_embedded_risk` with `normalised_weights`, in [-2, 0]."""
 
     name = "devn"
 

@@ -1,4 +1,4 @@
-"""Certainty and diversity of the predictions on the target, and both in one score."""
+"""Certainty and diversity of the predictions on the target, and their combination."""
 
 import torch
 from torch import Tensor
@@ -9,10 +9,10 @@ from acclimate.types import Domain, Prediction
 
 
 class Information(TargetScore):
-    """Mutual information between target images and their predicted classes, in nats, in [0, log K].
+    """Mutual information between target inputs and their predicted classes, in nats, in [0, log K].
 
-    Entropy of the mean prediction minus mean entropy, over all target images. High when predictions are certain and use
-    all classes, so a model that has collapsed to one class gets 0. See `information` for the paper.
+    Entropy of the mean prediction minus mean entropy, over all target inputs. High if predictions are certain and use all
+    classes; 0 for a model that has collapsed to one class. See `information` for the paper.
     """
 
     name = "information"
@@ -22,7 +22,7 @@ class Information(TargetScore):
 
     def __init__(self) -> None:
         super().__init__()
-        # float64: a sum over batches may not depend on how the images were batched.
+        # float64, so that a sum over batches does not depend on the batch size.
         self.add_state("probabilities", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("entropies", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
@@ -39,10 +39,10 @@ class Information(TargetScore):
 
 
 class TargetEntropy(Information):
-    """The negative mean entropy of the predictions on target images, in nats, in [-log K, 0].
+    """Negative mean entropy of the predictions for target inputs, in nats, in [-log K, 0].
 
-    As a score in Morerio et al., "Minimal-Entropy Correlation Alignment for Unsupervised Deep Domain Adaptation",
-    ICLR 2018. Blind to collapse: a model that gives one class to every image gets the best value.
+    Used as a score by Morerio et al., "Minimal-Entropy Correlation Alignment for Unsupervised Deep Domain Adaptation",
+    ICLR 2018. Blind to collapse: a model that predicts one class for every input gets the best value.
     """
 
     name = "target_entropy"
@@ -52,10 +52,10 @@ class TargetEntropy(Information):
 
 
 class Diversity(Information):
-    """The entropy of the mean prediction on target images, in nats, in [0, log K].
+    """Entropy of the mean prediction for target inputs, in nats, in [0, log K].
 
-    The first term of `Information`. Highest when all classes are predicted equally often, which also a model does that
-    knows nothing, and which is wrong where the target's classes are not equally frequent.
+    The first term of `Information`. Highest if all classes are predicted equally often, which an untrained model may also
+    do, and which is wrong if the target's classes are not equally frequent.
     """
 
     name = "diversity"

@@ -1,4 +1,4 @@
-"""Two scores that overrate different models, as one."""
+"""The mean of two scores with different biases."""
 
 import math
 
@@ -10,7 +10,7 @@ from acclimate.scores.mean_score import MeanScore
 
 
 class RelativeInformation(Information):
-    """`Information` as a share of log K, its largest value: in [0, 1]."""
+    """`Information` divided by log K, its largest value, in [0, 1]."""
 
     name = "relative_information"
 
@@ -19,11 +19,11 @@ class RelativeInformation(Information):
 
 
 class InformationAndCorrelation(MeanScore):
-    """The mean of `RelativeInformation` and `CorrelationWithIdentity`, in [1 / (2 sqrt(K)), 1].
+    """Mean of `RelativeInformation` and `CorrelationWithIdentity`, in [1 / (2 sqrt(K)), 1].
 
-    Information rises as predictions become more certain, so it prefers methods that train for certainty, right or wrong,
-    and hardly sees that classes are somewhat too frequent or too rare. Correlation sees that, but much less how certain the
-    predictions are. A model that has collapsed to one class gets the lowest value of both.
+    Information grows with the certainty of predictions, so it prefers methods that train for certainty, right or wrong, and
+    is hardly sensitive to classes that are somewhat too frequent or too rare. Correlation is sensitive to that, but much
+    less to certainty. A model that has collapsed to one class gets the lowest value of both.
     """
 
     name = "information_corr_c"

@@ -1,4 +1,4 @@
-"""How well labels can be told from the predictions of a pretrained model for its own classes."""
+"""LEEP: transferability from a pretrained model's predictions for its own classes."""
 
 import torch
 from torch import Tensor
@@ -6,17 +6,17 @@ from torch.nn import functional as F
 
 
 def log_expected_empirical_prediction(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """LEEP: the mean log-likelihood of the labels, if a pretrained class is drawn from the model's prediction and then a label.
+    """LEEP: mean log-likelihood of labels drawn by way of a pretrained class from the model's prediction.
 
     Nguyen et al., "LEEP: A New Measure to Evaluate Transferability of Learned Representations", ICML 2020. The label is
-    drawn from p(label | pretrained class), estimated from the same images.
+    drawn from p(label | pretrained class), estimated from the same inputs.
 
     Args:
-        probabilities: Of S pretrained classes, shape (N, S), N at least 1.
+        probabilities: Probabilities of S pretrained classes, shape (N, S), N at least 1.
         labels: int64, shape (N,).
 
     Returns:
-        A scalar, float64, at most 0; the higher the better. The order of the pretrained classes does not matter.
+        A scalar, float64, at most 0; higher is better. The order of the pretrained classes does not matter.
 
     >>> round(log_expected_empirical_prediction(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1])).exp().item(), 4)
     0.5

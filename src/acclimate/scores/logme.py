@@ -1,4 +1,4 @@
-"""How well a linear model can explain labels by features, without training one."""
+"""LogME: transferability from the evidence of a linear model on the features."""
 
 import math
 
@@ -6,32 +6,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# The fixed point is reached within a few steps; beyond these nothing changes that a ranking could see.
+# The fixed point is reached within a few steps; later changes are too small to affect a ranking.
 MAX_STEPS = 100
 TOLERANCE = 1e-6
-# Keeps precisions finite where features explain labels without error.
+# Keeps precisions finite if features explain labels without error.
 SMALLEST = 1e-12
 
 
 def log_maximum_evidence(features: Tensor, labels: Tensor) -> Tensor:
-    """LogME: the largest log marginal likelihood of the labels under Bayesian linear regression, for each image.
+    """LogME: maximum log marginal likelihood of the labels under Bayesian linear regression, per input.
 
-    You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021. For each class, y
-    says which images are of it, and y ~ N(F w, 1 / β) with w ~ N(0, 1 / α). The evidence of y without w is maximised over
-    α and β by a fixed-point iteration from α = β = 1, and the mean over the classes is the score. Unlike the likelihood of
-    the best w it does not grow with whatever the features can fit. With about a dozen images and more features there may
-    be several maxima, of which the iteration finds one.
+    You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021. For each class, y is
+    1 for its inputs and 0 for the others, and y ~ N(F w, 1 / β) with w ~ N(0, 1 / α). The evidence of y, with w integrated
+    out, is maximised over α and β by a fixed-point iteration from α = β = 1; the score is the mean over the classes. Unlike
+    the likelihood of the best w, it does not reward overfitting. With about a dozen inputs and more features there may be
+    several maxima, of which the iteration finds one.
 
     Args:
-        features: F, shape (N, D). No constant is added to them.
-        labels: int64, shape (N,); classes without an image do not count.
+        features: F, shape (N, D), without a constant column.
+        labels: int64, shape (N,); classes without inputs do not count.
 
     Returns:
-        A scalar, float64, in nats for each image; the higher the better, and positive values are possible. It does not
-        depend on the scale of the features nor on a rotation.
+        A scalar, float64, in nats per input; higher is better, and positive values are possible. It is invariant to the
+        scale and to rotations of the features.
 
     Raises:
-        ValueError: If there are no images or all features are zero.
+        ValueError: If there are no inputs or all features are zero.
 
     >>> round(log_maximum_evidence(torch.ones(4, 1), torch.tensor([0, 0, 1, 1])).item(), 4)
     -1.007
@@ -39,17 +39,17 @@ def log_maximum_evidence(features: Tensor, labels: Tensor) -> Tensor:
     num = len(features)
     left, singular, _ = torch.linalg.svd(features.double(), full_matrices=False)
     if not singular.any():
-        raise ValueError(f"LogME needs images with features other than zero, but got the shape {tuple(features.shape)} and nothing else.")
+        raise ValueError(f"LogME needs features that are not all zero, but got only zeros, of shape {tuple(features.shape)}.")
     targets = F.one_hot(labels).to(left)
     targets = targets[:, targets.any(dim=0)]
     squares = singular.square()[:, None]
-    # Of each y, what lies along each direction of the features, and what lies outside of all of them: (D, K) and (K,).
+    # Squared components of each y along the directions of the features, (D, K), and outside of all of them, (K,).
     inside = (left.T @ targets).square()
     outside = (targets.square().sum(dim=0) - inside.sum(dim=0)).clamp_min(0)
     alpha = beta = targets.new_ones(targets.shape[1])
 
     def fit() -> tuple[Tensor, Tensor]:
-        """|w|² and the squared error, with w the mean of its posterior."""
+        """Return |w|² and the squared error for the posterior mean w."""
         ratio = alpha / beta
         size = (squares * inside / (ratio + squares).square()).sum(dim=0)
         return size, outside + (inside * (ratio / (ratio + squares)).square()).sum(dim=0)
@@ -62,7 +62,7 @@ def log_maximum_evidence(features: Tensor, labels: Tensor) -> Tensor:
         if torch.allclose(alpha / beta, ratio, rtol=TOLERANCE, atol=0):
             break
     size, error = fit()
-    # Directions that the features lack have the prior's precision, which cancels.
+    # Directions without features have the prior's precision, which cancels.
     log_determinant = (alpha + beta * squares).log().sum(dim=0) - len(singular) * alpha.log()
     evidence: Tensor = (num * (beta.log() - math.log(2 * math.pi)) - beta * error - alpha * size - log_determinant) / 2
     return evidence.mean() / num

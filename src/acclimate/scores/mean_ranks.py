@@ -1,17 +1,17 @@
-"""Several scores in one order, without a common unit."""
+"""Aggregation of several scores by mean rank."""
 
 import torch
 from torch import Tensor
 
 
 def mean_ranks(values: Tensor) -> Tensor:
-    """For each candidate the share of the others that it beats, averaged over the scores; a tie counts half.
+    """Share of the other candidates that each candidate beats, averaged over the scores; a tie counts half.
 
-    The Borda count, scaled. Unlike a mean of the values it asks for no common unit, but a rank means something among these
-    candidates alone.
+    The scaled Borda count. Unlike the mean of the values it needs no common unit, but a rank is only meaningful among these
+    candidates.
 
     Args:
-        values: Shape (candidates, scores), higher is better; nan is worse than any number.
+        values: Shape (candidates, scores), higher is better; NaN is worse than any number.
 
     Returns:
         float64 in [0, 1], shape (candidates,); 0.5 for a single candidate.
@@ -24,5 +24,5 @@ def mean_ranks(values: Tensor) -> Tensor:
     if others == 0:
         return values.new_full((1,), 0.5)
     beaten = (values[:, None] > values).double() + 0.5 * (values[:, None] == values).double()
-    # Each candidate ties with itself.
+    # Subtract the tie of each candidate with itself.
     return ((beaten.sum(dim=1) - 0.5) / others).mean(dim=1)

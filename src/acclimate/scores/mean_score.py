@@ -1,4 +1,4 @@
-"""Several scores as one."""
+"""The mean of several scores."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -11,14 +11,14 @@ from acclimate.types import Domain, Prediction
 
 
 class MeanScore(TargetScore):
-    """The mean of several scores, which should have the same range, such as [0, 1].
+    """Mean of several scores, which should have the same range, such as [0, 1].
 
     Args:
-        scores: At least one.
-        name: What reports call the mean.
+        scores: One or more scores.
+        name: Name of the mean in reports.
 
     Attributes:
-        values: Each score of the last `compute`, shape (S,).
+        values: Values of all scores in the last `compute`, shape (S,).
 
     Raises:
         ValueError: If there is no score.

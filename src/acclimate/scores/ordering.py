@@ -1,10 +1,10 @@
-"""Orders of numbers of which some may be NaN."""
+"""Ordering of numbers that may be NaN."""
 
 import math
 
 
 def nan_lowest(value: float) -> tuple[bool, float]:
-    """A sort key under which NaN is below every number, where `max` and `sorted` on the numbers alone depend on its place.
+    """Sort key that puts NaN below every number; without it, the result of `max` and `sorted` depends on its position.
 
     >>> max([float("nan"), 1.0, 2.0], key=nan_lowest)
     2.0

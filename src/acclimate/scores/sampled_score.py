@@ -1,4 +1,4 @@
-"""Scores that need whole predictions, not sums over them, and so can look at a limited number of images only."""
+"""Scores that need individual predictions instead of sums, and therefore use a limited sample."""
 
 from abc import ABC
 from typing import Annotated, Any, NamedTuple
@@ -12,14 +12,14 @@ from torchmetrics.utilities import dim_zero_cat
 from acclimate.scores.target_score import TargetScore
 from acclimate.types import Domain, Prediction
 
-# A single image has no neighbours.
+# A single input has no neighbours.
 SampleCount = Annotated[int, Ge(2)]
 SEED = 0
 NO_LABEL = -1
 
 
 class Sample(NamedTuple):
-    """Predictions of one domain and the labels, in float32 and int64; labels are -1 in the target."""
+    """Predictions and labels of one domain, in float32 and int64; labels are -1 in the target."""
 
     features: Tensor
     logits: Tensor
@@ -27,11 +27,11 @@ class Sample(NamedTuple):
 
 
 def place_keys(first: int, number: int) -> Tensor:
-    """Pseudo-random numbers for consecutive places of a data set; those of a place are the same in every call.
+    """Pseudo-random numbers of consecutive places in a data set; the number of a place is the same in every call.
 
     Args:
-        first: The first place, at least 0.
-        number: How many places.
+        first: First place, at least 0.
+        number: Number of places.
 
     Returns:
         float64 in [0, 1), shape (number,).
@@ -43,16 +43,16 @@ def place_keys(first: int, number: int) -> Tensor:
 
 
 class SampledScore(TargetScore, ABC):
-    """A score of at most `max_samples` images of each domain that it looks at.
+    """Base class of scores on at most `max_samples` inputs of each domain.
 
-    Kept are the images whose places in the data set have the smallest `place_keys`. So all checkpoints are judged on the
-    same images, however they are batched, and memory is bounded: 2 · max_samples predictions of a domain at a time.
+    The inputs whose places in the data set have the smallest `place_keys` are kept. All checkpoints are therefore scored on
+    the same inputs, whatever the batch size, and memory is bounded by 2 · max_samples predictions per domain.
 
     Args:
-        max_samples: At least 2.
+        max_samples: Largest number of inputs per domain, at least 2.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If `max_samples` is below 2.
     """
 
     def __init__(self, max_samples: SampleCount = 5000) -> None:
@@ -79,7 +79,7 @@ class SampledScore(TargetScore, ABC):
                 setattr(self, f"{domain}_{part}", [rows])
 
     def sample(self, domain: Domain) -> Sample:
-        """The images that count, in the order of their keys: random, but the same for every checkpoint."""
+        """Return the sample in the order of its keys, which is random but the same for every checkpoint."""
         return self._smallest(domain)[1]
 
     def _smallest(self, domain: Domain) -> tuple[Tensor, Sample]:

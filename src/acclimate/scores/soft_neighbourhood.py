@@ -1,4 +1,4 @@
-"""How densely the target's predictions lie next to each other."""
+"""Soft neighbourhood density of the target's predictions."""
 
 import torch
 import torch.nn.functional as F
@@ -9,23 +9,23 @@ from acclimate.ranges import Positive
 from acclimate.scores.sampled_score import SampleCount, SampledScore
 from acclimate.types import Domain, Prediction
 
-# Rows of the N × N similarities that are in memory at a time.
+# Rows of the N × N similarities in memory at a time.
 BLOCK = 512
 
 
 def soft_neighbourhood_density(logits: Tensor, *, temperature: float = 0.05) -> Tensor:
-    """Mean entropy, in nats, of the distribution over a sample's neighbours that the similarity of predictions defines.
+    """Mean entropy, in nats, of each sample's distribution over its neighbours.
 
     Saito et al., "Tune it the Right Way: Unsupervised Validation of Domain Adaptation via Soft Neighborhood Density",
-    ICCV 2021: probabilities are scaled to length one, a softmax over their products with those of all other samples,
-    divided by the temperature, is the distribution. It is wide where a sample has many neighbours like itself.
+    ICCV 2021: the distribution is a softmax over the cosine similarities of a sample's probabilities to those of all other
+    samples, divided by the temperature. It is wide if a sample has many similar neighbours.
 
     Args:
         logits: Shape (N, K).
-        temperature: Above 0; the paper's is 0.05.
+        temperature: Above 0; 0.05 in the paper.
 
     Returns:
-        A scalar in [0, log(N - 1)], so compare it for one target set; 0 for a single sample.
+        A scalar in [0, log(N - 1)], comparable only for the same target set; 0 for a single sample.
 
     Raises:
         ValueError: If the temperature is not positive.
@@ -47,13 +47,13 @@ def soft_neighbourhood_density(logits: Tensor, *, temperature: float = 0.05) -> 
 
 
 class SoftNeighbourhoodDensity(SampledScore):
-    """`soft_neighbourhood_density` of the predictions on target images, of a sample of them beyond `max_samples`.
+    """`soft_neighbourhood_density` of the predictions for target inputs, or of a sample of more than `max_samples`.
 
-    Blind to collapse: a model that gives one class to every image gets the highest value.
+    Blind to collapse: a model that predicts one class for every input gets the highest value.
 
     Args:
         temperature: Above 0.
-        max_samples: Time is quadratic in it.
+        max_samples: Largest number of inputs; the time is quadratic in it.
     """
 
     name = "snd"
@@ -65,7 +65,7 @@ class SoftNeighbourhoodDensity(SampledScore):
         self.temperature = temperature
 
     def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
-        # Features do not count and need not be kept.
+        # Features are not used, so they are not kept.
         super().add_batch(domain, prediction._replace(features=prediction.logits), labels)
 
     def value(self) -> Tensor:

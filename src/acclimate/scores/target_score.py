@@ -1,4 +1,4 @@
-"""What selects a checkpoint: one number per validation, higher is better."""
+"""The base class of scores that select checkpoints: one number per validation, higher is better."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -11,18 +11,18 @@ from acclimate.types import Domain, Prediction
 
 
 class TargetScore(Metric, ABC):
-    """A score of a classifier on validation images. A higher value is always better; nan if a prediction is not finite.
+    """Score of a classifier on validation inputs. Higher is always better; NaN if a prediction is not finite.
 
-    A score is a function of the predictions in the order of the data set. Perturbing them by rounding errors hardly moves
-    it, and the batch size does not matter.
+    A score is a function of the predictions in the order of the data set. Rounding errors in the predictions hardly change
+    it, and it does not depend on the batch size.
 
     Attributes:
-        name: What reports call it.
-        domains: Which domains it looks at.
-        needs_source: Whether it needs source images.
-        needs_target: Whether it needs target images.
-        needs_head: Whether it looks at predictions, and not at features alone.
-        is_oracle: Whether it is given the labels of the target.
+        name: Name in reports.
+        domains: Domains that the score uses.
+        needs_source: True if the score needs source inputs.
+        needs_target: True if the score needs target inputs.
+        needs_head: True if the score uses logits, not only features.
+        is_oracle: True if the score is given the labels of the target.
     """
 
     name: str
@@ -36,7 +36,7 @@ class TargetScore(Metric, ABC):
     finite: Tensor
 
     def __init__(self) -> None:
-        # Each process of a training on several devices evaluates all images.
+        # In a training on several devices, each process evaluates all inputs.
         super().__init__(sync_on_compute=False)
         self.add_state("finite", torch.tensor(True), dist_reduce_fx="min")
 
@@ -44,14 +44,14 @@ class TargetScore(Metric, ABC):
         """Add the next batch of the data set.
 
         Args:
-            domain: Where the images are from.
-            prediction: What the classifier says of them.
-            labels: int64, shape (N,); None for the target, unless the score is the oracle.
+            domain: Domain of the inputs.
+            prediction: Predictions of the classifier.
+            labels: int64, shape (N,); None for the target, unless the score is an oracle.
         """
         if domain in self.domains:
             self.finite = self.finite & prediction.features.isfinite().all()
             if self.needs_head:
-                # The largest of each row, because an impossible class may have a logit of -inf.
+                # Only the largest logit of each row, because an impossible class may have a logit of -inf.
                 self.finite = self.finite & prediction.logits.amax(dim=1).isfinite().all()
             self.add_batch(domain, prediction, labels)
 
@@ -68,8 +68,8 @@ class TargetScore(Metric, ABC):
         """Return the score of all batches; called only if all their predictions are finite."""
 
     def memory(self) -> dict[str, Any]:
-        """What it keeps of earlier validations, in plain tensors and containers; checkpoints hold it."""
+        """Return the state that the score keeps between validations, in plain tensors and containers, for checkpoints."""
         return {}
 
     def recall(self, memory: dict[str, Any]) -> None:
-        """Takes back what `memory` gave."""
+        """Restore the state returned by `memory`."""

@@ -9,27 +9,27 @@ from acclimate.losses.target_predictions import information
 from acclimate.scores.sampled_score import SampledScore
 
 SEED = 0
-# Of the samples. The published code of the Transfer Score takes 0.05; for 500 samples in ten clusters the standard deviation
-# over seeds is then 0.0042 instead of 0.0030.
+# Share of the samples. The published code of the Transfer Score uses 0.05; for 500 samples in ten clusters the standard
+# deviation over seeds is then 0.0042 instead of 0.0030.
 PROBED = 0.1
-# Features that differ by less, relative to the largest value, are one point but for rounding.
+# Features that differ by less, relative to the largest value, are equal up to rounding.
 SMALLEST_RANGE = 1e-4
 
 
 def hopkins_statistic(features: Tensor) -> Tensor:
-    """How much features cluster: Hopkins and Skellam, "A New Method for Determining the Type of Distribution of
-    Plant Individuals", Annals of Botany 1954.
+    """Hopkins statistic: the tendency of features to cluster.
 
-    Compares the distances u from uniform random points of the bounding box to their nearest feature with the distances w
-    from features to their nearest other feature: Σu / (Σu + Σw). Distances are not raised to the power D, which would let
-    the largest alone count in many dimensions.
+    Hopkins and Skellam, "A New Method for Determining the Type of Distribution of Plant Individuals", Annals of Botany
+    1954: Σu / (Σu + Σw), with the distances u from uniform random points of the bounding box to the nearest feature, and
+    the distances w from features to the nearest other feature. Distances are not raised to the power D, because in many
+    dimensions the largest one would dominate.
 
     Args:
         features: Shape (N, D). The first tenth of the rows is probed, so their order should be random.
 
     Returns:
         A scalar in [0, 1]: about 0.5 for uniform features, near 1 for clusters; 0.5 for a single or a constant feature. It
-        does not depend on the scale of the features.
+        is invariant to the scale of the features.
     """
     features = features.double()
     lowest, highest = features.min(dim=0).values, features.max(dim=0).values
@@ -45,11 +45,11 @@ def hopkins_statistic(features: Tensor) -> Tensor:
 
 
 def transferability_and_discriminability(features: Tensor, logits: Tensor) -> Tensor:
-    """The Hopkins statistic of the features plus the information of the predictions, divided by log K.
+    """Hopkins statistic of the features plus the information of the predictions divided by log K.
 
     Two of the three terms of the Transfer Score of Yang et al., "Can We Evaluate Domain Adaptation Models Without
-    Target-Domain Labels?", ICLR 2024. The third, the uniformity of the directions of the classifier's weights, is left out:
-    a score sees predictions and not weights.
+    Target-Domain Labels?", ICLR 2024. The third, the uniformity of the directions of the classifier's weights, is omitted,
+    because scores have access to predictions only.
 
     Args:
         features: Shape (N, D), in random order, see `hopkins_statistic`.
@@ -65,9 +65,9 @@ def transferability_and_discriminability(features: Tensor, logits: Tensor) -> Te
 
 
 class TransferScore(SampledScore):
-    """`transferability_and_discriminability` of the target, of a sample beyond `max_samples`, in [0, 2].
+    """`transferability_and_discriminability` of the target, or of a sample of more than `max_samples`, in [0, 2].
 
-    Not the whole Transfer Score of the paper: the uniformity of the classifier's weights is left out.
+    It lacks a term of the paper's Transfer Score: the uniformity of the classifier's weights.
     """
 
     name = "transfer_score"

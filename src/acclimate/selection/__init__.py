@@ -1,1 +1,1 @@
-"""Selection of a checkpoint in a run, of a run among many, and of a pretrained backbone."""
+"""Selection of a checkpoint within a run, of a run among many, and of a pretrained backbone."""

@@ -1,4 +1,4 @@
-"""Selects the checkpoint: one value per validation."""
+"""Checkpoint selection: one value per validation."""
 
 from typing import Any
 
@@ -15,13 +15,14 @@ from acclimate.types import Labelled, Prediction, Unlabelled
 
 
 class Selection(Callback):
-    """Logs `selection/value`, which checkpoints, early stopping and sweeps maximise.
+    """Callback that logs `selection/value`, which checkpoints, early stopping and sweeps maximise.
 
     Args:
-        score: What to judge by; None prefers the last validation.
+        score: The score to maximise; None selects the last validation.
 
     Attributes:
-        finite: Whether all predictions of the last validation or test are finite, bool, a scalar. If not, the value is NaN.
+        finite: True if all predictions of the last validation or test are finite, a scalar of dtype bool. If not, the value
+            is NaN.
     """
 
     def __init__(self, score: TargetScore | None) -> None:
@@ -30,7 +31,7 @@ class Selection(Callback):
 
     @property
     def name(self) -> str:
-        """What judges, for reports; for a score that depends on the data it is known after a validation."""
+        """Name of the score in reports; a score that depends on the data has it after the first validation."""
         return "last" if self.score is None else self.score.name
 
     @property
@@ -42,7 +43,7 @@ class Selection(Callback):
         return self.score is not None and self.score.is_oracle
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        # Lightning validates at fixed intervals; asked to stop it validates once more, so the last step is judged too.
+        # Lightning validates at fixed intervals; asked to stop, it validates once more, which covers the last step.
         if trainer.global_step == trainer.max_steps:
             trainer.should_stop = True
 
@@ -82,11 +83,11 @@ class Selection(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log("selection/value", self.judge(trainer) if self.finite else torch.tensor(torch.nan), prog_bar=True)
         if self.is_oracle:
-            # A mark beside the value in the console, the log, TensorBoard and metrics.json.
+            # Marks the value in the console, the log, TensorBoard and metrics.json.
             pl_module.log("selection/is_oracle", 1.0, prog_bar=True)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Before the callbacks that look at what they monitor.
+        # Before the callbacks read the metric that they monitor.
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -98,7 +99,7 @@ class Selection(Callback):
                 )
 
     def judge(self, trainer: pl.Trainer) -> Tensor:
-        """The value of the validation that has just ended."""
+        """Return the value of the validation that has just ended."""
         if self.score is None:
             return torch.tensor(float(trainer.global_step))
         value: Tensor = self.score.compute()
@@ -113,5 +114,5 @@ class Selection(Callback):
 
 
 def _are_finite(prediction: Prediction) -> Tensor:
-    # Of some classes a logit may be minus infinity.
+    # An impossible class may have a logit of -inf.
     return prediction.logits.amax(dim=1).isfinite().all()

@@ -1,4 +1,4 @@
-"""Which of several runs to keep, by scores that need no label of the target."""
+"""Selection among several runs by scores that need no target labels."""
 
 import logging
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Each counts the same in a vote; conf/selection/vote.yaml has the same ones.
+# Scores with equal weight in a vote; the same as in conf/selection/vote.yaml.
 VOTERS = ("bnm", "corr_c", "class_ami", "source_accuracy")
 VOTE = "vote"
-# With a target and without one. Checkpoints are selected by `information_corr_c`, but several methods train for information,
-# so across methods it tells more of what was trained for than of accuracy; none trains for correlation.
+# With a target and without one. Checkpoints are selected by `information_corr_c`, but several methods maximise information,
+# so a comparison of methods by it would measure their objective more than their accuracy; none maximises correlation.
 DEFAULTS = ("corr_c", "source_accuracy")
 ENSEMBLE = "ensemble_agreement"
 NOT_ACROSS_RUNS = {"rankme": "it grows with the width of the features"}
@@ -25,17 +25,17 @@ PREDICTIONS = "target_predictions.npz"
 
 
 class Pick(NamedTuple):
-    """What a score prefers among runs of the same data.
+    """The selected method and run among runs of the same data.
 
     Attributes:
-        data: The overrides that say which images these are.
-        by: The score.
-        name: The method, with its settings, whose mean score over the seeds is highest.
-        scores: The mean of every candidate, by its name.
-        run: The folder of its run with the highest score.
-        accuracy: Its mean target test accuracy; None if the target has no labels.
-        oracle_name: What target test labels prefer; None if there are none.
-        oracle_accuracy: Its mean target test accuracy.
+        data: The overrides that define the data.
+        by: The name of the score.
+        name: The selected method with its settings: the one with the highest mean score over the seeds.
+        scores: The mean score of each candidate, by its name.
+        run: The folder of the selected method's run with the highest score.
+        accuracy: Mean target test accuracy of the selected method; None if the target has no labels.
+        oracle_name: The method with the highest target test accuracy; None if the target has no labels.
+        oracle_accuracy: Mean target test accuracy of that method.
     """
 
     data: frozenset[str]
@@ -49,32 +49,30 @@ class Pick(NamedTuple):
 
 
 def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
-    """The pick for each set of images, among all runs that have the score and were not selected by target labels.
+    """Select a run for each data set, among all runs that have the score and were not selected by target labels.
 
     Args:
-        comparisons: As `compare_runs` gives them.
-        by: A score of `conf/selection`; `vote` takes the mean rank over `VOTERS`, and `ensemble_agreement` the agreement
-            with the mean prediction of all runs.
+        comparisons: The results of `compare_runs`.
+        by: A score of `conf/selection`; `vote` is the mean rank over `VOTERS`, and `ensemble_agreement` the agreement with
+            the mean prediction of all runs.
 
     Raises:
         ConfigError: If no run has the score, or it cannot be compared across runs.
     """
     if by in NOT_ACROSS_RUNS:
-        raise ConfigError(f"by={by} compares checkpoints of one run alone: {NOT_ACROSS_RUNS[by]}. Use by={DEFAULTS[0]}.")
+        raise ConfigError(f"by={by} compares only checkpoints of one run: {NOT_ACROSS_RUNS[by]}. Use by={DEFAULTS[0]}.")
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
     scored = [comparison for comparison in honest if all(has_score(run, by) for run in comparison.runs)]
     if not scored:
         known = sorted({name.removeprefix("score/") for one in honest for run in one.metrics for name in run if name.startswith("score/")})
         allowed = [name for name in (*known, VOTE, ENSEMBLE) if name not in NOT_ACROSS_RUNS]
-        raise ConfigError(
-            f"by={by}: no run has such a score, or none that is finite. Choose one of {', '.join(allowed)}, or train with a target."
-        )
+        raise ConfigError(f"by={by}: no run has a finite value of this score. Choose one of {', '.join(allowed)}, or train with a target.")
     data = dict.fromkeys(comparison.data for comparison in scored)
     return [_pick_among([comparison for comparison in scored if comparison.data == images], by) for images in data]
 
 
 def pick_by_default(comparisons: Sequence[Comparison]) -> list[Pick]:
-    """The pick by the first of `DEFAULTS` that a run has; none where runs have logged no scores."""
+    """Select by the first of `DEFAULTS` that a run has; return nothing if no run has logged scores."""
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
     for score in DEFAULTS:
         if any(has_score(run, score) for comparison in honest for run in comparison.runs):
@@ -105,17 +103,17 @@ def _pick_among(candidates: Sequence[Comparison], by: str) -> Pick:
 
 
 def has_score(run: FinishedRun, by: str) -> bool:
-    """Whether a run has what the score needs, all of it finite; those of earlier versions and those without a target may not."""
+    """Return True if a run has finite values of all that the score needs; runs without a target may not."""
     if by == ENSEMBLE:
         return (run.folder / PREDICTIONS).exists() and _has_finite_predictions(run)
     return all(f"score/{name}" in run.metrics for name in (VOTERS if by == VOTE else (by,)))
 
 
 def score_runs(runs: Sequence[FinishedRun], by: str) -> dict[Path, float]:
-    """The score of each run, by its folder.
+    """Return the score of each run, by its folder.
 
     Raises:
-        ConfigError: If they were not validated on equally many images.
+        ConfigError: If the runs were validated on different numbers of inputs.
     """
     if by == ENSEMBLE:
         return _agreements(runs)
@@ -136,14 +134,14 @@ def _agreements(runs: Sequence[FinishedRun]) -> dict[Path, float]:
 
     predictions = [_predictions(run) for run in runs]
     if len({prediction.shape for prediction in predictions}) > 1:
-        raise ConfigError(f"by={ENSEMBLE} needs runs that were validated on the same target images; these have different numbers of them.")
+        raise ConfigError(f"by={ENSEMBLE} needs runs that were validated on the same target inputs; these have different numbers of them.")
     return dict(zip((run.folder for run in runs), ensemble_agreement(torch.stack(predictions)).tolist(), strict=True))
 
 
 def _has_finite_predictions(run: FinishedRun) -> bool:
     try:
         return bool(_predictions(run).isfinite().all())
-    # Whatever the bytes of a damaged file lead NumPy to.
+    # A damaged file can make NumPy raise anything.
     except Exception as error:
         log.warning("Left out: %s cannot be read: %s", run.folder / PREDICTIONS, error)
         return False

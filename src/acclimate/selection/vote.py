@@ -1,4 +1,4 @@
-"""Selects the checkpoint by several scores, each with one vote."""
+"""Checkpoint selection by a vote of several scores."""
 
 import math
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from acclimate.selection.checkpoint_selection import Selection
 
 
 class Vote(Selection):
-    """Keeps a checkpoint if its mean rank over the scores, among all validations so far, is better than that of the kept one.
+    """Callback that keeps the checkpoint with the better mean rank over several scores, among all validations so far.
 
-    Ranks do not ask for a common unit, and no single score decides. A checkpoint that has lost is gone, so what later
-    validations would say of it does not count. While training, `selection/value` grows by the lead of each checkpoint that
-    is kept, in mean ranks of [0, 1], and lies below that of the kept one otherwise: so it means something within a run
-    alone. The value of the selected checkpoint, which sweeps maximise, is the mean of its scores.
+    Ranks need no common unit, and no single score decides. A checkpoint that has lost is deleted, so later validations
+    cannot bring it back. During training, `selection/value` grows by the lead of each checkpoint that is kept, in mean ranks
+    of [0, 1], and is below the value of the kept one otherwise, so it is only meaningful within a run. The value of the
+    selected checkpoint, which sweeps maximise, is the mean of its scores.
 
     Args:
-        scores: By names of your choice; give them one range, such as [0, 1].
+        scores: Scores by names of your choice; they should have the same range, such as [0, 1].
 
     Raises:
         ValueError: If there is no score.
@@ -39,12 +39,12 @@ class Vote(Selection):
 
     def judge(self, trainer: pl.Trainer) -> Tensor:
         mean: Tensor = self.score.compute()
-        # Without a mean there are no values of this validation.
+        # Without a finite mean, the scores have no values for this validation.
         votes = trainer.state.fn == "fit" and mean.isfinite()
         return torch.tensor(self.contend(trainer.global_step, self.score.values.tolist())) if votes else mean
 
     def contend(self, step: int, values: list[float]) -> float:
-        """Takes in the scores of a validation and returns what training logs for it; NaN, and no vote, if one is not finite."""
+        """Rank the scores of a validation and return the value to log; NaN, without a vote, if a score is not finite."""
         if not all(map(math.isfinite, values)):
             return math.nan
         self.history[step] = values

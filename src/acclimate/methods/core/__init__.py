@@ -1,1 +1,1 @@
-"""What the base class of all methods is made of."""
+"""Components of the base class of all methods."""

@@ -1,4 +1,4 @@
-"""A classifier as Lightning handles it: its progress, its predictions and its log."""
+"""The Lightning module around a classifier: progress, predictions and logging."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from acclimate.types import Labelled, Prediction, Unlabelled
 
 
 class ClassifierModule(pl.LightningModule):
-    """A classifier in training, without a way to train it.
+    """Lightning module around a classifier, without a training step.
 
     Attributes:
         classifier: The model.
-        batches_done: How many batches have trained it.
-        total_batches: How many there will be.
-        step_losses: Those of the step under way by name, for reports.
+        batches_done: Number of training batches so far.
+        total_batches: Number of training batches of the whole training.
+        step_losses: Losses of the current step by name, for reports.
     """
 
     classifier: Classifier
@@ -30,11 +30,14 @@ class ClassifierModule(pl.LightningModule):
 
     @property
     def progress(self) -> float:
-        """The share of the training that is done, in [0, 1]; a resumed run continues where it was."""
+        """Completed share of the training, in [0, 1]; a resumed run continues where it stopped."""
         return min(self.batches_done / self.total_batches, 1.0)
 
     def log(self, name: str, value: Any, **options: Any) -> None:  # type: ignore[override]
-        """Log as Lightning does, but in training only in steps that are written and the last of an epoch: it costs as much as a layer."""
+        """Log as Lightning does; in training, only in steps that are written and at the end of an epoch.
+
+        Logging every step would cost as much time as a layer.
+        """
         trainer = self.trainer
         written = (self.batches_done + 1) % max(trainer.log_every_n_steps, 1) == 0 or trainer.is_last_batch  # type: ignore[attr-defined]
         if written or not trainer.training or trainer.accumulate_grad_batches > 1:
@@ -48,7 +51,7 @@ class ClassifierModule(pl.LightningModule):
     test_step = predict_step  # type: ignore[assignment]
 
     def on_validation_start(self) -> None:
-        """Running statistics are each process's own; what is judged is to be one model, that of the checkpoint."""
+        """Broadcast the buffers of rank 0, so that all processes validate the model that is saved."""
         if self.trainer.world_size > 1:
             for buffer in self.buffers():
                 torch.distributed.broadcast(buffer, src=0)

@@ -1,4 +1,4 @@
-"""Losses that are not finite: how they reach the gradients, and what takes the place of one that cannot be computed."""
+"""Losses that are not finite: their gradients, and the replacement of a loss that cannot be computed."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,23 +11,23 @@ from acclimate.models.batch_norm import fixed_statistics
 
 
 def spread(loss: Tensor) -> Tensor:
-    """Return the loss itself; where it is not finite its gradients are NaN, so that whoever checks the gradients sees it."""
+    """Return the loss unchanged; if it is not finite, all its gradients become NaN, so that a check of gradients finds it."""
     return loss * (1 + 0 * loss.detach())
 
 
 def explained_nan(error: Exception, method: nn.Module, predictions: Callable[[], Iterable[Tensor]]) -> dict[str, Tensor]:
-    """Return a loss of NaN in place of those that numbers which are not finite have prevented, with a gradient for what trains.
+    """Return a NaN loss with gradients for all trainable weights, if an error was caused by numbers that are not finite.
 
     Args:
-        error: What was raised.
-        method: Whose weights are checked, unless the error says enough.
-        predictions: Makes predictions for the batch, which are checked as well.
+        error: The error that the computation of the losses raised.
+        method: The module whose weights are checked, unless the type of the error is conclusive.
+        predictions: Function that predicts the batch; its results are checked as well.
 
     Returns:
-        The loss by a name that tells of the error.
+        The loss, under a name that contains the error's message.
 
     Raises:
-        Exception: The error itself, if all numbers are finite.
+        Exception: The given error, if all numbers are finite.
     """
     if not isinstance(error, NotFiniteError | LinAlgError) and _are_finite(method, predictions):
         raise error
@@ -37,6 +37,6 @@ def explained_nan(error: Exception, method: nn.Module, predictions: Callable[[],
 
 @torch.no_grad()
 def _are_finite(method: nn.Module, predictions: Callable[[], Iterable[Tensor]]) -> bool:
-    """Whether all weights and predictions are finite; reads them from the device."""
+    """Return True if all weights and predictions are finite; synchronises with the device."""
     with fixed_statistics(method):
         return all(bool(tensor.isfinite().all()) for tensor in [*method.parameters(), *predictions()])

@@ -1,4 +1,4 @@
-"""Learning rates of a method's parameters, and how long its schedule is."""
+"""Learning rates of a method's parameters, and the length of its schedule."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -11,33 +11,33 @@ from torch.optim.lr_scheduler import LambdaLR
 from acclimate.errors import ConfigError
 from acclimate.models.classifier import Classifier
 
-# Of the published code of DAN and CDAN: layers that are trained already move at a tenth of the rate of new ones.
+# From the published code of DAN and CDAN: pretrained layers learn at a tenth of the rate of new ones.
 PRETRAINED_RATE = 0.1
 
 
 def default_backbone_rate(classifier: Classifier) -> float:
-    """Return the factor of the backbone's learning rate where none is set, see `Method`."""
+    """Return the default factor of the backbone's learning rate, see `Method`."""
     return PRETRAINED_RATE if classifier.pretrained and classifier.lora_rank is None else 1.0
 
 
 def refuse_fixed_features(classifier: Classifier) -> None:
-    """Refuse a classifier whose features a method would align, if no layer trains them.
+    """Refuse a classifier without trainable features, for methods that align features.
 
     Raises:
-        ConfigError: If the head alone trains.
+        ConfigError: If only the head is trainable.
     """
     if not classifier.trains_features:
         raise ConfigError(
-            "This method aligns features, but the backbone is frozen and there is no bottleneck that could move them. "
-            "Set model.bottleneck=256, or choose a method that trains the head alone, such as method=mcc."
+            "This method aligns features, but the backbone is frozen and there is no bottleneck to train. "
+            "Set model.bottleneck=256, or choose a method that trains only the head, such as method=mcc."
         )
 
 
 def build_optimizer(make: Callable[[Iterable[dict[str, Any]]], Optimizer], groups: list[dict[str, Any]]) -> Optimizer:
-    """Return an optimizer of these groups.
+    """Build an optimizer of parameter groups.
 
     Raises:
-        ConfigError: If the optimizer refuses its settings.
+        ConfigError: If the optimizer rejects its settings.
     """
     try:
         return make(groups)
@@ -48,15 +48,15 @@ def build_optimizer(make: Callable[[Iterable[dict[str, Any]]], Optimizer], group
 def scheduled_optimizer(
     make: Callable[[Iterable[dict[str, Any]]], Optimizer], groups: list[dict[str, Any]], factor: Callable[[], float]
 ) -> dict[str, Any]:
-    """Return an optimizer and its scheduler as Lightning takes them.
+    """Build an optimizer and its scheduler in the form that Lightning expects.
 
     Args:
-        make: Makes the optimizer.
-        groups: The parameters, each group with its `rate`, by which its learning rate is multiplied.
-        factor: The learning rates' present factor.
+        make: Function from parameter groups to an optimizer.
+        groups: Parameter groups, each with a `rate` that multiplies its learning rate.
+        factor: Function that returns the current factor of all learning rates.
 
     Raises:
-        ConfigError: If the optimizer refuses its settings.
+        ConfigError: If the optimizer rejects its settings.
     """
     rates = [group.pop("rate") for group in groups]
     optimizer = build_optimizer(make, groups)
@@ -67,28 +67,28 @@ def scheduled_optimizer(
 
 
 def restart_schedule(scheduler: Any, factor: float) -> None:
-    """Set the learning rates anew: a run that is continued may have another length, rate or schedule than before."""
+    """Reset the learning rates, because a resumed run may have another length, rate or schedule than before."""
     if isinstance(scheduler, LambdaLR):
         for group, rate in zip(scheduler.optimizer.param_groups, scheduler.base_lrs, strict=True):
             group["lr"] = rate * factor
 
 
 def num_training_batches(trainer: pl.Trainer) -> int:
-    """Return how many batches a training has in all, at least 1.
+    """Return the number of batches of the whole training, at least 1.
 
-    Not from `trainer.estimated_stepping_batches`: before the training starts it makes Lightning build the loader, whose state
-    is then not restored.
+    It does not use `trainer.estimated_stepping_batches`, which makes Lightning build the loader before training starts and
+    then not restore its state.
 
     Raises:
-        ConfigError: If it has no end.
+        ConfigError: If the training has no end.
     """
     per_epoch, per_step = trainer.num_training_batches, trainer.accumulate_grad_batches
     by_epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs * per_epoch
     by_steps = math.inf
     if trainer.max_steps != -1:
-        # The last step of an epoch takes what is left of its batches.
+        # The last step of an epoch may accumulate fewer batches.
         epochs, steps = divmod(trainer.max_steps, math.ceil(per_epoch / per_step))
         by_steps = epochs * per_epoch + steps * per_step
     if math.isinf(min(by_epochs, by_steps)):
-        raise ConfigError("The training has no end that schedules could run to. Set trainer.max_epochs or trainer.max_steps.")
+        raise ConfigError("The training has no end, which the schedules need. Set trainer.max_epochs or trainer.max_steps.")
     return max(int(min(by_epochs, by_steps)), 1)

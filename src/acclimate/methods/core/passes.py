@@ -1,4 +1,4 @@
-"""The pass of a training batch through the classifier."""
+"""The forward pass of a training batch."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from acclimate.types import DomainBatch, Labelled, LabelledPass, Prediction, Unl
 
 
 class Passes(NamedTuple):
-    """The parts of a batch that are there, each with what the classifier says of it."""
+    """The parts of a batch, each with the classifier's predictions; None: the batch has no such part."""
 
     source: LabelledPass
     target: UnlabelledPass | None
@@ -29,15 +29,15 @@ def passes(
     predict_domains: Callable[[Tensor, Tensor], tuple[Prediction, Prediction]],
     recorded: Sequence[nn.Module],
 ) -> Passes:
-    """Pass a training batch through the classifier.
+    """Run a classifier on a training batch.
 
-    The labelled inputs of the target are too few for statistics of their own: they are normalised with the target, or with the
-    source if the method does not look at the target.
+    Labelled target inputs are too few for their own batch-norm statistics: they are normalised with the target, or with the
+    source if the method does not use the target.
 
     Args:
-        batch: With or without a target, and with or without labelled inputs of the target.
-        classifier: In training mode.
-        predict_domains: From the inputs of source and target to the predictions.
+        batch: The batch; the target and the labelled target inputs are optional.
+        classifier: The model, in training mode.
+        predict_domains: Function from the inputs of source and target to their predictions.
         recorded: Modules whose outputs for the source are kept, if there is no target.
     """
     (source, target, few), hidden = batch, list[Tensor]()
@@ -61,7 +61,7 @@ def _together(inputs: Tensor, few: Labelled | None) -> Tensor:
 
 
 def _apart(both: Prediction, few: Labelled | None) -> tuple[Prediction, Prediction | None]:
-    """Divide the predictions for what `_together` has joined."""
+    """Split the predictions for inputs that `_together` joined."""
     if few is None:
         return both, None
     num = len(few.inputs)

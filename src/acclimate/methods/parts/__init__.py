@@ -1,1 +1,1 @@
-"""Networks and procedures that methods are built of."""
+"""Networks and procedures that several methods are built from."""

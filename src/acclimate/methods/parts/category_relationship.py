@@ -1,25 +1,25 @@
-"""What a pretrained model's classes have to do with the classes of a task."""
+"""Relationship between the classes of a pretrained model and the classes of a task."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Inverse strengths of the penalty, and factors of the logits, that are tried.
+# Candidates for the inverse strength of the penalty and for the factor of the logits.
 STRENGTHS = tuple(10.0**power for power in range(4, -5, -1))
 SCALES = torch.logspace(-2, 2, 401, dtype=torch.float64)
-# One input of so many of a class is held out.
+# Every fourth input of a class is held out.
 HELD_OUT = 4
 
 
 def direct_relationship(probabilities: Tensor, labels: Tensor, *, num_classes: int) -> Tensor:
-    """p(pretrained class | class): the mean of the pretrained model's predictions for the inputs of each class.
+    """Estimate p(pretrained class | class) as the mean prediction of the pretrained model for the inputs of each class.
 
     The direct approach of You et al., "Co-Tuning for Transfer Learning", NeurIPS 2020.
 
     Args:
-        probabilities: Of S pretrained classes, shape (N, S).
-        labels: int64 in [0, K), shape (N,). A class without inputs gets the mean of all.
-        num_classes: K.
+        probabilities: Probabilities of S pretrained classes, shape (N, S).
+        labels: int64 in [0, K), shape (N,). A class without inputs gets the mean over all inputs.
+        num_classes: K, the number of classes.
 
     Returns:
         Shape (K, S); each row sums to 1.
@@ -35,26 +35,26 @@ def direct_relationship(probabilities: Tensor, labels: Tensor, *, num_classes: i
 
 
 def calibrated_relationship(probabilities: Tensor, labels: Tensor, *, num_classes: int) -> Tensor:
-    """p(pretrained class | class) by Bayes' rule from a calibrated p(class | pretrained class).
+    """Estimate p(pretrained class | class) by Bayes' rule from a calibrated p(class | pretrained class).
 
     The reverse approach of You et al., "Co-Tuning for Transfer Learning", NeurIPS 2020: a logistic regression without
-    intercept from the pretrained model's predictions to the classes, whose prediction for a certain pretrained class is
-    p(class | pretrained class). As in the published code, held-out inputs decide how strong its penalty is and calibrate it by
-    a factor of its logits; and p(pretrained class) is the mean prediction. Departures: held out is every fourth input of a
-    class, and not those of another part, which here select the checkpoint; and the pretrained model's own logits are not
-    calibrated, for which one would need the inputs that it was trained on.
+    intercept from the pretrained model's predictions to the classes, whose prediction for a one-hot pretrained class is
+    p(class | pretrained class). As in the published code, held-out inputs determine the strength of its penalty and a
+    calibrating factor of its logits, and p(pretrained class) is the mean prediction. Departures: every fourth input of a
+    class is held out, instead of the validation part, which selects the checkpoint here; and the pretrained model's own
+    logits are not calibrated, which would need its training data.
 
     Args:
-        probabilities: Of S pretrained classes, shape (N, S).
+        probabilities: Probabilities of S pretrained classes, shape (N, S).
         labels: int64 in [0, K), shape (N,).
-        num_classes: K.
+        num_classes: K, the number of classes.
 
     Returns:
         Shape (K, S); each row sums to 1.
     """
     inputs = probabilities.double()
     is_held_out = _held_out(labels, num_classes)
-    # Of a handful of inputs none can be spared.
+    # With too few inputs to hold any out, fit and calibrate on the same ones.
     fitted, held_out = (~is_held_out, is_held_out) if is_held_out.any() else (~is_held_out, ~is_held_out)
     best, best_accuracy = inputs.new_zeros(num_classes, inputs.shape[1]), -1.0
     for strength in STRENGTHS:
@@ -71,20 +71,23 @@ def calibrated_relationship(probabilities: Tensor, labels: Tensor, *, num_classe
 
 
 def logistic_regression(inputs: Tensor, labels: Tensor, *, num_classes: int, strength: float) -> Tensor:
-    """The weights, shape (K, S), that minimise |W|² / 2 + strength · the sum of the cross-entropies; there is no intercept.
+    """Fit a logistic regression without intercept: minimise |W|² / 2 + strength · the sum of the cross-entropies.
 
     Args:
         inputs: float64, shape (N, S).
         labels: int64 in [0, K), shape (N,).
-        num_classes: K.
-        strength: Above 0.
+        num_classes: K, the number of classes.
+        strength: Inverse strength of the penalty, above 0.
+
+    Returns:
+        The weights W, shape (K, S).
     """
     weights = inputs.new_zeros(num_classes, inputs.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=300, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe")
 
     def objective() -> Tensor:
         optimizer.zero_grad()
-        # In units in which the cross-entropies count 1, whatever the strength.
+        # Scaled to the mean cross-entropy, so that the tolerances do not depend on the strength.
         value = F.cross_entropy(inputs @ weights.T, labels) + weights.square().sum() / (2 * strength * len(labels))
         value.backward()  # type: ignore[no-untyped-call]
         return value
@@ -95,6 +98,6 @@ def logistic_regression(inputs: Tensor, labels: Tensor, *, num_classes: int, str
 
 
 def _held_out(labels: Tensor, num_classes: int) -> Tensor:
-    """Whether each input is the last of so many of its class, shape (N,)."""
+    """Return a mask of every fourth input of each class, shape (N,)."""
     counted = F.one_hot(labels, num_classes).cumsum(dim=0).gather(1, labels[:, None]).squeeze(1)
     return counted % HELD_OUT == 0

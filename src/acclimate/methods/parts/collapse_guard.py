@@ -1,4 +1,4 @@
-"""Puts back what was changed once a network says the same of everything."""
+"""Detection of collapsed predictions, and the return to the initial weights."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from acclimate.losses.target_predictions import entropy
 
 
 class CollapseGuard(nn.Module):
-    """Notices when the predictions of a stream become less diverse than they were.
+    """Detector of predictions that become less diverse during a stream.
 
     Diversity is the entropy of the moving average of the predictions. A collapse is a diversity below a share of the
-    highest that there was: where classes are truly rare it is low from the start, and nothing has collapsed.
+    highest one so far: if the stream truly lacks some classes, diversity is low from the start and does not collapse.
 
     Args:
-        parameters: What is put back to what it is now.
-        num_classes: K.
-        share: In [0, 1); 0 never notices anything.
-        momentum: What the average keeps of itself with each batch, in [0, 1).
+        parameters: Parameters whose current values `put_back` restores.
+        num_classes: K, the number of classes.
+        share: Share of the highest diversity below which predictions have collapsed, in [0, 1); 0 disables the guard.
+        momentum: Momentum of the moving average, in [0, 1).
 
     Attributes:
-        diversity: In nats, in [0, log K].
+        diversity: Current diversity in nats, in [0, log K].
     """
 
     prediction: Tensor
@@ -40,7 +40,7 @@ class CollapseGuard(nn.Module):
 
     @torch.no_grad()
     def watch(self, logits: Tensor) -> None:
-        """Takes in the predictions of a batch, shape (N, K)."""
+        """Update the diversity with the logits of a batch, shape (N, K)."""
         mean = logits.detach().to(self.prediction.dtype).softmax(dim=1).mean(dim=0)
         self.prediction.mul_(self.momentum).add_(mean, alpha=1 - self.momentum)
         self.diversity.copy_(entropy((self.prediction / self.prediction.sum()).log()))
@@ -52,12 +52,12 @@ class CollapseGuard(nn.Module):
 
     @torch.no_grad()
     def put_back(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Sets the parameters to what they were at first, and forgets the predictions."""
+        """Restore the initial values of the parameters, and reset the diversity."""
         for number, parameter in enumerate(parameters):
             parameter.copy_(self.get_buffer(f"start_{number}"))
         self.forget()
 
     def forget(self) -> None:
-        """Begins to watch anew."""
+        """Reset the moving average and the diversity."""
         for buffer in (self.prediction, self.diversity, self.highest):
             buffer.zero_()

@@ -1,4 +1,4 @@
-"""The network whose scores of source and target are as far apart as its slope allows."""
+"""The critic that estimates the Wasserstein distance between domains."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,11 @@ from torch.nn import functional as F
 class DomainCritic(nn.Module):
     """A perceptron with one hidden layer that gives one unbounded score per sample.
 
-    The shape is that of the published code of Shen et al., "Wasserstein Distance Guided Representation Learning for
-    Domain Adaptation", AAAI 2018. The last layer has no bias: only differences of scores count, and a constant cancels.
+    The architecture is that of the published code of Shen et al., "Wasserstein Distance Guided Representation Learning for
+    Domain Adaptation", AAAI 2018. The last layer has no bias, because only differences of scores count.
 
     Args:
-        num_features: Width of its input (N, num_features); its output is (N, 1).
+        num_features: Width of the input, shape (N, num_features); the output has shape (N, 1).
         width: Width of the hidden layer.
     """
 
@@ -22,7 +22,7 @@ class DomainCritic(nn.Module):
         self.output = nn.Linear(width, 1, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        # A small difference of large scores, and a gradient of a gradient: bfloat16 has too few digits for either.
+        # bfloat16 has too few digits for a small difference of large scores and for a gradient of a gradient.
         with torch.autocast(features.device.type, enabled=False):
             scores: Tensor = self.output(F.relu(self.hidden(features.to(self.hidden.weight.dtype))))
         return scores

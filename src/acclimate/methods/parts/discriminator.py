@@ -1,4 +1,4 @@
-"""The network that tells the source from the target."""
+"""The domain discriminator."""
 
 from torch import nn
 
@@ -6,10 +6,11 @@ from torch import nn
 class DomainDiscriminator(nn.Sequential):
     """A perceptron with two hidden layers that gives one logit per sample; positive means source.
 
-    The shape follows Ganin et al., JMLR 2016, section 5.2.2 (x → 1024 → 1024 → 2), with one logit for the two classes.
+    The architecture follows Ganin et al., JMLR 2016, section 5.2.2 (x → 1024 → 1024 → 2), with one logit for the two
+    classes.
 
     Args:
-        num_features: Width of its input (N, num_features); its output is (N, 1).
+        num_features: Width of the input, shape (N, num_features); the output has shape (N, 1).
         width: Width of the hidden layers.
     """
 

@@ -1,4 +1,4 @@
-"""Networks that must not learn: calls that leave no gradient, and copies that stay as they are."""
+"""Networks that must not learn: calls without a gradient for the weights, and fixed copies."""
 
 import copy
 from typing import Self
@@ -9,16 +9,16 @@ from torch.func import functional_call
 
 
 def call_with_fixed_weights(network: nn.Module, inputs: Tensor) -> Tensor:
-    """What a network says of its inputs; a gradient reaches the inputs, but none of its weights."""
+    """Call a network such that its inputs receive a gradient and its weights do not."""
     outputs: Tensor = functional_call(network, {name: weight.detach() for name, weight in network.named_parameters()}, (inputs,))
     return outputs
 
 
 class FixedCopy(nn.Module):
-    """A network as it is now, in evaluation mode for ever; checkpoints hold it.
+    """A fixed copy of a network, always in evaluation mode and part of checkpoints.
 
     Args:
-        network: What is copied; it may go on learning.
+        network: The network to copy; later changes to it do not affect the copy.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -28,7 +28,7 @@ class FixedCopy(nn.Module):
 
     @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
-        """What the network says of its inputs, without a gradient."""
+        """Return the outputs of the network without a gradient."""
         outputs: Tensor = self.network(inputs)
         return outputs
 

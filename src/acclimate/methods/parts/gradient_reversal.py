@@ -1,4 +1,4 @@
-"""The layer that makes a min-max problem one backward pass."""
+"""Gradient reversal, which solves a min-max problem in one backward pass."""
 
 from typing import Any
 
@@ -18,10 +18,10 @@ class _ReverseGradient(torch.autograd.Function):
 
 
 def reverse_gradient(features: Tensor, strength: float) -> Tensor:
-    """The features themselves, whose gradient is multiplied by -strength on the way back.
+    """Return the features unchanged, with a gradient that is multiplied by -strength in the backward pass.
 
-    Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, Eq. 16 and 17. What stands behind it
-    learns at full speed whatever the strength; only what stands in front of it is slowed down.
+    Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016, Eq. 16 and 17. The strength scales the
+    gradient of the layers before it only; the layers after it, such as the discriminator, learn at full speed.
     """
     reversed_features: Tensor = _ReverseGradient.apply(features, strength)
     return reversed_features

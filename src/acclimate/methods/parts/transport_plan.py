@@ -1,4 +1,4 @@
-"""The optimal transport plan between two batches, as POT computes it."""
+"""Optimal transport plans between two batches, computed with POT."""
 
 import ot
 import torch
@@ -6,26 +6,26 @@ from torch import Tensor
 
 from acclimate.errors import NotFiniteError
 
-# Larger plans, such as those of 2048 and 2048 samples, take seconds when they are exact.
+# Exact plans above this size take seconds, for example those between 2048 and 2048 samples.
 MAX_EXACT = 1024 * 1024
-# The weight of the entropy in larger plans, as a share of the range of the costs.
+# Weight of the entropy in larger plans, as a share of the range of the costs.
 ENTROPY_WEIGHT = 0.01
 
 
 @torch.no_grad()
 def transport_plan(costs: Tensor) -> Tensor:
-    """Mass that each source sample sends to each target sample, such that the total cost is minimal.
+    """Compute the mass that each source sample sends to each target sample at minimal total cost.
 
     Every sample of a batch has the same mass. Plans of up to `MAX_EXACT` entries are exact (network simplex, on the CPU).
-    Larger ones are regularised by their entropy, with a weight of 1% of the range of the costs: Cuturi, "Sinkhorn Distances:
-    Lightspeed Computation of Optimal Transport", NeurIPS 2013; these are computed on the device of the costs.
+    Larger ones are regularised by their entropy, with a weight of 1% of the range of the costs (Cuturi, "Sinkhorn Distances:
+    Lightspeed Computation of Optimal Transport", NeurIPS 2013), and computed on the device of the costs.
 
     Args:
-        costs: Shape (N, M), finite.
+        costs: Finite costs, shape (N, M).
 
     Returns:
-        Shape (N, M), at least 0; rows sum to 1 / N and columns to 1 / M, the latter within about 0.1% in regularised plans.
-        A constant for the gradient.
+        A plan of shape (N, M), at least 0, without a gradient; rows sum to 1 / N and columns to 1 / M, the latter within
+        about 0.1% in regularised plans.
 
     Raises:
         NotFiniteError: If a cost is not finite.
@@ -36,14 +36,14 @@ def transport_plan(costs: Tensor) -> Tensor:
     """
     if not costs.isfinite().all():
         raise NotFiniteError("Transport costs must be finite, but some are not: the training has diverged.")
-    # The plan depends neither on the unit of the costs nor on a constant, but the solvers' tolerances are absolute.
+    # The plan is invariant to the scale and the offset of the costs, but the solvers' tolerances are absolute.
     scaled = costs.double() - costs.min()
     scaled /= scaled.max().clamp(min=torch.finfo(scaled.dtype).tiny)
     return (_exact(scaled) if costs.numel() <= MAX_EXACT else _regularised(scaled)).to(costs)
 
 
 def _exact(costs: Tensor) -> Tensor:
-    # Without masses, POT gives each sample of a batch the same. The limit is far beyond what a plan of MAX_EXACT entries takes.
+    # Empty masses mean equal masses in POT. The limit is far above the iterations that a plan of MAX_EXACT entries takes.
     plan, report = ot.emd([], [], costs.cpu().numpy(), numItermax=10_000_000, log=True)
     if report["warning"]:
         raise RuntimeError(f"No transport plan was found: {report['warning']}")
@@ -52,6 +52,6 @@ def _exact(costs: Tensor) -> Tensor:
 
 def _regularised(costs: Tensor) -> Tensor:
     masses = [costs.new_full((num,), 1 / num) for num in costs.shape]
-    # Training can go on with a plan that is stopped after 1000 iterations, which needs no warning in each step.
+    # A plan that is stopped after 1000 iterations is good enough for training; do not warn in each step.
     plan: Tensor = ot.sinkhorn(*masses, costs, ENTROPY_WEIGHT, stopThr=1e-6, warn=False)
     return plan
