@@ -1,6 +1,6 @@
-"""Transfer learning and unsupervised domain adaptation of image classifiers.
+"""Transfer learning and unsupervised domain adaptation of classifiers.
 
-In Python as on the command line:
+The Python interface mirrors the command line:
 
     import acclimate
 
@@ -9,10 +9,10 @@ In Python as on the command line:
     model = acclimate.load(config["folder"])
     labels, probabilities, _ = model.predict(["a.jpg", "b.png"])
 
-Whatever a user can mend is raised as an `acclimate.errors.UserError`, with the message that the command prints.
+Mistakes that the user can correct are raised as `acclimate.errors.UserError`, with the message that the command prints.
 """
 
-# All else is imported by the functions, as `import acclimate` and `acclimate --help` are not to wait for torch.
+# The functions import everything else, so that `import acclimate` and `acclimate --help` do not wait for torch.
 from collections.abc import Collection, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -30,9 +30,9 @@ def compose(
     """Compose the configuration of a run.
 
     Args:
-        overrides: As typed behind `acclimate train`, such as `["data=arrays", "data.source=a.npz", "optimizer.lr=0.01"]`.
-        folder: Where the run writes; None makes a new folder, `outputs/DATE/TIME-METHOD`, which no other run takes.
-        config_dir: A folder with configs of your own, as for `--config-dir`.
+        overrides: Overrides of `acclimate train`, such as `["data=arrays", "data.source=a.npz", "optimizer.lr=0.01"]`.
+        folder: The folder of the run; None creates a new folder, `outputs/DATE/TIME-METHOD`, that no other run uses.
+        config_dir: A folder with your own configs, as for `--config-dir`.
 
     Returns:
         Plain dictionaries, lists and values; `config["folder"]` is the folder of the run.
@@ -54,17 +54,18 @@ def compose(
 def train(config: Mapping[str, Any]) -> dict[str, Any]:
     """Train a run, select a checkpoint without target labels, and test it.
 
-    The run's folder gets all that `acclimate train` writes, except `train.log` and `.hydra/`. A folder whose run is finished or
-    was stopped is taken up with `config | {"resume": True}`.
+    The run's folder contains all that `acclimate train` writes, except `train.log` and `.hydra/`. To continue a run that is
+    finished or was stopped, pass `config | {"resume": True}`.
 
     Args:
-        config: As `compose` returns it; values may have been changed since.
+        config: A configuration from `compose`, possibly with changed values.
 
     Returns:
-        The contents of `metrics.json`: accuracies in [0, 1] by names such as `target/test_accuracy`, and how it was trained.
+        The contents of `metrics.json`: accuracies in [0, 1] by names such as `target/test_accuracy`, and facts about the
+        training.
 
     Raises:
-        UserError: If the configuration, the data or the course of training is not as it must be.
+        UserError: If the configuration or the data are invalid, or training fails.
         Interrupted: If a signal, such as that of Ctrl-C, stopped the run.
     """
     from acclimate.config.check import check_before_imports
@@ -73,7 +74,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     config = dict(config)
     check_before_imports(config)
     refuse_missing_files(config)
-    # Only now, as a mistake in the configuration is to be answered without waiting for torch.
+    # Imported here, so that mistakes in the configuration are reported without waiting for torch.
     from acclimate.training import run
 
     return run.train(config)
@@ -82,19 +83,19 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
 def evaluate(
     run: str | PathLike[str], overrides: Sequence[str] = (), *, allow_seen: bool = False, trust: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Test the selected checkpoint of a run again, also on other data.
+    """Test the selected checkpoint of a run again, on the same or on other data.
 
     Args:
         run: The folder of a finished run, or a checkpoint.
-        overrides: Changes, as typed behind `acclimate evaluate`, such as `["data.target=other.npz", "trainer=cpu"]`.
-        allow_seen: Whether it may be tested on images that it was trained or selected on; they are counted then.
-        trust: Modules, or full names of classes and functions, of your own that the run may be built from.
+        overrides: Overrides of `acclimate evaluate`, such as `["data.target=other.npz", "trainer=cpu"]`.
+        allow_seen: Whether to allow test inputs that the run was trained or selected on; they are counted.
+        trust: Your own modules, or full names of classes and functions, that the run may be built from.
 
     Returns:
         Accuracies in [0, 1] by names such as `target/test_accuracy`, and the value of the selection.
 
     Raises:
-        UserError: If there is no such run, it names what is not to be built, or the data do not fit its model.
+        UserError: If there is no such run, it contains targets that are not trusted, or the data do not fit its model.
     """
     from acclimate.runs.checkpoint_files import selected_checkpoint
 
@@ -109,19 +110,19 @@ def evaluate(
 
 
 def load(run: str | PathLike[str], *, trust: Collection[str] = (), device: str | None = None) -> "Predictor":
-    """Load the selected model of a run, to predict with. It needs neither Hydra nor Lightning.
+    """Load the selected model of a run for prediction, without Hydra or Lightning.
 
     Args:
-        run: The folder of a finished run, or a checkpoint, perhaps a stranger's: what it names is built only if it is part of
-            this package or trusted.
-        trust: Modules, or full names of classes and functions, of your own that the model may be built from.
-        device: That computes, such as `cpu` or `cuda:1`; None takes the first GPU, or the CPU where there is none.
+        run: The folder of a finished run, or a checkpoint. It may come from somebody else: classes and functions are built
+            only if they are part of this package or trusted.
+        trust: Your own modules, or full names of classes and functions, that the model may be built from.
+        device: The device to compute on, such as `cpu` or `cuda:1`; None: the first GPU, or the CPU if there is none.
 
     Returns:
-        A model whose `predict` takes paths, arrays and images of Pillow.
+        A model whose `predict` accepts paths, arrays and Pillow images.
 
     Raises:
-        ConfigError: If there is no such run, it has no trained head, its model is not to be built, or there is no such device.
+        ConfigError: If there is no such run, it has no trained head, its model is not trusted, or there is no such device.
     """
     from acclimate.runs.checkpoint_files import selected_checkpoint
 

@@ -1,6 +1,6 @@
-"""A user's mistakes. The command line prints their messages without a traceback and exits with 2.
+"""Exceptions for mistakes of the user. The command line prints their messages without a traceback and exits with 2.
 
-A message names the thing, what was found, what is allowed and what to type.
+A message names the key or file, what was found, what is allowed and what to type.
 """
 
 import shlex
@@ -8,40 +8,40 @@ import signal
 
 
 class UserError(Exception):
-    """Something that the user can mend; a message of several lines has an argument for each."""
+    """A mistake that the user can correct; a message of several lines has one argument per line."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
 
 
 class ConfigError(UserError):
-    """A key or a value of the configuration is wrong."""
+    """An invalid key or value of the configuration."""
 
 
 class DataError(UserError):
-    """The user's files are not what a data set needs."""
+    """Files that are not what a data set needs."""
 
 
 class StorageError(UserError):
-    """A file cannot be written: the disk is full, a quota is used up, or a permission is missing."""
+    """A file that cannot be written, because of a full disk, an exhausted quota or missing permissions."""
 
 
 class DivergenceError(UserError):
-    """Losses, gradients, weights or predictions of a run are not finite."""
+    """Losses, gradients, weights or predictions of a run that are not finite."""
 
 
 class NotFiniteError(ValueError):
-    """A computation that needs finite numbers was given others; in training this counts as a loss that is not finite."""
+    """Numbers that are not finite in a computation that needs finite ones; in training, this counts as a NaN loss."""
 
 
 class Interrupted(BaseException):
-    """A signal stopped the command.
+    """A signal that stopped the command.
 
-    Not an Exception: a sweep goes on after a job that failed, but not after one that was stopped.
+    It is not an `Exception`, because a sweep continues after a job that failed, but not after one that was stopped.
 
     Args:
         number: The signal.
-        message: What was reached, and how to go on from there.
+        message: The state that was reached, and the command that continues from it.
     """
 
     def __init__(self, number: signal.Signals, message: str | None = None) -> None:
@@ -51,7 +51,7 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What shells and schedulers report of a process that a signal has ended: 130 for SIGINT, 143 for SIGTERM."""
+        """Conventional exit code of a process that was ended by a signal: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.number
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Interrupted(BaseException):
 
 
 def command(*words: str) -> str:
-    """Return a command of acclimate as one types it.
+    """Return a command of acclimate as typed in a shell.
 
     >>> command("train", "resume=my run")
     "acclimate train 'resume=my run'"

@@ -1,4 +1,4 @@
-"""Memory: keeping what each step frees and takes again, and what to do when there is not enough."""
+"""Memory: faster reuse between steps, and messages about a lack of it."""
 
 import ctypes
 import re
@@ -8,11 +8,11 @@ from typing import Any
 
 from acclimate.errors import ConfigError
 
-# Of glibc's malloc.h.
+# Constants of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 SIZES = ("batch_size", "target_batch_size", "eval_batch_size", "image_size", "num_workers")
 ADVICE = "Lower data.batch_size, data.target_batch_size and data.eval_batch_size, then data.image_size, or choose a smaller model."
-# What torch says on CPUs, on GPUs, of sizes beyond 64 bits, and of a worker that the system has ended.
+# Messages of torch about CPUs, about GPUs, about sizes beyond 64 bits, and about a worker killed by the system.
 _OUT_OF_MEMORY = re.compile(
     r"DefaultCPUAllocator|not enough memory|out of memory|Storage size calculation overflowed|integer multiplication overflow"
     r"|DataLoader worker .* killed by signal: (?:Killed|Bus error)"
@@ -20,13 +20,13 @@ _OUT_OF_MEMORY = re.compile(
 
 
 def keep_freed_memory() -> bool:
-    """Has the C library keep what is freed instead of giving it back to the system: a step needs what the step before it freed.
+    """Make the C library keep freed memory for the next step instead of returning it to the system.
 
-    Without it, glibc maps each large block anew, and the system fills it with zeros page by page, a tenth of a step of a
-    ResNet-50. The process then has the most memory that it ever needed until it ends.
+    Otherwise glibc maps each large block again and the system fills it with zeros page by page, which takes a tenth of a
+    step of a ResNet-50. The process keeps its peak memory until it ends.
 
     Returns:
-        Whether the C library can do that: glibc can.
+        True if the C library supports it, which glibc does.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -37,15 +37,15 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def explain_out_of_memory(config: Mapping[str, Any], sizes: Mapping[str, Any] | None = None, advice: str = ADVICE) -> Iterator[None]:
-    """Says which sizes of a configuration to lower when the memory of the CPU or of a GPU does not suffice.
+    """Context manager that explains which sizes of a configuration to lower if the CPU or a GPU runs out of memory.
 
     Args:
-        config: Plain and fully resolved.
-        sizes: What takes memory, by the keys that one types; None is what does in training.
-        advice: What to change.
+        config: The plain, fully resolved configuration.
+        sizes: Settings that determine the memory, by their keys; None: those of training.
+        advice: The advice at the end of the message.
 
     Raises:
-        ConfigError: If what runs inside is out of memory.
+        ConfigError: If the block runs out of memory.
     """
     try:
         yield
@@ -61,9 +61,9 @@ def explain_out_of_memory(config: Mapping[str, Any], sizes: Mapping[str, Any] | 
 
 
 def _lack_of_memory(error: BaseException | None) -> str | None:
-    """What a lack of memory says of itself, if an exception or what it comes from is one."""
+    """Return the reason for a lack of memory, if an exception or one of its causes is about that."""
     while error is not None:
-        # torch.OutOfMemoryError is a RuntimeError, and NumPy's error a MemoryError.
+        # torch.OutOfMemoryError is a RuntimeError, and NumPy raises a MemoryError.
         if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))):
             asked = re.search(r"allocate ([\d.]+ \w+)", str(error))
             return f"{asked[1]} are too many" if asked else (str(error).splitlines() or ["a MemoryError"])[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""Types of numbers that a configuration may set, with their ranges; `acclimate.config.check` reads them from signatures.
+"""Types of numbers with ranges for signatures; `acclimate.config.check` enforces them for configurations.
 
 Every number must also be finite.
 """
@@ -16,5 +16,5 @@ PositiveShare = Annotated[float, Gt(0), Le(1)]
 OpenShare = Annotated[float, Gt(0), Lt(1)]
 Count = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
-# Processes that load data: more than any machine needs start none the faster and exhaust it.
+# Processes that load data; more would not be faster on any machine and would exhaust it.
 Workers = Annotated[int, Ge(0), Le(256)]

@@ -1,6 +1,6 @@
-"""Pure functions of a run's progress in [0, 1]: strengths that ramp up, learning rates that decay, layers that join.
+"""Schedules as pure functions of a run's progress in [0, 1]: ramps, learning rates and gradual unfreezing.
 
-Whoever calls them holds the progress, and a checkpoint holds it too, so a resumed run continues every schedule.
+The caller keeps the progress, which is part of checkpoints, so a resumed run continues every schedule.
 """
 
 import math
@@ -9,7 +9,7 @@ from acclimate.ranges import NonNegative, ShareBelowOne
 
 
 def constant(progress: float) -> float:
-    """One throughout.
+    """Constant schedule of 1.
 
     >>> constant(0.7)
     1.0
@@ -18,7 +18,7 @@ def constant(progress: float) -> float:
 
 
 def sigmoid_ramp(progress: float, *, steepness: float = 10.0) -> float:
-    """From 0 to almost 1 along a sigmoid.
+    """Ramp from 0 to almost 1 along a sigmoid.
 
     The strength of the reversed gradient in Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016,
     section 5.2.2: 2 / (1 + exp(-steepness · progress)) - 1, with a steepness of 10.
@@ -32,7 +32,7 @@ def sigmoid_ramp(progress: float, *, steepness: float = 10.0) -> float:
 
 
 def inverse_decay(progress: float, *, speed: NonNegative = 10.0, power: NonNegative = 0.75) -> float:
-    """The learning rate's factor (1 + speed · progress) ** -power of Ganin et al., JMLR 2016, section 5.2.2.
+    """Decay of the learning rate by (1 + speed · progress) ** -power, Ganin et al., JMLR 2016, section 5.2.2.
 
     >>> inverse_decay(0.0)
     1.0
@@ -43,11 +43,11 @@ def inverse_decay(progress: float, *, speed: NonNegative = 10.0, power: NonNegat
 
 
 def cosine_decay(progress: float, *, warmup: ShareBelowOne = 0.0) -> float:
-    """From 1 to 0 along half a cosine (Loshchilov and Hutter, "SGDR", ICLR 2017, Eq. 5), after a linear rise.
+    """Decay from 1 to 0 along half a cosine (Loshchilov and Hutter, "SGDR", ICLR 2017, Eq. 5), after a linear warm-up.
 
     Args:
-        progress: In [0, 1].
-        warmup: The share of the run, in [0, 1), that the rise takes.
+        progress: Progress of the run, in [0, 1].
+        warmup: Share of the run for the warm-up, in [0, 1).
 
     >>> cosine_decay(0.5)
     0.5
@@ -60,15 +60,15 @@ def cosine_decay(progress: float, *, warmup: ShareBelowOne = 0.0) -> float:
 
 
 def num_unfrozen(progress: float, *, num_stages: int, end: float) -> int:
-    """How many stages train, counted from the head: one more after each equal share of the time until `end`, first none.
+    """Number of trainable stages, counted from the head: 0 at first, then one more at equal intervals until `end`.
 
     Gradual unfreezing, Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018, where
-    each share is an epoch.
+    each interval is an epoch.
 
     Args:
-        progress: In [0, 1].
-        num_stages: How many there are, at least 0.
-        end: The progress from which on all train, above 0.
+        progress: Progress of the run, in [0, 1].
+        num_stages: Number of all stages, at least 0.
+        end: Progress at which all stages are trainable, above 0.
 
     >>> [num_unfrozen(progress, num_stages=3, end=0.6) for progress in (0.0, 0.1, 0.3, 0.5, 0.7, 1.0)]
     [0, 0, 1, 2, 3, 3]

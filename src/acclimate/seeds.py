@@ -1,10 +1,10 @@
-"""Seeds that are functions of what they are for, so that nothing depends on the order in which things happen."""
+"""Seeds derived from their purpose, so that random numbers do not depend on the order of events."""
 
 import hashlib
 
 
 def seed_for(*purpose: object) -> int:
-    """A seed in [0, 2**63) for a purpose, such as (run's seed, domain, epoch, sample); equal on every machine.
+    """Return a seed in [0, 2**63) for a purpose, such as (run's seed, domain, epoch, sample), equal on every machine.
 
     >>> seed_for(0, "source", 3) == seed_for(0, "source", 3)
     True

@@ -63,7 +63,7 @@ def test_a_run_continues_from_the_checkpoint_before_to_the_same_bits(archives, f
     damage(checkpoints.last_checkpoint(stopped))
     with caplog.at_level(logging.WARNING):
         run.train({**compose(stopped, *archives, *OPTIONS), "resume": True})
-    assert "Continuing with the checkpoint before it" in caplog.text
+    assert "Continuing with the previous checkpoint" in caplog.text
     assert differences(trained_state(finished), trained_state(stopped)) == []
 
 

@@ -27,7 +27,7 @@ def test_every_method_trains_with_all_of_them(archives, tmp_path, method):
 
 @pytest.mark.parametrize("method", [*SOURCE_FREE, *SELF_SUPERVISED])
 def test_methods_that_see_no_source_refuse_them(archives, tmp_path, method):
-    with pytest.raises(ConfigError, match="are for labelled source images, of which this method sees none"):
+    with pytest.raises(ConfigError, match="apply to labelled source inputs, but this method uses none"):
         assembly.build(compose(tmp_path, *archives, f"method={method}", "method.label_smoothing=0.1"))
 
 
@@ -84,8 +84,8 @@ def test_images_of_a_frozen_backbone_are_mixed_and_not_their_features(archives, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("method.mixup=1", "method.target_class_weights=estimated"), "learns from images of one class"),
-        (("method.class_weights=balanced", "method.target_class_weights=estimated"), "learns from images of one class"),
+        (("method.mixup=1", "method.target_class_weights=estimated"), "needs inputs of a single class"),
+        (("method.class_weights=balanced", "method.target_class_weights=estimated"), "needs inputs of a single class"),
         (
             ("method.class_weights=balanced", "data.source_sampling=balanced"),
             r"Set data\.source_sampling=natural, or method\.class_weights=none",

@@ -42,7 +42,7 @@ def test_what_the_message_advises_goes_on_from_the_last_checkpoint(build, archiv
         run.train(compose(tmp_path, *archives, "method=dann", "trainer.max_epochs=2", "trainer.precision=32-true"))
     message = str(caught.value)
     assert "leave them out: trainer.on_nonfinite=skip" in message
-    command = message.split("To go on from there with a lower rate: ")[1]
+    command = message.split("To continue from there with a lower rate: ")[1]
     if advised == "skip":
         command = f"acclimate train resume={tmp_path} trainer.on_nonfinite=skip"
     else:

@@ -39,10 +39,10 @@ SHIFTED = evidence(proportions=(0.55, 0.25, 0.2, 0.0))
 @pytest.mark.parametrize(
     ("symptom", "failing", "parts"),
     [
-        (prediction_collapse, COLLAPSED, ["98% of the 100 validation images", "are taken for ant", "1.1 equally", "has 4.0"]),
-        (blind_discriminator, BLIND, ["in more than 50%"]),
+        (prediction_collapse, COLLAPSED, ["98% of the 100 validation inputs", "are predicted as ant", "1.1 equally", "has 4.0"]),
+        (blind_discriminator, BLIND, ["not exceeded 50%"]),
         (saturated_discriminator, SATURATED, ["at least 93%"]),
-        (falling_source_accuracy, FALLING, ["at most 80.0% of the 400 validation images", "after 90.0% at 50% of the training"]),
+        (falling_source_accuracy, FALLING, ["at most 80.0% of the 400 validation inputs", "after 90.0% at 50% of the training"]),
         (label_shift, SHIFTED, ["distance of 0.30", "ant from 25% to 55%, wasp from 25% to 0%, fly from 25% to 20%"]),
     ],
 )

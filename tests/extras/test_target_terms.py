@@ -60,7 +60,7 @@ def test_term_that_is_a_module_is_asked_for_its_forward():
 
 
 def test_term_that_asks_for_the_unknown_is_refused():
-    with pytest.raises(ConfigError, match=r"term wish asks for labels, but .*strong_logits.*method\.terms\.wish\.labels=VALUE"):
+    with pytest.raises(ConfigError, match=r"term wish has the parameter labels, but .*strong_logits.*method\.terms\.wish\.labels=VALUE"):
         TargetTerms({"wish": lambda logits, labels: logits.sum()}, {})
 
 

@@ -106,7 +106,7 @@ def test_the_checkpoint_before_a_damaged_one_is_used_and_both_are_named(path, da
     with caplog.at_level(logging.WARNING):
         contents, file = load(path)
     assert (contents["global_step"], file) == (1, previous(path))
-    assert f"Continuing with the checkpoint before it, {previous(path)}, of step 1" in caplog.text
+    assert f"Continuing with the previous checkpoint, {previous(path)}, of step 1" in caplog.text
     assert (f"{path} cannot be read as a checkpoint" in caplog.text) is (damage is not remove)
     damage(previous(path))
     with pytest.raises(ConfigError) as caught:

@@ -260,7 +260,7 @@ def test_where_no_score_is_finite_there_is_no_pick(tmp_path):
     write_run(tmp_path / "a", "dann", accuracy=0.5, corr_c=float("nan"))
     comparisons = compare_runs([tmp_path])
     assert pick_by_default(comparisons) == []
-    with pytest.raises(ConfigError, match="none that is finite"):
+    with pytest.raises(ConfigError, match="no run has a finite value"):
         pick(comparisons, "corr_c")
 
 

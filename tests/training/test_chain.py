@@ -125,9 +125,9 @@ def test_what_is_no_chain_is_refused(words, message):
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        (("simclr", "shot"), "SimClr trains no head, which Shot needs"),
-        (("simclr", "fine_tune"), "models of different architecture"),
-        (("source_only", "co_tuning"), "can only come first"),
+        (("simclr", "shot"), "SimClr trains no head, but Shot needs one"),
+        (("simclr", "fine_tune"), "models of different architectures"),
+        (("source_only", "co_tuning"), "can only be the first stage"),
     ],
 )
 def test_stages_that_do_not_follow_each_other_are_refused_before_the_first_trains(acclimate, archives, tmp_path, methods, message):

@@ -115,7 +115,11 @@ def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(archives
 
 @pytest.mark.parametrize(
     ("contents", "message"),
-    [(None, "There is no .*other.ckpt"), (b"nonsense", "cannot be read as a checkpoint"), ({"state_dict": {}}, "holds no configuration")],
+    [
+        (None, "There is no .*other.ckpt"),
+        (b"nonsense", "cannot be read as a checkpoint"),
+        ({"state_dict": {}}, "contains no configuration"),
+    ],
 )
 def test_what_is_no_checkpoint_of_a_run_is_named(archives, tmp_path, contents, message):
     file = tmp_path / "other.ckpt"

@@ -1,6 +1,7 @@
-"""The command `acclimate`: a file for each verb, whose docstring is its help; `--help` answers without torch, Lightning or Hydra.
+"""The command `acclimate`: one module per verb, whose docstring is its help.
 
-A verb is a module with `run`, which takes the words behind the verb, and has its place in `VERBS`.
+A verb is a module listed in `VERBS` with a function `run`, which takes the arguments after the verb. `--help` answers without
+importing torch, Lightning or Hydra.
 """
 
 import importlib
@@ -22,23 +23,23 @@ from acclimate.training.stop_signals import StopSignals
 
 VERBS = ("train", "evaluate", "predict", "compare", "cache", "rank", "chain")
 USAGE = """\
-acclimate: transfer learning and domain adaptation of image classifiers
+acclimate: transfer learning and domain adaptation of classifiers
 
 usage: acclimate VERB [KEY=VALUE ...]
 
 verbs:
 {verbs}
 
-acclimate VERB --help says more, acclimate --version which version this is. Start with: acclimate train
+Type acclimate VERB --help for details, and acclimate --version for the version. Start with: acclimate train
 """
 GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
 
 def main() -> None:
-    """Run a verb; exit with 2 for what the user can mend and with 128 and its number after a signal."""
+    """Run a verb; exit with 2 after a mistake of the user and with 128 plus its number after a signal."""
     logging.setLogRecordFactory(PrintableRecord)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that lacks a character is no reason to fail.
+        # Do not fail if a terminal cannot show a character.
         sys.stdout.reconfigure(errors="backslashreplace")
     flags, words = divide_arguments(sys.argv[1:])
     if "--version" in flags:
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def run_verb(name: str, arguments: Sequence[str]) -> None:
-    """Find the verb, and print its help or run it.
+    """Run a verb or print its help.
 
     Raises:
         ConfigError: If there is no such verb.
@@ -82,7 +83,7 @@ def _verb(name: str) -> ModuleType:
 
 
 def _paragraphs(verb: ModuleType) -> list[str]:
-    """The docstring of a verb: its summary, its usage and the rest."""
+    """Return the paragraphs of a verb's docstring: the summary, the usage and the rest."""
     return inspect.cleandoc(verb.__doc__ or "").split("\n\n", maxsplit=2)
 
 

@@ -1,4 +1,4 @@
-"""Words of the command: those that belong to a verb itself, and the overrides."""
+"""Arguments of the command: the keys of a verb itself, and overrides."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 from acclimate.errors import ConfigError
 from acclimate.files.atomic_files import refuse_output
 
-# Of Hydra.
+# Flags of Hydra.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 
 
 def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Divide words into flags, with the words that are their values, and others: a flag may stand anywhere.
+    """Separate flags and their values, which may be anywhere, from the other arguments.
 
     >>> divide_arguments(["train", "seed=0,1", "-m", "--config-dir", "mine", "method=dann"])
     (['-m', '--config-dir', 'mine'], ['train', 'seed=0,1', 'method=dann'])
@@ -25,7 +25,7 @@ def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
-    """Divide words into the keys of a verb itself and the overrides that remain.
+    """Separate the keys of a verb itself from the overrides.
 
     Raises:
         ConfigError: If a required key is missing.
@@ -39,17 +39,17 @@ def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: S
 
 
 def refuse_unwritable(keys: Mapping[str, str]) -> None:
-    """Check before any work is done that `out=FILE` can be written.
+    """Check, before any work is done, that `out=FILE` can be written.
 
     Raises:
-        StorageError: If it cannot.
+        StorageError: If it cannot be written.
     """
     if "out" in keys:
         refuse_output(Path(keys["out"]))
 
 
 def list_of(text: str | None) -> list[str]:
-    """Read the list that a word such as trust=[a,b] or trust=a gives.
+    """Parse the value of an argument such as trust=[a,b] or trust=a as a list.
 
     >>> list_of("[a, b]"), list_of("a"), list_of(None)
     (['a', 'b'], ['a'], [])
@@ -58,10 +58,10 @@ def list_of(text: str | None) -> list[str]:
 
 
 def count(keys: Mapping[str, str], key: str, unit: str) -> int | None:
-    """Read the number that a key is set to; None if it is not set.
+    """Parse the number that a key is set to; None if it is not set.
 
     Raises:
-        ConfigError: If it is no whole number from 1 on.
+        ConfigError: If it is not a whole number of at least 1.
     """
     text = keys.get(key, "1")
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:

@@ -1,11 +1,11 @@
-"""List or clear what is kept to be faster the next time.
+"""List or clear the cache.
 
 usage: acclimate cache [clear]
 
-Lists what earlier runs have kept to be faster the next time, such as decoded images, or removes all of it.
+Lists the cache, where runs keep for example decoded images to be faster the next time, or removes all of it.
 
-  ACCLIMATE_CACHE      the folder, in place of the usual one for caches
-  ACCLIMATE_CACHE_GB   what it may take, in gigabytes: {limit} unless set; what was used longest ago makes room
+  ACCLIMATE_CACHE      the folder, instead of the usual one for caches
+  ACCLIMATE_CACHE_GB   the maximum size in gigabytes, {limit} by default; the least recently used entries are removed first
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from acclimate.errors import ConfigError
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print what is kept, or remove it."""
+    """Print the contents of the cache, or remove them."""
     if list(arguments) == ["clear"]:
         print(f"Removed {store.clear() / 1e6:.1f} MB from {store.root()}.")
         return

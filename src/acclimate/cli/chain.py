@@ -1,16 +1,16 @@
-"""Train runs in a row, each on the features of the one before.
+"""Train several runs in sequence, each starting from the previous one.
 
 usage: acclimate chain first.KEY=VALUE ... second.KEY=VALUE ... [third.KEY=VALUE ...] [KEY=VALUE ...]
 
-Trains runs in a row: each takes up the selected classifier of the one before (init_from), after self-supervised
-training with a new head. What acclimate train takes may stand behind the name of a stage, or without one for all:
+Trains several runs in sequence: each starts from the selected classifier of the previous one (init_from), with a new head
+after self-supervised training. Overrides of acclimate train apply to the stage whose name precedes them, or to all stages:
 
   acclimate chain first.method=simclr second.method=dann
   acclimate chain first.method=rotation first.trainer.max_epochs=20 second.method=dann second.+terms=mcc seed=1
   acclimate chain first.method=source_only second.method=shot hydra.run.dir=DIR
-  acclimate chain resume=DIR                             goes on where it was stopped
+  acclimate chain resume=DIR                             continues a chain that was stopped
 
-The runs lie in first/, second/ and third/ of the chain's folder, outputs/DATE/TIME-chain/.
+The runs are in first/, second/ and third/ of the chain's folder, outputs/DATE/TIME-chain/.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from acclimate.errors import Interrupted, StorageError, command
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Train runs in a row; `resume=DIR` skips those that are finished and goes on with the others."""
+    """Train several runs in sequence; `resume=DIR` skips those that are finished and continues with the others."""
     from acclimate.cli.jobs import train_resolved
     from acclimate.config.check import check_before_imports, check_config
     from acclimate.config.machine import refuse_missing_files, refuse_several_devices
@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
         stages = stages_to_resume(folder, words, list_of(trust.get("trust")))
     else:
         stages = compose_stages(words, folder)
-    # Before the first stage has trained for long, and what answers without torch before what imports it.
+    # Check all stages before the first one trains, and run the checks without torch before those that import it.
     for stage in stages.values():
         check_before_imports(stage.config)
     refuse_missing_files(next(iter(stages.values())).config)
@@ -59,6 +59,6 @@ def run(arguments: Sequence[str]) -> None:
             message = f"Stopped in the {name} stage. Continue with: {command('chain', f'resume={folder}')}"
             raise Interrupted(interruption.number, message) from interruption
         except StorageError as error:
-            # The run's own message without its advice.
+            # The message of the run without its advice.
             resume = command("chain", f"resume={folder}")
             raise StorageError(f"{error.__cause__ or error} Then continue with: {resume}") from error

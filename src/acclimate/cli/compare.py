@@ -1,12 +1,12 @@
-"""Print tables over many runs.
+"""Compare finished runs in a table.
 
 usage: acclimate compare DIR [DIR ...] [by=SCORE] [out=FILE.json]
 
-Prints one row for each method, and for whatever else differs, over all finished runs below the folders:
-mean and standard deviation over the seeds of the accuracy on the target's test images.
-Below the table is the method that a score prefers which looks at no label of the target, and what it loses against
-the oracle, the choice by target test labels. by=corr_c is the default; by=vote takes the mean rank over several
-scores, by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
+Prints one row for each method and for each difference in settings over all finished runs below the folders:
+mean and standard deviation over the seeds of the accuracy on the target's test inputs.
+Below the table are the method that a score without target labels selects, and its gap to the oracle, the selection
+by target test labels. The default is by=corr_c; by=vote uses the mean rank over several scores,
+by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from acclimate.errors import ConfigError
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print a table over finished runs."""
+    """Print a table of finished runs."""
     keys, folders = split_keys(arguments, required=(), optional=("by", "out"))
     if not folders:
         raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")

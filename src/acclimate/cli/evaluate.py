@@ -1,14 +1,14 @@
-"""Test the selected checkpoint of a run again, also on other data.
+"""Test the selected checkpoint of a run again, on the same or on other data.
 
 usage: acclimate evaluate run=DIR [out=FILE.json] [allow_seen=true] [trust=MODULE] [GROUP=NAME ...] [KEY=VALUE ...]
 
-Tests the selected checkpoint of a run. Overrides change what it is tested on or with:
+Tests the selected checkpoint of a run. Overrides change the data and the settings of the test:
 
   acclimate evaluate run=outputs/DATE/TIME-dann
   acclimate evaluate run=DIR data.target=OTHER
   acclimate evaluate run=DIR data=arrays data.source=A.npz data.target=B.npz trainer=cpu
 
-Images that the run was trained or selected on are refused, copies included, unless allow_seen=true counts them instead.
+Inputs that the run was trained or selected on, including copies, are refused; with allow_seen=true, they are counted.
 """
 
 from collections.abc import Sequence

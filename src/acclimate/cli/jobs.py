@@ -1,4 +1,4 @@
-"""Runs that a command starts: their log, what was typed for them, and what is printed at their end."""
+"""Runs that a command starts: their logs, their records and their output at the end."""
 
 import logging
 import os
@@ -18,15 +18,15 @@ def train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
     """Train a run and print its metrics.
 
     Args:
-        config: Plain and resolved.
+        config: The plain, resolved configuration.
         record: As for `acclimate.training.run.train`.
 
     Returns:
-        What a sweep maximises.
+        The value that a sweep maximises.
     """
     check_before_imports(config)
     refuse_missing_files(config)
-    # Only now, as they import torch.
+    # Imported here, because they import torch.
     from pytorch_lightning.utilities import rank_zero_only
 
     from acclimate.reports.tables import print_metrics
@@ -38,26 +38,26 @@ def train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
 
 
 def train_saved(folder: Path, overrides: Sequence[str], trust: Sequence[str]) -> None:
-    """Continue the run of a folder from its record, which is plain data: no override in it is replayed.
+    """Continue a run from the record in its folder, which is plain data: saved overrides are not replayed.
 
     Args:
-        folder: Of the run.
+        folder: The folder of the run.
         overrides: `GROUP.KEY=VALUE` and `GROUP=NAME`, as for `override`.
         trust: As for `refuse_strangers`.
 
     Raises:
-        UserError: If the folder is not that of a run, its record names what is not to be built, or the run fails.
+        UserError: If the folder is not that of a run, its record contains targets that are not trusted, or the run fails.
     """
     config = config_to_resume(folder, trust, partial(override, overrides=overrides))
     train_resolved(config, [*read_overrides(folder), *overrides])
 
 
 def train_resolved(config: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Train a configuration that needs no Hydra, with log and record where Hydra would have them.
+    """Train a resolved configuration without Hydra, with the log and the record in the same places as with Hydra.
 
     Args:
-        config: Plain and resolved.
-        overrides: What was typed, for the record.
+        config: The plain, resolved configuration.
+        overrides: The overrides as typed, for the record.
     """
     folder = Path(config["folder"])
     _log_to(folder / "train.log")
@@ -65,14 +65,14 @@ def train_resolved(config: dict[str, Any], overrides: Sequence[str]) -> None:
 
 
 def _log_to(file: Path) -> None:
-    """Have the log go to the console and to the end of a run's file, as Hydra has it at a run's start."""
+    """Log to the console and append to a run's log file, in the same way as Hydra."""
     root = logging.getLogger()
     for handler in root.handlers[:]:
         if type(handler) in (logging.StreamHandler, logging.FileHandler):
             root.removeHandler(handler)
             handler.close()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    # Of the processes for several devices only the first writes.
+    # With several devices, only the first process writes.
     if os.environ.get("LOCAL_RANK", "0") == "0":
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(file))

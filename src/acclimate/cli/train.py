@@ -2,23 +2,23 @@
 
 usage: acclimate train [GROUP=NAME ...] [KEY=VALUE ...] [-m] [--config-dir DIR] [--cfg job]
 
-Trains, selects a checkpoint without target labels, and tests it. Everything is written to outputs/DATE/TIME-METHOD/.
+Trains, selects a checkpoint without target labels, and tests it. All files are written to outputs/DATE/TIME-METHOD/.
 
   acclimate train                                        rendered digits to handwriting, with DANN
   acclimate train experiment=own_images data.source=DIR data.target=DIR
-                                                         own images: what to try first where the target has no labels
+                                                         your own images: what to try first if the target has no labels
   acclimate train -m method=source_only,dann_mcc_fixmatch seed=0,1
                                                          a sweep: one run for each combination
-  acclimate train method=dann +terms=mcc                 a method with further losses on the target's predictions
+  acclimate train method=dann +terms=mcc                 a method with an additional loss on the target's predictions
   acclimate train resume=DIR                             continues a run that was stopped
   acclimate train resume=DIR trainer.max_epochs=20       trains a finished run for longer
-  acclimate train --cfg job                              shows the whole configuration, trains nothing
+  acclimate train --cfg job                              shows the whole configuration without training
 
 groups:
 {groups}
 
-Keys of a group are set as GROUP.KEY=VALUE, for example trainer.max_epochs=20 optimizer.lr=0.01
-Terms are added to a method: +terms=mcc or +terms=[mcc,bnm], with method.term_weights.mcc=0.5 to weight them.
+Set keys of a group with GROUP.KEY=VALUE, for example trainer.max_epochs=20 optimizer.lr=0.01
+Add terms to a method with +terms=mcc or +terms=[mcc,bnm], and weight them with method.term_weights.mcc=0.5
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from acclimate.cli.arguments import list_of, split_keys
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Train one run or a sweep, or continue the run that `resume=DIR` names."""
+    """Train one run or a sweep, or continue the run in `resume=DIR`."""
     from acclimate.cli.jobs import train_job, train_saved
     from acclimate.config.hydra_jobs import run_with_hydra
 

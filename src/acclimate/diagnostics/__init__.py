@@ -1,1 +1,1 @@
-"""Signs that training goes wrong, and their likely causes."""
+"""Diagnosis of problems in training and of their likely causes."""

@@ -1,4 +1,4 @@
-"""Likely causes of a divergence, from a run's configuration."""
+"""Likely causes of a divergence, found in a run's configuration."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,17 +6,17 @@ from typing import Any
 
 from acclimate.errors import command
 
-# Groups whose numbers change what a training computes.
+# Groups whose numbers affect the computation of a training.
 GROUPS = ("method", "optimizer", "scheduler", "model", "data", "callbacks", "trainer")
-# Weights and rates of published recipes lie below; whole numbers there are counts.
+# Weights and rates of published recipes are smaller; larger whole numbers are counts.
 LARGE = 1000.0
 
 
 def advice(config: Mapping[str, Any]) -> str:
-    """A sentence that names the likely cause and what to type.
+    """Return a sentence that names the likely cause and what to type.
 
     Args:
-        config: Plain and fully resolved.
+        config: The plain, fully resolved configuration.
 
     >>> advice({"method": {"max_reversal": math.nan}})
     'The likely cause is method.max_reversal=nan: set it to a finite number.'
@@ -41,18 +41,18 @@ def advice(config: Mapping[str, Any]) -> str:
     return f"Try {lower}trainer.gradient_clip_val=1{precise}.{skip}"
 
 
-def way_on(config: Mapping[str, Any]) -> str:
-    """A sentence with the command that continues a run from its last checkpoint with a lower learning rate.
+def how_to_continue(config: Mapping[str, Any]) -> str:
+    """Return a sentence with the command that continues a run from its last checkpoint with a lower learning rate.
 
     Args:
-        config: Plain and fully resolved, of a run that has saved `last.ckpt`.
+        config: The plain, fully resolved configuration of a run that has saved `last.ckpt`.
 
-    >>> way_on({"folder": "outputs/a", "optimizer": {"lr": 1e-3}})
-    "To go on from there with a lower rate: acclimate train resume=outputs/a optimizer.lr=0.0001 'resume_with=[optimizer.lr]'"
+    >>> how_to_continue({"folder": "outputs/a", "optimizer": {"lr": 1e-3}})
+    "To continue from there with a lower rate: acclimate train resume=outputs/a optimizer.lr=0.0001 'resume_with=[optimizer.lr]'"
     """
     rate = float(config.get("optimizer", {}).get("lr", 0.0))
     again = command("train", f"resume={config['folder']}", f"optimizer.lr={_lower(rate):g}", "resume_with=[optimizer.lr]")
-    return f"To go on from there with a lower rate: {again}"
+    return f"To continue from there with a lower rate: {again}"
 
 
 def _lower(rate: float) -> float:
@@ -60,7 +60,7 @@ def _lower(rate: float) -> float:
 
 
 def _numbers(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    """All numbers with the keys that one would type for them."""
+    """Yield all numbers with their keys as typed on the command line."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if path or key in GROUPS:

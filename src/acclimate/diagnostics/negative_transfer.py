@@ -1,4 +1,4 @@
-"""Whether adaptation has made things worse, as far as that shows without target labels."""
+"""Detection of negative transfer without target labels."""
 
 import contextlib
 import math
@@ -11,18 +11,19 @@ from acclimate.errors import DataError
 from acclimate.runs.record import METRICS, RunRecord, has_record, read_metrics, read_record
 
 REFERENCE = "source_only"
-# Comparable across runs: it depends on the predictions alone, in nats. Every run logs it, whatever selects its checkpoint.
+# Comparable across runs, because it depends only on the predictions, in nats. Every run logs it, whatever its selection.
 SCORE = "score/information"
 
 
 def negative_transfer(folder: Path, metrics: Mapping[str, Any]) -> str | None:
-    """A message if a run scores below a `source_only` run beside it with the same settings; else, or without one, None.
+    """Return a message if a run scores below a `source_only` run in the same folder with the same settings, else None.
 
-    Both numbers are of the selected checkpoint. They say nothing of accuracy: a method that is certain and wrong scores well.
+    Both scores are those of the selected checkpoint. They do not measure accuracy: a method that is certain and wrong scores
+    well.
 
     Args:
-        folder: Of the run; runs beside it are those of its sweep, or for single runs those of its day.
-        metrics: What its `metrics.json` will hold.
+        folder: The folder of the run; next to it are the runs of its sweep, or for single runs those of its day.
+        metrics: The metrics of the run, before they are written to `metrics.json`.
     """
     value = metrics.get(SCORE, math.nan)
     below = {run: score for run, score in reference_scores(folder).items() if value < score}
@@ -30,13 +31,13 @@ def negative_transfer(folder: Path, metrics: Mapping[str, Any]) -> str | None:
         return None
     run = next(iter(below))
     return (
-        f"Negative transfer suspected: {SCORE} is {value:.3f}, but {below[run]:.3f} in {run}, where the target was not looked at. "
-        f"Try a gentler alignment (method.max_reversal=0.1), method.target_class_weights=estimated, or keep method={REFERENCE}."
+        f"Negative transfer suspected: {SCORE} is {value:.3f}, but {below[run]:.3f} in {run}, which did not use the target. "
+        f"Try a weaker alignment (method.max_reversal=0.1), method.target_class_weights=estimated, or keep method={REFERENCE}."
     )
 
 
 def reference_scores(folder: Path) -> dict[Path, float]:
-    """The scores of finished `source_only` runs beside a run that differ from it in the method alone, by their folders."""
+    """Return the scores, by folder, of finished `source_only` runs next to a run that differ from it only in the method."""
     record = _record(folder)
     if record is None or record.name == REFERENCE:
         return {}
@@ -44,7 +45,7 @@ def reference_scores(folder: Path) -> dict[Path, float]:
 
 
 def _score(run: Path, record: RunRecord) -> Iterator[tuple[Path, float]]:
-    """The run with its score, if it is a reference."""
+    """Yield the run with its score, if it is a reference."""
     other = _record(run)
     if other is not None and other.name == REFERENCE:
         first, second = (without(identity(one.config), "method") for one in (record, other))
@@ -54,7 +55,7 @@ def _score(run: Path, record: RunRecord) -> Iterator[tuple[Path, float]]:
 
 
 def _record(run: Path) -> RunRecord | None:
-    """The record of a run; None where there is none that can be read, which is no reason to fail at the end of another one."""
+    """Return the record of a run, or None if it cannot be read, which must not make another run fail at its end."""
     try:
         return read_record(run) if has_record(run) else None
     except DataError:

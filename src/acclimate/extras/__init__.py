@@ -1,1 +1,1 @@
-"""Options that any method takes: losses on target predictions, soft labels and label shift."""
+"""Options of any method: losses on target predictions, soft labels and label shift."""

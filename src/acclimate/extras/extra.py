@@ -1,4 +1,4 @@
-"""What an option of any method may do, and all options of one method together."""
+"""The base class of options of any method, and the combination of several."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, cast
@@ -10,13 +10,13 @@ from acclimate.types import DomainBatch, LabelledPass, Needs, TrainingInputs, Un
 
 
 class Step(NamedTuple):
-    """A training step after its pass.
+    """A training step after its forward pass.
 
     Attributes:
-        source: Predictions for the source as the extras have changed it.
+        source: Predictions for the source, after the extras have changed the batch.
         target: Predictions for the target.
-        classifier: In training mode.
-        progress: Of the training, in [0, 1].
+        classifier: The model, in training mode.
+        progress: Progress of the training, in [0, 1].
     """
 
     source: LabelledPass
@@ -26,31 +26,31 @@ class Step(NamedTuple):
 
 
 class Extra(nn.Module):
-    """An option that any method takes: it changes training batches, adds losses, or both.
+    """Base class of options of any method, which change training batches, add losses, or both.
 
-    A subclass overrides the hooks that it needs. Checkpoints hold its parameters and buffers.
+    A subclass overrides the hooks that it needs. Checkpoints contain its parameters and buffers.
     """
 
     def extend(self, needs: Needs) -> Needs:
-        """Return what a method needs once it has this option.
+        """Return the needs of a method together with this option.
 
         Raises:
-            ConfigError: If the method lacks what the option works on.
+            ConfigError: If the option does not fit the method.
         """
         return needs
 
     def attach(self, classifier: Classifier) -> None:
-        """Make what depends on the classifier as it is before training."""
+        """Set up state that depends on the classifier before training."""
 
     def prepare(self, data: TrainingInputs) -> None:
-        """Take what depends on all training inputs, when the training starts."""
+        """Set up state that depends on all training inputs, at the start of training."""
 
     def change(self, batch: DomainBatch, progress: float) -> DomainBatch:
-        """Return a training batch as the method is to see it."""
+        """Return the training batch for the method."""
         return batch
 
     def losses(self, step: Step) -> dict[str, Tensor]:
-        """Return further losses by name, weighted; called if the method looks at the target."""
+        """Return additional losses by name, weighted; called if the method uses the target."""
         return {}
 
     def statistics(self) -> dict[str, Tensor]:
@@ -59,10 +59,10 @@ class Extra(nn.Module):
 
 
 class Extras(Extra):
-    """Several extras, one after the other.
+    """Several extras applied in order.
 
     Args:
-        extras: By name, in the order in which they change a batch.
+        extras: Extras by name, in the order in which they change a batch.
     """
 
     def __init__(self, extras: Mapping[str, Extra]) -> None:

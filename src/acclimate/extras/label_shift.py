@@ -1,4 +1,4 @@
-"""How frequent the classes are in the unlabelled target, and source batches in the same proportions."""
+"""Estimation of the target's class proportions, and source batches resampled to match them."""
 
 import torch
 from torch import Tensor
@@ -14,27 +14,27 @@ from acclimate.types import DomainBatch, Labelled, Needs
 def target_class_weights(
     confusion: Tensor, source_proportions: Tensor, target_prediction: Tensor, *, ridge: float = 1e-3, least: float = 0.0
 ) -> Tensor:
-    """How many times as frequent each class is in the target as in the source.
+    """Estimate the ratio of each class's frequency in the target to its frequency in the source.
 
     Black-box shift estimation, Lipton et al., "Detecting and Correcting for Label Shift with Black Box Predictors", ICML
-    2018: if images of a class look alike in both domains, then C w = μ, with the joint confusion C[i, j] = P(predicted i,
-    true j) of the source and the target's predictions μ[i] = P(predicted i). C may be near singular, so that w is solved
-    for by least squares with a penalty on w - 1, as in Azizzadenesheli et al., "Regularized Learning for Domain Adaptation
-    under Label Shifts", ICLR 2019; here with squared norms, which make it a ridge regression. Where nothing is known, w is 1.
-    The published code of Lipton et al. has a penalty on w itself, which moves all weights towards 0.
+    2018: if inputs of a class have the same distribution in both domains, then C w = μ, with the joint confusion
+    C[i, j] = P(predicted i, true j) of the source and the target's predictions μ[i] = P(predicted i). C may be nearly
+    singular, so w is found by least squares with a penalty on w - 1, as in Azizzadenesheli et al., "Regularized Learning
+    for Domain Adaptation under Label Shifts", ICLR 2019, but with squared norms, which make it a ridge regression. Without
+    any information, w is 1. The published code of Lipton et al. penalises w itself, which moves all weights towards 0.
 
     Args:
-        confusion: P(predicted i | true j), shape (K, K); the column of a class that was never seen is 0.
+        confusion: P(predicted i | true j), shape (K, K); the column of a class without samples is 0.
         source_proportions: P(true j), shape (K,), with the sum 1.
         target_prediction: μ, shape (K,), with the sum 1.
-        ridge: The penalty, above 0, in units of the squared mean proportion, 1 / K².
-        least: What smaller weights are set to, at least 0 and below 1.
+        ridge: Strength of the penalty, above 0, in units of the squared mean proportion, 1 / K².
+        least: Smallest weight, at least 0 and below 1.
 
     Returns:
-        w, shape (K,), not negative, with the sum 1 when weighted with the source's proportions. Computed in float32 at least.
+        w, shape (K,), at least 0; its mean weighted by the source's proportions is 1. Computed in float32 at least.
 
     Raises:
-        ValueError: If the shapes do not fit or a number is out of its range.
+        ValueError: If the shapes do not match or a number is out of its range.
 
     >>> confusion = torch.tensor([[0.9, 0.2], [0.1, 0.8]])
     >>> target_class_weights(confusion, torch.tensor([0.5, 0.5]), confusion @ torch.tensor([0.2, 0.8]), ridge=1e-6)
@@ -53,23 +53,23 @@ def target_class_weights(
     joint = num_classes * confusion * source_proportions
     unexplained = num_classes * target_prediction - joint.sum(dim=1)
     penalty = ridge * torch.eye(num_classes, dtype=joint.dtype, device=joint.device)
-    # Positive definite, so that a check for singularity, which would wait for the GPU, is not needed.
+    # The matrix is positive definite, so no check for singularity, which would synchronise with the GPU, is needed.
     change, _ = torch.linalg.solve_ex(joint.T @ joint + penalty, joint.T @ unexplained)
     weights: Tensor = (1 + change).clamp_min(least)
     return weights / (source_proportions * weights).sum()
 
 
 def systematic_resample(labels: Tensor, class_weights: Tensor, offset: Tensor) -> Tensor:
-    """Rows of a batch, each expected to be drawn in proportion to the weight of its class.
+    """Resample the rows of a batch in proportion to the weights of their classes.
 
     Systematic resampling within classes (Douc et al., "Comparison of Resampling Schemes for Particle Filtering", ISPA
-    2005) instead of independent draws: each class gets its share of the rows rounded up or down, rows of one class are
-    drawn equally often or once more, and under equal weights the batch stays as it is.
+    2005) instead of independent draws: each class gets its share of the rows, rounded up or down; the numbers of draws of
+    two rows of one class differ by at most one; and equal weights leave the batch unchanged.
 
     Args:
         labels: int64 in [0, K), shape (N,), N at least 1.
-        class_weights: Not negative and not 0 for all labels, shape (K,).
-        offset: The only thing that is random, a scalar uniform in [0, 1).
+        class_weights: Weights of the classes, at least 0 and not 0 for all labels, shape (K,).
+        offset: Random number, uniform in [0, 1), a scalar.
 
     Returns:
         Indices in ascending order, int64, shape (N,).
@@ -85,20 +85,20 @@ def systematic_resample(labels: Tensor, class_weights: Tensor, offset: Tensor) -
 
 
 class ClassProportions(Extra):
-    """Running estimates of what `target_class_weights` needs, from training batches; no label of the target is read.
+    """Resampling of source batches to the estimated class proportions of the target; target labels are not used.
 
-    Exponential moving averages with one rate for all, so that what changes while the classifier learns changes alike in
-    the confusion and in the target's prediction. Sums are averaged, and divided when they are used: thus the confusion
-    given a class is the same whether batches were resampled or not. A prediction is the most likely class, as in the
-    paper: probabilities, which are less certain on a shifted target, would look like further classes there.
+    The inputs of `target_class_weights` are estimated from training batches by exponential moving averages with one rate,
+    so that the confusion and the target's prediction follow the learning classifier at the same pace. Sums are averaged and
+    normalised when they are used, so the confusion given a class does not depend on resampling. A prediction is the most
+    likely class, as in the paper: probabilities are less certain on a shifted target and would look like other classes.
 
     Args:
-        num_classes: K.
-        start: From which progress on batches are resampled; before, predictions say too little. Later, what aligns the
-            features has already mixed classes that are not equally frequent.
-        momentum: What the averages keep of themselves with each batch, in [0, 1).
-        least: The smallest weight, see `target_class_weights`. Of a class that is not drawn at all nothing is learned
-            any more, so that an estimate of 0 could never be put right.
+        num_classes: K, the number of classes.
+        start: Progress at which resampling starts. Earlier, predictions are not informative yet; much later, alignment has
+            already mixed classes that are not equally frequent.
+        momentum: Momentum of the moving averages, in [0, 1).
+        least: Smallest weight, see `target_class_weights`. A class that is never drawn gives no further information, so an
+            estimate of 0 could never be corrected.
     """
 
     source_labels: Tensor
@@ -115,7 +115,7 @@ class ClassProportions(Extra):
         self.register_buffer("target_predictions", torch.zeros(num_classes))
 
     def weights(self) -> Tensor:
-        """What each class of the source is to be weighted with, shape (K,); 1 for all as long as nothing is known."""
+        """Weights of the source's classes, shape (K,); 1 for all before the first update."""
         return target_class_weights(
             _normalised(self.source_predictions), _normalised(self.source_labels), _normalised(self.target_predictions), least=self.least
         )
@@ -123,11 +123,11 @@ class ClassProportions(Extra):
     def extend(self, needs: Needs) -> Needs:
         key = "method.target_class_weights=estimated"
         if not needs.target:
-            raise ConfigError(f"{key} needs the target, which this method does not look at. Use method=dann.")
+            raise ConfigError(f"{key} needs the target, which this method does not use. Use method=dann.")
         if needs.source == "none":
-            raise ConfigError(f"{key} weights the source, which this method does not have. Use method=dann.")
+            raise ConfigError(f"{key} weights the source, which this method does not use. Use method=dann.")
         if needs.is_self_supervised:
-            raise ConfigError(f"{key} looks at predictions, and this method trains no head that makes them. Use method=dann.")
+            raise ConfigError(f"{key} needs predictions, but this method trains no head. Use method=dann.")
         return needs
 
     def change(self, batch: DomainBatch, progress: float) -> DomainBatch:
@@ -135,7 +135,7 @@ class ClassProportions(Extra):
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         labels = step.source.labels
-        # Smoothed labels are rows whose largest entry is the class.
+        # The largest entry of a smoothed label is the class.
         self.update(step.source.logits, labels.argmax(dim=1) if labels.is_floating_point() else labels, step.target.logits)
         return {}
 
@@ -145,11 +145,11 @@ class ClassProportions(Extra):
 
     @torch.no_grad()
     def resample(self, source: Labelled, *, progress: float) -> Labelled:
-        """A batch whose classes are as frequent as they seem to be in the target, or the batch itself until the start.
+        """Resample a batch to the target's estimated class proportions; before `start`, return it unchanged.
 
         Args:
-            source: A batch as it is drawn from the source, whose class proportions are noted.
-            progress: In [0, 1].
+            source: A batch drawn from the source; its class proportions update the estimates.
+            progress: Progress of the training, in [0, 1].
         """
         self._average(self.source_labels, F.one_hot(source.labels, len(self.source_labels)).sum(dim=0))
         if progress < self.start:
@@ -159,11 +159,11 @@ class ClassProportions(Extra):
 
     @torch.no_grad()
     def update(self, source_logits: Tensor, labels: Tensor, target_logits: Tensor) -> None:
-        """Takes the predictions of a training batch, resampled or not.
+        """Update the estimates with the predictions of a training batch, resampled or not.
 
         Args:
             source_logits: Shape (N, K).
-            labels: Of the source, shape (N,).
+            labels: Labels of the source, shape (N,).
             target_logits: Shape (M, K).
         """
         classes, predicted, predicted_target = (
@@ -179,5 +179,5 @@ class ClassProportions(Extra):
 
 
 def _normalised(sums: Tensor) -> Tensor:
-    """Columns with the sum 1, or 0 where there is nothing."""
+    """Scale each column to the sum 1; columns of zeros stay zero."""
     return sums / sums.sum(dim=0).clamp_min(torch.finfo(sums.dtype).tiny)

@@ -1,4 +1,4 @@
-"""A term that remembers: a teacher that averages what the student has been."""
+"""Mean teacher: consistency with a moving average of the model."""
 
 from torch import Tensor
 
@@ -11,21 +11,21 @@ from acclimate.ranges import Share, ShareBelowOne
 
 
 class MeanTeacher(StatefulTerm):
-    """The student agrees with a teacher whose weights are the moving average of its own.
+    """Consistency of the model, the student, with a teacher whose weights are the moving average of the student's.
 
-    Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017, in the form that French, Mackiewicz and
-    Fisher, "Self-ensembling for Visual Domain Adaptation", ICLR 2018, give it for adaptation, see `teacher_consistency`.
-    The teacher predicts the target's first view and the student the strong one. Departures: the papers evaluate the
-    teacher and we the student, which is the classifier of every method; and we leave French et al.'s class balance to
-    other terms, such as `information_maximisation`.
+    Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017, as adapted by French, Mackiewicz and
+    Fisher, "Self-ensembling for Visual Domain Adaptation", ICLR 2018, see `teacher_consistency`. The teacher predicts the
+    target's first view and the student the strong view. Departures: the papers evaluate the teacher, while we evaluate the
+    student, which is the classifier of every method; and we leave French et al.'s class balance to other terms, such as
+    `information_maximisation`.
 
-    The teacher takes in the student in every batch before it predicts, which is after the last step. It predicts in the
-    student's mode: normalised by the batch, or by the running statistics if those are frozen. Its own running statistics
-    are copies of the student's, and its predictions change neither.
+    The teacher is updated in every batch before it predicts, hence after the last step. It predicts in the student's mode:
+    normalised by the batch, or by the running statistics if they are frozen. Its running statistics are copies of the
+    student's, and its predictions update neither.
 
     Args:
-        decay: The teacher's share in its next weights, in [0, 1), see `MovingAverage`.
-        threshold: The teacher's probability, in [0, 1], from which on a sample counts.
+        decay: Share of the previous weights in the teacher's update, in [0, 1), see `MovingAverage`.
+        threshold: Smallest confidence of the teacher for which a sample counts, in [0, 1].
     """
 
     def __init__(self, *, decay: ShareBelowOne = 0.99, threshold: Share = 0.968) -> None:
@@ -37,12 +37,12 @@ class MeanTeacher(StatefulTerm):
         self.teacher = MovingAverage(classifier, self.decay)
 
     def forward(self, logits: Tensor, strong_logits: Tensor, inputs: Tensor, classifier: Classifier) -> Tensor:
-        """How much the student differs, a scalar.
+        """Return the difference between student and teacher, a scalar.
 
         Args:
-            logits: The student's for the first view, which do not matter here.
-            strong_logits: The student's for the strong view, shape (N, K).
-            inputs: The first view.
+            logits: The student's logits for the first view, which are not used.
+            strong_logits: The student's logits for the strong view, shape (N, K).
+            inputs: The first view of the inputs.
             classifier: The student.
         """
         self.teacher.update_parameters(classifier)

@@ -1,4 +1,4 @@
-"""The keys of `method` that belong to no method: options of all of them."""
+"""The keys of `method` that every method accepts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -24,22 +24,22 @@ def make_extras(
     class_weights: Literal["none", "balanced"] | Sequence[NonNegative] = "none",
     extras: Mapping[str, Extra] | None = None,
 ) -> dict[str, Extra]:
-    """Return the extras that a configuration asks for, in the order in which they change a batch.
+    """Build the extras of a configuration, in the order in which they change a batch.
 
     Args:
-        num_classes: K.
-        terms: Further losses by name on the target's predictions, such as minimum class confusion, see `TargetTerms`.
-        term_weights: What each term is multiplied with; 1 where it is not named.
-        target_class_weights: `estimated` draws the rows of source batches anew so that classes are as frequent as they
-            seem to be in the target, for every loss, see `ClassProportions`; `none` takes the batches as they are.
-        target_class_weights_from: The progress from which on it does, in [0, 1].
-        mixup: Above 0, Mixup of source inputs with this α, see `SoftLabels`; published choices are 0.2 to 0.4 on ImageNet and
-            1 on CIFAR. All losses see the mixed inputs: what aligns the domains aligns the target with them.
-        cutmix: Above 0, CutMix of source images with this α; the published choice is 1.
-        label_smoothing: The share of a source label that is spread over all classes, in [0, 1); often 0.1.
-        class_weights: How much an input of each class of the source counts, in the order of the classes; `balanced`: all
-            classes alike; `none`: all inputs alike. Only their proportions matter, as in torch's `cross_entropy(weight=...)`.
-        extras: Extras of your own by name, which come last.
+        num_classes: K, the number of classes.
+        terms: Additional losses on the target's predictions by name, such as minimum class confusion, see `TargetTerms`.
+        term_weights: Weight of each term by its name; 1 if not given.
+        target_class_weights: `estimated` resamples source batches to the estimated class proportions of the target, for all
+            losses, see `ClassProportions`; `none` leaves the batches unchanged.
+        target_class_weights_from: Progress at which resampling starts, in [0, 1].
+        mixup: α of Mixup on source inputs, see `SoftLabels`; 0 disables it. Published choices are 0.2 to 0.4 on ImageNet and
+            1 on CIFAR. All losses use the mixed inputs, so alignment losses align the target with them.
+        cutmix: α of CutMix on source images; 0 disables it. The published choice is 1.
+        label_smoothing: Share of a source label that is spread over all classes, in [0, 1); often 0.1.
+        class_weights: Weight of the inputs of each source class, in the order of the classes; `balanced` gives all classes
+            equal weight, `none` all inputs. Only their proportions matter, as in torch's `cross_entropy(weight=...)`.
+        extras: Your own extras by name, which come last.
 
     Raises:
         ConfigError: If options contradict each other.
@@ -50,7 +50,7 @@ def make_extras(
     if target_class_weights == "estimated":
         if soft_labels.mix is not None or soft_labels.has_weights:
             raise ConfigError(
-                "method.target_class_weights=estimated learns from images of one class how much each class should count. "
+                "method.target_class_weights=estimated needs inputs of a single class each, and weights the classes itself. "
                 "Leave it out, or method.mixup, cutmix and class_weights."
             )
         found["class_proportions"] = ClassProportions(num_classes, start=target_class_weights_from)

@@ -1,4 +1,4 @@
-"""Labelled batches whose labels are more than class numbers: Mixup, CutMix, label smoothing and class weights."""
+"""Soft labels: Mixup, CutMix, label smoothing and class weights."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -14,24 +14,24 @@ from acclimate.types import DomainBatch, Labelled, Needs, TrainingInputs
 
 
 class SoftLabels(Extra):
-    """Turns class numbers into rows of K shares, to which `F.cross_entropy` compares predictions just the same.
+    """Replacement of class indices by rows of K class probabilities, which `F.cross_entropy` accepts as well.
 
     Mixup, Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, and CutMix, Yun et al., "CutMix:
-    Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019, put each image together with
-    the one before it in the batch; with both, each batch gets one of them, at equal odds. Label smoothing is that of Szegedy
-    et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016. Class weights multiply the
-    shares and are divided by the mean weight of the batch, so that without Mixup and CutMix the mean loss is that of torch's
+    Regularization Strategy to Train Strong Classifiers with Localizable Features", ICCV 2019, combine each input with the
+    previous one in the batch; if both are enabled, each batch uses one of them at random. Label smoothing is that of Szegedy
+    et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016. Class weights multiply the probabilities
+    and are divided by the mean weight of the batch, so that without Mixup and CutMix the mean loss equals torch's
     `cross_entropy(weight=..., label_smoothing=...)`: only the proportions of the weights matter.
 
     Args:
-        num_classes: K.
-        mixup: α of the Beta distribution that images are mixed by, at least 0; 0 is no Mixup.
-        cutmix: The same for CutMix.
+        num_classes: K, the number of classes.
+        mixup: α of the Beta distribution of Mixup, at least 0; 0 disables Mixup.
+        cutmix: α of the Beta distribution of CutMix, at least 0; 0 disables CutMix.
         smoothing: ε, the share of a label that is spread over all classes, in [0, 1).
-        class_weights: One for each class, at least 0; `balanced` makes all classes count alike, see `balance`.
+        class_weights: Weight of each class, at least 0; `balanced` gives all classes equal weight, see `balance`.
 
     Raises:
-        ConfigError: If there are not as many weights as classes, or all are 0.
+        ConfigError: If the number of weights is not the number of classes, or all weights are 0.
     """
 
     weights: Tensor
@@ -49,7 +49,7 @@ class SoftLabels(Extra):
         given = [1.0] * num_classes if isinstance(class_weights, str) else [float(weight) for weight in class_weights]
         if len(given) != num_classes or min(given) < 0 or max(given) == 0:
             raise ConfigError(
-                f"method.class_weights={given} must be {num_classes} numbers, one for each class in their order, at least 0 and not all 0; "
+                f"method.class_weights={given} must be {num_classes} numbers, one for each class in order, at least 0 and not all 0; "
                 "or balanced, or none."
             )
         mixes: list[Any] = [
@@ -61,7 +61,7 @@ class SoftLabels(Extra):
         self.smoothing = smoothing
         self.has_weights = class_weights != "none"
         self.is_balanced = class_weights == "balanced"
-        # Made anew from the configuration and the data.
+        # Not persistent: computed again from the configuration and the data.
         self.register_buffer("weights", torch.tensor(given), persistent=False)
 
     @property
@@ -71,12 +71,12 @@ class SoftLabels(Extra):
     def extend(self, needs: Needs) -> Needs:
         if needs.source != "labelled":
             raise ConfigError(
-                "method.mixup, cutmix, label_smoothing and class_weights are for labelled source images, of which this method sees none. "
-                "Set them for the run that trains what it starts from."
+                "method.mixup, cutmix, label_smoothing and class_weights apply to labelled source inputs, but this method uses none. "
+                "Set them in the run that it starts from."
             )
         if self.mix is None or needs.inputs == "images":
             return needs
-        # Features that were computed before cannot be mixed in their place, and only images have regions to paste.
+        # Precomputed features cannot be mixed instead of inputs, and only images have regions to paste.
         return needs._replace(inputs="images" if self.pastes_regions else "raw")
 
     def prepare(self, data: TrainingInputs) -> None:
@@ -87,28 +87,28 @@ class SoftLabels(Extra):
         return batch._replace(source=self(batch.source))
 
     def balance(self, labels: Tensor) -> None:
-        """Set weights under which all classes count alike and the mean over the images is 1.
+        """Set weights that give all classes equal weight, with a mean of 1 over the inputs.
 
         Args:
-            labels: Of all images, int64, shape (N,).
+            labels: Labels of all inputs, int64, shape (N,).
         """
         counts = labels.bincount(minlength=self.num_classes)
         self.weights.copy_(len(labels) / (counts.count_nonzero() * counts.clamp_min(1)))
 
     def forward(self, batch: Labelled) -> Labelled:
-        """Return the batch, mixed, with weighted labels of shape (N, K), or as it is, if nothing is to change.
+        """Return the batch with mixed inputs and soft labels, shape (N, K); unchanged if no option is set.
 
         Args:
-            batch: With class numbers.
+            batch: A batch with class indices as labels.
         """
         if not self.changes_labels:
             return batch
         inputs, rows = batch.inputs, F.one_hot(batch.labels, self.num_classes).float()
         if self.mix is not None:
             mixed, rows = self.mix(inputs if inputs.is_floating_point() else inputs.float(), batch.labels)
-            # They stay of one kind with those of the target, which they may be put together with.
+            # Keep the dtype, because the inputs may be concatenated with those of the target.
             inputs = mixed if inputs.is_floating_point() else mixed.round().to(inputs.dtype)
-        # A batch of nothing but classes without weight has the loss 0, where torch's is not a number.
+        # If all classes of a batch have zero weight, the loss is 0, while torch's would be NaN.
         mean_weight = (rows * self.weights).sum(dim=1).mean().clamp_min(torch.finfo(rows.dtype).tiny)
         smooth = (1 - self.smoothing) * rows + self.smoothing / self.num_classes
         return Labelled(inputs, smooth * self.weights / mean_weight)

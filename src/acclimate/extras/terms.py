@@ -1,4 +1,4 @@
-"""Losses on the target's predictions that are added to any method by configuration."""
+"""Terms: losses on the target's predictions that the configuration adds to any method."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -15,30 +15,30 @@ from acclimate.types import Needs
 
 TargetTerm = Callable[..., Tensor]
 
-# What a term may ask for by the name of a parameter, besides the logits of the target's first view.
+# Parameters that a term may have, besides the logits of the target's first view.
 OFFERED = ("strong_logits", "progress", "classifier", "inputs")
 
 
 class StatefulTerm(nn.Module, ABC):
-    """A term that remembers something, such as a teacher; checkpoints hold its parameters and buffers."""
+    """Base class of terms with state, such as a teacher; checkpoints contain their parameters and buffers."""
 
     @abstractmethod
     def start(self, classifier: Classifier) -> None:
-        """Makes what it remembers, from the classifier as it is before training."""
+        """Create the state from the classifier before training."""
 
 
 class TargetTerms(Extra):
-    """Terms by name, each multiplied with its weight.
+    """Weighted sum of terms.
 
-    A term is called with the target's logits, shape (N, K), and with what its further parameters without a default name:
-    `strong_logits`, those of the second view; `progress`, in [0, 1]; `classifier`; `inputs`, the first view.
+    A term is called with the target's logits, shape (N, K), and with a value for each further parameter without a default:
+    `strong_logits`, the logits of the second view; `progress`, in [0, 1]; `classifier`; `inputs`, the first view.
 
     Args:
-        terms: Functions of the logits, or modules such as `StatefulTerm`.
-        weights: What each is multiplied with; 1 where it is not named.
+        terms: Functions of the logits, or modules such as `StatefulTerm`, by name.
+        weights: Weight of each term by its name; 1 if not given.
 
     Raises:
-        ConfigError: If a weight belongs to no term, or a term asks for what is not offered.
+        ConfigError: If a weight belongs to no term, or a term has an unknown parameter.
     """
 
     def __init__(self, terms: Mapping[str, TargetTerm], weights: Mapping[str, float]) -> None:
@@ -53,56 +53,54 @@ class TargetTerms(Extra):
 
     def extend(self, needs: Needs) -> Needs:
         if not needs.target:
-            raise ConfigError(
-                f"method.terms ({', '.join(self.terms)}) need the target, which this method does not look at. Use method=dann."
-            )
+            raise ConfigError(f"method.terms ({', '.join(self.terms)}) need the target, which this method does not use. Use method=dann.")
         if needs.is_self_supervised:
-            raise ConfigError("method.terms looks at predictions, and this method trains no head that makes them. Use method=dann.")
+            raise ConfigError("method.terms need predictions, but this method trains no head. Use method=dann.")
         return needs._replace(views="strong") if self.need_strong_view and needs.views == "one" else needs
 
     def attach(self, classifier: Classifier) -> None:
-        """Lets stateful terms make what they remember."""
+        """Create the state of stateful terms."""
         for term in self.stateful.values():
             if isinstance(term, StatefulTerm):
                 term.start(classifier)
 
     @property
     def need_strong_view(self) -> bool:
-        """Whether a term compares two views of each target image."""
+        """True if a term compares two views of each target input."""
         return any("strong_logits" in names for names in self.asked.values())
 
     def losses(self, step: Step) -> dict[str, Tensor]:
         offered = {"progress": step.progress, "classifier": step.classifier, "inputs": step.target.inputs}
         if self.need_strong_view:
-            # Evaluation sees inputs as they are, so only they make the running statistics.
+            # Evaluation uses inputs without augmentation, so the strong views must not update the running statistics.
             with fixed_statistics(step.classifier):
                 offered["strong_logits"] = step.classifier(step.target.views[1]).logits
         return self(step.target.logits, offered)  # type: ignore[no-any-return]
 
     def forward(self, logits: Tensor, offered: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The weighted terms by name.
+        """Return the weighted terms by name.
 
         Args:
-            logits: Of the target's first view, shape (N, K).
-            offered: Values for the names of `OFFERED`.
+            logits: Logits of the target's first view, shape (N, K).
+            offered: Values of the parameters in `OFFERED`.
         """
         found = {}
         for name, term in self.terms.items():
             try:
                 found[name] = self.weights[name] * term(logits, **{key: offered[key] for key in self.asked[name]})
             except ValueError as error:
-                raise ConfigError(f"The term {name} refuses what it is given: {error}. Change method.terms.{name}.") from error
+                raise ConfigError(f"The term {name} failed: {error}. Change method.terms.{name}.") from error
         return found
 
 
 def _further_parameters(name: str, term: TargetTerm) -> list[str]:
-    """The parameters behind the first that have no default: what the term needs besides the logits."""
+    """Return the parameters without a default that follow the logits."""
     signature = inspect.signature(term.forward if isinstance(term, nn.Module) else term)
     required = [p.name for p in signature.parameters.values() if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     unknown = [parameter for parameter in required[1:] if parameter not in OFFERED]
     if unknown:
         raise ConfigError(
-            f"The term {name} asks for {', '.join(unknown)}, but besides the logits there are {', '.join(OFFERED)}. "
+            f"The term {name} has the parameter {', '.join(unknown)}, but besides the logits it can only have {', '.join(OFFERED)}. "
             f"Set method.terms.{name}.{unknown[0]}=VALUE, or give the parameter a default."
         )
     return required[1:]

@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole: a reader finds the old contents or the new, never a part."""
+"""Atomic writes: a reader finds the old contents or the new ones, never a part."""
 
 import contextlib
 import csv
@@ -23,23 +23,23 @@ from acclimate.files.printable import csv_cell
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Names of files that are being written. They have nothing of the final name, which may be as long as a name can be.
+# Names of temporary files. They do not contain the final name, which may have the maximum length.
 UNFINISHED = ".acclimate-{}.unfinished"
-# Standard output and other open files by their number.
+# Standard output and other open files by number.
 DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<number>\d+))|/proc/self/fd/(?P<process>\d+)")
 
 
 @contextmanager
 def replacing(path: Path, *, previous: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file whose contents take the place of `path` when the block ends without an error.
+    """Open a file that replaces `path` when the block ends without an error.
 
-    They are written beside it, under a random name that nobody else has, and are on the disk before the file is renamed.
-    Devices, pipes and open files such as `/dev/stdout` are written to directly. A link stays, and the file that it leads to
-    is replaced; its permissions are kept.
+    The contents are written to a file with a random name in the same folder and synchronised to disk before it is renamed.
+    Devices, pipes and open files such as `/dev/stdout` are written to directly. If `path` is a link, the file that it points
+    to is replaced. Permissions are kept.
 
     Args:
-        path: Folders that are missing on the way to it are created.
-        previous: Where the file that is replaced is kept, in the same folder; None: it is not.
+        path: The file to replace; missing parent folders are created.
+        previous: Path in the same folder under which to keep the replaced file; None: do not keep it.
 
     Raises:
         StorageError: If the file cannot be written, for example because the disk is full.
@@ -49,7 +49,7 @@ def replacing(path: Path, *, previous: Path | None = None) -> Iterator[BinaryIO]
             with direct:
                 yield direct
             return
-        # A link of the user's stays one.
+        # Keep a link of the user, and replace its destination.
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
         with _replaced(target, previous) as file:
@@ -66,12 +66,12 @@ def _replaced(path: Path, previous: Path | None) -> Iterator[BinaryIO]:
     if there and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     unfinished = path.with_name(UNFINISHED.format(secrets.token_hex(8)))
-    # In this mode it fails if there is such a file, or a link of that name.
+    # Fails if a file or a link of that name exists.
     file = unfinished.open("xb")
     try:
         with file:
             if there:
-                # An owner that cannot be given away is no reason to fail.
+                # Do not fail if the owner cannot be changed.
                 with contextlib.suppress(OSError):
                     os.fchown(file.fileno(), there.st_uid, there.st_gid)
                     os.fchmod(file.fileno(), stat.S_IMODE(there.st_mode))
@@ -83,22 +83,22 @@ def _replaced(path: Path, previous: Path | None) -> Iterator[BinaryIO]:
         unfinished.replace(path)
         _synchronise(path.parent)
     finally:
-        # Gone unless there was an error.
+        # It still exists only after an error.
         unfinished.unlink(missing_ok=True)
 
 
 def _keep(path: Path, previous: Path) -> None:
-    """Give a file a second name, so that there is no moment without the first."""
+    """Give a file a second name, so that the first one exists at all times."""
     previous.unlink(missing_ok=True)
     try:
         previous.hardlink_to(path)
     except OSError:
-        # On a file system without hard links.
+        # The file system has no hard links.
         path.replace(previous)
 
 
 def _synchronise(folder: Path) -> None:
-    """Have the disk remember which files a folder has, where folders can be opened."""
+    """Synchronise the entries of a folder to disk, on systems where folders can be opened."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -108,7 +108,7 @@ def _synchronise(folder: Path) -> None:
 
 
 def _open_directly(path: Path) -> BinaryIO | None:
-    """Open what cannot be replaced; None for a file, a folder, or what is not there yet."""
+    """Open a device, a pipe or an open file; return None for a file, a folder, or a path that does not exist."""
     if match := DESCRIPTOR.fullmatch(str(path)):
         sys.stdout.flush()
         number = match["number"] or match["process"] or {"out": 1, "err": 2}[match["name"]]
@@ -122,7 +122,7 @@ def refuse_output(path: Path) -> None:
     """Check, before any work is done, that a file can be written.
 
     Raises:
-        StorageError: If it is a folder, or it or its folder may not be written to.
+        StorageError: If it is a folder, or it or its folder is not writable.
     """
     if DESCRIPTOR.fullmatch(str(path)):
         return
@@ -133,17 +133,17 @@ def refuse_output(path: Path) -> None:
         raise StorageError(f"out={path}: {folder} is not a folder. Name a file in another folder: out=DIR/FILE.")
     locked = next((place for place in (path, folder) if place.exists() and not os.access(place, os.W_OK)), None)
     if locked is not None:
-        raise StorageError(f"out={path}: you may not write to {locked}. Name a file in another folder: out=DIR/FILE.")
+        raise StorageError(f"out={path}: you have no permission to write to {locked}. Name a file in another folder: out=DIR/FILE.")
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove files that processes were writing below a folder when they were killed; nobody else may be writing there."""
+    """Remove temporary files of killed processes below a folder; no other process may be writing there."""
     for path in folder.rglob(UNFINISHED.format("?" * 16)):
         path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, contents: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Write strict JSON, in which a number that is not finite is null."""
+    """Write strict JSON, with null for numbers that are not finite."""
     with replacing(path) as file:
         file.write((json.dumps(_strict(contents), indent=2, allow_nan=False) + "\n").encode())
 
@@ -157,7 +157,7 @@ def _strict(node: Any) -> Any:
 
 
 def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Write comma-separated values, the headings first; see `csv_cell` for odd text."""
+    """Write comma-separated values with the headings in the first row; see `csv_cell` for unusual text."""
     table = io.StringIO(newline="")
     csv.writer(table).writerows(map(csv_cell, row) for row in rows)
     with replacing(path) as file:
@@ -165,7 +165,7 @@ def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
 
 
 def write_predictions(path: Path, probabilities: "Tensor") -> None:
-    """Write probabilities of the classes, shape (N, K), for the target's validation images in their order; for ensembles of runs."""
+    """Write class probabilities, shape (N, K), for the target's validation inputs in order, for ensembles of runs."""
     import numpy as np
 
     with replacing(path) as file:

@@ -1,19 +1,19 @@
-"""Folders for runs, sweeps and chains that no other one has."""
+"""Unique folders for runs, sweeps and chains."""
 
 import itertools
 import os
 from collections.abc import Collection
 from pathlib import Path
 
-# What is in the folder of a run, or of a sweep, before any has started.
+# Files in the folder of a run, or of a sweep, before any run has started.
 RUN_TRACES, SWEEP_TRACES = ("train.log", ".lock"), ("multirun.yaml",)
 
 
 def new_folder(path: str | Path) -> Path:
-    """Create a folder, with -2, -3 and so on behind its name if it is there already.
+    """Create a new folder, with the suffix -2, -3 and so on if it already exists.
 
-    Creation is exclusive, so that runs that start in the same second get folders of their own. Processes that train together
-    must agree on a folder and get `path` itself.
+    Creation is exclusive, so runs that start in the same second get different folders. Processes that train together must
+    agree on a folder, so they get `path` itself.
     """
     folder = Path(path)
     if int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1) > 1:
@@ -30,7 +30,7 @@ def new_folder(path: str | Path) -> Path:
 
 
 def remove_traces(folder: Path, names: Collection[str]) -> None:
-    """Remove a folder that holds nothing but files of these names, and the folders above it that are then empty."""
+    """Remove a folder that contains only files of these names, and the parent folders that are empty afterwards."""
     files = list(folder.iterdir()) if folder.is_dir() else []
     if any(file.name not in names for file in files):
         return

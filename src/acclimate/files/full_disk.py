@@ -1,4 +1,4 @@
-"""What to say when a run finds no space to write to."""
+"""Messages about full disks and files that cannot be written."""
 
 import errno
 import logging
@@ -9,29 +9,29 @@ from pathlib import Path
 
 from acclimate.errors import StorageError
 
-# No space on the device, a quota that is used up, and a limit on the size of files.
+# No space on the device, an exhausted quota, and a limit on the size of files.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def name_full_disk(folder: Path) -> Iterator[None]:
-    """Turn errors about a full disk into one message, also those of loggers and of threads in the background.
+    """Context manager that turns errors about a full disk into one message, including those of loggers and threads.
 
     Args:
-        folder: Where a file is if the error does not name one.
+        folder: The folder to name if the error names no file.
 
     Raises:
-        StorageError: In the place of an `OSError` that says that the disk is full.
+        StorageError: Instead of an `OSError` about a full disk.
     """
     excepthook, raises = threading.excepthook, logging.raiseExceptions
 
     def ignore_full_disk(failure: threading.ExceptHookArgs) -> None:
-        # TensorBoard's writer raises the error of its thread again when it is next called.
+        # TensorBoard's writer raises the error of its thread again at the next call.
         if not is_full(failure.exc_value):
             excepthook(failure)
 
     threading.excepthook = ignore_full_disk
-    # Otherwise train.log prints a traceback for every line that it cannot write.
+    # Otherwise logging prints a traceback for every line that it cannot write to train.log.
     logging.raiseExceptions = False
     try:
         yield
@@ -44,12 +44,12 @@ def name_full_disk(folder: Path) -> Iterator[None]:
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether something could not be written because the disk is full."""
+    """Return True if an error means that the disk is full."""
     return isinstance(error, OSError) and error.errno in FULL
 
 
 def explain(error: OSError, path: Path) -> str:
-    """Return a message about a file or folder that cannot be written, with the place that the user has to look at."""
+    """Return a message about a file or folder that cannot be written, which names the place to check."""
     reason = error.strerror or str(error)
     if path.is_dir() and is_full(error):
         return f"{path} is full ({reason}). Make space there."

@@ -1,17 +1,17 @@
-"""Names from files and folders, which may hold any character, in the terminal, in logs and in tables for spreadsheets."""
+"""Safe output of text from files, such as file names, to terminals, logs and spreadsheets."""
 
 import logging
 from pathlib import Path
 
 from acclimate.errors import UserError
 
-# What spreadsheets take for the beginning of a formula, and the sign that says that it is none.
+# Characters that start a formula in spreadsheets, including full-width forms, and the apostrophe that marks text.
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 TEXT = "'"
 
 
 def printable(text: object) -> str:
-    r"""Text whose control characters, line breaks, changes of direction and undecodable bytes are written as escapes.
+    r"""Escape control characters, line breaks, changes of direction and undecodable bytes.
 
     >>> printable("red\x1b[31m"), printable("a\nb"), printable("caf\u00e9 \u202egnp.exe")
     ('red\\x1b[31m', 'a\\nb', 'café \\u202egnp.exe')
@@ -20,21 +20,21 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same with the line breaks of a message of several lines."""
+    """Escape a message as `printable` does, but keep its line breaks."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def describe(error: BaseException) -> str:
-    """The message of an error, in which only the lines that it was given end in line breaks."""
+    """Return the message of an error, in which line breaks occur only between its arguments."""
     return "\n".join(map(printable, error.args)) if isinstance(error, UserError) else printable(error)
 
 
 def csv_cell(text: str) -> str:
-    r"""Text that no spreadsheet takes for a formula and that is on one line.
+    r"""Escape text so that it is on one line and no spreadsheet interprets it as a formula.
 
-    An apostrophe goes before a text that begins with a sign of a formula or with an apostrophe; characters that cannot be
-    printed, and backslashes, become escapes of Python. So a name is had back by leaving out the first apostrophe and reading
-    the escapes, and a usual name stays as it is.
+    Text that starts like a formula or with an apostrophe gets a leading apostrophe; characters that are not printable, and
+    backslashes, become Python escapes. To recover the text, remove the leading apostrophe and decode the escapes. Most
+    names are unchanged.
 
     >>> csv_cell("cat/1.jpg"), csv_cell("=cmd|x"), csv_cell("'a"), csv_cell("a\nb")
     ('cat/1.jpg', "'=cmd|x", "''a", 'a\\nb')
@@ -44,9 +44,9 @@ def csv_cell(text: str) -> str:
 
 
 class PrintableRecord(logging.LogRecord):
-    """A log record whose arguments are on one line each, and in which nothing is a command to the terminal."""
+    """A log record whose arguments are escaped, so that they have no line breaks and cannot control the terminal."""
 
-    def getMessage(self) -> str:  # noqa: N802, the name of logging
+    def getMessage(self) -> str:  # noqa: N802, the name in logging
         message = str(self.msg)
         if isinstance(self.args, tuple) and self.args:
             message %= tuple(map(_argument, self.args))

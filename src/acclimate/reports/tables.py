@@ -1,4 +1,4 @@
-"""What the command prints at the end."""
+"""Tables that the command prints."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ SCORE = "score/"
 
 
 def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
-    """One row for each number of a run."""
+    """Print a table with one row for each metric of a run."""
     table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
@@ -30,12 +30,12 @@ def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
     console = _console()
     console.print(table)
     if metrics["selection/name"] == "oracle":
-        console.print("Oracle: labels of the target selected this checkpoint. No result of it is what you would get without them.")
+        console.print("Oracle: target labels selected this checkpoint. Its results do not show what you would get without them.")
     console.print(printable(f"Everything is in {folder}"), soft_wrap=True)
 
 
 def print_comparison(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -> None:
-    """One row for each method, worst first, and below what the score prefers and what labels would have preferred."""
+    """Print a table with one row for each method, worst first, followed by the picks of the score and of the oracle."""
     scores = {(name, pick.data): score for pick in picks for name, score in pick.scores.items()}
     table = Table()
     table.add_column("method", overflow="fold", min_width=24)
@@ -74,7 +74,7 @@ def _mean_with_deviation(values: Sequence[float]) -> str:
 
 
 def describe_pick(pick: Pick) -> str:
-    """What the score prefers, how good that is, and what target test labels would have preferred."""
+    """Describe the pick of a score, its accuracy, and the pick of the oracle."""
     data = f" on {' '.join(sorted(pick.data))}" if pick.data else ""
     accuracy = "" if pick.accuracy is None else f", target test accuracy {pick.accuracy:.4f}"
     text = f"Pick by {pick.by}, without target labels{data}: {pick.name}{accuracy}. Its best run: {pick.run}"
@@ -85,7 +85,7 @@ def describe_pick(pick: Pick) -> str:
 
 
 def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:
-    """One row for each entry, the last used first."""
+    """Print a table with one row for each cache entry, the most recently used first."""
     table = Table()
     table.add_column("kind")
     table.add_column("what", overflow="fold")
@@ -102,7 +102,7 @@ def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:
 
 
 def print_ranking(backbones: Sequence["RankedBackbone"]) -> None:
-    """One row for each backbone, best first."""
+    """Print a table with one row for each backbone, best first."""
     table = Table()
     table.add_column("model", overflow="fold")
     for name in ("LogME", "H-score", "LEEP", "features"):
@@ -117,7 +117,7 @@ def _add_row(table: Table, *cells: str) -> None:
 
 
 def _console() -> Console:
-    """As wide as the terminal; files, which have no width, get room for long rows."""
-    # Names may hold what would be markup.
+    """Return a console as wide as the terminal, or wide enough for long rows if the output is a file."""
+    # No markup, because names may look like it.
     console = Console(markup=False, emoji=False)
     return console if console.is_terminal else Console(width=140, markup=False, emoji=False)

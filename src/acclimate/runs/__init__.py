@@ -1,1 +1,1 @@
-"""What a run leaves on disk: its record, its checkpoints and its metrics."""
+"""Files of runs: records, checkpoints and metrics."""

@@ -1,4 +1,4 @@
-"""Files that hold checkpoints: replaced as a whole, with a checksum that finds damage, and with the one before kept beside them."""
+"""Checkpoint files: replaced atomically, protected by a checksum, with the previous checkpoint kept next to them."""
 
 import io
 import logging
@@ -15,7 +15,7 @@ from acclimate.files.atomic_files import replacing
 
 log = logging.getLogger(__name__)
 
-# torch writes zip archives, which may end with a comment. Ours is the CRC-32 of all that comes before its last 8 characters.
+# torch writes zip archives, which may end with a comment. Ours is the CRC-32 of everything before its last 8 characters.
 COMMENT = b"acclimate crc32 %08x"
 COMMENT_PATTERN = re.compile(rb"acclimate crc32 ([0-9a-f]{8})")
 COMMENT_LENGTH = len(COMMENT % 0)
@@ -23,19 +23,19 @@ BLOCK = 1 << 20
 
 
 class DamagedCheckpointError(Exception):
-    """A file does not hold the checkpoint that was written to it; the message says why."""
+    """A file whose contents are not the checkpoint that was written; the message gives the reason."""
 
 
 def best_checkpoint(folder: Path) -> Path:
-    """The selected checkpoint of a run's folder."""
+    """Return the path of a run's selected checkpoint."""
     return folder / "checkpoints" / "best.ckpt"
 
 
 def selected_checkpoint(run: str | os.PathLike[str]) -> Path:
-    """Find the checkpoint that a user means: the selected one of a run's folder, or the file itself.
+    """Return the selected checkpoint of a run's folder, or the path itself if it is a file.
 
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If there is no checkpoint.
     """
     place = Path(run)
     path = place if place.is_file() else best_checkpoint(place)
@@ -44,12 +44,12 @@ def selected_checkpoint(run: str | os.PathLike[str]) -> Path:
 
 
 def last_checkpoint(folder: Path) -> Path:
-    """The checkpoint that a stopped run continues from."""
+    """Return the path of the checkpoint that a stopped run continues from."""
     return folder / "checkpoints" / "last.ckpt"
 
 
 def previous(path: Path) -> Path:
-    """The checkpoint that the one in this file has replaced.
+    """Return the path of the checkpoint that the one in this file replaced.
 
     >>> previous(Path("checkpoints/last.ckpt")).name
     'last.ckpt.previous'
@@ -61,14 +61,14 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
     """Write a checkpoint that `torch.load` can read.
 
     Raises:
-        StorageError: If it cannot be written. The file that is there stays as it is.
+        StorageError: If it cannot be written. An existing file is left unchanged.
     """
     import torch
 
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     contents = buffer.getbuffer()
-    # The last two bytes of an archive without a comment are the comment's length.
+    # The last two bytes of an archive without a comment are the length of the comment.
     contents[-2:] = COMMENT_LENGTH.to_bytes(2, "little")
     beginning = (COMMENT % 0)[:-8]
     checksum = zlib.crc32(beginning, zlib.crc32(contents))
@@ -78,10 +78,10 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def load(path: Path) -> tuple[dict[str, Any], Path]:
-    """Read a checkpoint, or the one before it if the file is damaged or missing.
+    """Read a checkpoint, or the previous one if the file is damaged or missing.
 
     Returns:
-        The checkpoint, on the CPU, and the file that it was in.
+        The checkpoint, on the CPU, and the path of its file.
 
     Raises:
         ConfigError: If neither can be read.
@@ -97,7 +97,7 @@ def load(path: Path) -> tuple[dict[str, Any], Path]:
             problems.append(f"{file} cannot be read as a checkpoint: {error}.")
             continue
         if file != path:
-            _warn(" ".join([*problems, f"Continuing with the checkpoint before it, {file}, of step {checkpoint.get('global_step')}."]))
+            _warn(" ".join([*problems, f"Continuing with the previous checkpoint, {file}, of step {checkpoint.get('global_step')}."]))
         return checkpoint, file
     raise ConfigError(" ".join([*problems, "Restore the file from a copy, or train again into another folder: hydra.run.dir=DIR."]))
 
@@ -106,25 +106,25 @@ def refuse_missing(path: Path) -> None:
     """Check, without importing torch, that there is a checkpoint to read.
 
     Raises:
-        ConfigError: If there is neither this one nor the one before it.
+        ConfigError: If neither this checkpoint nor the previous one exists.
     """
     if not exists(path):
         raise ConfigError(f"There is no {path}. Give the folder of a finished run: outputs/DATE/TIME-METHOD.")
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a checkpoint or the one before it, readable or not."""
+    """Return True if this checkpoint or the previous one exists, readable or not."""
     return os.path.lexists(path) or os.path.lexists(previous(path))
 
 
-# Resuming reads a file more than once.
+# Cached, because resuming reads a file more than once.
 @cache
 def _warn(message: str) -> None:
     log.warning(message)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    # Here, as whoever names a file that does not exist is to be answered without waiting for torch.
+    # Imported here, so that a missing file is reported without waiting for torch.
     import torch
 
     from acclimate.runs.checkpoint_contents import find_problem
@@ -139,19 +139,19 @@ def _read(path: Path) -> dict[str, Any]:
         raise
     except OSError as error:
         raise DamagedCheckpointError(error.strerror or str(error)) from error
-    # Whatever the bytes of a foreign file lead the reader to.
+    # The bytes of a foreign file can make the reader raise anything.
     except Exception as error:
         lines = str(error).splitlines() or [type(error).__name__]
         raise DamagedCheckpointError(lines[0].rstrip(".")) from error
     if not isinstance(checkpoint, dict) or "config" not in checkpoint:
-        raise DamagedCheckpointError("it was not written by acclimate train, as it holds no configuration")
+        raise DamagedCheckpointError("it was not written by acclimate train, because it contains no configuration")
     if problem := find_problem(checkpoint, path.stat().st_size):
         raise DamagedCheckpointError(problem)
     return checkpoint
 
 
 def _verify(file: BinaryIO) -> None:
-    """Compare a file with its checksum, and leave it at its beginning."""
+    """Compare a file with its checksum, and rewind it."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         raise DamagedCheckpointError("it is empty")
@@ -159,7 +159,7 @@ def _verify(file: BinaryIO) -> None:
     comment = COMMENT_PATTERN.fullmatch(file.read())
     file.seek(0)
     if comment is None:
-        # Cut, foreign, or written by torch.save alone, which has a checksum for each tensor but does not look at it.
+        # Truncated, foreign, or written by plain torch.save, which stores a checksum per tensor but does not verify it.
         _verify_members(file)
     elif _crc32(file, size - 8) != int(comment[1], 16):
         raise DamagedCheckpointError("its contents do not match its checksum")
@@ -171,7 +171,7 @@ def _verify_members(file: BinaryIO) -> None:
         with zipfile.ZipFile(file) as archive:
             damaged = "its end" if archive.comment else archive.testzip()
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise DamagedCheckpointError("it is cut off, or was not written by acclimate train") from error
+        raise DamagedCheckpointError("it is truncated, or was not written by acclimate train") from error
     if damaged is not None:
         raise DamagedCheckpointError(f"its contents do not match its checksum ({damaged})")
 

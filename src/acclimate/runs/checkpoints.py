@@ -1,4 +1,4 @@
-"""Checkpoints of runs: where they lie, what is in them, and classifiers that are made of them again."""
+"""Checkpoints of runs: their locations, their contents, and the classifiers rebuilt from them."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -18,10 +18,10 @@ Checkpoint = dict[str, Any]
 
 
 def read_origin(place: str | None, trust: Collection[str] = ()) -> Checkpoint | None:
-    """The checkpoint that `init_from` means: the selected one of a finished run's folder, or a file; None for null.
+    """Read the checkpoint of `init_from`: the selected one of a finished run's folder, or a file; None for null.
 
     Raises:
-        ConfigError: If there is none, the run is not finished, or its configuration names what is not to be built, see `trusted_config`.
+        ConfigError: If there is none, the run is not finished, or its configuration is not trusted, see `trusted_config`.
     """
     if place is None:
         return None
@@ -30,7 +30,7 @@ def read_origin(place: str | None, trust: Collection[str] = ()) -> Checkpoint | 
         raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
     if path.is_dir() and checkpoint_files.exists(last_checkpoint(path)) and not (path / "metrics.json").exists():
         raise ConfigError(
-            f"init_from={path} is not finished, so its checkpoint is not chosen yet. Type acclimate train resume={path} first."
+            f"init_from={path} is not finished, so its checkpoint is not selected yet. Type acclimate train resume={path} first."
         )
     checkpoint = read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
     trusted_config(checkpoint, trust)
@@ -38,9 +38,9 @@ def read_origin(place: str | None, trust: Collection[str] = ()) -> Checkpoint | 
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint that a run has written, or the one before it if the file is damaged.
+    """Read a checkpoint of a run, or the previous one if the file is damaged.
 
-    It may be a stranger's: whoever builds from its configuration asks `trusted_config`.
+    The checkpoint may come from somebody else: pass it through `trusted_config` before building from its configuration.
 
     Raises:
         ConfigError: If there is none, or neither can be read.
@@ -49,53 +49,53 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[str, Any]:
-    """The configuration of a checkpoint, once it is known to build nothing but what it may.
+    """Return the configuration of a checkpoint after checking that it contains only trusted targets.
 
     Args:
-        checkpoint: As `read_checkpoint` gives it.
-        trust: Modules or full names of targets that it may name beside those of `ALLOWED`.
+        checkpoint: A checkpoint from `read_checkpoint`.
+        trust: Modules or full names of targets that are allowed in addition to `ALLOWED`.
 
     Raises:
-        ConfigError: If it names others.
+        ConfigError: If it contains other targets.
     """
     return refuse_strangers(checkpoint["config"], "the checkpoint", trust)
 
 
 def trusted_by(config: Mapping[str, Any]) -> set[str]:
-    """What a user vouches for who has composed this configuration: all targets that it names, and those of `trust`."""
+    """Return the targets that a configuration composed by the user trusts: all that it contains, and those of `trust`."""
     return targets(config).union(config.get("trust") or [])
 
 
 def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """Looks before either has trained whether a run can start from the other.
+    """Check, before training, that a run can start from another one.
 
     Args:
         first: The configuration of the run that trains first.
-        second: That of the run that starts from it.
+        second: The configuration of the run that starts from it.
 
     Raises:
-        ConfigError: If it cannot.
+        ConfigError: If the second run cannot start from the first.
     """
     method, next_method = (config["method"]["_target_"].rpartition(".")[2] for config in (first, second))
     needs, next_needs = (declared_needs(config["method"]) for config in (first, second))
     if next_needs.pretrained_head:
-        raise ConfigError(f"{next_method} starts from the head of a pretrained model, so it can only come first.")
+        raise ConfigError(f"{next_method} starts from the head of a pretrained model, so it can only be the first stage.")
     if needs.is_self_supervised and next_needs.source == "none":
-        raise ConfigError(f"{method} trains no head, which {next_method} needs. Train one in between: method=source_only.")
+        raise ConfigError(f"{method} trains no head, but {next_method} needs one. Train one in between: method=source_only.")
     there, here = _different_settings(first["model"], second["model"])
     if there != here:
-        raise ConfigError(f"The stages have models of different architecture. First: {there}. Second: {here}. Give both the same.")
+        raise ConfigError(f"The stages have models of different architectures. First: {there}. Second: {here}. Use the same for both.")
 
 
 def rebuild_classifier(checkpoint: Checkpoint, trust: Collection[str] = ()) -> Classifier:
-    """The trained classifier of a checkpoint, with merged updates of low rank, in evaluation mode; nothing but the checkpoint is needed.
+    """Rebuild the trained classifier of a checkpoint, in evaluation mode and with merged LoRA weights.
 
     Args:
-        checkpoint: As `read_checkpoint` gives it.
-        trust: As for `trusted_config`; nothing but the model is built.
+        checkpoint: A checkpoint from `read_checkpoint`; no other file is needed.
+        trust: As for `trusted_config`; only the model is built.
 
     Raises:
-        ConfigError: If it was trained without labels, or its model is not to be built.
+        ConfigError: If it was trained without labels, or its model is not trusted.
     """
     refuse_untrained_head(checkpoint)
     model = refuse_strangers({"model": checkpoint["config"].get("model")}, "the checkpoint", trust)["model"]
@@ -103,11 +103,11 @@ def rebuild_classifier(checkpoint: Checkpoint, trust: Collection[str] = ()) -> C
 
 
 def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]) -> Classifier:
-    """A classifier with the weights of a checkpoint; those that the model itself would start from are not fetched.
+    """Build a classifier with the weights of a checkpoint, without downloading the model's own pretrained weights.
 
-    After self-supervised training the head is a new one: no label has told the old one anything.
-    It counts as pretrained if the model would have been without the checkpoint: training on puts no new layers on old ones,
-    so there is no further reason for the backbone to be slower than the rest.
+    After self-supervised training the head is new, because the old one was not trained. The classifier counts as pretrained
+    if the model would be pretrained without the checkpoint: continued training adds no new layers to old ones, which would
+    be a reason for the backbone to learn more slowly.
 
     Raises:
         ConfigError: If the checkpoint has other classes or another architecture.
@@ -133,7 +133,7 @@ def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]
 
 
 def refuse_untrained_head(checkpoint: Checkpoint) -> None:
-    """Says what to do with features that no head belongs to.
+    """Refuse a checkpoint without a trained head, and say how to train one.
 
     Raises:
         ConfigError: If the checkpoint was trained without labels.
@@ -144,7 +144,7 @@ def refuse_untrained_head(checkpoint: Checkpoint) -> None:
 
 
 def _different_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
-    """What makes the architecture of each of two models and is not so in the other, as one would type it."""
+    """Return the architecture settings of each of two models that the other one does not share, as typed."""
     one, other = _architecture(first), _architecture(second)
     return " ".join(sorted(one - other)) or "the same settings", " ".join(sorted(other - one)) or "the same settings"
 

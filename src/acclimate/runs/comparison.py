@@ -1,4 +1,4 @@
-"""Finished runs, grouped by what they have in common."""
+"""Finished runs, grouped by their settings."""
 
 import contextlib
 import logging
@@ -15,24 +15,24 @@ from acclimate.runs.record import METRICS, RunRecord, has_record, read_metrics, 
 
 log = logging.getLogger(__name__)
 
-# Tells origins of one name apart.
+# Distinguishes origins of the same name.
 ORIGIN = "init_from.identity"
 
 
 class FinishedRun(NamedTuple):
-    """A run's folder and what `metrics.json` holds."""
+    """The folder of a finished run and the contents of its `metrics.json`."""
 
     folder: Path
     metrics: dict[str, Any]
 
 
 class Comparison(NamedTuple):
-    """Runs that differ in nothing but the seed.
+    """Runs that differ only in the seed.
 
     Attributes:
-        name: The method, and the settings that not all compared runs have in common.
-        data: The settings that say which images there are, where these differ; only runs of the same data can be chosen among.
-        runs: At least one.
+        name: The method, and the settings that differ between the compared runs.
+        data: The settings of the data that differ; a selection is only possible among runs of the same data.
+        runs: One or more runs.
     """
 
     name: str
@@ -45,16 +45,16 @@ class Comparison(NamedTuple):
 
     @property
     def is_oracle(self) -> bool:
-        """Whether labels of the target selected a checkpoint."""
+        """True if target labels selected a checkpoint."""
         return any(run["selection/name"] == "oracle" for run in self.metrics)
 
     def values(self, key: str) -> list[float]:
-        """A metric of the runs that have it."""
+        """Return a metric of all runs that have it."""
         return [run[key] for run in self.metrics if key in run]
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; the deviation of fewer than two values, or of such that are not finite, is nan.
+    """Mean and sample standard deviation; the deviation is NaN for fewer than two values or values that are not finite.
 
     >>> mean_and_deviation([1.0, 3.0])
     (2.0, 1.4142135623730951)
@@ -64,16 +64,17 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
 
 
 def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
-    """All finished runs below the folders, worst first; a run whose files are broken is named in the log and left out.
+    """Group all finished runs below the folders, worst first; runs with damaged files are logged and left out.
 
-    Runs are one row if they have the same name and the same identity but for the seed, however their settings were typed.
+    Runs form a group if they have the same name and the same identity except for the seed, however their settings were
+    typed.
 
     Raises:
         DataError: If a folder does not exist, or there is no finished run.
     """
     for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"{folder} is not a folder. Type acclimate compare DIR, where DIR holds runs, such as outputs.")
+            raise DataError(f"{folder} is not a folder. Type acclimate compare DIR, where DIR contains runs, such as outputs.")
     found = list(_read_runs(sorted({file.parent for folder in folders for file in folder.rglob(METRICS) if has_record(file.parent)})))
     if not found:
         raise DataError(f"No finished run below {', '.join(map(str, folders))}: none has a metrics.json. Start with acclimate train.")
@@ -92,7 +93,7 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
 
 
 class _Known(NamedTuple):
-    """A finished run, its record and what identifies it but for the seed."""
+    """A finished run, its record and its identity except for the seed."""
 
     run: "FinishedRun"
     record: RunRecord
@@ -104,18 +105,18 @@ def _read_runs(folders: Sequence[Path]) -> Iterator[_Known]:
         try:
             record, metrics = read_record(folder), read_metrics(folder)
             if "selection/name" not in metrics:
-                raise DataError(f"{folder / METRICS} does not say what selected the checkpoint: it has no selection/name.")
+                raise DataError(f"{folder / METRICS} does not name the selection of the checkpoint: it has no selection/name.")
             yield _Known(FinishedRun(folder, metrics), record, _comparable(record))
         except DataError as error:
             log.warning("Left out: %s", error)
 
 
 def _comparable(record: RunRecord) -> Settings:
-    """What a run is compared by: its identity but for the seed, where an origin counts by what it is and not by its folder."""
+    """Return the identity of a run except for the seed, with the identity of its origin instead of the origin's folder."""
     settings = without(identity(record.config), "seed")
     origin = record.config.get("init_from")
     if isinstance(origin, str) and has_record(Path(origin)):
-        # If it cannot be read, the folder itself has to do.
+        # If it cannot be read, the folder itself stands for it.
         with contextlib.suppress(DataError):
             before = read_record(Path(origin))
             settings |= {"init_from": before.name, ORIGIN: digest(_comparable(before))}
@@ -127,7 +128,7 @@ def _varying(settings: Sequence[Settings]) -> set[str]:
 
 
 def _settings_to_show(found: Sequence[_Known]) -> dict[str, set[str]]:
-    """For each name the settings in which its runs differ."""
+    """Return the settings in which runs of the same name differ, by name."""
     by_name = defaultdict(list)
     for known in found:
         by_name[known.record.name].append(known.settings)
@@ -135,20 +136,20 @@ def _settings_to_show(found: Sequence[_Known]) -> dict[str, set[str]]:
 
 
 def _typed(known: _Known, found: Sequence[_Known]) -> set[str]:
-    """Settings that were typed for a run and are others in runs of another name, which may differ in what their methods bring, too."""
+    """Return the typed settings of a run that differ in runs of other names, which also differ in the defaults of their methods."""
     typed = {text.lstrip("+").partition("=")[0] for text in known.record.overrides} - {"method"}
     varying = _varying([other.settings for other in found])
     return {key for key in varying - {ORIGIN} if any(key == text or key.startswith(f"{text}.") for text in typed)}
 
 
 def _mean_accuracy(comparison: Comparison) -> float:
-    """For the order: what has no accuracy comes first."""
+    """Return the sort key: the mean accuracy; runs without an accuracy come first."""
     metric = main_metric(comparison)
     mean = math.nan if metric is None else statistics.fmean(comparison.values(metric))
     return -1.0 if math.isnan(mean) else mean
 
 
 def main_metric(comparison: Comparison) -> str | None:
-    """The accuracy that the user cares about: on the target, on the source where the target has no labels, or None at all."""
+    """Return the name of the main accuracy: that of the target; without target labels, that of the source; else None."""
     names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
     return next((name for name in names if all(name in run for run in comparison.metrics)), None)

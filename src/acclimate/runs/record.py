@@ -1,4 +1,4 @@
-"""What a run's folder says of its beginning and its end: `run.json` and `metrics.json`."""
+"""The records of a run: `run.json` at its start and `metrics.json` at its end."""
 
 import json
 import math
@@ -17,12 +17,12 @@ METRICS = "metrics.json"
 
 
 class RunRecord(NamedTuple):
-    """The beginning of a run.
+    """The record of a run's start.
 
     Attributes:
-        name: What reports call it: the name of the method's config unless the user gave another one.
-        config: Resolved.
-        overrides: What was typed; empty for a run that was started in Python.
+        name: The name in reports: that of the method's config, unless the user chose another one.
+        config: The resolved configuration.
+        overrides: The overrides as typed; empty for a run that was started in Python.
     """
 
     name: str
@@ -31,13 +31,13 @@ class RunRecord(NamedTuple):
 
 
 def write_record(folder: Path, config: Mapping[str, Any], changes: Mapping[str, Any] | None = None, *, step: int = 0) -> None:
-    """Write `run.json`: the resolved configuration, what identifies the run, and what has changed on the way.
+    """Write `run.json`: the resolved configuration, the identity of the run, and changes made when it was resumed.
 
     Args:
-        folder: Of the run.
-        config: With the changes.
-        changes: The value before and the value now, by keys.
-        step: After which they have changed.
+        folder: The folder of the run.
+        config: The configuration, including the changes.
+        changes: Changed settings by key, with the old and the new value.
+        step: The step after which they changed.
     """
     name = config.get("name") or str(config["method"]["_target_"]).split(".")[-2]
     history = _changes(folder) + ([{"step": step, **{key: list(change) for key, change in changes.items()}}] if changes else [])
@@ -45,7 +45,7 @@ def write_record(folder: Path, config: Mapping[str, Any], changes: Mapping[str, 
 
 
 def read_record(folder: Path) -> RunRecord:
-    """The record of a run; runs from before there was a `run.json` have what Hydra wrote.
+    """Read the record of a run; runs of earlier versions without a `run.json` have the files of Hydra.
 
     Raises:
         DataError: If there is none, or it cannot be read.
@@ -75,24 +75,24 @@ def _changes(folder: Path) -> list[dict[str, Any]]:
 
 
 def has_record(folder: Path) -> bool:
-    """Whether a folder is that of a run."""
+    """Return True if a folder is that of a run."""
     return (folder / RECORD).exists() or (folder / ".hydra").is_dir()
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """The numbers and names of a finished run's `metrics.json`; what is not finite is left out, as if it had not been computed.
+    """Read the metrics of a finished run; values that are not finite are omitted, as if they had not been computed.
 
     Raises:
-        DataError: If it cannot be read.
+        DataError: If the file cannot be read.
     """
     file = folder / METRICS
     try:
         found = _mapping(json.loads(file.read_text()))
-        # Those of earlier versions have NaN where there is null now.
+        # Files of earlier versions have NaN instead of null.
         metrics = {name: value for name, value in found.items() if value is not None and not _is_infinite(value)}
         odd = [name for name, value in metrics.items() if not isinstance(value, str if name.endswith("/name") else int | float)]
         if odd:
-            raise ValueError(f"{odd[0]} is no number")
+            raise ValueError(f"{odd[0]} is not a number")
         return metrics
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{file} cannot be read: {_reason(error)}") from error
@@ -104,7 +104,7 @@ def _is_infinite(value: Any) -> bool:
 
 def _mapping(node: Any) -> dict[str, Any]:
     if not isinstance(node, dict):
-        raise TypeError("it holds no keys")
+        raise TypeError("it contains no keys")
     return node
 
 

@@ -1,4 +1,4 @@
-"""What a run's folder says of the run, as plain data: a folder, too, may come from somebody else."""
+"""Saved configurations of runs, read as plain data, because a run's folder may come from somebody else."""
 
 import copy
 import os
@@ -14,31 +14,31 @@ from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.runs.record import RECORD, read_record
 
 OVERRIDES = Path(".hydra", "overrides.yaml")
-# Makes a user's changes to a saved configuration.
+# Applies a user's changes to a saved configuration.
 Override = Callable[[dict[str, Any]], dict[str, Any]]
-# Keys of folders that callbacks, loggers and the trainer write to.
+# Keys of the folders that callbacks, loggers and the trainer write to.
 FOLDERS = ("dirpath", "default_root_dir", "save_dir", "folder")
 
 
 def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
-    """The resolved configuration that a run was started with.
+    """Read the resolved configuration that a run was started with.
 
     Args:
-        folder: Of the run.
+        folder: The folder of the run.
         trust: As for `refuse_strangers`.
 
     Raises:
-        ConfigError: If the folder is not that of a run, or the configuration names what is not to be built.
+        ConfigError: If the folder is not that of a run, or the configuration contains targets that are not trusted.
         DataError: If the record cannot be read.
     """
     if not folder.is_dir():
         raise ConfigError(f"There is no folder {folder}. Type resume=outputs/DATE/TIME-METHOD.")
     if (folder / RECORD).is_file():
         return refuse_strangers(read_record(folder).config, folder / RECORD, trust)
-    # Runs of earlier versions have no other resolved one than that in their checkpoints.
+    # Runs of earlier versions have their resolved configuration only in their checkpoints.
     for path in (last_checkpoint(folder), best_checkpoint(folder)):
         if path.is_file():
-            # Here, as a wrong word is to be answered without waiting for torch.
+            # Imported here, so that a mistake is reported without waiting for torch.
             from acclimate.runs.checkpoints import read_checkpoint, trusted_config
 
             return trusted_config(read_checkpoint(path), trust)
@@ -51,32 +51,32 @@ def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
 
 
 def config_to_resume(folder: Path, trust: Collection[str], override: Override) -> dict[str, Any]:
-    """The configuration that continues a run: what it was started with, and the user's changes.
+    """Return the configuration that continues a run: the saved one with the user's changes.
 
     Args:
-        folder: Of the run.
+        folder: The folder of the run.
         trust: As for `refuse_strangers`.
-        override: Makes the changes.
+        override: Function that applies the changes.
 
     Raises:
-        ConfigError: If the folder is not that of a run, or the run would write to a place outside of it.
+        ConfigError: If the folder is not that of a run, or the run would write outside of it.
     """
     return {**placed(read_config(folder, trust), folder, override), "resume": True, "trust": list(trust)}
 
 
 def placed(saved: Mapping[str, Any], folder: Path, override: Override) -> dict[str, Any]:
-    """A saved configuration that writes to the folder where the run is now, which may have been moved, and nowhere else.
+    """Return a saved configuration that writes only to the current folder of the run, which may have been moved.
 
     Args:
-        saved: As `refuse_strangers` gives it.
-        folder: Of the run.
-        override: Makes the user's changes, which may name other places.
+        saved: A configuration from `refuse_strangers`.
+        folder: The folder of the run.
+        override: Function that applies the user's changes, which may name other folders.
 
     Raises:
-        ConfigError: If the run would write to a place outside of its folder, by its settings or through a link.
+        ConfigError: If the run would write outside of its folder, by its settings or through a link.
     """
     refuse_links(folder)
-    # Not resolved: the folder keeps the name that the user gives it.
+    # Links are not resolved, so that the folder keeps the name that the user typed.
     here = Path.cwd() / folder
     moved, outside = copy.deepcopy(dict(saved)), dict[str, str]()
     for group in ("callbacks", "logger", "trainer"):
@@ -84,12 +84,12 @@ def placed(saved: Mapping[str, Any], folder: Path, override: Override) -> dict[s
     changed = override({**moved, "folder": str(here)})
     left = [f"{key}={value}" for key, value in outside.items() if _at(changed, key) == value]
     if left:
-        raise ConfigError(f"{folder} would write outside of its folder. If that is what you want, type it again: {' '.join(left)}")
+        raise ConfigError(f"{folder} would write outside of its folder. If you want that, type it again: {' '.join(left)}")
     return {**changed, "folder": str(here)}
 
 
 def _move(node: Any, path: str, *, there: Path, here: Path) -> dict[str, str]:
-    """Renames folders below `there`, in place, as they are called below `here`; returns all others by their keys."""
+    """Move folders below `there` to the same place below `here`, in place, and return all other folders by their keys."""
     outside: dict[str, str] = {}
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         where = f"{path}.{key}"
@@ -112,32 +112,30 @@ def _at(config: Mapping[str, Any], key: str) -> Any:
 
 
 def refuse_links(folder: Path) -> None:
-    """A link in a run's folder would have the run write where it leads to.
+    """Refuse links in a run's folder, because the run would write to their destination.
 
     Raises:
-        ConfigError: If there is one.
+        ConfigError: If there is a link.
     """
     for here, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(here) / name
-            # Nothing is written to the metrics of a finished run.
+            # The metrics of a finished run are not written.
             if path.is_symlink() and not (path == folder / "metrics.json" and path.exists()):
-                raise ConfigError(
-                    f"{path} is a link to {path.readlink()}, and continuing the run would write there. Put a copy into its place."
-                )
+                raise ConfigError(f"{path} is a link to {path.readlink()}, and continuing the run would write there. Replace it by a copy.")
 
 
 def read_overrides(folder: Path) -> list[str]:
-    """What was typed to start and continue a run, which reports name and nothing replays; empty for a run started in Python."""
+    """Read the overrides typed to start and continue a run, for reports only; empty for a run started in Python."""
     file = folder / OVERRIDES
     try:
         return [str(text) for text in yaml.safe_load(file.read_text())] if file.is_file() else []
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{file} is not a list of what was typed. Remove it, or start the run anew: hydra.run.dir=DIR.") from error
+        raise ConfigError(f"{file} is not a list of overrides. Remove it, or start the run again: hydra.run.dir=DIR.") from error
 
 
 def write_overrides(folder: Path, overrides: Sequence[str]) -> None:
-    """Writes down what was typed to start and continue a run."""
+    """Write the overrides typed to start and continue a run."""
     from acclimate.files.atomic_files import replacing
 
     with replacing(folder / OVERRIDES) as file:

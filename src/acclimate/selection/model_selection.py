@@ -68,7 +68,7 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
         allowed = [name for name in (*known, VOTE, ENSEMBLE) if name not in NOT_ACROSS_RUNS]
         raise ConfigError(f"by={by}: no run has a finite value of this score. Choose one of {', '.join(allowed)}, or train with a target.")
     data = dict.fromkeys(comparison.data for comparison in scored)
-    return [_pick_among([comparison for comparison in scored if comparison.data == images], by) for images in data]
+    return [_pick_among([comparison for comparison in scored if comparison.data == one], by) for one in data]
 
 
 def pick_by_default(comparisons: Sequence[Comparison]) -> list[Pick]:

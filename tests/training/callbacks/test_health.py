@@ -81,7 +81,7 @@ def test_few_predicted_classes_are_warned_of(warnings):
 
     found = warnings("method=entropy_minimisation", "method.term_weights.entropy_minimisation=100", change=change)
     (message,) = [message for message in found if message.startswith("Prediction collapse")]
-    assert "100% of the 100 validation images of the target" in message
+    assert "100% of the 100 validation inputs of the target" in message
     assert "+terms=information_maximisation" in message
 
 
@@ -91,7 +91,7 @@ def test_a_constant_discriminator_is_called_blind(warnings):
         method.discriminator = nn.Sequential(method.discriminator, nn.Softmax(dim=1))
 
     (message,) = warnings("method=dann", change=change)
-    assert message.startswith("Blind discriminator: in no tenth of the training so far was it right in more than 50% of the images")
+    assert message.startswith("Blind discriminator: its accuracy has not exceeded 50% in any tenth of the training so far")
 
 
 @pytest.mark.parametrize("options", [("method=dann", "method.max_reversal=0"), ("method=adda", "method.adversarial_weight=0")])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
-from acclimate.diagnostics.divergence import advice, way_on
+from acclimate.diagnostics.divergence import advice, how_to_continue
 from acclimate.errors import DivergenceError
 from acclimate.runs.checkpoint_files import exists, last_checkpoint
 
@@ -192,7 +192,7 @@ class NonFinite(Callback):
             return f"{cause} Nothing was saved before."
         # Another rate is no help where another key is the cause.
         continues = "optimizer.lr" in cause and exists(last_checkpoint(saved.parent))
-        return f"{cause} What was saved before is in {saved}." + (f" {way_on(self.config)}" if continues else "")
+        return f"{cause} What was saved before is in {saved}." + (f" {how_to_continue(self.config)}" if continues else "")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
