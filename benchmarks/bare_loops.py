@@ -78,6 +78,56 @@ def dann_loss(discriminator: nn.Module, source: Tensor, target: Tensor, progress
     return F.binary_cross_entropy_with_logits(logits, is_source)
 
 
+class KeptFeatures(NamedTuple):
+    """What both programs train on: features of a frozen backbone, shape (N, D), and labels of the source."""
+
+    source: Tensor
+    labels: Tensor
+    target: Tensor
+
+
+class LayersOnFeatures(nn.Module):
+    """The layers that dann trains on a frozen backbone."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(256)
+        self.bottleneck = nn.Sequential(nn.Linear(num_features, 256), self.norm, nn.ReLU())
+        self.head = nn.Linear(256, 10)
+        self.discriminator = discriminator(256)
+
+
+def dann_on_features(features: KeptFeatures, *, steps: int, batch_size: int) -> float:
+    """The shortest loop that does what dann does on features in memory; returns steps per second.
+
+    The running statistics of batch norm follow the target alone, as in `batch_norm=separate`.
+    """
+    layers = LayersOnFeatures(features.source.shape[1])
+    optimizer = torch.optim.AdamW(layers.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
+    sources, targets = (drawn(len(domain), batch_size) for domain in (features.source, features.target))
+    started = time.perf_counter()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * (1 + 10 * step / steps) ** -0.75
+        chosen = next(sources)
+        layers.norm.track_running_stats = False
+        source_features = layers.bottleneck(features.source[chosen])
+        layers.norm.track_running_stats = True
+        target_features = layers.bottleneck(features.target[next(targets)])
+        loss = F.cross_entropy(layers.head(source_features), features.labels[chosen])
+        loss = loss + dann_loss(layers.discriminator, source_features, target_features, step / steps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return steps / (time.perf_counter() - started)
+
+
+def drawn(num_samples: int, batch_size: int) -> Iterator[Tensor]:
+    """Places of samples, in batches of one permutation after the other."""
+    while True:
+        yield from torch.randperm(num_samples).split(batch_size)
+
+
 def batches(digits: Digits, steps: int, batch_size: int, memory_format: torch.memory_format) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Images of the source, their labels, and images of the target."""
 

@@ -30,7 +30,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import bare_loops
-from bare_loops import Digits, Trained, make_up_photographs
+import torch
+from bare_loops import Digits, KeptFeatures, Trained, make_up_photographs
+from clock import Clock
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
@@ -175,6 +177,37 @@ def second_job(arguments: argparse.Namespace, folder: Path) -> Ratios:
     return found
 
 
+def kept_features(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """`dann` on features that are known: what the framework, the callbacks, the curves and checkpoints cost, and validations."""
+    steps, batch_size = 1500, 32
+    data = ("data.num_source=1280", "data.num_source_eval=300", f"data.batch_size={batch_size}", "data.image_size=32")
+    model = ("model=efficientnet_lite0", "model.weights=null", "model.freeze=backbone", "method=dann")
+    once = (f"trainer.val_check_interval={steps}", "trainer.check_val_every_n_epoch=null")
+
+    def ours(name: str, *validations: str) -> float:
+        words = [*data, *model, "trainer=cpu", f"trainer.max_steps={steps}", f"folder={folder}/{name}", *validations]
+        words.append("+callbacks.clock={_target_: clock.Clock}")
+        acclimate.train(acclimate.compose(words))
+        return steps / (Clock.without_last_validation if validations else Clock.seconds)
+
+    features = features_of(prepared(folder, *data, *model))
+    found: Ratios = {}
+    for number in range(arguments.rounds):
+        bare = plainly(bare_loops.dann_on_features, features, steps=steps, batch_size=batch_size)
+        for name, validations in (("dann on kept features", once), ("the same with a validation in each of 38 epochs", ())):
+            ratio = ours(f"{number}{len(validations)}", *validations) / bare
+            found.setdefault(f"{name} ÷ a bare loop", []).append(ratio)
+    return found
+
+
+def features_of(run: Run) -> KeptFeatures:
+    """What a run with a frozen backbone trains on: computed here, and from then on read by all runs."""
+    run.data.trainer = run.trainer
+    epoch = list(run.data.train_dataloader())
+    source, target = (torch.cat([getattr(batch, domain).inputs for batch in epoch]) for domain in ("source", "target"))
+    return KeptFeatures(source, torch.cat([batch.source.labels for batch in epoch]), target[: len(run.data.domains.target.train)])
+
+
 def pipeline(arguments: argparse.Namespace, folder: Path) -> Ratios:
     """The batches alone; ours are uint8, which the model turns into numbers. What is looked at and decoded first counts."""
     found: Ratios = {}
@@ -265,6 +298,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], Ratios]] = {
     "step": step,
     "frozen": frozen,
     "second_job": second_job,
+    "kept_features": kept_features,
     "pipeline": pipeline,
     "resnet": resnet,
     "memory": memory,

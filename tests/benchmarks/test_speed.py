@@ -31,6 +31,13 @@ def test_the_bare_loop_trains_as_many_parameters_as_dann_with_small_cnn(speed, b
     assert number == sum(parameter.numel() for parameter in bare_loops.Layers().parameters())
 
 
+def test_the_bare_loop_on_features_trains_as_many_parameters_as_dann_on_a_frozen_backbone(speed, bare_loops, tmp_path):
+    words = ("model=efficientnet_lite0", "model.weights=null", "model.freeze=backbone", "data.num_source=100", "data.num_source_eval=10")
+    method = speed.prepared(tmp_path, *words).method
+    number = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
+    assert number == sum(parameter.numel() for parameter in bare_loops.LayersOnFeatures(1280).parameters())
+
+
 def test_a_part_that_is_measured_anew_takes_the_place_of_its_rows_alone(program, speed, monkeypatch, tmp_path):
     monkeypatch.setattr(speed, "PARTS", {"fast": lambda *_: {"a ÷ b": [2.0, 4.0, 3.0]}, "slow": lambda *_: {"c ÷ d": [0.5]}})
     program("slow", "fast")
