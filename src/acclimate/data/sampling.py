@@ -43,18 +43,23 @@ class SampleStream:
 
     def batch(self, number: int) -> list[Draw]:
         """The samples of batch `number`, counted from 0."""
-        start = number * self.batch_size
-        return [self._draw(position) for position in range(start, start + self.batch_size)]
+        position, end = number * self.batch_size, (number + 1) * self.batch_size
+        draws: list[Draw] = []
+        while position < end:
+            epoch, place = divmod(position, self.num_samples)
+            samples = self._permutation(epoch)[place : place + end - position]
+            draws += [Draw(sample, epoch) for sample in samples]
+            position += len(samples)
+        return draws
 
-    def _draw(self, position: int) -> Draw:
-        epoch, place = divmod(position, self.num_samples)
+    def _permutation(self, epoch: int) -> list[int]:
         if epoch not in self._permutations:
             generator = torch.Generator().manual_seed(seed_for(self.seed, epoch))
             # A batch spans few permutations: only the last ones can be needed again.
             if len(self._permutations) > 2 + self.batch_size // self.num_samples:
                 self._permutations.clear()
             self._permutations[epoch] = torch.randperm(self.num_samples, generator=generator).tolist()
-        return Draw(self._permutations[epoch][place], epoch)
+        return self._permutations[epoch]
 
 
 class BalancedStream:

@@ -48,9 +48,11 @@ class SeenImages:
     def look(self, draws: Sequence[Draw]) -> list[Tensor]:
         """A tensor for each view, of shape (number of draws, 3, H, W), or (number of draws, D) of features."""
         if self.features:
-            rows = torch.tensor([self._turn(draw.epoch) * len(self) + draw.sample for draw in draws])
+            rows = torch.tensor([draw.sample for draw in draws])
+            if self.num_fixed is not None:
+                rows += len(self) * torch.tensor([self._turn(draw.epoch) for draw in draws])
             # Of a view that is not random there is one turn.
-            return [features[rows % len(features)] for features in self.features]
+            return [features.index_select(0, rows % len(features)) for features in self.features]
         images = self.images.load([draw.sample for draw in draws])
         return [
             view.look(images, [self.seed_of(draw.sample, draw.epoch, place) for draw in draws] if view.random else [])
