@@ -108,7 +108,7 @@ def tiny_method(
     method = make(classifier(), **common, **with_extras(options)).double().train()
     method.total_batches, method.batches_done = 100, round(100 * progress)
     method.logged = {}
-    method.log = lambda name, value, **_: method.logged.update({name: float(value)})
+    method.log = lambda name, value, **_: method.logged.update({name: float(value() if callable(value) else value)})
     method.log_dict = lambda values, **_: [method.log(name, value) for name, value in values.items()]
     return method
 

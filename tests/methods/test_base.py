@@ -122,7 +122,7 @@ def test_training_minimises_the_sum_of_weighted_losses():
     method = dann(
         terms={"size": lambda logits: logits.square().mean(), "one": lambda logits: logits.new_ones(())}, term_weights={"size": 3.0}
     )
-    method.log = lambda name, value, **_: logged.update({name: float(value)})
+    method.log = lambda name, value, **_: logged.update({name: float(value() if callable(value) else value)})
     method.log_dict = lambda values, **_: logged.update({name: float(value) for name, value in values.items()})
     total = method.eval().training_step(batch, 0)
     expected = 3.0 * method.classifier(batch.target.views[0]).logits.square().mean()

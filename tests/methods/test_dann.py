@@ -23,7 +23,7 @@ def dann(**options):
     method = method.double().train()
     method.total_batches, method.batches_done = 10, round(10 * PROGRESS)
     method.logged = {}
-    method.log = lambda name, value, **_: method.logged.update({name: float(value)})
+    method.log = lambda name, value, **_: method.logged.update({name: float(value() if callable(value) else value)})
     method.log_dict = lambda values, **_: method.logged.update({name: float(value) for name, value in values.items()})
     return method
 

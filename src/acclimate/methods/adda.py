@@ -52,7 +52,7 @@ class Adda(Alternating):
     def train_adversary(self, source: LabelledPass, target: UnlabelledPass) -> None:
         num_source = len(source.features)
         domain_logits = self.discriminator(torch.cat([source.features, target.features]).detach())
-        self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
+        self.log("adaptation/domain_accuracy", lambda: domain_accuracy(domain_logits, num_source=num_source))
         self.extra_step(domain_confusion(domain_logits, num_source=num_source), self.discriminator.parameters())
 
     def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:

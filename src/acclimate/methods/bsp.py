@@ -63,7 +63,7 @@ class Bsp(Method):
         domain_logits = self.discriminator(reverse_gradient(torch.cat([source.features, target.features]), strength))
         num_source = len(source.features)
         self.log("adaptation/reversal", strength)
-        self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
+        self.log("adaptation/domain_accuracy", lambda: domain_accuracy(domain_logits, num_source=num_source))
         return {
             "domain": domain_confusion(domain_logits, num_source=num_source),
             "spectral": self.spectral_weight * (source_penalty + target_penalty),

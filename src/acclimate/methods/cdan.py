@@ -63,7 +63,7 @@ class Cdan(Method):
         num_source = len(source.features)
         weights = certainty_weights(logits) if self.entropy_weighting else None
         self.log("adaptation/reversal", strength)
-        self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
+        self.log("adaptation/domain_accuracy", lambda: domain_accuracy(domain_logits, num_source=num_source))
         return {
             "domain": domain_confusion(domain_logits, num_source=num_source, weights=weights),
         }

@@ -49,7 +49,7 @@ class Dann(Method):
         domain_logits = self.discriminator(reverse_gradient(features, strength))
         num_source = len(source.features)
         self.log("adaptation/reversal", strength)
-        self.log("adaptation/domain_accuracy", domain_accuracy(domain_logits, num_source=num_source))
+        self.log("adaptation/domain_accuracy", lambda: domain_accuracy(domain_logits, num_source=num_source))
         return {
             "domain": domain_confusion(domain_logits, num_source=num_source),
         }

@@ -21,14 +21,16 @@ def batch_norms(module: nn.Module) -> list[_BatchNorm]:
 
 def adaptable_batch_norms(classifier: Classifier) -> list[_BatchNorm]:
     """The batch-norm layers of a classifier whose statistics may change: those of a frozen backbone may not."""
-    fixed = set(batch_norms(classifier.backbone)) if classifier.frozen else set()
-    return [layer for layer in batch_norms(classifier) if layer not in fixed]
+    # Every training step asks, and a frozen backbone may have hundreds of modules.
+    parts = [part for part in classifier.children() if not (classifier.frozen and part is classifier.backbone)]
+    return [layer for part in parts for layer in batch_norms(part)]
 
 
 @contextmanager
 def fixed_statistics(module: nn.Module) -> Iterator[None]:
     """Inside, batch norm still normalises by the batch, but its running statistics stay as they are."""
-    tracking = [layer for layer in batch_norms(module) if layer.track_running_stats]
+    layers = adaptable_batch_norms(module) if isinstance(module, Classifier) else batch_norms(module)
+    tracking = [layer for layer in layers if layer.track_running_stats]
     for layer in tracking:
         layer.track_running_stats = False
     try:

@@ -39,6 +39,7 @@ from acclimate.training.callbacks.throughput import Throughput
 from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions
+from acclimate.training.profiler import NoProfiler
 
 Config = dict[str, Any]
 
@@ -146,12 +147,16 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
     settings["use_distributed_sampler"] = False
     if settings.get("max_steps", -1) > 0:
         settings["max_epochs"] = -1
-    trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]))
+    profiler = {} if settings.get("profiler") else {"profiler": NoProfiler()}
+    trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]), **profiler)
     # What a user brings, such as checkpoints that are written in the background, is left as it is.
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
+        if not torch.cuda.is_available():
+            # Set by Lightning: each step of Adam asks for a GPU, and torch would search the disk for its driver each time.
+            os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     return Run(data, method, selection, scores, throughput, nonfinite, trainer, seen)
 
 

@@ -1,5 +1,6 @@
 """The Lightning module around a classifier: progress, predictions and logging."""
 
+from types import FunctionType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -37,11 +38,16 @@ class ClassifierModule(pl.LightningModule):
         """Log as Lightning does; in training, only in steps that are written and at the end of an epoch.
 
         Logging every step would cost as much time as a layer.
+
+        Args:
+            name: Of the curve.
+            value: A number, a tensor, or a function that returns one, which is called only if the value is logged.
+            **options: Those of Lightning.
         """
         trainer = self.trainer
         written = (self.batches_done + 1) % max(trainer.log_every_n_steps, 1) == 0 or trainer.is_last_batch  # type: ignore[attr-defined]
         if written or not trainer.training or trainer.accumulate_grad_batches > 1:
-            super().log(name, value, **options)
+            super().log(name, value() if isinstance(value, FunctionType) else value, **options)
 
     def predict_step(self, batch: Labelled | Unlabelled, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         prediction: Prediction = self.classifier(batch.inputs)

@@ -249,9 +249,10 @@ def _norms(tensors: list[Tensor]) -> list[Tensor]:
 
 
 def _not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """The names of floating-point tensors that hold something else than numbers; reads from the device once."""
+    """The names of floating-point tensors that hold something else than numbers; reads from the device once or twice."""
     tensors = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
-    if not tensors:
+    # A tenth of the time of a look at each; large numbers, whose squares are too many or too large, also get to that.
+    if not tensors or math.isfinite(torch.stack(_norms(list(tensors.values()))).sum().item()):
         return []
     finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
     return [name for name, is_finite in zip(tensors, finite, strict=True) if not is_finite]
