@@ -174,7 +174,7 @@ def test_an_unknown_verb_is_answered_with_a_similar_one(refused):
         ("trainer.max_time=00:00:00:00", "The training ended before its first validation"),
         ("trainer.limit_val_batches=1e-9", "Type trainer.limit_val_batches=1 for one batch"),
         ("trainer.limit_test_batches=0.25", "Type trainer.limit_test_batches=1 for one batch"),
-        ("trainer.limit_train_batches=1e-9", "Lightning refuses the configuration: You requested to check 1e-09 of the `train_dataloader`"),
+        ("trainer.limit_train_batches=1e-9", "Lightning rejects the configuration: You requested to check 1e-09 of the `train_dataloader`"),
         ("data.batch_size=100000", "is more than the 40 training images of the source"),
         ("data.target_batch_size=100000", "training images of the target, which would come several times in every batch."),
         ("callbacks.checkpoint.monitor=nope", "callbacks.checkpoint.monitor=nope would keep another checkpoint than the selected one."),
@@ -207,7 +207,7 @@ def test_what_stops_early_is_answered_with_what_is_measured(refused):
 def test_weights_that_were_not_selected_are_called_the_last(acclimate):
     code, message = acclimate("train", *DIGITS, "method=source_only", "callbacks.checkpoint=null", "hydra.run.dir=run")
     assert code == 0
-    assert "the last weights are kept and not those that were selected" in message + Path("run/train.log").read_text()
+    assert "the last weights are kept instead of the selected ones" in message + Path("run/train.log").read_text()
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert (metrics["selection/name"], metrics["selection/value"]) == ("last", metrics["train/steps"])
 
@@ -358,7 +358,7 @@ def test_what_a_verb_needs_is_asked_for(command, refused):
 def test_a_run_that_is_under_way_has_its_folder_to_itself(refused):
     Path("busy").mkdir()
     with FileLock("busy/.lock"):
-        assert "A run is under way in busy" in refused("train", *DIGITS, "hydra.run.dir=busy").replace(f"{Path.cwd()}/", "")
+        assert "Another run is using busy" in refused("train", *DIGITS, "hydra.run.dir=busy").replace(f"{Path.cwd()}/", "")
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -382,8 +382,8 @@ def test_what_a_run_was_started_with_outlasts_mistakes_in_continuing_it(acclimat
     Path("run/metrics.json").unlink()
     before = record("run")
     with FileLock("run/.lock"):
-        assert "A run is under way" in acclimate("train", "resume=run", "trainer.log_every_n_steps=2")[1]
-        assert "A run is under way" in acclimate("train", *DIGITS, "seed=1", "hydra.run.dir=run")[1]
+        assert "Another run is using" in acclimate("train", "resume=run", "trainer.log_every_n_steps=2")[1]
+        assert "Another run is using" in acclimate("train", *DIGITS, "seed=1", "hydra.run.dir=run")[1]
     assert "log_evry_n_steps" in acclimate("train", "resume=run", "trainer.log_evry_n_steps=2")[1]
     assert record("run") == before
     assert acclimate("train", "resume=run", "trainer.log_every_n_steps=2") == (0, "")

@@ -110,10 +110,10 @@ def test_words_go_to_the_stages_that_they_name_or_to_all():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["method=dann"], "given are: none"),
-        (["first.method=simclr"], "given are: first"),
-        (["second.method=dann", "third.method=shot"], "given are: second, third"),
-        (["first.method=simclr", "third.method=dann"], "given are: first, third"),
+        (["method=dann"], "but has: none"),
+        (["first.method=simclr"], "but has: first"),
+        (["second.method=dann", "third.method=shot"], "but has: second, third"),
+        (["first.method=simclr", "third.method=dann"], "but has: first, third"),
         (["first.method=simclr", "second.method=dann", "-m"], "does not take -m"),
     ],
 )

@@ -92,12 +92,12 @@ def test_results_of_the_earlier_end_are_kept_and_the_run_counts_as_stopped_meanw
 @pytest.mark.parametrize(
     ("overrides", "changes", "message"),
     [
-        (["trainer.max_epochs=1"], {}, "has trained for 10 steps in 2 epochs already, and trainer.max_epochs=1 is less"),
+        (["trainer.max_epochs=1"], {}, "has already trained for 10 steps in 2 epochs, and trainer.max_epochs=1 is less"),
         (["trainer.max_steps=9"], {}, "trainer.max_steps=9 is less. Set at least trainer.max_steps=10"),
         (["trainer.max_epochs=3", "trainer.val_check_interval=1000"], {}, "val_check_interval"),
         (["trainer.max_epochs=3", "optimizer.lr=0.5"], {}, r"optimizer.lr=0.5 \(0.001 there\).*add 'resume_with=\[optimizer.lr\]'"),
         (["trainer.max_epochs=3", "data.batch_size=5"], {"resume_with": ["data.batch_size"]}, "data.batch_size=5"),
-        (["optimizer.lr=0.5"], {"resume_with": ["optimizer.lr"]}, "is finished, so optimizer.lr=0.5 would change nothing"),
+        (["optimizer.lr=0.5"], {"resume_with": ["optimizer.lr"]}, "is finished, so optimizer.lr=0.5 would have no effect"),
     ],
 )
 def test_what_is_refused_leaves_the_run_as_it_was(continue_run, overrides, changes, message):

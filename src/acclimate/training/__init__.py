@@ -1,1 +1,1 @@
-"""A run from its configuration to its results, and how it is stopped and continued."""
+"""Training of a run from its configuration to its results, with stop and resume."""

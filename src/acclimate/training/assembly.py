@@ -1,4 +1,4 @@
-"""The parts of a run, built from its configuration: each once, in one order."""
+"""Construction of all parts of a run from its configuration."""
 
 import logging
 import os
@@ -60,17 +60,17 @@ class Run(NamedTuple):
 
 
 def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequence[Callback] = (), *, allow_seen: bool = True) -> Run:
-    """Instantiates a configuration.
+    """Build all parts of a run.
 
     Args:
-        config: As `check_config` accepts it.
-        checkpoint: Whose classifier it starts with, as `read_checkpoint` gives it; None takes that of `init_from`, if any.
-        further: Callbacks beside those of every run, called after them.
-        allow_seen: Whether the checkpoint may have seen images of the validation and test parts.
+        config: A configuration that `check_config` accepts.
+        checkpoint: A checkpoint from `read_checkpoint` to start from; None: that of `init_from`, if any.
+        further: Additional callbacks, called after those of every run.
+        allow_seen: Whether the checkpoint may have been trained or selected on inputs of the validation and test parts.
 
     Raises:
-        ConfigError: If the parts do not go together.
-        DataError: If the images are not what they must be.
+        ConfigError: If the parts do not fit together.
+        DataError: If the data are invalid.
     """
     settings = dict(config["trainer"])
     settings["precision"] = settings.get("precision") or usual_precision(settings.get("accelerator"))
@@ -80,7 +80,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
     needs = declared_needs(config["method"])
     if needs.pretrained_head and config["init_from"] is not None:
         raise ConfigError(
-            "This method starts from the head that a pretrained model came with, which a run does not keep. "
+            "This method starts from the head of a pretrained model, but the checkpoint of a run does not contain it. "
             "Leave out init_from, or use method=fine_tune."
         )
     data: AdaptationData = instantiate(config["data"])
@@ -106,7 +106,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
     if checkpoint is not None and not allow_seen:
         refuse_leaks(data.domains, checkpoint)
     if uses_several_devices(settings) and not any(parameter.requires_grad for parameter in method.parameters()):
-        raise ConfigError("This method trains no weight that several devices could share. Use trainer=gpu or trainer=cpu.")
+        raise ConfigError("This method trains no weights, so several devices are of no use. Use trainer=gpu or trainer=cpu.")
     data.prepare_for(
         image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
         needs=method.needs,
@@ -136,20 +136,20 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
             for callback in config["callbacks"].values()
             if callback is not None and not _is_hidden(callback, settings)
         ),
-        # Behind those that change what a checkpoint holds.
+        # After the callbacks that change the contents of a checkpoint.
         nonfinite,
         ValidationLog(),
-        # Behind those that draw pictures before the training.
+        # After the callbacks that draw pictures before training.
         throughput,
         *further,
     ]
-    # Each process evaluates all images: with shares of whole batches some would count twice.
+    # Each process evaluates all inputs, because a division into whole batches would count some twice.
     settings["use_distributed_sampler"] = False
     if settings.get("max_steps", -1) > 0:
         settings["max_epochs"] = -1
     profiler = {} if settings.get("profiler") else {"profiler": NoProfiler()}
     trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]), **profiler)
-    # What a user brings, such as checkpoints that are written in the background, is left as it is.
+    # Keep a plug-in of the user, for example for asynchronous checkpoints.
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
     if trainer.strategy.root_device.type == "cpu":
@@ -161,27 +161,27 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
 
 
 def _is_hidden(callback: Mapping[str, Any], trainer: Mapping[str, Any]) -> bool:
-    """Whether a callback is a progress bar and the trainer shows none; Lightning refuses to have the one without the other."""
+    """Return True for a progress bar if the trainer shows none, a combination that Lightning rejects."""
     return trainer.get("enable_progress_bar") is False and str(callback["_target_"]).endswith("ProgressBar")
 
 
 def usual_precision(accelerator: str | None) -> str:
-    """What training computes in if nothing is said: bfloat16 where a GPU has it, for it is several times as fast there."""
+    """Return the default precision: bfloat16 on GPUs that support it, where it is several times faster."""
     on_gpu = accelerator in ("auto", "gpu", "cuda", None) and torch.cuda.is_available()
     return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
 def _clippable(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """In mixed precision Lightning clips no gradients of fused optimizers, which could be about to scale them."""
+    """Disable the fused optimizer if gradients are clipped in mixed precision, a combination that Lightning rejects."""
     clips_scaled = trainer.get("gradient_clip_val") and "mixed" in str(trainer["precision"])
     return {**optimizer, "fused": False} if clips_scaled and optimizer.get("fused") else optimizer
 
 
 def compile_classifier(classifier: Classifier) -> None:
-    """Has torch compile the passes through a classifier, each kind when it is first made.
+    """Compile the forward passes of a classifier with torch, each kind at its first use.
 
     Raises:
-        ConfigError: If there is no C++ compiler, which torch needs for that.
+        ConfigError: If there is no C++ compiler, which torch needs.
     """
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
@@ -193,19 +193,19 @@ def compile_classifier(classifier: Classifier) -> None:
 
 
 def silence_known_advice() -> None:
-    """Hides what Lightning says in every run, and its advice that does not apply to our loaders."""
+    """Silence warnings of Lightning that appear in every run or do not apply to our loaders."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in (
         "The '.*_dataloader' does not have many workers",
         "The number of training batches",
         "Found .* in eval mode at the start of training",
         "Checkpoint directory .* exists",
-        # So does AdaBN, on purpose.
+        # Intended in AdaBN.
         "`training_step` returned `None`",
         ".*configure_optimizers` returned `None`",
         "You are using `LearningRateMonitor` callback with models that have no learning rate schedulers",
         "`isinstance.treespec",
-        # For processes that evaluate shares of the images.
+        # Each process evaluates all inputs.
         "It is recommended to use `self.log",
     ):
         warnings.filterwarnings("ignore", message=message)

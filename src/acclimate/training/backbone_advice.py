@@ -1,32 +1,32 @@
-"""The console's account of what the backbone does in a run: whether it trains, and what would be faster where images are few."""
+"""Advice on whether to train the backbone, depending on the amount of data."""
 
 import pytorch_lightning as pl
 
 from acclimate.data.datamodule import AdaptationData
 from acclimate.methods.base import Method
 
-# Up to so many labelled images, features of a pretrained backbone were as accurate as training it (see experiment=own_images).
+# Up to this number of labelled images, frozen features were as accurate as a trained backbone (see experiment=own_images).
 FEW = 1000
 
 
 def account_for_backbone(data: AdaptationData, method: Method, trainer: pl.Trainer) -> str | None:
-    """A sentence for the console before the training.
+    """Return a message for the console before training.
 
     Args:
-        data: Prepared for the method.
-        method: What trains.
-        trainer: As the run has it.
+        data: The data, prepared for the method.
+        method: The method.
+        trainer: The trainer of the run.
 
     Returns:
-        What is done about the backbone and why; None where nothing speaks for another choice.
+        A description of how the backbone is used, and the alternative; None if no alternative is likely to be better.
     """
     classifier = method.classifier
     parts = [part for part in (data.domains.source, data.domains.target) if part is not None]
     num_inputs = sum(len(part.train) for part in parts)
     if data.frozen_backbone is not None and data.fixed_views is not None:
         return (
-            f"The backbone stays as it is (model.freeze=backbone): its features of {num_inputs} training images in {data.fixed_views} "
-            "views are computed once, and every step trains only what lies behind it. With thousands of labelled images, or a GPU, "
+            f"The backbone is frozen (model.freeze=backbone): its features of {num_inputs} training images in {data.fixed_views} "
+            "views are computed once, and every step trains only the layers after it. With thousands of labelled images, or a GPU, "
             "also try model.freeze=none data.fixed_views=null."
         )
     num_labelled = len(data.domains.source.train) if data.domains.source is not None else 0
@@ -34,8 +34,8 @@ def account_for_backbone(data: AdaptationData, method: Method, trainer: pl.Train
     slow = trainer.strategy.root_device.type == "cpu" and classifier.pretrained and not classifier.frozen
     if adapts_any and slow and classifier.lora_rank is None and 0 < num_labelled <= FEW:
         return (
-            f"All layers of a pretrained backbone train on {num_labelled} labelled images, without a GPU. For so few images its features "
-            "are usually as good as they are, and steps on them many times faster: experiment=own_images, or model.freeze=backbone "
+            f"All layers of a pretrained backbone train on {num_labelled} labelled images, without a GPU. With so few images, its frozen "
+            "features are usually as good, and training on them is many times faster: experiment=own_images, or model.freeze=backbone "
             "data.fixed_views=4 trainer.max_steps=600 trainer.check_val_every_n_epoch=null trainer.val_check_interval=40."
         )
     return None

@@ -1,4 +1,4 @@
-"""Runs in a row, each of which starts from the classifier of the one before."""
+"""Chains of runs, each of which starts from the classifier of the previous one."""
 
 import json
 import re
@@ -13,18 +13,18 @@ from acclimate.files.atomic_files import write_json
 from acclimate.runs.saved import placed
 
 STAGES = ("first", "second", "third")
-# first.method=simclr, and with a sign of Hydra in front or behind: +second.terms=mcc, second.+terms=mcc
+# first.method=simclr, or with a sign of Hydra before or after the name of the stage: +second.terms=mcc, second.+terms=mcc
 STAGE_WORD = re.compile(rf"([+~]{{0,2}})({'|'.join(STAGES)})\.(.+)")
 RECORD = "chain.json"
 
 
 def divide(words: Sequence[str]) -> dict[str, list[str]]:
-    """The overrides of each stage: those that begin with its name, and those without such a beginning.
+    """Divide overrides by stage: each stage gets those that begin with its name, and those without the name of a stage.
 
-    What a stage sets for itself takes the place of what all would have.
+    Overrides of a single stage take precedence over those of all stages.
 
     Raises:
-        ConfigError: If there are fewer than two stages, one is left out, or there is a flag.
+        ConfigError: If there are fewer than two stages, a stage is missing, or there is a flag.
 
     >>> divide(["first.method=simclr", "second.method=dann", "seed=1", "first.seed=2"])
     {'first': ['method=simclr', 'seed=2'], 'second': ['seed=1', 'method=dann']}
@@ -32,7 +32,7 @@ def divide(words: Sequence[str]) -> dict[str, list[str]]:
     shared, own = _sort(words)
     if len(own) < 2 or set(own) != {*STAGES[: len(own)]}:
         named = ", ".join(stage for stage in STAGES if stage in own) or "none"
-        raise ConfigError(f"A chain has a first and a second stage, but given are: {named}. Type first.method=simclr second.method=dann.")
+        raise ConfigError(f"A chain needs a first and a second stage, but has: {named}. Type first.method=simclr second.method=dann.")
     return {stage: [*(word for word in shared if _key(word) not in map(_key, own[stage])), *own[stage]] for stage in STAGES[: len(own)]}
 
 
@@ -55,18 +55,18 @@ def _key(word: str) -> str:
 
 
 class Stage(NamedTuple):
-    """A run of a chain: its resolved configuration, and what was typed for it."""
+    """A run of a chain: its resolved configuration and its overrides as typed."""
 
     config: dict[str, Any]
     overrides: list[str]
 
 
 def compose_stages(words: Sequence[str], folder: Path) -> dict[str, Stage]:
-    """The stages, each of which starts from the one before.
+    """Compose the stages of a chain, each of which starts from the previous one.
 
     Args:
-        words: As for `divide`.
-        folder: Of the chain.
+        words: Overrides, as for `divide`.
+        folder: The folder of the chain.
 
     Raises:
         ConfigError: If a stage cannot be composed.
@@ -83,7 +83,7 @@ def compose_stages(words: Sequence[str], folder: Path) -> dict[str, Stage]:
 
 
 def _linked(stages: Mapping[str, Stage], folder: Path) -> dict[str, Stage]:
-    """Each stage but the first starts from the one before, of which it trusts what the user trusts there."""
+    """Let each stage but the first start from the previous one and trust what the user trusts there."""
     linked: dict[str, Stage] = {}
     trust: set[str] = set()
     for name, (config, overrides) in stages.items():
@@ -95,29 +95,29 @@ def _linked(stages: Mapping[str, Stage], folder: Path) -> dict[str, Stage]:
 
 
 def write_record(folder: Path, words: Sequence[str], stages: Mapping[str, Stage]) -> None:
-    """Keeps a chain's stages in its folder, to go on with them.
+    """Write the stages of a chain to its folder, from which it can be resumed.
 
     Raises:
-        ConfigError: If there is a chain or a run already.
+        ConfigError: If the folder already contains a chain or a run.
     """
     if (folder / RECORD).exists() or (folder / ".hydra").exists():
         raise ConfigError(
-            f"{folder} holds a chain or a run already. Continue it with acclimate chain resume={folder}, "
+            f"{folder} already contains a chain or a run. Continue it with acclimate chain resume={folder}, "
             "or choose another folder: hydra.run.dir=DIR."
         )
     write_json(folder / RECORD, {"words": list(words), "stages": {name: stage.config for name, stage in stages.items()}})
 
 
 def stages_to_resume(folder: Path, words: Sequence[str], trust: Sequence[str]) -> dict[str, Stage]:
-    """The stages of a chain that goes on, from its record, which is plain data: no word of it is replayed.
+    """Return the stages of a chain to resume from its record, which is plain data: saved overrides are not replayed.
 
     Args:
-        folder: Of the chain.
-        words: What the user changes, in all stages or in those that a word names.
+        folder: The folder of the chain.
+        words: Overrides that change all stages, or those whose names they begin with.
         trust: As for `refuse_strangers`.
 
     Raises:
-        ConfigError: If the folder is not that of a chain, or its record names what is not to be built.
+        ConfigError: If the folder is not that of a chain, or its record contains targets that are not trusted.
     """
     from acclimate.config.compose import override
 
@@ -132,7 +132,7 @@ def stages_to_resume(folder: Path, words: Sequence[str], trust: Sequence[str]) -
             raise ValueError("it needs a first and a second stage")
         typed = divide([*map(str, record["words"]), *words])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{file} is not the record of a chain: {error}. Start the chain anew: hydra.run.dir=DIR.") from error
+        raise ConfigError(f"{file} is not the record of a chain: {error}. Start the chain again: hydra.run.dir=DIR.") from error
     shared, own = _sort(words)
     stages = {}
     for name in named:

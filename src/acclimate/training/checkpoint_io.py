@@ -1,4 +1,4 @@
-"""How Lightning writes and reads checkpoints."""
+"""Atomic checkpoints for Lightning."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ from acclimate.runs import checkpoint_files
 
 
 class ReplacingCheckpointIO(CheckpointIO):
-    """Replace checkpoints on their own file system, and read the one before where a file is damaged.
+    """Plug-in that replaces checkpoints atomically and reads the previous one if a file is damaged.
 
-    Lightning writes to `$TMPDIR` first. Where that is another file system, it copies the file over the one that is there, and a
-    process that is killed meanwhile leaves a part of it.
+    Lightning writes to `$TMPDIR` first. If that is on another file system, it copies the file over the existing one, and a
+    process that is killed meanwhile leaves a truncated file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:

@@ -17,18 +17,18 @@ Config = dict[str, Any]
 
 
 def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False) -> dict[str, Any]:
-    """Tests a checkpoint.
+    """Test a checkpoint.
 
     Args:
-        config: The configuration from the checkpoint, perhaps with other data or another trainer.
-        checkpoint: As `read_checkpoint` gives it.
-        allow_seen: Whether it may be tested on images that trained or selected it. They are counted then.
+        config: The configuration from the checkpoint, possibly with other data or another trainer.
+        checkpoint: A checkpoint from `read_checkpoint`.
+        allow_seen: Whether to allow test inputs that the checkpoint was trained or selected on; they are counted.
 
     Returns:
-        Accuracies and the selection's value, unless it is about a run's validations together.
+        Accuracies, and the value of the selection unless it depends on several validations.
 
     Raises:
-        UserError: For whatever the user can mend, such as other classes than the model knows.
+        UserError: For mistakes of the user, such as data with other classes than the model.
     """
     silence_known_advice()
     changes: Config = {
@@ -36,7 +36,7 @@ def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False
         "trust": [],
         "callbacks": {"progress_bar": {"_target_": "acclimate.training.callbacks.progress_bar.ProgressBar"}},
         "logger": NO_LOGGER,
-        # Too little to do for a compiler to pay.
+        # A test is too short for compilation to pay off.
         "trainer": {**config["trainer"], "compile": False, "default_root_dir": None},
     }
     config = config | changes
@@ -48,20 +48,20 @@ def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False
         warn_if_unknown(run.data.domains, checkpoint)
         metrics = evaluate_parts(run, checkpoint) | count_seen(leaks)
     if run.selection.score is not None and run.selection.score.memory():
-        # It judges by the validations before this one, and there are none.
+        # It depends on earlier validations, and there are none.
         del metrics["selection/value"]
     return metrics
 
 
 def evaluate_parts(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Accuracies and the selection's value of a checkpoint, on the validation and test parts of both domains."""
+    """Return accuracies and the selection's value of a checkpoint, on the validation and test parts of both domains."""
     run.method.load_state_dict(checkpoint["state_dict"])
     metrics: dict[str, Any] = {}
     metrics.update(run.trainer.validate(run.method, run.data, verbose=False)[0])
     _refuse_predictions(run, "validation")
     metrics["selection/name"] = run.selection.name
     if run.selection.score is None:
-        # The last validation is the best, and its step says how late it was.
+        # The last validation is selected, so its step is the value.
         metrics["selection/value"] = float(checkpoint["global_step"])
     if run.data.evaluated_domains("test"):
         for results in run.trainer.test(run.method, run.data, verbose=False):
@@ -73,6 +73,6 @@ def evaluate_parts(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
 def _refuse_predictions(run: Run, part: str) -> None:
     if not run.selection.finite:
         raise DivergenceError(
-            f"Predictions for {part} images are not finite: the weights are too large, or the images hold such values. "
+            f"Predictions for {part} inputs are not finite: the weights are too large, or the inputs are not finite. "
             f"{advice(run.nonfinite.config)}"
         )

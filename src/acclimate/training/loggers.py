@@ -1,4 +1,4 @@
-"""Curves of a run in TensorBoard and as a table, which go on where a run is continued."""
+"""Loggers for TensorBoard and CSV that continue their curves when a run is resumed."""
 
 import csv
 import io
@@ -18,9 +18,9 @@ FINAL = "final/"
 
 
 class TensorBoard(TensorBoardLogger):
-    """One event file for each start of a run.
+    """TensorBoard logger that writes one event file for each start of a run.
 
-    Lightning closes the file after the training, and whatever is logged later begins another one.
+    Lightning would close the file after training, and later values would start another one.
     """
 
     _is_started = False
@@ -32,14 +32,14 @@ class TensorBoard(TensorBoardLogger):
             self._is_started = True
             _drop_later_events(self.experiment, step or 0)
         if "epoch" in metrics:
-            # Lightning logs it with the training and again with a validation after the same step.
+            # Lightning logs the epoch with the training and again with a validation after the same step.
             repeated, self._epoch_logged_at = step == self._epoch_logged_at, step
             metrics = {name: value for name, value in metrics.items() if name != "epoch" or not repeated}
         super().log_metrics(metrics, step)
 
     @rank_zero_only
     def save(self) -> None:
-        # Without the hparams.yaml of Lightning, which holds nothing.
+        # Do not write Lightning's hparams.yaml, which would be empty.
         self.experiment.flush()
 
     @rank_zero_only
@@ -51,13 +51,13 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def close(self) -> None:
-        """Close the file, after which nothing can be logged to it."""
+        """Close the event file; nothing can be logged afterwards."""
         if self._experiment is not None:
             self._experiment.close()
 
 
 class Table(CSVLogger):
-    """`metrics.csv`. A run that is continued adds to its rows, where Lightning's logger deletes them."""
+    """CSV logger to which a resumed run appends, while Lightning's logger would delete the existing rows."""
 
     _is_started = False
 
@@ -77,7 +77,7 @@ class Table(CSVLogger):
 
 
 class _Rows(ExperimentWriter):
-    """Lightning's writer of rows, which appends to a file that is there."""
+    """Lightning's CSV writer, changed to append to an existing file."""
 
     def _check_log_dir_exists(self) -> None:
         self.file = Path(self.metrics_file_path)
@@ -86,7 +86,7 @@ class _Rows(ExperimentWriter):
                 self.metrics_keys = list(csv.DictReader(file).fieldnames or [])
 
     def keep_before(self, step: int) -> None:
-        """Drop rows from a step on, which a run that was killed has logged after its last checkpoint."""
+        """Drop the rows from a step on, which a killed run logged after its last checkpoint."""
         if self.file.exists():
             with self.file.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
@@ -99,7 +99,7 @@ class _Rows(ExperimentWriter):
 
 
 def _drop_later_events(writer: Any, step: int) -> None:
-    """Have TensorBoard forget events from a step on, which a run that was killed has logged after its last checkpoint."""
+    """Make TensorBoard discard events from a step on, which a killed run logged after its last checkpoint."""
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
 
     writer._get_file_writer().add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
@@ -107,7 +107,7 @@ def _drop_later_events(writer: Any, step: int) -> None:
 
 @contextmanager
 def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
-    """Keep what is validated and tested inside out of the curves."""
+    """Context manager that disables the loggers, for validations and tests that do not belong to the curves."""
     loggers, trainer.loggers = trainer.loggers, []
     try:
         yield
@@ -116,7 +116,7 @@ def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
 
 
 def log_final(trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
-    """Log the results of the selected checkpoint below `final/`, apart from the curves of the training.
+    """Log the results of the selected checkpoint below `final/`, separate from the curves of training.
 
     TensorBoard also gets them as the results of the configuration, for its view of hyperparameters.
     """

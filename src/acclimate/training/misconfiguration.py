@@ -1,4 +1,4 @@
-"""Settings that Lightning refuses, as a user's mistake."""
+"""Settings that Lightning rejects."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from acclimate.errors import ConfigError
 
 @contextmanager
 def explain_misconfiguration() -> Iterator[None]:
-    """Turn what Lightning refuses into a user's mistake.
+    """Context manager that reports settings rejected by Lightning as mistakes of the user.
 
     Raises:
-        ConfigError: If Lightning refuses a setting inside.
+        ConfigError: If Lightning rejects a setting.
     """
     try:
         yield
     except MisconfigurationException as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise ConfigError(f"Lightning refuses the configuration: {reason}. Change the keys of trainer or callbacks.") from error
+        raise ConfigError(f"Lightning rejects the configuration: {reason}. Change the keys of trainer or callbacks.") from error

@@ -1,4 +1,4 @@
-"""Continuing a run: what may differ from its start, and how its checkpoint takes up what does."""
+"""Resuming a run: the changes that are allowed, and their application to the checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +16,12 @@ from acclimate.runs.checkpoints import Checkpoint, read_checkpoint
 from acclimate.runs.record import METRICS, has_record, read_record
 
 EPOCHS, STEPS = "trainer.max_epochs", "trainer.max_steps"
-# Groups of settings that a run can change on the way. All else would contradict what its checkpoint holds.
+# Groups of settings that may change when a run is resumed. Other changes would contradict its checkpoint.
 CHANGEABLE = ("optimizer.", "scheduler.")
 
 
 class Change(NamedTuple):
-    """A setting of a run that is continued with another value."""
+    """A setting with a new value in a resumed run."""
 
     before: Any
     now: Any
@@ -31,13 +31,13 @@ Changes = dict[str, Change]
 
 
 class Beginning(NamedTuple):
-    """What a run begins with.
+    """The beginning of a run, which is new or resumed.
 
     Attributes:
-        changes: What differs from the earlier start.
-        checkpoint: What it continues from, as `read_checkpoint` gives it; None where it starts anew.
-        is_recorded: Whether its folder has the record of an earlier start.
-        is_finished: Whether there is nothing left to train.
+        changes: Settings that differ from the earlier start.
+        checkpoint: The checkpoint that it continues from; None for a new run.
+        is_recorded: True if its folder has the record of an earlier start.
+        is_finished: True if nothing is left to train.
     """
 
     changes: Changes
@@ -47,18 +47,20 @@ class Beginning(NamedTuple):
 
     @property
     def step(self) -> int:
+        """Number of steps trained so far."""
         return self.checkpoint["global_step"] if self.checkpoint else 0
 
 
 def find_beginning(folder: Path, config: Mapping[str, Any]) -> Beginning:
-    """Looks into a run's folder for what the run continues from.
+    """Find what a run continues from in its folder.
 
     Args:
-        folder: Of the run.
-        config: Plain and fully resolved; `resume` says whether the run may continue another one.
+        folder: The folder of the run.
+        config: The plain, fully resolved configuration; `resume` allows the run to continue an earlier one.
 
     Raises:
-        ConfigError: If the folder holds a run and this one does not continue it, see also `accept_changes`; or a checkpoint is damaged.
+        ConfigError: If the folder contains a run that this one does not continue, see also `accept_changes`, or a checkpoint
+            is damaged.
     """
     best, last = best_checkpoint(folder), last_checkpoint(folder)
     is_finished = (folder / METRICS).exists()
@@ -69,34 +71,34 @@ def find_beginning(folder: Path, config: Mapping[str, Any]) -> Beginning:
             return Beginning(changes, None, is_recorded=True, is_finished=True)
     elif is_finished or checkpoint_files.exists(last) or checkpoint_files.exists(best):
         state = "a finished run" if is_finished else "a run that was stopped"
-        raise ConfigError(f"{folder} holds {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
+        raise ConfigError(f"{folder} contains {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
     remove_unfinished(folder)
     if checkpoint_files.exists(best):
-        # If it is damaged, say so now and not after the training.
+        # If it is damaged, fail now instead of after training.
         read_checkpoint(best)
     checkpoint = read_checkpoint(last) if checkpoint_files.exists(last) else None
     return Beginning(changes, checkpoint, is_recorded=config["resume"] and has_record(folder), is_finished=False)
 
 
 def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:
-    """Compare a configuration with that of the run that a folder holds, if it holds one.
+    """Compare a configuration with that of the run in a folder, if there is one.
 
-    The length of a run may change, and what depends on the machine it trains on. Other settings have to be named in
-    `resume_with`, and only those of the optimizer and the schedule can be.
+    The length of a run and settings of the machine may change. Other changes must be named in `resume_with`, which accepts
+    only settings of the optimizer and the scheduler.
 
     Returns:
-        What differs, by keys, apart from what does not change the results.
+        Changed settings by key, without those that do not affect the results.
 
     Raises:
-        ConfigError: If something else differs, a finished run would not train on with it, or the length is less than what the
-            run has trained already.
+        ConfigError: If another setting differs, a finished run would not continue training, or the new length is shorter
+            than the training so far.
     """
     path = next((path for path in (last_checkpoint(folder), best_checkpoint(folder)) if checkpoint_files.exists(path)), None)
     if path is None:
         return {}
     checkpoint = read_checkpoint(path)
     there, here = identity(checkpoint["config"]), identity(config)
-    # Keys of other versions are not held against a run.
+    # Keys that exist in only one of two versions are ignored.
     changes = {key: Change(there[key], here[key]) for key in sorted(there.keys() & here.keys()) if there[key] != here[key]}
     for key in (EPOCHS, STEPS):
         if there.get(key) != here.get(key):
@@ -107,18 +109,18 @@ def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:
         return changes
     if changes.keys() & {EPOCHS, STEPS}:
         if not checkpoint_files.exists(last_checkpoint(folder)):
-            raise ConfigError(f"{folder} cannot train on without {last_checkpoint(folder)}. Start from its weights: init_from={folder}.")
+            raise ConfigError(f"{folder} cannot continue without {last_checkpoint(folder)}. Start from its weights: init_from={folder}.")
     else:
         trained = [f"{key}={change.now}" for key, change in changes.items() if key.startswith(CHANGEABLE)]
         if trained:
             raise ConfigError(
-                f"{folder} is finished, so {', '.join(trained)} would change nothing. To train on with it, also set a larger {EPOCHS}."
+                f"{folder} is finished, so {', '.join(trained)} would have no effect. To train longer with it, also set a larger {EPOCHS}."
             )
     return changes
 
 
 def _refuse_others(folder: Path, config: Mapping[str, Any], changes: Changes) -> None:
-    """Refuse changes that have not been named, unless an earlier start that was stopped before its next checkpoint has."""
+    """Refuse changes that are not named in `resume_with`, unless an earlier start without a new checkpoint named them."""
     accepted = _recorded(folder)
     others = [key for key in changes if key.partition(".")[0] not in MACHINE and accepted.get(key) != changes[key].now]
     named = tuple(config.get("resume_with") or ())
@@ -127,9 +129,9 @@ def _refuse_others(folder: Path, config: Mapping[str, Any], changes: Changes) ->
     if not refused:
         return
     differing = ", ".join(f"{key}={changes[key].now} ({changes[key].before} there)" for key in refused)
-    by_name = f"add 'resume_with=[{','.join(refused)}]' to change this run on the way, " if set(refused) <= set(allowed) else ""
+    by_name = f"add 'resume_with=[{','.join(refused)}]' to change this run, " if set(refused) <= set(allowed) else ""
     raise ConfigError(
-        f"{folder} holds a run with other settings: {differing}. "
+        f"{folder} contains a run with other settings: {differing}. "
         f"Continue it as it was started: {command('train', f'resume={folder}')}, {by_name}or choose another folder: hydra.run.dir=DIR."
     )
 
@@ -147,7 +149,7 @@ def _refuse_length(folder: Path, config: Mapping[str, Any], checkpoint: Checkpoi
     if steps > 0:
         if here.get("max_epochs") != there.get("max_epochs") and steps == there.get("max_steps"):
             raise ConfigError(
-                f"{folder} counts steps ({STEPS}={steps}), beside which {EPOCHS}={here.get('max_epochs')} changes nothing. "
+                f"{folder} counts steps ({STEPS}={steps}), so {EPOCHS}={here.get('max_epochs')} has no effect. "
                 f"Set {STEPS}, or {STEPS}=-1 as well."
             )
         done, asked, unit = checkpoint["global_step"], steps, STEPS
@@ -155,23 +157,23 @@ def _refuse_length(folder: Path, config: Mapping[str, Any], checkpoint: Checkpoi
         done, asked, unit = epochs_begun(checkpoint), here.get("max_epochs"), EPOCHS
     if asked not in (None, -1) and asked < done:
         raise ConfigError(
-            f"{folder} has trained for {checkpoint['global_step']} steps in {epochs_begun(checkpoint)} epochs already, and "
+            f"{folder} has already trained for {checkpoint['global_step']} steps in {epochs_begun(checkpoint)} epochs, and "
             f"{unit}={asked} is less. Set at least {unit}={done}, or leave the key out."
         )
 
 
 def epochs_begun(checkpoint: Checkpoint) -> int:
-    """The number of epochs of which a run has trained at least one batch."""
+    """Return the number of epochs of which a run has trained at least one batch."""
     return int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["ready"])
 
 
 class Resumption(Callback):
-    """Has the state in a checkpoint take up the changes with which its run is continued.
+    """Callback that applies the changes of a resumed run to its checkpoint.
 
-    Lightning restores what optimizers and callbacks were made with, over what they are made with now.
+    Otherwise Lightning would restore the earlier settings of optimizers and callbacks over the new ones.
 
     Args:
-        changes: As `accept_changes` gives them.
+        changes: The changes from `accept_changes`.
     """
 
     def __init__(self, changes: Changes) -> None:
@@ -179,7 +181,7 @@ class Resumption(Callback):
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         if self.changes.keys() & {EPOCHS, STEPS}:
-            # The end that was reached, or a stop ahead of it, was that of the earlier length.
+            # The run stopped at, or before, the end of its earlier length.
             checkpoint["should_stop"] = False
         for key, change in self.changes.items():
             group, _, name = key.partition(".")
@@ -202,12 +204,12 @@ def _set_option(checkpoint: dict[str, Any], name: str, change: Change) -> None:
             elif name in group:
                 group[name] = tuple(change.now) if isinstance(change.now, list) else change.now
     for scheduler, optimizer in zip(checkpoint["lr_schedulers"], checkpoint["optimizer_states"], strict=True):
-        # The rate itself follows from these and the schedule when the training starts.
+        # The current learning rate follows from these and the schedule at the start of training.
         scheduler["base_lrs"] = [group["initial_lr"] for group in optimizer["param_groups"]]
 
 
 def _move(state: dict[str, Any], callback: ModelCheckpoint) -> None:
-    """Let the best checkpoint of a folder that has moved still count as the best."""
+    """Update the path of the best checkpoint after its folder has moved."""
     there, here = state["dirpath"], str(callback.dirpath)
 
     def moved(path: str) -> str:

@@ -42,23 +42,23 @@ Config = dict[str, Any]
 
 
 def train(config: Config, record: Callable[[], None] | None = None) -> dict[str, Any]:
-    """Trains, selects a checkpoint and tests it.
+    """Train a run, select a checkpoint and test it.
 
     Args:
-        config: Plain and fully resolved.
-        record: Called in one process, once nothing speaks against the run, to keep in its folder what it was started with.
+        config: The plain, fully resolved configuration.
+        record: Called on rank 0 after all checks pass, to save the run's configuration.
 
     Returns:
-        What `metrics.json` holds.
+        The contents of `metrics.json`.
 
     Raises:
-        UserError: For whatever the user can mend.
-        Interrupted: When a signal stopped the run.
+        UserError: For mistakes that the user can correct.
+        Interrupted: If a signal stopped the run.
     """
     check_config(config)
     folder, here = Path(config["folder"]), Path.cwd()
     if folder.is_relative_to(here):
-        # As one types it.
+        # As typed, relative to the current folder.
         folder = folder.relative_to(here)
     with claim(folder), StopSignals() as signals, explain_out_of_memory(config), explain_misconfiguration():
         try:
@@ -66,7 +66,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
                 return _train(config, folder, record, signals)
         except (Exception, SystemExit, Interrupted) as error:
             again = command("train", f"resume={folder}")
-            # A signal to all processes of a run also ends the workers of its loaders, for which these raise errors of their own.
+            # A signal to all processes of a run also ends the workers of its loaders, which then raise their own errors.
             if signals.received is not None:
                 if not has_record(folder):
                     Start(folder, config, record, {}, step=0).write()
@@ -80,10 +80,10 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
 
 @contextmanager
 def claim(folder: Path) -> Iterator[None]:
-    """Inside, the folder belongs to this run, with all its processes.
+    """Context manager that locks a folder for a run with all its processes.
 
     Raises:
-        ConfigError: If another run is under way there.
+        ConfigError: If another run is using the folder.
     """
     if getattr(rank_zero_only, "rank", 0) != 0:
         yield
@@ -93,14 +93,14 @@ def claim(folder: Path) -> Iterator[None]:
         with FileLock(folder / ".lock", timeout=0):
             yield
     except Timeout:
-        raise ConfigError(f"A run is under way in {folder}. Wait for it, or choose another folder: hydra.run.dir=DIR.") from None
+        raise ConfigError(f"Another run is using {folder}. Wait for it, or choose another folder: hydra.run.dir=DIR.") from None
 
 
 def _train(config: Config, folder: Path, record: Callable[[], None] | None, signals: StopSignals) -> dict[str, Any]:
     silence_known_advice()
     beginning = find_beginning(folder, config)
     if beginning.is_finished:
-        log.info("%s is finished already.", folder)
+        log.info("%s is already finished.", folder)
         return read_metrics(folder)
     last, best = last_checkpoint(folder), best_checkpoint(folder)
     if config["resume"]:
@@ -136,7 +136,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     }
     _refuse_selection(metrics)
     if keeps_last and steps > 0:
-        # The others are of the last step, too, but were not selected for that.
+        # The other metrics are those of the last step, although another selection was configured.
         metrics["selection/name"], metrics["selection/value"] = "last", float(steps)
     if config["trainer"].get("compile"):
         metrics["train/warm_up_seconds"] = run.throughput.warm_up_seconds
@@ -148,7 +148,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
 
 
 def _write_results(folder: Path, run: Run, metrics: dict[str, Any]) -> None:
-    """Writes `metrics.json` last: a folder that has it is a finished run."""
+    """Write the results, `metrics.json` last, because it marks a run as finished."""
     if run.scores.probabilities:
         write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
     write_json(folder / METRICS, metrics)
@@ -157,11 +157,11 @@ def _write_results(folder: Path, run: Run, metrics: dict[str, Any]) -> None:
 
 
 def _fit(run: Run, last: Path) -> None:
-    """Trains, from the last checkpoint on if there is one."""
+    """Train, starting from the last checkpoint if there is one."""
     try:
         run.trainer.fit(run.method, run.data, ckpt_path=str(last) if checkpoint_files.exists(last) else None, weights_only=True)
     except ValueError as error:
-        # Only Lightning knows so early how many batches an epoch has.
+        # Only Lightning knows the number of batches of an epoch at this point.
         if "val_check_interval" not in str(error):
             raise
         raise ConfigError(
@@ -171,7 +171,7 @@ def _fit(run: Run, last: Path) -> None:
 
 
 def _keep_last(run: Run, best: Path) -> None:
-    """Saves the weights of the last step where no callback has saved those of a validation.
+    """Save the weights of the last step if no callback has saved those of a validation.
 
     Raises:
         ConfigError: If there was no validation.
@@ -180,12 +180,12 @@ def _keep_last(run: Run, best: Path) -> None:
     if "selection/value" not in trainer.callback_metrics:
         raise ConfigError(
             f"The training ended before its first validation, after {trainer.global_step} steps, so there is no checkpoint to select. "
-            "Train for longer (trainer.max_time, trainer.max_epochs, trainer.max_steps), or validate more often "
+            "Train longer (trainer.max_time, trainer.max_epochs, trainer.max_steps), or validate more often "
             "(trainer.val_check_interval, trainer.check_val_every_n_epoch)."
         )
     if trainer.global_step > 0:
         log.warning(
-            "No callback has saved a checkpoint as %s, so the last weights are kept and not those that were selected. "
+            "No callback has saved a checkpoint as %s, so the last weights are kept instead of the selected ones. "
             "Leave callbacks.checkpoint as it is, or use selection=last.",
             best.name,
         )
@@ -196,5 +196,5 @@ def _refuse_selection(metrics: Mapping[str, Any]) -> None:
     if not math.isfinite(metrics["selection/value"]):
         raise DivergenceError(
             f"No validation gave a finite value of selection={metrics['selection/name']}, so there is no checkpoint to select. "
-            "Use another selection, such as selection=last, or more validation images."
+            "Use another selection, such as selection=last, or more validation inputs."
         )

@@ -1,4 +1,4 @@
-"""What a run was started with, kept in its folder once nothing speaks against it."""
+"""The record of a run's start, written after all checks pass."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,17 +14,17 @@ from acclimate.training.resume import Changes
 
 
 class Start(Callback):
-    """Keeps the record of a run when it has trained a step, unless `keep` is called before.
+    """Callback that writes the record of a run after its first step, unless `keep` is called before.
 
-    A run that is continued keeps its earlier record until then, so that a mistake in the settings stores nothing. If it was
-    finished, its results are renamed to `metrics-STEPS-steps.json`: it is not finished any more.
+    A resumed run keeps its earlier record until then, so that a mistake in the settings changes nothing. If it was finished,
+    its results are renamed to `metrics-STEPS-steps.json`, because it is not finished any more.
 
     Args:
-        folder: Of the run.
-        config: Plain and fully resolved.
-        record: Keeps what was typed.
-        changes: What differs from the earlier start.
-        step: Where the run is continued.
+        folder: The folder of the run.
+        config: The plain, fully resolved configuration.
+        record: Function that saves the overrides as typed.
+        changes: Settings that differ from the earlier start.
+        step: The step from which the run continues.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], record: Callable[[], None] | None, changes: Changes, *, step: int) -> None:
@@ -40,7 +40,7 @@ class Start(Callback):
             self.keep(trainer)
 
     def keep(self, trainer: pl.Trainer) -> None:
-        """Write the record, the first time this is called."""
+        """Write the record; further calls do nothing."""
         if self._is_kept:
             return
         self._is_kept = True
@@ -52,7 +52,7 @@ class Start(Callback):
             write_json(self.folder / "environment.json", describe_environment(trainer))
 
     def write(self) -> None:
-        """Write the record alone."""
+        """Write the record without the overrides as typed."""
         if self.record is not None:
             self.record()
         write_record(self.folder, self.config, self.changes, step=self.step)

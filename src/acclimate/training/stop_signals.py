@@ -1,4 +1,4 @@
-"""Signals that stop a run: Ctrl-C, and what a cluster, a container or a closing terminal sends."""
+"""Signals that stop a run: Ctrl-C, and those of clusters, containers and closing terminals."""
 
 import os
 import signal
@@ -8,19 +8,19 @@ from typing import Any, Self
 
 from acclimate.errors import Interrupted
 
-# SIGUSR1 is what Slurm sends ahead of the time limit if it is asked to (--signal). Windows lacks the last two.
+# Slurm can send SIGUSR1 ahead of the time limit (--signal). Windows lacks the last two.
 SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
 class StopSignals:
-    """A context in which signals raise `Interrupted`.
+    """Context manager in which signals raise `Interrupted`.
 
-    They raise at once or, while `deferred`, where the training calls `check` after it has saved; a second signal always raises
-    at once. Python delivers signals to the main thread only, so the context does nothing in others.
+    They raise at once or, while `deferred`, when training calls `check` after saving; a second signal always raises at once.
+    Python delivers signals to the main thread only, so the context manager does nothing in other threads.
 
     Attributes:
         received: The first signal that has arrived.
-        deferred: Whether the first signal waits for `check`.
+        deferred: True if the first signal waits for `check`.
     """
 
     def __init__(self) -> None:
@@ -39,12 +39,12 @@ class StopSignals:
         self._previous = {}
 
     def install(self) -> None:
-        """Set the handlers, again where something else, such as Lightning, has set its own meanwhile."""
+        """Set the handlers, also again after something else, such as Lightning, has replaced them."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in SIGNALS:
             handler = signal.getsignal(number)
-            # nohup has processes ignore that their terminal closes.
+            # nohup makes processes ignore the closing of their terminal.
             if handler is not None and not (number.name == "SIGHUP" and handler == signal.SIG_IGN):
                 self._previous.setdefault(number, handler)
                 signal.signal(number, self._receive)
@@ -53,7 +53,7 @@ class StopSignals:
         """Raise if a signal has arrived.
 
         Raises:
-            Interrupted: If so.
+            Interrupted: If a signal has arrived.
         """
         if self.received is not None:
             raise Interrupted(self.received)
@@ -68,7 +68,7 @@ class StopSignals:
 
 
 def _receive_in_worker(number: int) -> None:
-    """Leave it to the run to end its forked workers, which it does with SIGTERM; the other signals reach it as well."""
+    """Ignore signals in forked workers except SIGTERM, with which the run ends them; the run gets the other signals itself."""
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

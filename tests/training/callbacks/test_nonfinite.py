@@ -270,7 +270,7 @@ def test_checkpoint_with_predictions_that_are_not_finite_is_never_the_best(train
 
 
 def test_run_of_which_no_validation_is_finite_fails(train, tmp_path):
-    with pytest.raises(DivergenceError, match="Predictions for validation images are not finite"):
+    with pytest.raises(DivergenceError, match="Predictions for validation inputs are not finite"):
         train(tmp_path, BadValidations({5, 10}, also_later=True), "method=source_only")
     assert not (tmp_path / "metrics.json").exists()
 
@@ -297,7 +297,7 @@ def test_run_does_not_start_from_weights_that_are_not_finite(archives, tmp_path)
     with pytest.raises(DivergenceError, match=r"classifier\.head\.weight.*init_from"):
         run.train(compose(tmp_path / "second", *archives, "method=source_only", f"init_from={tmp_path / 'bad.ckpt'}"))
     del checkpoint["config"]["trainer"]["enable_progress_bar"]
-    with pytest.raises(DivergenceError, match="Predictions for validation images"):
+    with pytest.raises(DivergenceError, match="Predictions for validation inputs"):
         evaluation.evaluate(checkpoint["config"], checkpoint)
     images = tmp_path / "images"
     images.mkdir()

@@ -1,1 +1,1 @@
-"""Callbacks of every run: logs, reports and safety."""
+"""Callbacks of every run: logging, reports and safety checks."""

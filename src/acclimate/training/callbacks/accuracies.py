@@ -1,4 +1,4 @@
-"""Accuracy of each domain whose labels are allowed to be seen."""
+"""Accuracy on each domain whose labels may be used."""
 
 import pytorch_lightning as pl
 import torch
@@ -11,13 +11,13 @@ from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
 
 class Accuracies(Callback):
-    """Logs `source/val_accuracy`, `source/test_accuracy` and `target/test_accuracy`.
+    """Callback that logs `source/val_accuracy`, `source/test_accuracy` and `target/test_accuracy`.
 
-    The target's validation images come with labels only under the oracle; their accuracy then has its name:
+    The target's validation inputs have labels only for an oracle; their accuracy is then named
     `target/val_oracle_accuracy`.
 
     Attributes:
-        confusion: Counts by domain from the last evaluation, shape (K, K), true classes in rows.
+        confusion: Confusion matrix of the last evaluation by domain, counts of shape (K, K), true classes in rows.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Warns while a run trains, when it shows a symptom of something that goes wrong."""
+"""Warnings about problems during training."""
 
 import logging
 from itertools import takewhile
@@ -17,17 +17,17 @@ from acclimate.training.callbacks.scores import Scores
 
 log = logging.getLogger(__name__)
 
-# Methods with a domain discriminator log it; a critic, or a classifier that plays the adversary, has no such accuracy.
+# Logged by methods with a domain discriminator; a critic or an adversarial classifier has no such accuracy.
 DOMAIN_ACCURACY = "adaptation/domain_accuracy"
 NUM_TENTHS = 10
 
 
 class Health(Callback):
-    """Looks for every symptom after each validation and warns of it once, in the console and in `train.log`.
+    """Callback that looks for problems after each validation and warns once about each, in the console and in `train.log`.
 
     Args:
-        accuracies: Has counted the source's validation images.
-        scores: Has the predictions on the target's; its labels are not looked at.
+        accuracies: The callback that counts the source's validation inputs.
+        scores: The callback with the predictions for the target's validation inputs; target labels are not used.
     """
 
     def __init__(self, accuracies: Accuracies, scores: Scores) -> None:
@@ -35,13 +35,13 @@ class Health(Callback):
         self.scores = scores
         self.warned: list[str] = []
         self.history: list[Validation] = []
-        # Sums and numbers of what was logged in each tenth of the training.
+        # Sums and numbers of the values logged in each tenth of the training.
         self.domain_accuracy: list[Tensor | float] = [0.0] * NUM_TENTHS
         self.num_logged = [0] * NUM_TENTHS
         self._evidence: Evidence | None = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        # Only in steps in which Lightning reads the metrics for the logger, too; and without waiting for the device.
+        # Only in steps in which Lightning reads the metrics for the logger anyway, and without synchronising with the device.
         interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if trainer.global_step % max(interval, 1) == 0 and DOMAIN_ACCURACY in (metrics := trainer.callback_metrics):
             tenth = min(int(NUM_TENTHS * pl_module.progress), NUM_TENTHS - 1)  # type: ignore[operator]
@@ -54,7 +54,7 @@ class Health(Callback):
             self._judge(trainer, self._evidence)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Early stopping may end a training before its progress says so.
+        # Early stopping may end training before progress reaches 1.
         if self._evidence is not None:
             self._judge(trainer, self._evidence._replace(progress=1.0))
 
@@ -63,16 +63,16 @@ class Health(Callback):
         progress = float(pl_module.progress)  # type: ignore[arg-type]
         confusion = self.accuracies.confusion["source"].cpu() if "source" in self.accuracies.confusion else None
         target_counts, proportions = None, []
-        # What is not finite says nothing of a class.
+        # Predictions that are not finite have no class.
         if self.scores.probabilities and (probabilities := torch.cat(self.scores.probabilities)).isfinite().all():
             target_counts = probabilities.argmax(dim=1).bincount(minlength=len(classes)).cpu()
             proportions = [] if confusion is None else estimated_proportions(confusion, target_counts).tolist()
         if confusion is not None:
             self.history.append(Validation(progress, float(confusion.trace() / confusion.sum()), proportions))
-        # A tenth of a short training may have no step that is logged; without it and what follows nothing is known of "since when".
+        # A tenth of a short training may have no logged step; only the tenths before it form an unbroken record.
         tenths = takewhile(lambda tenth: tenth[1], zip(self.domain_accuracy, self.num_logged, strict=True))
         means = torch.tensor([float(total) / number for total, number in tenths])
-        # Processes evaluate the same images, but train on others.
+        # Processes evaluate the same inputs, but train on different ones.
         reduced = trainer.strategy.reduce(means.to(pl_module.device), reduce_op="mean")
         assert isinstance(reduced, Tensor)
         source_counts = None if confusion is None else confusion.sum(dim=1)
@@ -84,7 +84,7 @@ class Health(Callback):
             if message is not None:
                 self.warned.append(symptom.__name__)
                 if trainer.is_global_zero:
-                    # Above the progress bar, not into it.
+                    # Print above the progress bar.
                     with logging_redirect_tqdm():
                         log.warning(message)
 

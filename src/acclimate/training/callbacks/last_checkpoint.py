@@ -1,4 +1,4 @@
-"""Keeps what a stopped run continues from, and lets a signal end a run between two steps."""
+"""The checkpoint that a stopped run continues from, and a clean stop after a signal."""
 
 import signal
 import time
@@ -15,25 +15,26 @@ from acclimate.training.stop_signals import StopSignals
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves `last.ckpt` after validations and epochs, and when the training ends.
+    """Callback that saves `last.ckpt` after validations and epochs, and at the end of training.
 
-    Between two of these pass a second and 20 times what saving takes, so that it costs at most a twentieth of the training.
+    The pause between two checkpoints is at least one second and 20 times the duration of saving, so that saving takes at
+    most a twentieth of the training.
 
-    When a signal arrives, it saves after the step that is under way and stops; a second signal stops at once.
+    After a signal, it saves at the end of the current step and stops; a second signal stops at once.
 
-    A `Checkpoint`, so that Lightning calls it after all other callbacks, whose state it saves.
+    It is a `Checkpoint`, so that Lightning calls it after all other callbacks, whose state it saves.
 
     Args:
         path: checkpoints/last.ckpt in the run's folder.
-        signals: Deferred while it trains.
+        signals: The signals, which are deferred during training.
 
     Raises:
-        Interrupted: When a signal arrived and it has saved.
+        Interrupted: If a signal arrived, after saving.
     """
 
-    # Between two checkpoints; an epoch on features that are known may take less time than one of them.
+    # Shortest pause between two checkpoints; an epoch on precomputed features may take less time than saving.
     SECONDS = 1.0
-    # The same, in times of what saving took.
+    # Shortest pause as a multiple of the duration of saving.
     PAUSE = 20.0
 
     def __init__(self, path: Path, signals: StopSignals) -> None:
@@ -44,7 +45,7 @@ class LastCheckpoint(Checkpoint):
         self._stops = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning's own handler of SIGTERM ends the training without saving, and with an exit code of 0.
+        # Lightning's own handler of SIGTERM ends training without saving and with an exit code of 0.
         self.signals.install()
         self.signals.deferred = True
 
@@ -55,10 +56,10 @@ class LastCheckpoint(Checkpoint):
         self._stop_if_saved(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        # Several devices have to agree on when they stop, which takes too long to do it after each step.
+        # Several devices must agree on when to stop, which takes too long to do after each step.
         if trainer.world_size > 1 and pl_module.batches_done % max(trainer.log_every_n_steps, 1) != 0:  # type: ignore[attr-defined]
             return
-        # A validation that is due comes first: its score belongs to this step.
+        # A validation that is due comes first, because its score belongs to this step.
         if self._is_stopped(trainer) and not validates_after_step(trainer) and _can_save_within_epoch(trainer):
             self._save(trainer)
 
@@ -78,11 +79,11 @@ class LastCheckpoint(Checkpoint):
         self.signals.deferred = False
 
     def _is_stopped(self, trainer: pl.Trainer) -> bool:
-        """Whether a signal has arrived in any of the processes."""
+        """Return True if a signal has arrived in any of the processes."""
         return trainer.strategy.reduce_boolean_decision(self.signals.received is not None, all=False)
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
-        # All processes save together.
+        # Rank 0 decides, because all processes save together.
         pause = max(self.SECONDS, self.PAUSE * self._took)
         due: bool = trainer.strategy.broadcast(time.monotonic() - self._saved_at >= pause)
         return self._is_stopped(trainer) or due
@@ -95,11 +96,11 @@ class LastCheckpoint(Checkpoint):
         self._stops = self._is_stopped(trainer)
 
     def _stop_if_saved(self, trainer: pl.Trainer) -> None:
-        """Stop only where the next step begins, so that the loggers have what was logged in the last one."""
+        """Stop at the beginning of the next step, so that the loggers have received the values of the last one."""
         if self._stops:
             raise Interrupted(self.signals.received or signal.SIGTERM, f"Stopped after step {trainer.global_step}.")
 
-    # Lightning forgets that a callback asked it to stop.
+    # Lightning does not save that a callback asked it to stop.
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["should_stop"] = trainer.should_stop
 
@@ -108,13 +109,13 @@ class LastCheckpoint(Checkpoint):
 
 
 def _can_save_within_epoch(trainer: pl.Trainer) -> bool:
-    """Gradients that wait for further batches are in no checkpoint, and other callbacks act at the end of an epoch."""
+    """Return True if a checkpoint can be saved now: no gradients are being accumulated, and it is not the end of an epoch."""
     ends_epoch = trainer.is_last_batch or trainer.should_stop
     return not ends_epoch and not accumulates(trainer)
 
 
 def _training_ends(trainer: pl.Trainer) -> bool:
-    """Whether no epoch follows the one that ends."""
+    """Return True if the ending epoch is the last one."""
     epochs_end = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= trainer.max_epochs
     steps_end = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
     return trainer.should_stop or epochs_end or steps_end

@@ -1,4 +1,4 @@
-"""Stops a run, or skips a batch, before the optimizer steps on a loss or a gradient that is not finite."""
+"""Detection of losses, gradients and weights that are not finite, before the optimizer uses them."""
 
 import logging
 import math
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 
 class Check(NamedTuple):
-    """A step that is about to be taken; tensors are on the device unless they say so.
+    """A check of an optimizer step before it is taken; tensors are on the device.
 
     Attributes:
-        step: Its number, from 1.
-        total: The sum of the squares of `norms`, a scalar, perhaps still on its way to the processor. It is finite if the loss and
-            the gradients are, and their squares, which Adam and clipping compute as well.
-        norms: The norm of each parameter's gradient, shape (P,).
-        parameters: These P parameters.
-        losses: The terms of the loss by name, for each of the accumulated batches.
+        step: Number of the step, from 1.
+        total: Sum of the squares of `norms`, a scalar, possibly still being copied to the CPU. It is finite if the loss, the
+            gradients and their squares, which Adam and clipping also compute, are finite.
+        norms: Norm of each parameter's gradient, shape (P,).
+        parameters: The P parameters.
+        losses: Losses by name, for each of the accumulated batches.
     """
 
     step: int
@@ -40,35 +40,35 @@ class Check(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A check whose result is being copied to the processor; None for the event where it is there already."""
+    """A check whose result is being copied to the CPU; the event is None if it has already arrived."""
 
     check: Check
     copied: torch.cuda.Event | None
 
 
 class NonFinite(Callback):
-    """Checks gradients before every step of the optimizer, also those of `Method.extra_step`, and weights before they are kept.
+    """Callback that checks gradients before every optimizer step, including `extra_step`, and weights before they are saved.
 
-    `Method` makes gradients NaN where the loss is not finite, so one check covers both, and all processes of a training on
-    several devices come to the same result. On a processor it is read at once. On a GPU a fused optimizer takes it as
+    `Method` makes gradients NaN if the loss is not finite, so one check covers both, and all processes of a training on
+    several devices get the same result. On a CPU, the result is read at once. On a GPU, a fused optimizer receives it as
     `found_inf` and does not step; it is read before the step on the next batch, so that no step waits for the GPU. With a
-    `GradScaler` gradients may overflow as long as the loss is finite and the scale is at least 1: the scaler skips the step and
-    lowers the scale.
+    `GradScaler`, gradients may overflow as long as the loss is finite and the scale is at least 1: the scaler skips the step
+    and lowers the scale.
 
     A skipped step changes neither the weights nor the state of the optimizer, and buffers, such as the running statistics of
-    batch norm, are reset to what they were before the batch, or before the batches whose gradients were accumulated. In the
-    mode `skip` every step waits for the result of its check.
+    batch norm, are restored to their values before the batch, or before the batches whose gradients were accumulated. In the
+    mode `skip`, every step waits for the result of its check.
 
     Args:
         mode: `stop` or `skip`.
-        config: The run's configuration, in which the message looks for a likely cause.
+        config: The configuration of the run, which the message searches for a likely cause.
 
     Attributes:
-        skipped: The number of steps skipped so far.
+        skipped: Number of steps skipped so far.
 
     Raises:
-        DivergenceError: In the mode `stop` at the first loss or gradient that is not finite, in the mode `skip` at the last of
-            `MAX_IN_A_ROW` in a row; and in both before weights that are not finite are validated or saved.
+        DivergenceError: In the mode `stop`, at the first loss or gradient that is not finite; in the mode `skip`, at the
+            last of `MAX_IN_A_ROW` in a row; in both, before weights that are not finite are validated or saved.
     """
 
     MAX_IN_A_ROW = 10
@@ -78,10 +78,10 @@ class NonFinite(Callback):
         self.config = config
         self.skipped = 0
         self.in_a_row = 0
-        # Tensors in which a model holds infinities on purpose, such as masks of attention.
+        # Tensors that contain infinities on purpose, such as attention masks.
         self._exempt: set[str] = set()
         self._losses: list[dict[str, Tensor]] = []
-        # Results on their way to the processor: of this batch, and of those before.
+        # Results being copied to the CPU: those of this batch, and those of earlier ones.
         self._pending: list[Pending] = []
         self._due: list[Pending] = []
         self._kept: list[tuple[Tensor, Tensor]] = []
@@ -94,7 +94,7 @@ class NonFinite(Callback):
         if wrong := [name for name in names if name in weights]:
             raise DivergenceError(
                 f"The weights that the training starts from are not finite, first in {wrong[0]}. "
-                "The run or the file that they are from is of no use: choose another init_from or model.weights."
+                "They cannot be used: choose another init_from or model.weights."
             )
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
@@ -113,24 +113,24 @@ class NonFinite(Callback):
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if not parameters:
             return
-        # Lightning has made no backward pass for a step that a method takes by itself, and nothing scales its gradients.
+        # An extra step of a method has no backward pass of Lightning, and its gradients are not scaled.
         is_extra = not self._losses
         if not is_extra:
             self._read(trainer, pl_module, self._due)
         scaler = None if is_extra else getattr(trainer.precision_plugin, "scaler", None)
         check = _check(trainer.global_step + 1, parameters, self._losses or [pl_module.step_losses], scaler)  # type: ignore[list-item]
         self._losses = []
-        # gradual_unfreeze turns the fused step of an optimizer off.
+        # gradual_unfreeze disables the fused step of an optimizer.
         is_fused = getattr(optimizer, "_step_supports_amp_scaling", False) and all(group.get("fused") for group in optimizer.param_groups)
         if self.mode == "stop" and is_fused and _runs_ahead(check.total.device):
-            # A scaler sets it itself.
+            # A scaler sets found_inf itself.
             if scaler is None:
                 optimizer.found_inf = (~check.total.isfinite()).float()  # type: ignore[attr-defined]
             self._postpone(check)
         elif self._drops_batch or _fails(check):
             self._refuse(trainer, pl_module, check)
             for parameter in parameters:
-                # Without a gradient nothing happens to a parameter; but a scaler that is still to look needs to find one.
+                # Without a gradient a parameter is not changed; but a scaler that has not checked yet must find one.
                 parameter.grad = None if scaler is None or not is_fused else torch.full_like(parameter, torch.nan)
         elif not is_extra:
             self.in_a_row = 0
@@ -155,7 +155,7 @@ class NonFinite(Callback):
         self._read(trainer, pl_module, self._pending)
 
     def _refuse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, check: Check) -> None:
-        """Stops, or resets the buffers and counts the step, once for each batch."""
+        """Stop, or restore the buffers and count the skipped step, once per batch."""
         for buffer, kept in self._kept:
             buffer.copy_(kept)
         if self._drops_batch:
@@ -173,7 +173,7 @@ class NonFinite(Callback):
                 log.warning("Step %d is skipped: %s metrics.json counts such steps as train/skipped_steps.", check.step, found)
 
     def _describe(self, pl_module: pl.LightningModule, optimizer: Optimizer, check: Check) -> str:
-        """What is not finite, with the terms of the loss, and where."""
+        """Describe what is not finite and where, with the losses by name."""
         terms = [{name: float(value) for name, value in losses.items()} for losses in check.losses]
         shown = next((one for one in terms if not all(map(math.isfinite, one.values()))), terms[-1])
         listed = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
@@ -190,7 +190,7 @@ class NonFinite(Callback):
         cause = advice(self.config)
         if not saved.exists():
             return f"{cause} Nothing was saved before."
-        # Another rate is no help where another key is the cause.
+        # Another learning rate does not help if another key is the cause.
         continues = "optimizer.lr" in cause and exists(last_checkpoint(saved.parent))
         return f"{cause} What was saved before is in {saved}." + (f" {how_to_continue(self.config)}" if continues else "")
 
@@ -202,7 +202,7 @@ class NonFinite(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._read_all(trainer, pl_module)
         if self.skipped and trainer.is_global_zero:
-            log.warning("%d of %d steps were skipped, as their losses or gradients were not finite.", self.skipped, trainer.global_step)
+            log.warning("%d of %d steps were skipped because losses or gradients were not finite.", self.skipped, trainer.global_step)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         self._read_all(trainer, pl_module)
@@ -223,7 +223,7 @@ class NonFinite(Callback):
 
 
 def _runs_ahead(device: torch.device) -> bool:
-    """Whether reading a tensor would wait for work that is queued on the device."""
+    """Return True if reading a tensor waits for work that is queued on the device."""
     return device.type == "cuda"
 
 
@@ -242,16 +242,16 @@ def _fails(check: Check) -> bool:
 
 
 def _norms(tensors: list[Tensor]) -> list[Tensor]:
-    # In float16 the norm of large tensors would overflow.
+    # The norm of a large tensor would overflow in float16.
     dtype = torch.float32 if any(tensor.dtype == torch.float16 for tensor in tensors) else None
     norms = list(torch._foreach_norm(tensors, 2, dtype=dtype))
     return norms if all(norm.dtype == norms[0].dtype for norm in norms) else [norm.float() for norm in norms]
 
 
 def _not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """The names of floating-point tensors that hold something else than numbers; reads from the device once or twice."""
+    """Return the names of floating-point tensors that are not finite; synchronises with the device once or twice."""
     tensors = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
-    # A tenth of the time of a look at each; large numbers, whose squares are too many or too large, also get to that.
+    # Ten times faster than checking each tensor; large numbers, whose squares overflow, are checked below as well.
     if not tensors or math.isfinite(torch.stack(_norms(list(tensors.values()))).sum().item()):
         return []
     finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()

@@ -1,4 +1,4 @@
-"""Pictures for TensorBoard and for the run's folder: samples of both domains, and what is taken for what."""
+"""Pictures for TensorBoard and for the run's folder: samples of both domains, and confusion matrices."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ SAMPLES_IN_A_ROW = 16
 
 
 class Pictures(Callback):
-    """Draws a grid of training samples at the start (source above, target below) and confusion matrices at the end.
+    """Callback that draws training samples at the start (source above, target below) and confusion matrices at the end.
 
     Args:
-        folder: Where the .png files go; they also go to TensorBoard.
+        folder: Folder for the .png files, which are also logged to TensorBoard.
     """
 
     def __init__(self, folder: str) -> None:
@@ -29,7 +29,7 @@ class Pictures(Callback):
         self._logger: TensorBoardLogger | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # The test, which comes later, is without loggers.
+        # The test at the end runs without loggers.
         self._logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
         data = data_of(trainer)
         if trainer.is_global_zero and trainer.global_step == 0:
@@ -43,7 +43,7 @@ class Pictures(Callback):
         classes = data_of(trainer).domains.classes
         for domain, confusion in accuracies.confusion.items():
             if trainer.is_global_zero:
-                picture = draw_confusion(confusion.cpu(), classes, title=f"{domain}, test images")
+                picture = draw_confusion(confusion.cpu(), classes, title=f"{domain}, test part")
                 write_png(picture, str(self.folder / f"{domain}_confusion.png"))
                 self._to_tensorboard(trainer, f"confusion/{domain}", picture)
 
@@ -53,12 +53,12 @@ class Pictures(Callback):
 
 
 def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tensor:
-    """A confusion matrix as a picture, uint8, shape (3, H, W).
+    """Draw a confusion matrix as a picture, uint8, shape (3, H, W).
 
     Args:
         confusion: Counts, shape (K, K), true classes in rows.
-        classes: K names.
-        title: Stands above the accuracy.
+        classes: Names of the K classes.
+        title: Beginning of the title, which also shows the accuracy.
     """
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,4 +1,4 @@
-"""A progress bar for people: one line for the training, none in files."""
+"""The progress bar: one line for training, none if the output is a file."""
 
 import sys
 from typing import Any
@@ -10,10 +10,10 @@ from acclimate.ranges import Count
 
 
 class ProgressBar(TQDMProgressBar):
-    """Shows the training with the numbers that matter, if a terminal is there to show it on.
+    """Progress bar with the most important metrics, shown only in terminals.
 
     Args:
-        refresh_rate: Batches between two updates.
+        refresh_rate: Number of batches between two updates.
     """
 
     def __init__(self, refresh_rate: Count = 10) -> None:

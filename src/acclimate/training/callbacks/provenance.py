@@ -1,4 +1,4 @@
-"""Where a checkpoint and a run come from."""
+"""Provenance of checkpoints and runs."""
 
 import platform
 import subprocess
@@ -39,7 +39,7 @@ class Provenance(Callback):
 
 
 def describe_environment(trainer: pl.Trainer) -> dict[str, Any]:
-    """Versions, the git commit of this package and the device."""
+    """Return versions, the git commit of this package and the device."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -60,7 +60,7 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the folder that this package lies in; None outside of a repository or without git."""
+    """Return the output of git for the folder of this package; None outside of a repository or without git."""
     try:
         done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""All label-free scores of every validation, from its one pass over the images."""
+"""All label-free scores in every validation, from a single pass over the data."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -18,14 +18,14 @@ from acclimate.scores.target_score import TargetScore
 from acclimate.scores.transfer_score import TransferScore
 from acclimate.types import Labelled, Prediction, Unlabelled
 
-# Those of a row need the same sums or samples, which are kept once.
+# The scores of a row share the same sums or samples, which are kept only once.
 GROUPS: tuple[tuple[type[TargetScore], ...], ...] = (
     (SourceAccuracy,),
     (Information, TargetEntropy, Diversity),
     (NuclearNorm, CorrelationWithIdentity),
     (InformationAndCorrelation,),
     (RankMe,),
-    # The density keeps no features.
+    # This one keeps no features.
     (SoftNeighbourhoodDensity,),
     (ClassAMI, TransferScore),
     (ImportanceWeightedValidation, DeepEmbeddedValidation, NormalisedDeepEmbeddedValidation),
@@ -33,15 +33,16 @@ GROUPS: tuple[tuple[type[TargetScore], ...], ...] = (
 
 
 class Scores(Callback):
-    """Logs `score/NAME` for each score, so that checkpoints, runs and methods can be compared by any of them afterwards.
+    """Callback that logs `score/NAME` for each score, so that checkpoints, runs and methods can be compared by any of them.
 
     Args:
-        has_source: Whether there are source images; without them only what looks at the target alone is logged.
-        has_target: Whether there are target images; without them only what looks at the source alone is logged.
-        has_head: Whether predictions mean something; otherwise only what looks at features alone is logged.
+        has_source: Whether there are source inputs; otherwise, scores that need them are not logged.
+        has_target: Whether there are target inputs; otherwise, scores that need them are not logged.
+        has_head: Whether the head is trained; otherwise, only scores of features are logged.
 
     Attributes:
-        probabilities: Of the target's images in the last validation, in batches, float16, shape (N, K); none without a head.
+        probabilities: Probabilities of the target's inputs in the last validation, a list of batches, float16, shape (N, K);
+            empty without a head.
     """
 
     def __init__(self, *, has_source: bool, has_target: bool, has_head: bool = True) -> None:
@@ -70,7 +71,7 @@ class Scores(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         domain = data_of(trainer).evaluated_domains("val")[dataloader_idx]
-        # Labels of the target, which come under the oracle alone, go no further than to it.
+        # Target labels, which exist only for an oracle, are not passed to the scores.
         labels = batch.labels if isinstance(batch, Labelled) and domain == "source" else None
         self.scores.update(domain, outputs, labels)
         if domain == "target" and self.has_head:

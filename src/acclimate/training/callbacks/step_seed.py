@@ -1,4 +1,4 @@
-"""Makes what is random in a training step, such as dropout, a function of the run's seed and the step."""
+"""Random numbers of a training step, such as dropout, as a function of the run's seed and the step."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from acclimate.seeds import seed_for
 
 
 class StepSeed(Callback):
-    """Seeds torch before every training batch, so a resumed run draws what the uninterrupted one would have drawn.
+    """Callback that seeds torch before every training batch, so that a resumed run equals an uninterrupted one.
 
     Args:
-        seed: The run's seed.
+        seed: The seed of the run.
     """
 
     def __init__(self, seed: int) -> None:
@@ -21,7 +21,7 @@ class StepSeed(Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
         seed = seed_for(self.seed, "step", pl_module.batches_done, trainer.global_rank)
-        # torch.manual_seed also leaves a note, with a stack trace, for every kind of device that is not in use yet.
+        # torch.manual_seed would also record a stack trace for every kind of device that is not yet in use.
         torch.default_generator.manual_seed(seed)
         if pl_module.device.type != "cpu":
             torch.get_device_module(pl_module.device).manual_seed(seed)

@@ -1,4 +1,4 @@
-"""How long the training took and how many images it saw."""
+"""Duration and throughput of training."""
 
 import time
 from typing import Any
@@ -10,16 +10,16 @@ from acclimate.types import DomainBatch
 
 
 class Throughput(Callback):
-    """Counts images and seconds of training; a resumed run adds to what it had.
+    """Callback that counts inputs and seconds of training; a resumed run continues the counts.
 
     Args:
-        warms_up: Whether the first step, also of a resumed run, is counted apart because it waits for a compiler.
+        warms_up: Whether to count the first step of each start separately, because it waits for a compiler.
 
     Attributes:
-        seconds: Until the last step, without validations and the warm-up. Features of a frozen backbone count, which are
-            computed before the first step.
-        samples: Images of both domains that went into these steps on this device.
-        warm_up_seconds: Of the first steps.
+        seconds: Seconds until the last step, without validations and the warm-up, but with the features of a frozen backbone,
+            which are computed before the first step.
+        samples: Number of inputs of both domains in these steps on this device.
+        warm_up_seconds: Seconds of the first steps.
     """
 
     def __init__(self, *, warms_up: bool = False) -> None:
@@ -52,7 +52,7 @@ class Throughput(Callback):
         self.seconds += self._passed()
 
     def _passed(self) -> float:
-        """Seconds since it was asked last."""
+        """Return the seconds since the last call."""
         since, self._since = self._since, time.perf_counter()
         return self._since - since
 

@@ -1,4 +1,4 @@
-"""One line in train.log for each validation."""
+"""The log of validations: one line for each in train.log."""
 
 import logging
 
@@ -11,7 +11,7 @@ SHOWN = ("selection/", "source/", "target/", "loss/")
 
 
 class ValidationLog(Callback):
-    """Writes the step and the numbers that matter."""
+    """Callback that logs the step and the most important metrics."""
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit" and trainer.is_global_zero:

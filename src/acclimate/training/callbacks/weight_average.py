@@ -1,4 +1,4 @@
-"""A moving average of the weights, which is what is validated and kept."""
+"""A moving average of the weights for validation and for the selected checkpoint."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ PREFIX = "classifier."
 
 
 class WeightAverage(Callback):
-    """Validates, selects and keeps an exponential moving average of the classifier, see `MovingAverage`.
+    """Callback that validates, selects and saves an exponential moving average of the classifier, see `MovingAverage`.
 
-    The statistics of batch norm are averaged like the weights. Training goes on with the weights themselves, which a
-    checkpoint holds besides.
+    The statistics of batch norm are averaged like the weights. Training continues with the original weights, which are also
+    part of checkpoints.
 
-    Lightning's `EMAWeightAveraging` also averages whole numbers, such as pseudo-labels, and what else a method remembers,
-    and it puts its average in the place of every checkpoint that is validated once training has ended.
+    Lightning's `EMAWeightAveraging` would also average integers, such as pseudo-labels, and other state of methods, and would
+    replace the weights of every checkpoint that is validated after training by its average.
 
     Args:
-        decay: The average's share in its next value, in [0, 1); 0 is no average.
+        decay: Share of the previous value in each update of the average, in [0, 1); 0 disables averaging.
     """
 
     def __init__(self, decay: ShareBelowOne) -> None:
@@ -30,7 +30,7 @@ class WeightAverage(Callback):
         self.step = 0
         self.average: MovingAverage | None = None
         self._trained: dict[str, Tensor] = {}
-        # What a run that is continued has averaged so far.
+        # The average of a resumed run so far.
         self._restored: dict[str, Tensor] = {}
         self._num_averaged = 0
 
@@ -44,14 +44,14 @@ class WeightAverage(Callback):
             self._restored = {}
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        # While gradients are accumulated, nothing has moved.
+        # While gradients are accumulated, the weights have not changed.
         if self.average is None or trainer.global_step == self.step:
             return
         self.step = trainer.global_step
         self.average.update_parameters(_classifier(pl_module))
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # After the training, what is validated are the weights of a checkpoint.
+        # After training, the weights of a checkpoint are validated.
         if self.average is not None and trainer.state.fn == "fit":
             self._trained = {name: value.clone() for name, value in _weights(pl_module).items()}
             _classifier(pl_module).load_state_dict(self.average.module.state_dict())
@@ -76,7 +76,7 @@ class WeightAverage(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step = state_dict["step"]
-        # Earlier checkpoints hold the step alone.
+        # Checkpoints of earlier versions contain only the step.
         self._num_averaged = state_dict.get("num_averaged", self.step)
 
 
@@ -85,6 +85,6 @@ def _classifier(method: pl.LightningModule) -> Any:
 
 
 def _weights(method: pl.LightningModule) -> dict[str, Tensor]:
-    """The parameters of the classifier and its further state, such as the statistics of batch norm."""
+    """Return the parameters and the other state of the classifier, such as the statistics of batch norm."""
     weights: dict[str, Tensor] = _classifier(method).state_dict()
     return weights
