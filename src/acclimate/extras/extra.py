@@ -77,6 +77,7 @@ class Extras(Extra):
         return cast(Extra, self._modules[name])
 
     def all(self) -> list[Extra]:
+        """Return the extras in order."""
         return [self[name] for name in self._modules]
 
     def extend(self, needs: Needs) -> Needs:

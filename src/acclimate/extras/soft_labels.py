@@ -66,6 +66,7 @@ class SoftLabels(Extra):
 
     @property
     def changes_labels(self) -> bool:
+        """True if an option is set."""
         return self.mix is not None or self.smoothing > 0 or self.has_weights
 
     def extend(self, needs: Needs) -> Needs:

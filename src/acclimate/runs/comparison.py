@@ -41,6 +41,7 @@ class Comparison(NamedTuple):
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
+        """Metrics of each run."""
         return [run.metrics for run in self.runs]
 
     @property

@@ -36,10 +36,12 @@ class Selection(Callback):
 
     @property
     def needs_target(self) -> bool:
+        """True if the score needs target inputs."""
         return self.score is not None and self.score.needs_target
 
     @property
     def is_oracle(self) -> bool:
+        """True if the score uses target labels."""
         return self.score is not None and self.score.is_oracle
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:

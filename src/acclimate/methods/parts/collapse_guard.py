@@ -48,6 +48,7 @@ class CollapseGuard(nn.Module):
 
     @property
     def has_collapsed(self) -> bool:
+        """True if diversity is below `share` of the highest one so far."""
         return bool(self.diversity < self.share * self.highest)
 
     @torch.no_grad()

@@ -1,0 +1,65 @@
+"""Docstrings of the package: everything public has one, and its first words are a noun phrase or an imperative verb."""
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "src" / "acclimate"
+# Rooms whose texts are still to be revised.
+WAITING = (
+    "config",
+    "data",
+    "inference",
+    "models",
+    "types.py",
+    "checkpoint_contents.py",
+    "backbone_ranking.py",
+    "compatibility.py",
+    "lightning_internals.py",
+)
+FILES = sorted(file for file in PACKAGE.rglob("*.py") if not set(WAITING) & set(file.relative_to(PACKAGE).parts))
+QUESTION_WORDS = re.compile(r"(What|How|Which|Whether|Where|Who|Whose|Whom|When|Why)\b")
+# Methods that Lightning, torch, torchmetrics, TensorBoard or logging call, and which are described there.
+HOOKS = re.compile(
+    r"on_\w+|(?:training|validation|test|predict)_step|configure_optimizers|forward|backward|train|state_dict|load_state_dict|reset"
+    r"|log_metrics|save|finalize|experiment|get_metrics|init_\w+_tqdm|(?:save|load|remove)_checkpoint|getMessage|compute|update"
+)
+
+Definition = ast.ClassDef | ast.FunctionDef
+
+
+def definitions(tree: ast.Module) -> Iterator[tuple[str, Definition, ast.ClassDef | None]]:
+    """Yield the definitions of a module and of its classes, each with its name and its class."""
+    for node in tree.body:
+        if isinstance(node, Definition):
+            yield node.name, node, None
+        if isinstance(node, ast.ClassDef):
+            yield from ((f"{node.name}.{one.name}", one, node) for one in node.body if isinstance(one, ast.FunctionDef))
+
+
+@functools.cache
+def everything() -> list[tuple[str, str, Definition | ast.Module, ast.ClassDef | None]]:
+    """Return all modules and their definitions, each with its file and its name."""
+    trees = {str(file.relative_to(PACKAGE)): ast.parse(file.read_text()) for file in FILES}
+    return [(file, *one) for file, tree in trees.items() for one in [("the module", tree, None), *definitions(tree)]]
+
+
+# A method that some class describes needs no further docstring in subclasses.
+DOCUMENTED = {node.name for _, _, node, parent in everything() if parent is not None and ast.get_docstring(node)}
+
+
+def test_docstrings_open_with_a_noun_phrase_or_a_verb():
+    texts = {f"{file}: {name}": ast.get_docstring(node) for file, name, node, _ in everything()}
+    assert [name for name, text in texts.items() if text and QUESTION_WORDS.match(text)] == []
+
+
+def test_everything_public_has_a_docstring():
+    assert [f"{file}: {name}" for file, name, node, parent in everything() if lacks_docstring(node, parent)] == []
+
+
+def lacks_docstring(node: Definition | ast.Module, parent: ast.ClassDef | None) -> bool:
+    if ast.get_docstring(node) or any(not isinstance(one, ast.Module) and one.name.startswith("_") for one in (node, parent) if one):
+        return False
+    return parent is None or not (node.name in DOCUMENTED or HOOKS.fullmatch(node.name))
