@@ -1,6 +1,6 @@
-"""The programs that acclimate's speed is compared with: plain torch, as short as they can be, as tutorials and libraries have them.
+"""Reference programs for the speed of acclimate: short loops in plain torch, as in tutorials and libraries.
 
-Each returns images per second, or seconds, of its training alone.
+Each returns the images per second, or the seconds, of its training only.
 """
 
 import copy
@@ -23,7 +23,7 @@ SIZE = 224
 
 
 class Digits(NamedTuple):
-    """What both programs train on: uint8, shape (N, 1, 32, 32), and labels of the source."""
+    """Training data of both programs: images of both domains, uint8, shape (N, 1, 32, 32), and labels of the source."""
 
     source: Tensor
     labels: Tensor
@@ -31,7 +31,7 @@ class Digits(NamedTuple):
 
 
 def make_up_photographs(folder: Path, *, num_images: int, size: tuple[int, int] = (500, 375), seed: int = 0) -> list[Path]:
-    """JPEG files in two classes, with as much detail as photographs have."""
+    """Write JPEG files of two classes, with as much detail as photographs."""
     generator = np.random.default_rng(seed)
     paths = []
     for number in range(num_images):
@@ -129,7 +129,7 @@ def drawn(num_samples: int, batch_size: int) -> Iterator[Tensor]:
 
 
 def batches(digits: Digits, steps: int, batch_size: int, memory_format: torch.memory_format) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Images of the source, their labels, and images of the target."""
+    """Yield images of the source, their labels, and images of the target."""
 
     def pixels(pool: Tensor, chosen: Tensor) -> Tensor:
         images = pool[chosen].expand(-1, 3, -1, -1).float().div(255).sub(0.5).div(0.5)
@@ -142,10 +142,10 @@ def batches(digits: Digits, steps: int, batch_size: int, memory_format: torch.me
 
 
 def dann(digits: Digits, *, steps: int, batch_size: int, best: bool) -> float:
-    """The shortest loop that does what dann does: a pass for each domain, one loss, AdamW, a schedule.
+    """Train DANN in a minimal loop: a pass for each domain, one loss, AdamW, a schedule.
 
     Args:
-        best: With the fastest layout of memory and the fastest optimizer.
+        best: Whether to use the fastest memory layout and the fastest optimizer.
     """
     memory_format = torch.channels_last if best else torch.contiguous_format
     layers = Layers().to(digits.source.device, memory_format=memory_format)
@@ -164,14 +164,14 @@ def dann(digits: Digits, *, steps: int, batch_size: int, best: bool) -> float:
 
 
 def now(device: torch.device | str) -> float:
-    """The time in seconds once the device has done its work."""
+    """Return the time in seconds after the device has finished its work."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def tutorial_adversary(digits: Digits, *, steps: int, batch_size: int) -> float:
-    """A step of the discriminator on both domains, then one of the features that shall look like the source; no labels at all."""
+    """Train as the tutorial of ADDA: a step of the discriminator on both domains, then one of the features to fool it; no labels."""
     layers = Layers()
     of_discriminator = torch.optim.Adam(layers.discriminator.parameters(), lr=1e-3)
     of_features = torch.optim.Adam(layers.extractor.parameters(), lr=1e-3)
@@ -191,7 +191,7 @@ def tutorial_adversary(digits: Digits, *, steps: int, batch_size: int) -> float:
 
 
 def to_floats(view: str, mean: Tensor, std: Tensor) -> transforms.Compose:
-    """What tutorials do to an image of PIL."""
+    """Return the usual transform from PIL images to tensors in tutorials."""
     sized = [transforms.Resize((SIZE, SIZE))]
     if view == "crop_flip":
         sized = [transforms.RandomResizedCrop(SIZE, scale=(0.25, 1.0)), transforms.RandomHorizontalFlip()]
@@ -199,16 +199,16 @@ def to_floats(view: str, mean: Tensor, std: Tensor) -> transforms.Compose:
 
 
 class Trained(NamedTuple):
-    """How long it took, and the accuracy on the validation images."""
+    """Seconds of training, and the accuracy on the validation images."""
 
     seconds: float
     accuracy: float
 
 
 def frozen_backbone(folder: Path, backbone: nn.Module, *, epochs: int, batch_size: int, workers: int) -> Trained:
-    """A new head on a frozen network, whose every epoch decodes all images and computes all features."""
+    """Train a new head on a frozen network; each epoch decodes all images and computes all features."""
     torch.manual_seed(0)
-    # It finds the model built.
+    # The model is already built.
     body = copy.deepcopy(backbone.body).to(memory_format=torch.contiguous_format).requires_grad_(False)
     started = time.perf_counter()
     plain = to_floats("plain", backbone.mean, backbone.std)
@@ -233,7 +233,7 @@ def frozen_backbone(folder: Path, backbone: nn.Module, *, epochs: int, batch_siz
 def dann_on_photographs(
     source: Path, target: Path, *, steps: int, batch_size: int, workers: int, warm_up: int = 1, device: str = "cpu"
 ) -> float:
-    """`dann` with a ResNet-50 over two `ImageFolder`s, as libraries of the field have it."""
+    """Train `dann` with a ResNet-50 on two `ImageFolder`s, as libraries for domain adaptation do."""
     half = torch.full((3,), 0.5)
     loaders = [
         DataLoader(
@@ -255,7 +255,7 @@ def dann_on_photographs(
     streams = [endless(loader) for loader in loaders]
     started = 0.0
     for step in range(steps + warm_up):
-        # Workers start and memory is taken in the first steps.
+        # Workers start and memory is allocated in the first steps.
         started = now(device) if step == warm_up else started
         (images, labels), (target_images, _) = (next(stream) for stream in streams)
         images, labels, target_images = (tensor.to(device, non_blocking=True) for tensor in (images, labels, target_images))
@@ -273,7 +273,7 @@ def endless(loader: DataLoader) -> Iterator:
 
 
 def image_folder(folder: Path, view: str, *, epochs: int, batch_size: int, workers: int) -> list[float]:
-    """The batches of an `ImageFolder` alone: images per second of each epoch."""
+    """Load the batches of an `ImageFolder` without training, and return the images per second of each epoch."""
     rates = []
     started = time.perf_counter()
     half = torch.full((3,), 0.5)

@@ -1,7 +1,7 @@
-"""Speed on one GPU, as ratios of programs that alternate in one run on one machine, with the tests that need a GPU.
+"""Speed on one GPU, as ratios of programs that alternate in one run on one machine, and the tests that need a GPU.
 
-Above 1 acclimate is faster. The whole takes less than 8 minutes on an H100, and writes `gpu.json` and `gpu.md`. A machine
-without a network takes the packages that it lacks from `wheels/`, which `make wheels` fills on another one.
+Ratios above 1 mean that acclimate is faster. The whole takes less than 8 minutes on an H100, and writes `gpu.json` and
+`gpu.md`. A machine without a network installs missing packages from `wheels/`, which `make wheels` fills on another one.
 
     make benchmark-gpu
     make benchmark-gpu ARGS="photographs --rounds 1"
@@ -39,16 +39,16 @@ from acclimate.files.atomic_files import write_json
 from acclimate.training.assembly import NO_LOGGER, Run, build
 
 MANY = 64
-# Nothing for people, and no checkpoints, which Lightning else saves after each epoch.
+# No output, and no checkpoints, which Lightning would otherwise save after each epoch.
 QUIET = ("+trainer.enable_progress_bar=false", "+trainer.enable_checkpointing=false")
-# Reports read the losses from the device.
+# Logging would read the losses from the device.
 SILENT = ("trainer.log_every_n_steps=1000",)
 # Methods of each kind of step: adversarial, with terms and strong views, alternating, with moments and with transport plans.
 KINDS = ("source_only", "dann", "cdan_e", "dann_mcc_fixmatch", "mcd", "adda", "dan", "deep_coral", "mdd", "shot")
 
 
 class Row(NamedTuple):
-    """What was measured, in each round."""
+    """A measured quantity, with its goal and its value in each round."""
 
     what: str
     goal: str
@@ -56,12 +56,12 @@ class Row(NamedTuple):
 
 
 class Window(Callback):
-    """The seconds between two steps, which no other work of the device is counted in.
+    """Callback that measures the seconds between two steps, without other work of the device.
 
     Args:
-        first: The step that the clock starts before; those before it warm up.
-        last: The step that it stops after.
-        counts_waits: Whether to count operations that make the processor wait for the device, which slows the steps.
+        first: The first measured step; earlier ones are the warm-up.
+        last: The last measured step.
+        counts_waits: Whether to count operations that synchronise with the device, which slows the steps down.
     """
 
     def __init__(self, first: int, last: int, *, counts_waits: bool = False) -> None:
@@ -100,7 +100,7 @@ class Window(Callback):
 
 
 class Repeated:
-    """A loader that gives the same batch every time. A list of batches would be a list of loaders to Lightning."""
+    """A loader that repeats one batch. Lightning would treat a list of batches as a list of loaders."""
 
     def __init__(self, batch: Any, times: int) -> None:
         self.batch = batch
@@ -120,7 +120,7 @@ def synchronise() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hides warnings, but hears each of them."""
+    """Context manager that hides warnings, but issues each of them every time, so that they can be counted."""
     show = warnings.showwarning
     warnings.simplefilter("always")
     warnings.showwarning = lambda *about, **named: None
@@ -146,7 +146,7 @@ class Bench:
         self.trainer = "trainer=cpu" if arguments.cpu else "trainer=gpu"
 
     def run(self, *overrides: str, steps: int) -> Run:
-        """A run without validations and without callbacks that are for people."""
+        """Build a run without validations and without callbacks for output."""
         words = [f"folder={self.scratch}/run", self.trainer, f"trainer.max_steps={steps}", *QUIET, *overrides]
         config = acclimate.compose(words)
         run = build(config | {"callbacks": {}, "logger": NO_LOGGER})
@@ -154,14 +154,14 @@ class Bench:
         return run
 
     def measure(self, run: Run, *, steps: int, warm_up: int, counts_waits: bool = False, stays: bool = False) -> Window:
-        """Trains, with a window over all steps but the first.
+        """Train, and measure all steps after the warm-up.
 
         Args:
-            run: Of `warm_up + steps` steps.
-            steps: How many are measured.
-            warm_up: How many are not.
+            run: A run of `warm_up + steps` steps.
+            steps: Number of measured steps.
+            warm_up: Number of steps before them.
             counts_waits: See `Window`.
-            stays: Whether every step takes the first batch, which is on the device already.
+            stays: Whether every step uses the first batch, which stays on the device.
         """
         if stays:
             first = next(iter(run.data.train_dataloader()))
@@ -186,7 +186,7 @@ class Bench:
 
     @functools.cached_property
     def photographs(self) -> tuple[Path, Path]:
-        """Folders of JPEG files of two domains, with two classes each."""
+        """Return folders with JPEG files of two domains, with two classes each."""
         folders = self.scratch / "source", self.scratch / "target"
         share = -(-self.arguments.num_images // self.workers)
         with ProcessPoolExecutor(self.workers) as pool:
@@ -196,7 +196,7 @@ class Bench:
                 for number in range(self.workers)
             ]
             for photographs in made:
-                # Raises what went wrong in the process.
+                # Raises an error of the process.
                 photographs.result()
         return folders
 
@@ -208,7 +208,7 @@ class Bench:
 
 
 def photographs(bench: Bench) -> list[Row]:
-    """`dann` with all layers of a ResNet-50 on JPEG files: in bfloat16, against its own steps without a pipeline and a usual loop."""
+    """Measure `dann` with a ResNet-50 on JPEG files in bfloat16, relative to steps without a data pipeline and to a plain loop."""
     steps, warm_up, batch_size = bench.arguments.steps, bench.arguments.warm_up, bench.arguments.batch_size
     rates: dict[str, list[float]] = {name: [] for name in ("decoded", "jpeg", "resident", "plain")}
     for _ in range(bench.arguments.rounds):
@@ -245,7 +245,7 @@ def photographs(bench: Bench) -> list[Row]:
 
 
 def compiled(bench: Bench) -> list[Row]:
-    """`trainer.compile=true` ÷ without it, on batches that are on the device."""
+    """Measure `trainer.compile=true` relative to false, on batches that stay on the device."""
     steps, warm_up = bench.arguments.steps, bench.arguments.warm_up
     models: dict[str, Callable[..., Run]] = {
         "small_cnn": lambda *words, steps: bench.run("method=dann", f"data.batch_size={MANY}", *words, steps=steps),
@@ -263,7 +263,7 @@ def compiled(bench: Bench) -> list[Row]:
 
 
 def step(bench: Bench) -> list[Row]:
-    """Steps of `dann` on digits: the cost of the framework where the network takes next to nothing."""
+    """Measure `dann` on digits: the overhead of the framework for a tiny network."""
     steps, warm_up = 4 * bench.arguments.steps, bench.arguments.warm_up
     found = []
     for _ in range(bench.arguments.rounds):
@@ -275,7 +275,7 @@ def step(bench: Bench) -> list[Row]:
 
 
 def waits_of_methods(bench: Bench) -> list[Row]:
-    """Operations of a step that make the processor wait for the device."""
+    """Count the operations of a step that synchronise with the device."""
     rows: list[Row] = []
     for method in KINDS:
         words = [f"method={method}", f"data.batch_size={MANY}"]
@@ -300,7 +300,7 @@ def waits(about: str, window: Window) -> list[Row]:
 
 
 def tests(bench: Bench) -> list[Row]:
-    """The tests that need a GPU, among them the exact resume of deterministic runs; started in the folder of the project."""
+    """Run the tests that need a GPU, such as the exact resume of deterministic runs, in the folder of the project."""
     marked = [str(file) for file in sorted(Path("tests").rglob("test_*.py")) if "pytest.mark.gpu" in file.read_text()]
     command = [
         sys.executable,
@@ -380,7 +380,7 @@ def main() -> None:
                 failures.append(f"{part}: {traceback.format_exc()}")
                 console.print(failures[-1], markup=False)
             console.print(f"{part}: {time.perf_counter() - started:.0f} s")
-            # After each part, for a machine may be taken back.
+            # After each part, because the machine may become unavailable.
             cells = [[row.what, row.goal, *(f"{pick(row.values):.3g}" for pick in (statistics.median, min, max))] for row in rows]
             results = Results("Speed on a GPU", ("", "goal", "median", "lowest", "highest"), cells, caption)
             write_json(arguments.folder / "gpu.json", {"device": caption, "rows": [row._asdict() for row in rows], "failures": failures})

@@ -1,8 +1,8 @@
-"""Runs over data settings, methods and seeds, each trained and selected as `acclimate train` does, without target labels.
+"""Grids of runs over data settings, methods and seeds, trained and selected as in `acclimate train`, without target labels.
 
-Only when a run is over are the checkpoints of all its validations judged with labels, to tell what selection costs. What
-they predict for validation images is kept, so that every score can be tried later. Finished runs are skipped, and those
-that were stopped are continued.
+After a run has finished, the checkpoints of all its validations are evaluated with labels, to measure the cost of the
+selection. Their predictions for validation images are kept, so that every score can be computed later. Finished runs are
+skipped, and stopped ones are continued.
 """
 
 import functools
@@ -72,7 +72,7 @@ class Grid(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One run of the grid and where it lies."""
+    """A run of the grid and its folder."""
 
     setting: str
     method: str
@@ -93,45 +93,45 @@ class Task(NamedTuple):
 
     @property
     def is_outdated(self) -> bool:
-        """Whether a run with other settings lies in the folder."""
+        """True if the folder contains a run with other settings."""
         if not has_record(self.folder):
             return False
         return bool(differing(identity(read_record(self.folder).config), identity(self.config)))
 
 
 def compose_tasks(grid: Grid, folder: Path, seeds: Sequence[int], extra: Sequence[str]) -> list[Task]:
-    """The grid, all methods of the first seed first, so that a benchmark that is stopped has something of each."""
+    """Compose the runs of the grid, seed by seed, so that a stopped benchmark has results for each method."""
     tasks = []
     for seed in seeds:
         for setting, overrides in grid.settings.items():
             for method in grid.methods:
                 place = folder / setting / method / f"seed-{seed}"
                 config = compose([*grid.common, *overrides, *extra, f"method={method}", f"name={method}", f"seed={seed}"], place)
-                # In front of the run's own checkpoint callback: what last.ckpt continues after was kept already.
+                # Before the run's own checkpoint callback, so that checkpoints are kept before last.ckpt is saved.
                 config["callbacks"] = {"every_validation": keep_checkpoints(place), **config["callbacks"]}
                 tasks.append(Task(setting, method, seed, config))
     return tasks
 
 
 def compose(overrides: Sequence[str], folder: Path) -> dict[str, Any]:
-    """The configuration of a run in a folder, which a second call of `train` continues or leaves as it is."""
+    """Compose the configuration of a run in a folder, which a second call of `train` continues or skips."""
     return {**acclimate.compose(overrides, folder=folder), "resume": True}
 
 
 def missing_data(tasks: Sequence[Task]) -> str | None:
-    """What to say if archives or folders of the tasks are not there."""
+    """Return a message if archives or folders of the tasks are missing, else None."""
     places = {str(task.config["data"].get(domain) or "") for task in tasks for domain in ("source", "target")} - {""}
     missing = sorted(place for place in places if not Path(place).exists())
     return f"There is no {' and no '.join(missing)}. Set ACCLIMATE_DATA to the folder that holds them." if missing else None
 
 
 def every_validation(folder: Path) -> Path:
-    """Where the checkpoints of all validations lie until they are judged."""
+    """Return the folder for the checkpoints of all validations until they are evaluated."""
     return folder / "checkpoints" / "every_validation"
 
 
 def keep_checkpoints(folder: Path) -> dict[str, Any]:
-    """A callback that saves a checkpoint after each validation, whether these come with epochs or with steps."""
+    """Return a callback that saves a checkpoint after each validation, whether validations follow epochs or steps."""
     return {
         "_target_": "pytorch_lightning.callbacks.ModelCheckpoint",
         "dirpath": str(every_validation(folder)),
@@ -145,7 +145,7 @@ def keep_checkpoints(folder: Path) -> dict[str, Any]:
 
 
 def train_once(config: dict[str, Any]) -> dict[str, Any]:
-    """The metrics of a run that stands alone: trained now, continued, or read if it is finished and its configuration is the same."""
+    """Return the metrics of a single run: train or continue it, or read them if it is finished with the same configuration."""
     task = Task("", "", config["seed"], config)
     if task.is_outdated:
         shutil.rmtree(task.folder)
@@ -153,14 +153,14 @@ def train_once(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def attempt(task: Task) -> str | None:
-    """Trains and judges a run, or goes on with it; returns what went wrong."""
+    """Train or continue a run and evaluate its checkpoints; return an error message, or None."""
     try:
         if "target/test_accuracy" in acclimate.train(task.config):
             judge_checkpoints(task)
         shutil.rmtree(every_validation(task.folder))
         (task.folder / "error.txt").unlink(missing_ok=True)
     except Exception as error:
-        # What is wrong with a configuration is found before there is a folder.
+        # A wrong configuration is found before the folder exists.
         task.folder.mkdir(parents=True, exist_ok=True)
         (task.folder / "error.txt").write_text(traceback.format_exc())
         return f"{type(error).__name__}: {error}"
@@ -168,7 +168,7 @@ def attempt(task: Task) -> str | None:
 
 
 class Judged(NamedTuple):
-    """What a kept checkpoint predicts for validation images, and how good it is on labelled target images."""
+    """Predictions of a kept checkpoint for validation images, and its accuracy on labelled target images."""
 
     step: int
     source: Prediction
@@ -178,7 +178,7 @@ class Judged(NamedTuple):
 
 
 def judge_checkpoints(task: Task) -> None:
-    """Writes `predictions.pt` and `checkpoints.json`: every kept checkpoint in the order of training."""
+    """Write `predictions.pt` and `checkpoints.json` with all kept checkpoints in the order of training."""
     data = read_data(json.dumps({key: value for key, value in task.config["data"].items() if key != "seed"}))
     domains, val_labels, test_labels = data.domains, data.target_labels.for_oracle(), data.target_labels.for_final_test()
     assert domains.source is not None and domains.target is not None and val_labels is not None and test_labels is not None
@@ -203,14 +203,14 @@ def judge_checkpoints(task: Task) -> None:
 
 @functools.cache
 def read_data(config: str) -> AdaptationData:
-    """The data of a configuration, read once for all runs of a process."""
+    """Read the data of a configuration, once for all runs of a process."""
     data: AdaptationData = instantiate(json.loads(config), _convert_="all")
     return data
 
 
 @torch.inference_mode()
 def predict(checkpoint: dict[str, Any], images: ImageSet) -> Prediction:
-    """What a checkpoint says of images, on the device and in the precision of its training."""
+    """Predict images with a checkpoint, on the device and in the precision of its training."""
     data, trainer = checkpoint["config"]["data"], checkpoint["config"]["trainer"]
     device = "cuda" if torch.cuda.is_available() and trainer["accelerator"] != "cpu" else "cpu"
     classifier = rebuild_classifier(checkpoint).to(device)
@@ -227,12 +227,12 @@ def predict(checkpoint: dict[str, Any], images: ImageSet) -> Prediction:
 
 
 def accuracy(prediction: Prediction, labels: Tensor) -> float:
-    """The share of the images that got their own label."""
+    """Return the share of correct predictions."""
     return float((prediction.logits.argmax(dim=1) == labels).float().mean())
 
 
 def work_through(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str | None]]:
-    """Each task with what went wrong in it, as they end."""
+    """Yield each task with its error message or None, in the order in which they end."""
     if jobs == 1:
         yield from ((task, attempt(task)) for task in tasks)
         return
@@ -241,7 +241,7 @@ def work_through(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str |
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), start_worker) as pool:
         try:
             while True:
-                # No more than run at once: what the pool has taken in cannot be called back.
+                # Submit no more than run at once, because tasks in the pool cannot be withdrawn.
                 while len(running) < jobs and (task := next(waiting, None)) is not None:
                     running[pool.submit(attempt, task)] = task
                 if not running:
@@ -249,18 +249,18 @@ def work_through(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, str |
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), future.result()
         except KeyboardInterrupt:
-            # Training saves and stops at the first signal, and whatever else a worker does can be done again.
+            # Training saves and stops at the first signal, and all other work can be repeated.
             for worker in multiprocessing.active_children():
                 worker.terminate()
             raise
 
 
 def start_worker() -> None:
-    """One thread for each process: with two cores, two such runs are faster than one run with two threads after another."""
+    """Use one thread per process: on two cores, two runs at once are faster than one after another with two threads."""
     torch.set_num_threads(1)
-    # That there is no test/, once for each run.
+    # It would warn in each run that there is no test/.
     logging.getLogger("acclimate.data.images.image_folder").setLevel(logging.ERROR)
-    # Ctrl-C in a terminal reaches the whole group; here only the first process hears it, and tells the others once.
+    # Ctrl-C in a terminal reaches the whole group; in its own group, a worker is stopped only once, by the first process.
     os.setpgrp()
 
     def end_with_parent() -> None:
@@ -273,10 +273,10 @@ def start_worker() -> None:
 
 
 def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, str]:
-    """Trains what is not finished; returns what went wrong, by the tasks' names."""
+    """Train the unfinished tasks, and return error messages by the names of the tasks."""
     for task in tasks:
         if task.is_outdated:
-            console.print(f"{task.name}: the stored run has another configuration; it is trained anew.")
+            console.print(f"{task.name}: the stored run has another configuration; it is trained again.")
             shutil.rmtree(task.folder)
     unfinished = [task for task in tasks if not task.is_finished]
     console.print(f"{len(tasks) - len(unfinished)} of {len(tasks)} runs are finished.")
@@ -292,5 +292,5 @@ def run_tasks(tasks: Sequence[Task], jobs: int, console: Console) -> dict[str, s
 
 
 def source_accuracy(metrics: dict[str, Any]) -> float:
-    """On source images that did not train: of the test part, or of validation where there is none; nan where nothing was labelled."""
+    """Return the accuracy on the source's test part, else on its validation part; NaN if the source has no labels."""
     return float(metrics.get("source/test_accuracy", metrics.get("source/val_accuracy", math.nan)))

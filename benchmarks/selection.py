@@ -1,8 +1,8 @@
-"""How well each score selects without target labels: checkpoints of a run, hyper-parameters of a method, and methods.
+"""Comparison of scores that select without target labels: checkpoints of a run, hyper-parameters of a method, and methods.
 
-Trains nothing: reads the runs that `benchmarks/methods.py` has left, and what every checkpoint predicted in them. The oracle
-chooses by the accuracy on the target's labelled validation images. The regret of a score is the accuracy on the target's test
-images that its choice has less than that of the oracle, so a lucky choice may have a negative one.
+It trains nothing, but reads the runs of `benchmarks/methods.py` and the predictions of all their checkpoints. The oracle
+selects by the accuracy on the target's labelled validation images. The regret of a score is the difference in accuracy on the
+target's test images between the oracle's selection and its own, which may be negative by chance.
 
     make benchmark-selection
     python benchmarks/selection.py outputs/benchmarks
@@ -35,7 +35,7 @@ from acclimate.selection.vote import Vote
 from acclimate.training.callbacks.scores import GROUPS
 from acclimate.types import Prediction
 
-# Settings whose runs differ in hyper-parameters alone, by the data that they share.
+# Settings whose runs differ only in hyper-parameters, with their common data.
 DATA = {
     "fonts_to_handwriting": ("fonts_to_handwriting", "low_rate", "high_rate"),
     "partial_overlap": ("partial_overlap",),
@@ -44,7 +44,7 @@ DATA = {
 SINGLE = tuple(score for group in GROUPS for score in group)
 LAST, ORACLE = "last", "oracle"
 DEFAULT = Automatic().with_target.name
-# What training and `acclimate compare` do: one score selects each run's checkpoint, another one chooses among the runs.
+# As in training and `acclimate compare`: one score selects the checkpoint of each run, another one selects among the runs.
 THEN = ", then "
 AS_USED = f"{DEFAULT}{THEN}{DEFAULTS[0]}"
 NAMES = (*(score.name for score in SINGLE), VOTE, ENSEMBLE, LAST, AS_USED)
@@ -54,10 +54,10 @@ class Run(NamedTuple):
     """A finished run.
 
     Attributes:
-        scores: Of every checkpoint, by name, in the order of training.
-        probabilities: Of the target's validation images, shape (checkpoints, N, K).
-        val: Accuracy of every checkpoint on labelled validation images of the target: what the oracle sees.
-        test: Accuracy on its test images.
+        scores: Scores of all checkpoints by name, in the order of training.
+        probabilities: Probabilities of the target's validation images, shape (checkpoints, N, K).
+        val: Accuracy of each checkpoint on the target's labelled validation images, which the oracle uses.
+        test: Accuracy of each checkpoint on the target's test images.
     """
 
     setting: str
@@ -69,13 +69,13 @@ class Run(NamedTuple):
     test: list[float]
 
     def chosen(self, name: str) -> int:
-        """The checkpoint that a score selects: the first of the best."""
+        """Return the index of the checkpoint that a score selects; ties go to the first one."""
         values = self.val if name == ORACLE else self.scores[name.partition(THEN)[0]]
         return max(range(len(values)), key=lambda place: nan_lowest(values[place]))
 
 
 def read_run(folder: Path) -> Run:
-    """A run with the scores of all its checkpoints, which are computed once and then kept in its folder."""
+    """Read a run with the scores of all its checkpoints, which are computed once and kept in its folder."""
     predictions = torch.load(folder / "predictions.pt", weights_only=True)
     accuracies = json.loads((folder / "checkpoints.json").read_text())
     kept = folder / "scores.json"
@@ -88,7 +88,7 @@ def read_run(folder: Path) -> Run:
 
 
 def score_checkpoints(predictions: dict[str, list[tuple[Tensor, Tensor]]]) -> dict[str, list[float]]:
-    """Every score of every checkpoint, as training would have logged it."""
+    """Compute all scores of all checkpoints, as training would have logged them."""
     scores = {score.name: score() for score in (*SINGLE, EnsembleAgreement)}
     values: dict[str, list[float]] = defaultdict(list)
     for source, target in zip(predictions["source"], predictions["target"], strict=True):
@@ -104,7 +104,7 @@ def score_checkpoints(predictions: dict[str, list[tuple[Tensor, Tensor]]]) -> di
 
 
 def scores_across(runs: Sequence[Run], name: str) -> list[float]:
-    """What a score says of each run's checkpoint that it has selected."""
+    """Return the score of the checkpoint that it selects in each run."""
     if name == ENSEMBLE:
         return ensemble_agreement(torch.stack([run.probabilities[run.chosen(name)] for run in runs])).tolist()
     if name == VOTE:
@@ -113,12 +113,12 @@ def scores_across(runs: Sequence[Run], name: str) -> list[float]:
 
 
 def regret_of_checkpoint(run: Run, name: str) -> float:
-    """What a run loses by the checkpoint that a score selects."""
+    """Return the regret of the checkpoint that a score selects in a run."""
     return run.test[run.chosen(ORACLE)] - run.test[run.chosen(name)]
 
 
 def regret_of_run(runs: Sequence[Run], name: str) -> float:
-    """What is lost by the run, and its checkpoint, that a score prefers."""
+    """Return the regret of the run, with its checkpoint, that a score selects."""
     scores = scores_across(runs, name)
     pick = runs[max(range(len(runs)), key=lambda place: nan_lowest(scores[place]))]
     best = max(runs, key=lambda run: nan_lowest(run.val[run.chosen(ORACLE)]))
@@ -126,12 +126,12 @@ def regret_of_run(runs: Sequence[Run], name: str) -> float:
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's; 0 where all values of one side are equal and so give no order."""
+    """Return Spearman's rank correlation; 0 if all values of one side are equal."""
     return float(spearmanr(first, second).statistic) if len({*first}) > 1 and len({*second}) > 1 else 0.0
 
 
 class Row(NamedTuple):
-    """A score on one data set: mean regrets in points and mean rank correlations with the test accuracy; nan where there is none."""
+    """A score on one data set: mean regrets in points and mean rank correlations with the test accuracy; NaN if undefined."""
 
     score: str
     num_runs: int
@@ -143,7 +143,7 @@ class Row(NamedTuple):
 
 
 def judge(name: str, runs: Sequence[Run]) -> Row:
-    """A score over all runs of one data set; methods are compared in seeds that all of them have."""
+    """Evaluate a score over all runs of one data set; methods are compared in the seeds that all of them have."""
     num_methods = {setting: len({run.method for run in runs if run.setting == setting}) for setting in {run.setting for run in runs}}
     methods = [group for group in grouped(runs, lambda run: (run.setting, run.seed)) if len(group) == num_methods[group[0].setting] > 1]
     parameters = [group for group in grouped(runs, lambda run: (run.method, run.seed)) if len(group) > 1]
@@ -161,7 +161,7 @@ def judge(name: str, runs: Sequence[Run]) -> Row:
 
 
 def grouped(runs: Sequence[Run], key: Callable[[Run], tuple[str, str]]) -> Iterator[list[Run]]:
-    """Runs with one key together."""
+    """Group runs by a key."""
     groups = defaultdict(list)
     for run in runs:
         groups[key(run)].append(run)
@@ -174,20 +174,20 @@ def mean(values: Sequence[float]) -> float:
 
 HEADINGS = ("score", "checkpoints", "ρ", "hyper-parameters", "methods", "ρ")
 CAPTION = (
-    "Regret: points of test accuracy that a choice has less than the oracle's, the mean over runs, over methods and seeds, and over "
+    "Regret: difference in test accuracy to the oracle's selection in points, the mean over runs, over methods and seeds, and over "
     "hyper-parameters and seeds. ρ: rank correlation with the test accuracy, of a run's checkpoints and of methods. "
-    "◂ marks what training and acclimate compare do."
+    "◂ marks the defaults of training and acclimate compare."
 )
 
 
 def cells(row: Row) -> list[str]:
-    """What the table says of a score."""
+    """Return the cells of a score's row."""
     numbers = (row.checkpoint_regret, row.checkpoint_correlation, row.parameter_regret, row.method_regret, row.method_correlation)
     return [row.score + " ◂" * (row.score == AS_USED), *("–" if math.isnan(number) else f"{number:.2f}" for number in numbers)]
 
 
 def draw(runs: dict[str, list[Run]], file: Path) -> None:
-    """Every checkpoint's default score against its test accuracy, a panel for each data set and a colour for each method."""
+    """Plot the default score of each checkpoint against its test accuracy, with a panel per data set and a colour per method."""
     figure = Figure(figsize=(5 * len(runs), 4), layout="constrained")
     FigureCanvasAgg(figure)
     methods = sorted({run.method for group in runs.values() for run in group})

@@ -1,10 +1,10 @@
-"""Whether self-supervised training helps what adapts after it: `dann` alone against `dann` on features that were trained before.
+"""Benefit of self-supervised training before adaptation: `dann` alone against `dann` after self-supervised training.
 
-Of the source 10 images of each class are labelled. `dann` trains on these and on the unlabelled target, both in one kind of
-views; self-supervised methods train before on all images of both domains, without a label. Checkpoints of `dann` are
+In the source, 10 images of each class are labelled. `dann` trains on these and on the unlabelled target, both with the same
+kind of views; self-supervised methods train before on all images of both domains, without labels. Checkpoints of `dann` are
 selected without target labels. Seeds are paired: all runs of a seed have the same labelled images, order, views and head. One
-more row trains `dann` alone for as many steps as the self-supervised training and `dann` after it have together. Runs that are
-finished are skipped, and those that were stopped are continued.
+more row trains `dann` alone for as many steps as the self-supervised training and the following `dann` together. Finished
+runs are skipped, and stopped ones are continued.
 
     python benchmarks/self_supervised.py
     python benchmarks/self_supervised.py --seeds 1 --methods simclr trainer.precision=32-true
@@ -25,14 +25,14 @@ from acclimate.runs.record import read_metrics
 
 METHODS = ["simclr", "rotation", "barlow_twins"]
 ADAPTATION = "dann"
-# As for weights of others. It, the steps and the views were chosen on rendered digits and 1,257 of MNIST's, cut and reduced to 8 × 8
-# pixels as the handwritten ones of scikit-learn are: .853 and .850 of two seeds; .863 and .838 at the whole rate.
+# As for pretrained weights. The rate, the steps and the views were chosen on rendered digits and 1,257 digits of MNIST, cropped and
+# reduced to 8 × 8 pixels like the handwritten ones of scikit-learn: .853 and .850 for two seeds; .863 and .838 at the full rate.
 RATE = "method.backbone_rate=0.1"
-# Without random ones `dann` learns its 100 labelled images by heart, and what was trained before is lost: .655 alone and .671 after
-# `simclr` there, in one seed, where a shift gives .702 and .853.
+# Without random views, `dann` memorises its 100 labelled images, and the earlier training is lost: .655 alone and .671 after
+# `simclr` on the same data, in one seed, while a shift gives .702 and .853.
 VIEWS = ("plain", "shift", "strong")
 ALONE = "alone"
-# As many steps as self-supervised training and adaptation have together.
+# Adaptation alone, for as many steps as self-supervised training and adaptation together.
 LONGER = "alone_longer"
 DATA = ("data=fonts_to_handwriting", "data.source_labels_per_class=10")
 HEADINGS = ("views", "before", "accuracy", "difference to alone", "better in", "seeds", "seconds")
@@ -43,7 +43,7 @@ CAPTION = (
 
 
 class Row(NamedTuple):
-    """Adaptation after a method: target test accuracies by seed, and what they gain over adaptation alone in the same views."""
+    """Adaptation after a method: target test accuracies by seed, and their gain over adaptation alone with the same views."""
 
     views: str
     before: str
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 def collect(tasks: Sequence[Task]) -> list[Row]:
-    """What is finished, without those seeds that adaptation alone lacks."""
+    """Collect the finished runs, without seeds for which adaptation alone is missing."""
     accuracies = {(task.setting, task.seed): read_metrics(task.folder) for task in tasks if task.is_finished and not task.is_outdated}
     rows = []
     for setting in dict.fromkeys(task.setting for task in tasks):
@@ -70,19 +70,19 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
 
 
 def setting_name(views: str, before: str) -> str:
-    """Also the folder of its runs."""
+    """Return the name of a setting, which is also the folder of its runs."""
     return f"{views}/{before}"
 
 
 def cells(row: Row) -> list[str]:
-    """What the table says of a row."""
+    """Return the cells of a row."""
     better = f"{sum(difference > 0 for difference in row.differences)} of {len(row.seeds)}"
     gain = ("–", "–") if row.before == ALONE else (mean_text(row.differences, sign="+"), better)
     return [row.views, row.before, mean_text(row.accuracies), *gain, str(len(row.seeds)), f"{row.seconds:.0f}"]
 
 
 def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
-    """Trains and reports; returns the exit code."""
+    """Train and report; return the exit code."""
     folder = (arguments.folder / "self_supervised").resolve()
     first = Grid({"before": DATA}, arguments.methods, (*COMMON, f"trainer.max_steps={arguments.steps}"))
     settings: dict[str, tuple[str, ...]] = {}
@@ -101,7 +101,7 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
         return 2
     errors: dict[str, str] = {}
     if not arguments.report:
-        # Seed by seed, so that a benchmark that is stopped has whole pairs.
+        # Seed by seed, so that a stopped benchmark has complete pairs.
         for seed in range(arguments.seeds):
             for tasks in (before, after):
                 errors |= run_tasks([task for task in tasks if task.seed == seed], arguments.jobs, console)

@@ -1,14 +1,14 @@
-"""How fast acclimate trains, as ratios to plain loops that take turns with it in one run on one machine.
+"""Speed of training, as ratios to plain loops that alternate with it in one run on one machine.
 
-Above 1 acclimate is faster. Each part is measured in rounds, of which the table shows the median, the lowest and the
-highest ratio. Parts that are measured anew take the place of what the table had of them.
+Ratios above 1 mean that acclimate is faster. Each part is measured in rounds, of which the table shows the median, the lowest
+and the highest ratio. Parts that are measured again replace their rows in the table.
 
     make benchmark
     python benchmarks/speed.py step pipeline --rounds 7
     python benchmarks/speed.py frozen --images DIR --model resnet50 --random-weights
 
-DIR holds train/ and val/ with class folders of photographs; without it hymenoptera/ in ACCLIMATE_DATA is taken, or images
-are made up, whose accuracies mean nothing.
+DIR contains train/ and val/ with class folders of photographs; by default it is hymenoptera/ in ACCLIMATE_DATA, or generated
+images, whose accuracies are meaningless.
 """
 
 import argparse
@@ -47,7 +47,7 @@ from acclimate.files.atomic_files import write_json
 from acclimate.training.assembly import NO_LOGGER, Run, build
 from acclimate.types import Needs
 
-# Of the loops over digits and over photographs.
+# Batch sizes of the loops over digits and over photographs.
 MANY, FEW = 64, 32
 
 ACCLIMATE = str(Path(sys.executable).with_name("acclimate"))
@@ -58,31 +58,31 @@ Result = TypeVar("Result")
 
 @functools.cache
 def other_process() -> ProcessPoolExecutor:
-    """Where the plain loops run, which what acclimate sets in its own process does not reach."""
+    """Return the process for the plain loops, which is not affected by acclimate's settings of its own process."""
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), start_workers_as_scripts_do)
 
 
 def start_workers_as_scripts_do() -> None:
-    """In the other process, which was spawned: its own workers would be, too, and each epoch of a plain loop wait seconds for them."""
+    """Fork workers in the other process; it was spawned, so each epoch of a plain loop would wait seconds for spawned workers."""
     multiprocessing.set_start_method(None, force=True)
 
 
 def plainly(loop: Callable[..., Result], *given: Any, **named: Any) -> Result:
-    """What a plain loop returns."""
-    # As bytes: the pool would copy tensors in a thread of its own, whose further team of OpenMP threads makes those of this process
-    # wait asleep instead of awake from then on, and acclimate a quarter slower.
+    """Run a plain loop in the other process and return its result."""
+    # As bytes: the pool would copy tensors in its own thread, whose additional team of OpenMP threads makes the threads of this process
+    # sleep while waiting from then on, and acclimate a quarter slower.
     result: Result = other_process().submit(call, pickle.dumps((loop, given, named))).result()
     return result
 
 
 def call(pickled: bytes) -> Any:
-    """In the other process."""
+    """Run a pickled call in the other process."""
     loop, given, named = pickle.loads(pickled)
     return loop(*given, **named)
 
 
 def prepared(folder: Path, *overrides: str) -> Run:
-    """A run without callbacks that are for people."""
+    """Build a run without callbacks for output."""
     words = [f"folder={folder}", "trainer=cpu", "+trainer.enable_progress_bar=false", *overrides]
     config = acclimate.compose(words)
     run = build(config | {"callbacks": {}, "logger": NO_LOGGER})
@@ -91,13 +91,13 @@ def prepared(folder: Path, *overrides: str) -> Run:
 
 
 def rate(run: Run) -> float:
-    """Images per second of a run's training, its warm-up apart."""
+    """Return the images per second of a run's training, without the warm-up."""
     run.trainer.fit(run.method, run.data)
     return run.throughput.samples / run.throughput.seconds
 
 
 def step(arguments: argparse.Namespace, folder: Path) -> Ratios:
-    """Steps on digits that are in memory: what the framework costs, and what layouts, optimizers and compilers save."""
+    """Measure steps on digits in memory: the overhead of the framework, and the gains of layouts, optimizers and compilers."""
     steps, data = arguments.steps, (f"data.num_source={MANY * 50}", "data.num_source_eval=100", f"data.batch_size={MANY}")
 
     def ours(*overrides: str) -> Run:
@@ -125,14 +125,14 @@ def step(arguments: argparse.Namespace, folder: Path) -> Ratios:
 
 
 def photographs(arguments: argparse.Namespace, folder: Path, *overrides: str) -> Run:
-    """A run on photographs; what is looked at and decoded first does not wait for it to train."""
+    """Build a run on photographs, including the first reading and decoding of its data."""
     weights = ("model.weights=null",) if arguments.random_weights else ()
     workers = f"data.num_workers={arguments.workers}"
     return prepared(folder, "data=image_folder", f"model={arguments.model}", *weights, workers, f"data.batch_size={FEW}", *overrides)
 
 
 def frozen_by_acclimate(arguments: argparse.Namespace, folder: Path, epochs: int) -> Trained:
-    """The same rate, batches and epochs as the tutorial; the clock also counts the building of the model and a checkpoint of each epoch."""
+    """Train with the rate, batches and epochs of the tutorial; the time includes building the model and a checkpoint per epoch."""
     settings = ("method=linear_probe", "optimizer.lr=0.001", "optimizer.weight_decay=0", "scheduler=constant", "data.source_view=plain")
     started = time.perf_counter()
     images = (f"data.source={arguments.images}", "data.crop=1.0", f"trainer.max_epochs={epochs}")
@@ -145,7 +145,7 @@ def frozen_by_acclimate(arguments: argparse.Namespace, folder: Path, epochs: int
 
 
 def frozen(arguments: argparse.Namespace, folder: Path) -> Ratios:
-    """A new head on a frozen backbone, whose features acclimate computes once."""
+    """Measure a new head on a frozen backbone, whose features acclimate computes once."""
     backbone = photographs(arguments, folder, f"data.source={arguments.images}", "method=linear_probe").method.classifier.backbone
     found: Ratios = {}
     for _ in range(arguments.rounds):
@@ -162,7 +162,7 @@ def frozen(arguments: argparse.Namespace, folder: Path) -> Ratios:
 
 
 def second_job(arguments: argparse.Namespace, folder: Path) -> Ratios:
-    """Two jobs of a sweep on the same frozen features: seconds until the training ends, once the models are built."""
+    """Measure two jobs of a sweep on the same frozen features: seconds of training after the models are built."""
     found: Ratios = {f"second job of a sweep on a frozen {arguments.model} ÷ the first": []}
     for _ in range(arguments.rounds):
         store.clear()
@@ -209,7 +209,7 @@ def features_of(run: Run) -> KeptFeatures:
 
 
 def pipeline(arguments: argparse.Namespace, folder: Path) -> Ratios:
-    """The batches alone; ours are uint8, which the model turns into numbers. What is looked at and decoded first counts."""
+    """Measure the batches only, including the first reading and decoding; ours are uint8, which the model converts."""
     found: Ratios = {}
     root = arguments.images / "train"
     for _ in range(arguments.rounds):
@@ -223,9 +223,9 @@ def pipeline(arguments: argparse.Namespace, folder: Path) -> Ratios:
 
 
 def two_epochs(root: Path, view: ViewName, workers: int) -> list[float]:
-    """Our images per second in each. The workers end with it: with them alive, this process would copy the memory it shares with them."""
+    """Return our images per second in each of two epochs, and end the workers, with which this process would share memory."""
     started = time.perf_counter()
-    # All images but one or two of each class train.
+    # All but one or two images of each class are for training.
     parts = {"val_fraction": 0.01, "test_fraction": 0.01}
     data = ImageFolder(source=str(root), cache="disk", source_view=view, batch_size=FEW, num_workers=workers, **parts)
     data.prepare_for(image_size=bare_loops.SIZE, needs=Needs(target=False), reveal_target_labels=False)
@@ -238,13 +238,13 @@ def two_epochs(root: Path, view: ViewName, workers: int) -> list[float]:
 
 
 def resnet(arguments: argparse.Namespace, folder: Path) -> Ratios:
-    """`dann` with all layers of a ResNet-50 at 224 pixels."""
+    """Measure `dann` with all layers of a ResNet-50 at 224 pixels."""
     source, target, batch_size, steps = arguments.images / "train", arguments.images / "val", FEW // 2, 3
     name = "dann with resnet50 on photographs ÷ a loop over ImageFolder"
     found: Ratios = {name: []}
     domains = (f"data.source={source}", f"data.target={target}", f"data.batch_size={batch_size}")
     for _ in range(arguments.rounds):
-        # One step more than counts, as in the loop.
+        # One step more than is measured, as in the loop.
         run = photographs(
             argparse.Namespace(**{**vars(arguments), "model": "resnet50", "random_weights": True}),
             folder,
@@ -262,7 +262,7 @@ def resnet(arguments: argparse.Namespace, folder: Path) -> Ratios:
 
 
 def memory(arguments: argparse.Namespace, folder: Path) -> Ratios:
-    """The largest memory of `acclimate train` on many files, with decoded images on disk ÷ without."""
+    """Measure the peak memory of `acclimate train` on many files, with decoded images on disk ÷ without."""
     few = make_up_photographs(folder / "few", num_images=60, size=(224, 224))
     many = folder / "many"
     for number in range(arguments.num_files):
@@ -284,7 +284,7 @@ def memory(arguments: argparse.Namespace, folder: Path) -> Ratios:
 
 
 def help_text(arguments: argparse.Namespace, folder: Path) -> Ratios:
-    """Not a ratio: how long a user waits for the list of commands."""
+    """Measure the seconds until the list of commands appears, which is not a ratio."""
     name = "seconds until acclimate --help has answered"
     found: Ratios = {name: []}
     for _ in range(arguments.rounds):
@@ -315,7 +315,7 @@ class Measured(NamedTuple):
 
 
 def draw(rows: list[Measured], file: Path) -> None:
-    """A picture of the ratios, on a logarithmic axis."""
+    """Plot the ratios on a logarithmic axis."""
     ratios = [row for row in rows if "÷" in row.what]
     figure = Figure(figsize=(11, 1 + 0.4 * len(ratios)), layout="constrained")
     axes = figure.add_subplot()
@@ -336,7 +336,7 @@ def draw(rows: list[Measured], file: Path) -> None:
 
 
 def report(file: Path, console: Console) -> None:
-    """The table of all that was measured so far, also as Markdown and as a picture."""
+    """Print the table of all measurements so far, and write it as Markdown and as a picture."""
     rows = [Measured(**row) for row in json.loads(file.read_text())["rows"]]
     cells = [[row.what, *(f"{pick(row.ratios):.2f}" for pick in (statistics.median, min, max)), row.command] for row in rows]
     results = Results("Speed", ("ratio", "median", "lowest", "highest", "command"), cells, f"{os.cpu_count()} processor cores.")
@@ -366,7 +366,7 @@ def main() -> None:
     file = arguments.folder / "speed.json"
     settings = [word for word in sys.argv[1:] if word not in PARTS]
     with tempfile.TemporaryDirectory() as scratch:
-        # Not the user's cache, which is not to be cleared.
+        # Not the user's cache, which must not be cleared.
         os.environ["ACCLIMATE_CACHE"] = f"{scratch}/cache"
         if arguments.images is None:
             arguments.images = Path(os.environ.get("ACCLIMATE_DATA", "../shared/data")) / "hymenoptera"

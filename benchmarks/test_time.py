@@ -1,9 +1,9 @@
-"""What batch norm alone gains at test time: `ada_bn` and `tent` on shifted digits, without a source image and without a label.
+"""Adaptation of batch norm at test time: `ada_bn` and `tent` on shifted digits, without source images and without labels.
 
-A small network trains on MNIST. Other digits of MNIST get brighter, lose contrast or get noise, at five severities: some
-adapt, unlabelled, and others are tested. `ada_bn` takes the statistics of those that adapt. `tent` adapts to the stream of
-test images alone, in one pass in which every batch is predicted before the step that it causes, and once more after five
-passes over the images that adapt, where it must not have collapsed. Runs that are finished are skipped.
+A small network trains on MNIST. Other digits of MNIST get brighter, lose contrast or get noise, at five severities: some are
+used for adaptation, without labels, and others for testing. `ada_bn` uses the statistics of the former. `tent` adapts to the
+stream of test images only, in one pass in which every batch is predicted before the step on it, and again after five passes
+over the images for adaptation, after which it must not have collapsed. Finished runs are skipped.
 
     make benchmark-test-time
     python benchmarks/test_time.py optimizer.lr=0.0001
@@ -34,7 +34,7 @@ from acclimate.training.evaluation import evaluate
 Images = NDArray[np.uint8]
 
 # Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", ICLR 2019: the
-# constants of their code for ImageNet. Those for CIFAR-10 are milder than what a network for digits would notice.
+# constants of their code for ImageNet. Those for CIFAR-10 are too mild to affect a network for digits.
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)
 CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)
 NOISE = (0.08, 0.12, 0.18, 0.26, 0.38)
@@ -42,19 +42,19 @@ SEVERITIES = range(1, 6)
 
 
 def brighter(images: Images, severity: int) -> Images:
-    """Grey images with a constant added; theirs is added to the value of HSV, which for grey is the same."""
+    """Add a constant to grey images; the original adds it to the value of HSV, which is the same for grey."""
     return _to_pixels(images / 255 + BRIGHTNESS[severity - 1])
 
 
 def with_less_contrast(images: Images, severity: int) -> Images:
-    """Each image nearer to its own mean."""
+    """Move the pixels of each image towards its mean."""
     scaled = images / 255
     means = scaled.mean(axis=(1, 2), keepdims=True)
     return _to_pixels((scaled - means) * CONTRAST[severity - 1] + means)
 
 
 def with_noise(images: Images, severity: int) -> Images:
-    """Gaussian noise, of which an image always gets the same at the same place."""
+    """Add Gaussian noise, which is always the same for the same position of an image."""
     noise = np.random.default_rng(seed_for("noise", severity)).normal(scale=NOISE[severity - 1], size=images.shape)
     return _to_pixels(images / 255 + noise)
 
@@ -77,7 +77,7 @@ WAYS = {
 
 
 class Sizes(NamedTuple):
-    """How many images of MNIST train, adapt and test."""
+    """Numbers of images of MNIST for training, adaptation and testing."""
 
     source: int = 10_000
     adapting: int = 2_000
@@ -88,11 +88,11 @@ SIZES = Sizes()
 
 
 def write_archives(mnist: Path, folder: Path, sizes: Sizes) -> None:
-    """Writes the source and one target for each shift and severity, all of different images of MNIST."""
+    """Write the source and one target for each shift and severity, all of different images of MNIST."""
     folder.mkdir(parents=True, exist_ok=True)
     with np.load(mnist) as digits:
         clean = {name: digits[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    # The archive may be in the order of the classes.
+    # The archive may be sorted by class.
     order, test = (np.random.default_rng(0).permutation(len(clean[name])) for name in ("y_train", "y_test"))
     train, adapt, test = order[: sizes.source], order[-sizes.adapting :], test[: sizes.tested]
     adapting, tested, labels = clean["x_train"][adapt], clean["x_test"][test], clean["y_test"][test]
@@ -103,7 +103,7 @@ def write_archives(mnist: Path, folder: Path, sizes: Sizes) -> None:
 
 
 def accuracies(source_run: Path, target: Path, folder: Path, overrides: list[str]) -> dict[str, float]:
-    """The accuracy of each way on the test images of a target."""
+    """Return the accuracy of each method on the test images of a target."""
     checkpoint = read_checkpoint(best_checkpoint(source_run))
     found = {UNADAPTED: evaluate(override(checkpoint["config"], [f"data.target={target}", "trainer.enable_progress_bar=true"]), checkpoint)}
     for way, settings in WAYS.items():
@@ -120,7 +120,7 @@ CAPTION = (
 
 
 def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
-    """Trains and reports; returns the exit code."""
+    """Train and report; return the exit code."""
     mnist = Path(os.environ.get("ACCLIMATE_DATA", "../shared/data")) / "mnist.npz"
     if not mnist.exists():
         console.print(f"There is no {mnist}. Set ACCLIMATE_DATA to the folder that holds it.", soft_wrap=True)
@@ -146,7 +146,7 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def report(found: dict[str, list[dict[str, float]]], file: Path, console: Console) -> None:
-    """Prints the table and writes it as Markdown, and as JSON beside it."""
+    """Print the table and write it as Markdown and JSON."""
     rows = []
     for shift, by_severity in found.items():
         for way in by_severity[0]:

@@ -1,10 +1,10 @@
-"""How well each way of fine-tuning does with few labelled photographs: methods, numbers of labels and seeds, in one table.
+"""Comparison of fine-tuning methods on few labelled photographs: methods, numbers of labels and seeds, in one table.
 
-The folder holds train/ and val/ with a folder of photographs for each class. A pretrained EfficientNet-Lite0 trains on 5,
-20 and all images per class of train/, every method with the same seeds, images, batches and number of steps. With 5 images
-of a class there is none to spare for validation, so nothing is selected: the model is that of the last step, no setting
-was tuned here, and the images of val/ are test images. The seed also chooses the labelled images, so each seed sees others.
-Runs that are finished are skipped, and those that were stopped are continued.
+The folder contains train/ and val/ with a folder of photographs for each class. A pretrained EfficientNet-Lite0 trains on 5,
+20 and all images per class of train/, every method with the same seeds, images, batches and number of steps. Five images per
+class are too few for validation, so nothing is selected: the model is that of the last step, no setting was tuned here, and
+the images of val/ are test images. The seed also determines the labelled images, so they differ between seeds. Finished runs
+are skipped, and stopped ones are continued.
 
     make benchmark-transfer
     python benchmarks/transfer.py --methods fine_tune,lora --seeds 1
@@ -31,9 +31,9 @@ METHODS = (
     *("linear_probe", BASELINE, "gradual_unfreeze", "layerwise_decay", "l2_sp"),
     *("delta", "bss", "co_tuning", "stoch_norm", "lora"),
 )
-# How many labelled images of each class, and for how many steps: of 10, 40 or 245 images each is seen 80, 40 or 10 times. They
-# have the model's 224 pixels. On the training images alone, 40 % of them held out in three divisions, a linear probe had 0.949
-# after 100 steps and 0.952 after 300, but 0.939 after 100 with 192 pixels.
+# Labelled images per class and number of steps: each of 10, 40 or 245 images is seen 80, 40 or 10 times. They have the model's
+# 224 pixels. On the training images, with 40 % of them held out in three splits, a linear probe reached 0.949 after 100 steps
+# and 0.952 after 300, but 0.939 after 100 with 192 pixels.
 LABELS = {"5_per_class": (5, 50), "20_per_class": (20, 100), "all": (None, 150)}
 COMMON = (
     *QUIET,
@@ -47,7 +47,7 @@ COMMON = (
 
 
 def overrides_of(num_labels: int | None, steps: int) -> tuple[str, ...]:
-    """What a run on so many labelled images of each class trains on, and for how long; it is validated at its end."""
+    """Return the overrides of a run with a number of labelled images per class, which is validated at its end."""
     labels = f"data.source_labels_per_class={'null' if num_labels is None else num_labels}"
     return labels, f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}"
 
@@ -56,7 +56,7 @@ GRID = Grid({name: overrides_of(*of_setting) for name, of_setting in LABELS.item
 
 
 class Row(NamedTuple):
-    """A method: test accuracies by number of labels, in the order of the seeds, and how long a run trains."""
+    """A method: test accuracies by number of labels, in the order of the seeds, and the seconds of training."""
 
     method: str
     accuracies: dict[str, list[float]]
@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 
 def collect(tasks: Sequence[Task]) -> list[Row]:
-    """The finished runs, in the order of the methods."""
+    """Collect the finished runs, in the order of the methods."""
     rows = []
     for method in dict.fromkeys(task.method for task in tasks):
         accuracies: dict[str, list[float]] = {}
@@ -80,13 +80,13 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
 
 
 CAPTION = (
-    "Accuracy on test images that chose nothing, mean ± standard deviation over seeds, each with other labelled images. "
+    "Accuracy on test images that were not used for any choice, mean ± standard deviation over seeds, each with other labelled images. "
     f"▼: below {BASELINE} by more than one pooled standard deviation, the root of the mean of both variances."
 )
 
 
 def cells(row: Row, rows: Sequence[Row], settings: Sequence[str]) -> list[str]:
-    """What the table says of a method."""
+    """Return the cells of a method's row."""
     baseline = next((other.accuracies for other in rows if other.method == BASELINE), {})
     texts = []
     for setting in settings:
@@ -98,7 +98,7 @@ def cells(row: Row, rows: Sequence[Row], settings: Sequence[str]) -> list[str]:
 
 
 def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
-    """Trains and reports; returns the exit code."""
+    """Train and report; return the exit code."""
     unknown = {*(arguments.methods or [])}.difference(group_options("method"))
     if unknown:
         console.print(f"There is no {', '.join(sorted(unknown))}. Methods: {', '.join(METHODS)}.")
@@ -118,7 +118,7 @@ def run_benchmark(arguments: argparse.Namespace, console: Console) -> int:
             of_seed = [task for task in tasks if task.seed == seed]
             errors |= run_tasks(of_seed, arguments.jobs, console)
             for task in of_seed:
-                # Nothing needs them any more, and all of them would fill gigabytes.
+                # They are not needed any more and would take gigabytes.
                 if task.is_finished:
                     shutil.rmtree(task.folder / "checkpoints", ignore_errors=True)
     rows = collect(tasks)

@@ -1,4 +1,4 @@
-"""How a loss is compared with what published code gives for the same inputs."""
+"""Comparison of a loss with the value of published code for the same inputs."""
 
 from typing import NamedTuple
 

@@ -62,7 +62,7 @@ TARGETS = [
 
 
 class Outcome(NamedTuple):
-    """What became of a configuration: refused, trained, absurd or traceback."""
+    """The outcome of a configuration: refused, trained, absurd or traceback."""
 
     kind: str
     text: str
@@ -155,7 +155,7 @@ def attempt(config: dict[str, Any]) -> Outcome:
 
 
 def judge(config: dict[str, Any], metrics: dict[str, Any]) -> Outcome:
-    """Whether a finished run has trained, has been tested, and says so in numbers."""
+    """Check that a finished run has trained, has been tested, and reports it in numbers."""
     faults = [f"{name}={value}" for name, value in metrics.items() if isinstance(value, float) and not math.isfinite(value)]
     written = Path(config["folder"]) / "metrics.json"
     if not written.exists():

@@ -82,7 +82,7 @@ def paired_views(num_source: int = 7, num_target: int = 4) -> DomainBatch:
 
 
 def with_extras(options: dict[str, Any]) -> dict[str, Any]:
-    """What a method's class takes, with the extras that options of any method ask for."""
+    """Return the arguments of a method's class, including the extras for options of any method."""
     of_any = {name: options[name] for name in options.keys() & parameters(make_extras).keys()}
     return {name: value for name, value in options.items() if name not in of_any} | {"extras": make_extras(NUM_CLASSES, **of_any)}
 

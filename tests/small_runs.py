@@ -260,7 +260,7 @@ def train_and_stop(config: dict[str, Any], *, hook: str, batches: int) -> None:
 
 
 def differences(first: Any, second: Any, path: str = "") -> list[str]:
-    """Where two nested containers of tensors and numbers are not exactly equal."""
+    """Yield the places where two nested containers of tensors and numbers are not exactly equal."""
     if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
         return [] if first.dtype == second.dtype and torch.equal(first, second) else [path]
     if isinstance(first, dict) and isinstance(second, dict):
@@ -277,7 +277,7 @@ TRAINED = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "ep
 
 
 def trained_state(folder: Path, checkpoint: str = "last.ckpt") -> dict[str, Any]:
-    """What a checkpoint holds of the training's result."""
+    """Return the parts of a checkpoint that result from training."""
     contents = torch.load(folder / "checkpoints" / checkpoint, weights_only=True)
     return {key: contents[key] for key in TRAINED}
 
@@ -378,7 +378,7 @@ SOURCE_FREE = [name for name, method in _CLASSES.items() if method.needs.source 
 
 
 def losses_by_name(method: Method, batch: DomainBatch) -> dict[str, torch.Tensor]:
-    """What training minimises the sum of."""
+    """Return the losses that training minimises the sum of."""
     source, target, _ = method.passes(batch)
     # Without the extra steps of those that alternate.
     losses = Method.losses(method, source, target)

@@ -1,4 +1,4 @@
-"""Which room of the package may import which, so that arrows never run back up."""
+"""Imports between the rooms of the package, which must never run back up."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What is installed from a wheel, and from the pinned versions."""
+"""Installation from a wheel, and from the pinned versions."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""What is found wrong with a configuration before anything is built."""
+"""Mistakes in a configuration that are found before anything is built."""
 
 import copy
 import inspect

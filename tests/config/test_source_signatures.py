@@ -152,7 +152,7 @@ MISTAKES = {
     "rank model=nope": "model=nope: there is no such option.",
     "rank model=resnet18,resnet50 data.bs=1": "Did you mean batch_size?",
     "rank model=resnet18 data=image_folder data.source=nowhere": "data.source=nowhere is not a folder or a file.",
-    "chain first.method=nope": "A chain has a first and a second stage",
+    "chain first.method=nope": "A chain needs a first and a second stage",
     "chain first.method=simclr second.method=dann second.trainer.epochs=1": "Did you mean max_epochs?",
     "chain first.method=simclr second.method=dann init_from=nowhere": "init_from=nowhere is not a folder or a file.",
     "chain resume=nowhere": "nowhere is not the folder of a chain",

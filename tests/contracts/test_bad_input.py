@@ -1,4 +1,4 @@
-"""What the command says to mistakes, and the odd images that are none."""
+"""Messages of the command about mistakes, and unusual images that are accepted."""
 
 import json
 import sys
@@ -248,7 +248,7 @@ def test_outputs_that_cannot_be_written_are_named(refused):
 
 
 def record(folder: str) -> dict[str, str]:
-    """What the run in a folder was started with, by file."""
+    """Return the record of a run's start, by file."""
     return {file.name: file.read_text() for file in Path(folder, ".hydra").iterdir()}
 
 

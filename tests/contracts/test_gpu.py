@@ -1,4 +1,4 @@
-"""What training on a GPU must keep: it works for every method, resumes exactly, and does not wait for the device in its steps."""
+"""Training on a GPU: every method works, resumes exactly, and does not synchronise with the device in its steps."""
 
 import math
 import warnings

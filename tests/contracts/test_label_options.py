@@ -32,7 +32,7 @@ def test_methods_that_see_no_source_refuse_them(archives, tmp_path, method):
 
 
 def classification(method, batch):
-    """What a training step logs of the task's loss, and the images that it saw."""
+    """Return the classification loss that a training step logs, and its images."""
     logged = {}
     method.log_dict = lambda values, **_: logged.update(values)
     seen = []

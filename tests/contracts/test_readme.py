@@ -126,7 +126,7 @@ def shrink(arguments: list[str], folder: Path) -> list[str]:
 
 
 def num_jobs(arguments: list[str]) -> int:
-    """How many runs a sweep consists of: those of `shrink` for a search, else every combination."""
+    """Return the number of runs of a sweep: those of `shrink` for a search, else every combination."""
     if any(text.startswith("hydra/sweeper=") for text in arguments):
         return 2
     return math.prod(text.count(",") + 1 for text in arguments)

@@ -1,4 +1,4 @@
-"""What launchers and sweepers make of the jobs of a sweep, mostly with jobs that only return a number."""
+"""Launchers and sweepers, mostly with jobs that only return a number."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def job_of(values):
 
 
 def best_of(*arguments, values):
-    """What Optuna finds among seeds."""
+    """Return the best seed that Optuna finds."""
     seeds = ",".join(map(str, range(len(values))))
     run_with_hydra([*OPTUNA, f"seed={seeds}", f"hydra.sweeper.n_trials={len(values)}", "hydra.sweep.dir=sweep", *arguments], job_of(values))
     return yaml.safe_load(Path("sweep/optimization_results.yaml").read_text())

@@ -1,4 +1,4 @@
-"""What a message about a divergence advises goes on from the last checkpoint."""
+"""The command advised after a divergence continues from the last checkpoint."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What counts as a symptom, on numbers made up for it."""
+"""Detection of training problems in made-up numbers."""
 
 import re
 

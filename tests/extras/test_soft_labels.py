@@ -1,4 +1,4 @@
-"""What labels become under Mixup, CutMix, smoothing and class weights."""
+"""Labels under Mixup, CutMix, smoothing and class weights."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What terms are given, and that a second view and a memory disturb nothing."""
+"""Arguments of terms; a second view and the state of a term do not affect anything else."""
 
 import functools
 

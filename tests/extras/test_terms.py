@@ -23,7 +23,7 @@ ADAPTING = [name for name in group_options("method") if name not in SUPERVISED]
 
 
 def compose_command(folder, *overrides):
-    """What the command line makes of these words."""
+    """Compose a configuration as the command line does."""
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return resolve(hydra.compose("train", [*overrides, *SMALL, f"folder={folder}"]))
 

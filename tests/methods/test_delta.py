@@ -24,7 +24,7 @@ def moved_away(**options):
 
 
 def maps_of(backbone, images):
-    """What the convolutions, layers 0, 3 and 6 of the body, give one after the other, and the features."""
+    """Return the outputs of the convolutions, which are layers 0, 3 and 6 of the body, and the features."""
     current, found = (images - backbone.mean) / backbone.std, []
     for number, layer in enumerate(backbone.body):
         current = layer(current)

@@ -1,4 +1,4 @@
-"""Which images a score keeps."""
+"""The sample of inputs that a score keeps."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def rows(number, width=3):
 
 
 def kept_places(features, *, batch_size):
-    """Which rows a score of 16 images keeps, in its order."""
+    """Return the rows that a score of 16 inputs keeps, in its order."""
     score = Mean(max_samples=16)
     for batch in features.split(batch_size):
         score.update("target", Prediction(batch, batch), None)

@@ -1,4 +1,4 @@
-"""What holds for every label-free score: rounding, order, batches, few or odd images, collapse, labels."""
+"""Properties of every label-free score: rounding, order, batches, few or unusual inputs, collapse, labels."""
 
 import math
 

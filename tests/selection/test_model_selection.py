@@ -1,4 +1,4 @@
-"""What scores prefer among finished runs, and what that costs."""
+"""Selection among finished runs by scores, and its cost."""
 
 import inspect
 import json

@@ -1,4 +1,4 @@
-"""Which checkpoints a vote keeps, and what its values say."""
+"""Checkpoints that a vote keeps, and the meaning of its values."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What training computes in if nothing is said."""
+"""The default precision of training."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""How classes are translated into those of a pretrained model."""
+"""Translation of classes into those of a pretrained model."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What an average of the weights is of, and that it is what is validated, selected and kept."""
+"""The moving average of the weights, which is validated, selected and saved."""
 
 import torch
 from pytorch_lightning.callbacks import Callback
