@@ -28,8 +28,10 @@ from small_runs import METHODS, compose, write_archives
 from acclimate.config.components import PROVIDED
 from acclimate.config.foreign import limits
 from acclimate.config.groups import group_options
+from acclimate.config.instantiate import locate
 from acclimate.config.method_options import declared_needs
-from acclimate.config.signatures import alternatives, locate, parameters, type_hints
+from acclimate.config.signatures import parameters, type_hints
+from acclimate.config.values import alternatives
 from acclimate.errors import UserError
 from acclimate.training import run
 

@@ -21,8 +21,8 @@ from pytorch_lightning.callbacks import Callback
 
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir, group_options
+from acclimate.config.instantiate import locate
 from acclimate.config.method_options import declared_needs
-from acclimate.config.signatures import locate
 from acclimate.data.domains import ArrayImages, Domains, ImageSet, Parts
 from acclimate.data.images.arrays import Arrays, read_archive
 from acclimate.errors import ConfigError

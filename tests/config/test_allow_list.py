@@ -5,7 +5,8 @@ import yaml
 
 from acclimate.config.allow_list import ALLOWED
 from acclimate.config.groups import conf_dir
-from acclimate.config.signatures import locate, parameters
+from acclimate.config.instantiate import locate
+from acclimate.config.signatures import parameters
 from acclimate.config.untrusted import targets
 
 NAMES = [(group, name) for group, names in ALLOWED.items() for name in names]

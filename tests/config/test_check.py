@@ -13,9 +13,12 @@ from pytorch_lightning import Trainer
 
 from acclimate.config.check import check_config
 from acclimate.config.compose import override, resolve
-from acclimate.config.groups import conf_dir, did_you_mean, group_options
+from acclimate.config.groups import conf_dir, group_options
 from acclimate.config.hydra_jobs import run_with_hydra
-from acclimate.config.signatures import locate, matches, parameters
+from acclimate.config.instantiate import locate
+from acclimate.config.messages import did_you_mean
+from acclimate.config.signatures import parameters
+from acclimate.config.values import matches
 from acclimate.data.images.arrays import Arrays
 from acclimate.errors import ConfigError
 
@@ -293,7 +296,7 @@ def test_parameters_of_a_function_are_its_own():
 
 
 def test_locate_says_which_part_of_a_name_is_wrong():
-    assert locate("acclimate.config.signatures.locate") is locate
+    assert locate("acclimate.config.instantiate.locate") is locate
     with pytest.raises(ImportError, match="nowhere"):
         locate("acclimate.nowhere.Thing")
     with pytest.raises(AttributeError, match="Thing"):

@@ -12,9 +12,11 @@ from torch import nn
 
 from acclimate.config.check import find_problems
 from acclimate.config.compose import compose_sweep
-from acclimate.config.groups import conf_dir, most_similar
-from acclimate.config.signatures import is_in_range, matches, signature_of
+from acclimate.config.groups import conf_dir
+from acclimate.config.messages import most_similar
+from acclimate.config.signatures import signature_of
 from acclimate.config.source_signatures import UnknownSourceError, read_signature
+from acclimate.config.values import is_in_range, matches
 
 SHIPPED = sorted({name for file in conf_dir().rglob("*.yaml") for name in re.findall(r"_target_: (\S+)", file.read_text())})
 FOREIGN = [f"torch.optim.{name}" for name in ("Adam", "RMSprop", "Adagrad", "NAdam", "LBFGS")] + [

@@ -10,7 +10,7 @@ from acclimate.cli import GROUPS
 from acclimate.config.check import check_config
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir, group_options
-from acclimate.config.signatures import locate
+from acclimate.config.instantiate import locate
 from acclimate.errors import ConfigError
 from acclimate.losses.target_predictions import batch_nuclear_norm, minimum_class_confusion
 

@@ -8,8 +8,8 @@ import pytest
 from small_runs import METHODS, compose
 
 from acclimate import methods
+from acclimate.config.instantiate import locate
 from acclimate.config.method_options import declared_needs
-from acclimate.config.signatures import locate
 from acclimate.methods.base import Method
 from acclimate.types import Needs
 

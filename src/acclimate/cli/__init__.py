@@ -14,7 +14,8 @@ from types import ModuleType
 
 from acclimate import __version__
 from acclimate.cli.arguments import divide_arguments
-from acclimate.config.groups import did_you_mean, group_options
+from acclimate.config.groups import group_options
+from acclimate.config.messages import did_you_mean
 from acclimate.data.cache.store import DEFAULT_LIMIT
 from acclimate.errors import ConfigError, Interrupted, UserError
 from acclimate.files.full_disk import is_full

@@ -1,13 +1,12 @@
 """Everything that is wrong with a configuration, in one message."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from acclimate.config.components import Read, check_node, elsewhere
-from acclimate.config.groups import did_you_mean, group_options
-from acclimate.config.messages import show
-from acclimate.config.signatures import matches, signature_of
+from acclimate.config.components import Read, check_components
+from acclimate.config.groups import group_options
+from acclimate.config.messages import did_you_mean, elsewhere, show
+from acclimate.config.signatures import signature_of
 from acclimate.config.source_signatures import UnknownSourceError, read_signature
 from acclimate.errors import ConfigError
 
@@ -44,8 +43,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: Lists all unknown keys, missing keys, wrong types and values, and targets that cannot be imported.
     """
-    check_before_imports(config)
-    _refuse(find_problems(config, signature_of))
+    _refuse_problems(config, read_signature, signature_of)
 
 
 def check_before_imports(config: Mapping[str, Any]) -> None:
@@ -57,15 +55,20 @@ def check_before_imports(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: As for `check_config`.
     """
-    # A part whose signature is unknown may have problems of its own, and all are to be in one message.
-    with contextlib.suppress(UnknownSourceError):
-        _refuse(find_problems(config, read_signature))
+    _refuse_problems(config, read_signature)
 
 
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
-        heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
-        raise ConfigError(heading, *(f"  - {problem}" for problem in problems))
+def _refuse_problems(config: Mapping[str, Any], *readers: Read) -> None:
+    """Raise for what the first of several readers of signatures finds."""
+    for read in readers:
+        try:
+            problems = find_problems(config, read)
+        except UnknownSourceError:
+            # A part whose signature is unknown may have problems of its own, and all are to be in one message.
+            continue
+        if problems:
+            heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
+            raise ConfigError(heading, *(f"  - {problem}" for problem in problems))
 
 
 def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:
@@ -89,23 +92,22 @@ def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:
                 problems.append(f"callbacks.{name}={show(node)} names nothing to build. It needs a _target_, or is null to leave it out.")
     else:
         problems.append(f"callbacks={show(callbacks)} must be callbacks by name. Choose one of {', '.join(group_options('callbacks'))}.")
-    problems += _check_settings(config)
-    problems += check_node(config, "", config, read)
-    return problems
+    return [*problems, *_check_settings(config), *check_components(config, read)]
 
 
 def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
     """Looks at the keys that are no parts to build."""
     seed = config.get("seed", 0)
-    if not matches(seed, int) or not 0 <= seed <= MAX_SEED:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         yield f"seed={show(seed)} must be a whole number from 0 to {MAX_SEED}."
     if not isinstance(config.get("init_from"), str | None):
         yield f"init_from={show(config['init_from'])} must be the folder of a run, a checkpoint, or null."
     if not isinstance(config.get("name"), str | None):
         yield f"name={show(config['name'])} must be text, or null for the name of the method."
     for key, (items, example) in LISTS.items():
-        if not matches(config.get(key, []), list[str]):
-            yield f"{key}={show(config[key])} must list {items}: {key}=[{example}]."
+        value = config.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            yield f"{key}={show(value)} must list {items}: {key}=[{example}]."
     if not (isinstance(config.get("folder", "."), str) and config.get("folder", ".")):
         yield f"folder={show(config['folder'])} must name a folder. Leave the key out, and type hydra.run.dir=DIR."
     if not isinstance(config.get("resume", False), bool):

@@ -1,13 +1,14 @@
 """From a node of the configuration to the object that it describes."""
 
 import copy
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from acclimate.config.components import RESERVED_KEYS
-from acclimate.config.signatures import locate
 from acclimate.errors import ConfigError
+
+RESERVED_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 
 def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
@@ -64,3 +65,17 @@ def _build(value: Any) -> Any:
         return {key: _build(element) for key, element in value.items()}
     call = _prepare(value)
     return call if value.get("_partial_") else call()
+
+
+def locate(name: str) -> Callable[..., Any]:
+    """The class or function that a `_target_` names.
+
+    Raises:
+        ImportError: If its module does not exist.
+        AttributeError: If the module has no such thing.
+    """
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        raise ImportError(f"{name} has no module in front of it")
+    target: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return target

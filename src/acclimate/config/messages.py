@@ -1,52 +1,10 @@
-"""What is said of values that do not fit the annotations of their parameters."""
+"""What the messages about a configuration are made of: values as one types them, and what was probably meant."""
 
-import inspect
-import typing
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from annotated_types import DocInfo
-
-from acclimate.config.groups import did_you_mean
-from acclimate.config.signatures import alternatives, describe_range, is_in_range, is_representable, item_hint, items, matches
-
-
-def describe_mismatch(path: str, value: Any, hint: Any) -> str:
-    """What is wrong with a value that does not match its annotation."""
-    items = [typing.get_args(sequence)[0] for sequence in _alternatives(hint) if _is_sequence(sequence) and typing.get_args(sequence)]
-    if len(items) == 1 and isinstance(value, list):
-        wrong = [place for place, item in enumerate(value) if not matches(item, items[0])]
-        if wrong:
-            return describe_mismatch(f"{path}[{wrong[0]}]", value[wrong[0]], items[0])
-    if all(_is_sequence(alternative) or alternative is type(None) for alternative in _alternatives(hint)):
-        return f"{path}={show(value)} is not a list. Type '{path}=[{show(value)}]'."
-    only_choices = all(typing.get_origin(alternative) is Literal or alternative is type(None) for alternative in _alternatives(hint))
-    choices = [choice for choice in _choices(hint) if choice is not None and (only_choices or type(choice) is type(value))]
-    if choices:
-        suggestion = did_you_mean(str(value), [str(choice) for choice in choices])
-        allowed = ", ".join(dict.fromkeys(map(show, choices)))
-        return f"{path}={show(value)} is not allowed.{suggestion} Choose one of {allowed}.{_advice(hint)}"
-    return f"{path}={show(value)} is {_describe(type(value))}, but must be {_describe(hint)}."
-
-
-def describe_out_of_range(path: str, value: Any, hint: Any) -> str:
-    """What is wrong with a value that matches its annotation, but not its ranges."""
-    if not is_representable(value):
-        return f"{path} must be a finite number{' of at most 64 bits' if isinstance(value, int) else ''}, but is {value}."
-    # The ranges of what the value is: 0 is no text and no list, whatever else is allowed.
-    fitting = [member for one in alternatives(hint) for member in [one, *alternatives(_bare(one))] if matches(value, member)]
-    for key, item in items(value).items():
-        for member in fitting:
-            if not is_in_range(item, inner := item_hint(value, _bare(member))):
-                return describe_out_of_range(f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}", item, inner)
-    ranges = {describe_range(member): _describe(member) for member in fitting if describe_range(member)}
-    words = " or ".join(ranges if len(ranges) == 1 else (f"{kind} {range_}" for range_, kind in ranges.items()))
-    return f"{path} must be {words}, but is {show(value)}.{_advice(hint)}"
-
-
-def _advice(hint: Any) -> str:
-    notes = [note for one in (hint, *alternatives(hint)) for note in getattr(one, "__metadata__", ()) if isinstance(note, DocInfo)]
-    return f" {notes[0].documentation}" if notes else ""
+from acclimate.config.instantiate import RESERVED_KEYS
 
 
 def show(value: Any) -> str:
@@ -54,38 +12,62 @@ def show(value: Any) -> str:
     return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def _alternatives(hint: Any) -> list[Any]:
-    """The members of a union without their ranges."""
-    return [member for one in alternatives(_bare(hint)) for member in alternatives(_bare(one))]
+def most_similar(word: str, words: Sequence[str]) -> str | None:
+    """The most similar word, whatever the case and the hyphens; the first of several that are equally similar; None if none is.
+
+    A word and its initials are similar.
+
+    >>> most_similar("epochs", ["max_epochs", "min_epochs"]), most_similar("DANN-MCC", ["dann", "dann_mcc"])
+    ('max_epochs', 'dann_mcc')
+    >>> most_similar("learning_rate", ["lr", "eps"]), most_similar("bs", ["batch_norm", "batch_size"])
+    ('lr', 'batch_size')
+    """
+    wanted = _plain(word)
+    similarity = {candidate: _similarity(_plain(candidate), wanted) for candidate in words}
+    best = max(similarity, key=lambda candidate: similarity[candidate], default=None)
+    return best if best is not None and similarity[best] >= 0.6 else None
 
 
-def _bare(hint: Any) -> Any:
-    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+def _similarity(first: str, second: str) -> float:
+    initials = [(one, "".join(part[:1] for part in other.split("_"))) for one, other in ((first, second), (second, first)) if "_" in other]
+    return 0.9 if any(one == other for one, other in initials) else difflib.SequenceMatcher(None, first, second).ratio()
 
 
-def _is_sequence(hint: Any) -> bool:
-    container = typing.get_origin(hint) or hint
-    return inspect.isclass(container) and issubclass(container, Sequence) and not issubclass(container, str | bytes)
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_")
 
 
-def _choices(hint: Any) -> list[Any]:
-    """All values of the literals in a hint."""
-    if typing.get_origin(hint) is Literal:
-        return list(typing.get_args(hint))
-    return [choice for argument in typing.get_args(hint) for choice in _choices(argument)]
+def did_you_mean(word: str, words: Sequence[str]) -> str:
+    """A question that names the most similar word, or nothing.
+
+    >>> did_you_mean("batch_nrom", ["batch_norm", "terms"])
+    ' Did you mean batch_norm?'
+    """
+    similar = most_similar(word, words)
+    return f" Did you mean {similar}?" if similar else ""
 
 
-def _describe(hint: Any) -> str:
-    hint = _bare(hint)
-    if hint is type(None):
-        return "null"
-    if typing.get_origin(hint) is Literal:
-        return " or ".join(map(show, typing.get_args(hint)))
-    if len(_alternatives(hint)) > 1:
-        return " or ".join(dict.fromkeys(_describe(argument) for argument in _alternatives(hint)))
-    if _is_sequence(hint):
-        return "a list"
-    if inspect.isclass(typing.get_origin(hint) or hint) and issubclass(typing.get_origin(hint) or hint, Mapping):
-        return "keys with values"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return names.get(hint) or str(getattr(hint, "__name__", hint))
+def elsewhere(path: str, value: Any, config: Mapping[str, Any], *, similar: bool = True) -> str:
+    """A question that names the key of a part that was probably meant, with the value: lr=0.1 is optimizer.lr=0.1.
+
+    Args:
+        path: A key without its part, or of another one.
+        value: Its value; a number is not meant for a key that holds text.
+        config: Whose keys there are.
+        similar: Whether a similar name does, too.
+    """
+    others = ((other, found) for other, found in _leaves(config) if other != path)
+    leaves = ((other, found) for other, found in others if found is None or isinstance(found, str) == isinstance(value, str))
+    keys = {other: other.rpartition(".")[2] for other, _ in leaves}
+    name = path.rpartition(".")[2]
+    wanted = most_similar(name, list(keys.values())) if similar else name
+    return next((f" Did you mean {other}={show(value)}?" for other, key in keys.items() if key == wanted), "")
+
+
+def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys of a part as one types them, without those at the top."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{key}.")
+        elif path and key not in RESERVED_KEYS:
+            yield f"{path}{key}", value

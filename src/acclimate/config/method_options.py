@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from acclimate.config.components import OPTIONS
-from acclimate.config.signatures import locate, made_by, parameters
+from acclimate.config.instantiate import locate
+from acclimate.config.signatures import made_by, parameters
 from acclimate.types import Needs
 
 MAKE_EXTRAS = OPTIONS["method"]

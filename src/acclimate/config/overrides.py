@@ -9,7 +9,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from acclimate.config.groups import conf_dir, did_you_mean, group_options, has_timm_model, listed_keys, most_similar
+from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys
+from acclimate.config.messages import did_you_mean, most_similar
 from acclimate.errors import ConfigError
 
 # A key that is neither a group (data=...), nor Hydra's own (hydra.run.dir=...), nor carries a sign (+terms=..., ~logger).

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from acclimate.config.foreign import limits
 from acclimate.config.signatures import Signature, merge_keywords
 
 # Whose sources define what they seem to. A user's own module may do anything to its classes.
@@ -58,10 +59,13 @@ def read_signature(target: str) -> Signature:
     module, _, name = target.rpartition(".")
     found = _find(module, name)
     if found is not None and isinstance(found.statement, ast.FunctionDef):
-        return Signature(name, {p.name: p for p in _parameters(found)}, None)
-    if found is None or not isinstance(found.statement, ast.ClassDef):
+        parameters = {parameter.name: parameter for parameter in _parameters(found)}
+    elif found is not None and isinstance(found.statement, ast.ClassDef):
+        parameters = merge_keywords(_builders(found))
+    else:
         raise UnknownSourceError(target)
-    return Signature(name, merge_keywords(_builders(found)), None)
+    limited = limits(target)
+    return Signature(name, {key: one.replace(annotation=limited.get(key, one.annotation)) for key, one in parameters.items()}, None)
 
 
 def _builders(found: Definition) -> Iterator[tuple[bool, list[inspect.Parameter]]]:
