@@ -14,6 +14,7 @@ from acclimate.errors import ConfigError
 from acclimate.runs.checkpoint_files import best_checkpoint
 from acclimate.runs.checkpoints import read_origin
 from acclimate.training import run
+from acclimate.types import Needs
 
 # A module that leaves a mark when it is imported, and another whenever it is called.
 PAYLOAD = """
@@ -167,7 +168,7 @@ def test_nothing_of_a_stranger_s_runs_is_imported_or_writes(name, trained, comma
         assert "Traceback" not in message
     if name not in ELSEWHERE:
         with pytest.raises(ConfigError, match="Nothing was built"):
-            read_origin(str(best_checkpoint(tmp_path / "run")))
+            read_origin({"init_from": str(best_checkpoint(tmp_path / "run"))}, Needs())
     assert "payload" not in sys.modules
     assert not {module for module in set(sys.modules) - modules if module.startswith(("torch.utils.", "ctypes.", "timm.", "runpy"))}
     assert contents(tmp_path) == before

@@ -151,3 +151,15 @@ def test_data_that_cannot_be_read_without_source_says_so():
     data.leave_out_source(["0", "1"])
     with pytest.raises(DataError, match=r"Mine has no read_target\(\)"):
         _ = data.domains
+
+
+@pytest.mark.parametrize(
+    ("method", "init_from", "message"),
+    [("shot.Shot", None, "Name the run that trained it: init_from=RUN"), ("co_tuning.CoTuning", "run", "Leave out init_from")],
+)
+def test_wrong_start_is_refused_before_the_data_is_read(tmp_path, method, init_from, message):
+    missing = tmp_path / "missing.npz"
+    config = compose(tmp_path, "data=arrays", f"data.source={missing}", f"data.target={missing}", "method=source_only")
+    config |= {"method": {"_target_": f"acclimate.methods.{method}"}, "init_from": init_from}
+    with pytest.raises(ConfigError, match=message):
+        run.train(config)

@@ -1,7 +1,7 @@
 """What the run reads of the node `method` before it builds anything."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from acclimate.config.components import OPTIONS
 from acclimate.config.instantiate import locate
@@ -11,17 +11,35 @@ from acclimate.types import Needs
 MAKE_EXTRAS = OPTIONS["method"]
 
 
-def declared_needs(method: Mapping[str, Any]) -> Needs:
-    """Return what the class of a method declares, before anything is built; a function declares what its annotated class does."""
-    needs: Needs = getattr(made_by(locate(method["_target_"])), "needs", Needs())
-    return needs
+class MethodOptions(NamedTuple):
+    """The node `method`, divided.
 
-
-def divide_keys(method: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Divide the node into one for the class of the method and one for its extras, the options of any method.
-
-    A key that the class itself takes belongs to the class, whatever the options are called.
+    Attributes:
+        needs: As the class of the method declares them; for a function, as the class that it is annotated to return does.
+        own: The node of the class.
+        extras: The node of the extras, the options of any method.
     """
-    options = {"extras", *(parameters(locate(MAKE_EXTRAS)).keys() - parameters(locate(method["_target_"])).keys())}
-    own = {key: value for key, value in method.items() if key not in options}
-    return own, {"_target_": MAKE_EXTRAS, **{key: value for key, value in method.items() if key in options}}
+
+    needs: Needs
+    own: dict[str, Any]
+    extras: dict[str, Any]
+
+
+def divide_options(method: Mapping[str, Any]) -> MethodOptions:
+    """Read what a method needs, and divide its options.
+
+    A key that the class itself takes belongs to the class, whatever the options of any method are called.
+    """
+    target = locate(method["_target_"])
+    needs: Needs = getattr(made_by(target), "needs", Needs())
+    extras = {"extras", *(parameters(locate(MAKE_EXTRAS)).keys() - parameters(target).keys())}
+    return MethodOptions(
+        needs,
+        {key: value for key, value in method.items() if key not in extras},
+        {"_target_": MAKE_EXTRAS, **{key: value for key, value in method.items() if key in extras}},
+    )
+
+
+def declared_needs(method: Mapping[str, Any]) -> Needs:
+    """Return what the class of a method declares, before anything is built."""
+    return divide_options(method).needs

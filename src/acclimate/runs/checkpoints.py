@@ -13,19 +13,32 @@ from acclimate.models.classifier import Classifier
 from acclimate.models.lora import merge_low_rank_updates
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
+from acclimate.types import Needs
 
 Checkpoint = dict[str, Any]
 
 
-def read_origin(place: str | None, trust: Collection[str] = ()) -> Checkpoint | None:
+def read_origin(config: Mapping[str, Any], needs: Needs) -> Checkpoint | None:
     """Read the checkpoint of `init_from`: the selected one of a finished run's folder, or a file; None for null.
 
+    Args:
+        config: Plain and fully resolved. The targets that it contains are trusted, and those of `trust`.
+        needs: Those of its method.
+
     Raises:
-        ConfigError: If there is none, the run is not finished, or its configuration is not trusted, see `trusted_config`.
+        ConfigError: If there is none, the run is not finished, its configuration is not trusted, see `trusted_config`, or the
+            method cannot start from it, or needs one.
     """
-    if place is None:
+    if config["init_from"] is None:
+        if needs.source == "none":
+            raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
         return None
-    path = Path(place)
+    if needs.pretrained_head:
+        raise ConfigError(
+            "This method starts from the head of a pretrained model, but the checkpoint of a run does not contain it. "
+            "Leave out init_from, or use method=fine_tune."
+        )
+    path = Path(config["init_from"])
     if not path.exists():
         raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
     if path.is_dir() and checkpoint_files.exists(last_checkpoint(path)) and not (path / "metrics.json").exists():
@@ -33,7 +46,9 @@ def read_origin(place: str | None, trust: Collection[str] = ()) -> Checkpoint | 
             f"init_from={path} is not finished, so its checkpoint is not selected yet. Type acclimate train resume={path} first."
         )
     checkpoint = read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
-    trusted_config(checkpoint, trust)
+    refuse_strangers(checkpoint["config"], "the checkpoint", targets(config).union(config.get("trust") or []))
+    if needs.source == "none":
+        refuse_untrained_head(checkpoint)
     return checkpoint
 
 
@@ -59,11 +74,6 @@ def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[
         ConfigError: If it contains other targets.
     """
     return refuse_strangers(checkpoint["config"], "the checkpoint", trust)
-
-
-def trusted_by(config: Mapping[str, Any]) -> set[str]:
-    """Return the targets that a configuration composed by the user trusts: all that it contains, and those of `trust`."""
-    return targets(config).union(config.get("trust") or [])
 
 
 def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
@@ -145,11 +155,13 @@ def refuse_untrained_head(checkpoint: Checkpoint) -> None:
 
 def _different_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
     """Return the architecture settings of each of two models that the other one does not share, as typed."""
-    one, other = _architecture(first), _architecture(second)
-    return " ".join(sorted(one - other)) or "the same settings", " ".join(sorted(other - one)) or "the same settings"
-
-
-def _architecture(model: Mapping[str, Any]) -> set[str]:
-    settings = flat(model, "model.").items()
     chosen_for_training = ("weights", "dropout", "lora_rank", "freeze")
-    return {f"{key}={'null' if value is None else value}" for key, value in settings if key.rpartition(".")[2] not in chosen_for_training}
+    one, other = (
+        {
+            f"{key}={'null' if value is None else value}"
+            for key, value in flat(model, "model.").items()
+            if key.rpartition(".")[2] not in chosen_for_training
+        }
+        for model in (first, second)
+    )
+    return " ".join(sorted(one - other)) or "the same settings", " ".join(sorted(other - one)) or "the same settings"

@@ -14,20 +14,14 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from acclimate.config.instantiate import instantiate
 from acclimate.config.machine import uses_several_devices
-from acclimate.config.method_options import declared_needs, divide_keys
+from acclimate.config.method_options import divide_options
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.leakage import Seen, refuse_leaks, seen_images
 from acclimate.errors import ConfigError
 from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
-from acclimate.runs.checkpoints import (
-    Checkpoint,
-    read_origin,
-    refuse_untrained_head,
-    restart,
-    trusted_by,
-)
+from acclimate.runs.checkpoints import Checkpoint, read_origin, restart
 from acclimate.selection.checkpoint_selection import Selection
 from acclimate.training.callbacks.accuracies import Accuracies
 from acclimate.training.callbacks.health import Health
@@ -72,40 +66,33 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         ConfigError: If the parts do not fit together.
         DataError: If the data are invalid.
     """
-    settings = dict(config["trainer"])
-    settings["precision"] = settings.get("precision") or usual_precision(settings.get("accelerator"))
+    settings = _complete(config["trainer"])
+    compiles, on_nonfinite = settings.pop("compile", False), settings.pop("on_nonfinite", "stop")
+    if compiles:
+        require_compiler()
+    optimizer, several_devices = _clippable(config["optimizer"], settings), uses_several_devices(settings)
     pl.seed_everything(config["seed"], verbose=False)
+    needs, own, options = divide_options(config["method"])
+    checkpoint = checkpoint or read_origin(config, needs)
+
     selection: Selection = instantiate(config["selection"])
-    checkpoint = checkpoint or read_origin(config["init_from"], trusted_by(config))
-    needs = declared_needs(config["method"])
-    if needs.pretrained_head and config["init_from"] is not None:
-        raise ConfigError(
-            "This method starts from the head of a pretrained model, but the checkpoint of a run does not contain it. "
-            "Leave out init_from, or use method=fine_tune."
-        )
     data: AdaptationData = instantiate(config["data"])
-    if needs.source == "none":
-        if checkpoint is None:
-            raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
-        refuse_untrained_head(checkpoint)
+    if needs.source == "none" and checkpoint is not None:
         data.leave_out_source(checkpoint["classes"])
     classes = data.domains.classes
-    classifier = (
+    classifier: Classifier = (
         instantiate(config["model"], num_classes=len(classes)) if checkpoint is None else restart(checkpoint, config["model"], classes)
     )
-    own, options = divide_keys(config["method"])
     method: Method = instantiate(
         own,
         classifier=classifier,
-        optimizer=instantiate(_clippable(config["optimizer"], settings)),
+        optimizer=instantiate(optimizer),
         schedule=instantiate(config["scheduler"]),
         extras=instantiate(options, num_classes=len(classes)),
     )
     method.data = data
     refuse_contradictions(data, method, selection)
-    if checkpoint is not None and not allow_seen:
-        refuse_leaks(data.domains, checkpoint)
-    if uses_several_devices(settings) and not any(parameter.requires_grad for parameter in method.parameters()):
+    if several_devices and not any(parameter.requires_grad for parameter in method.parameters()):
         raise ConfigError("This method trains no weights, so several devices are of no use. Use trainer=gpu or trainer=cpu.")
     data.prepare_for(
         image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
@@ -113,17 +100,18 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         reveal_target_labels=selection.is_oracle,
         frozen_backbone=classifier.backbone if classifier.frozen and method.needs.inputs == "any" else None,
     )
+    if checkpoint is not None and not allow_seen:
+        refuse_leaks(data.domains, checkpoint)
     seen = seen_images(data.domains, checkpoint, trains_on_target=method.needs.target or bool(data.labelled_target))
+    if compiles:
+        classifier.compile()
+
+    accuracies, throughput, nonfinite = Accuracies(), Throughput(warms_up=compiles), NonFinite(on_nonfinite, config)
     scores = Scores(
         has_source=data.domains.source is not None,
         has_target=data.domains.target is not None,
         has_head=not method.needs.is_self_supervised,
     )
-    compiles = settings.pop("compile", False)
-    if compiles:
-        compile_classifier(classifier)
-    accuracies, throughput = Accuracies(), Throughput(warms_up=compiles)
-    nonfinite = NonFinite(settings.pop("on_nonfinite", "stop"), config)
     callbacks: list[Callback] = [
         selection,
         accuracies,
@@ -143,12 +131,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         throughput,
         *further,
     ]
-    # Each process evaluates all inputs, because a division into whole batches would count some twice.
-    settings["use_distributed_sampler"] = False
-    if settings.get("max_steps", -1) > 0:
-        settings["max_epochs"] = -1
-    profiler = {} if settings.get("profiler") else {"profiler": NoProfiler()}
-    trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]), **profiler)
+    trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]))
     # Keep a plug-in of the user, for example for asynchronous checkpoints.
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
@@ -158,6 +141,18 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
             # Set by Lightning: each step of Adam asks for a GPU, and torch would search the disk for its driver each time.
             os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     return Run(data, method, selection, scores, throughput, nonfinite, trainer, seen)
+
+
+def _complete(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the trainer with those that follow from others."""
+    settings = dict(trainer)
+    settings["precision"] = settings.get("precision") or usual_precision(settings.get("accelerator"))
+    settings["profiler"] = settings.get("profiler") or NoProfiler()
+    # Each process evaluates all inputs, because a division into whole batches would count some twice.
+    settings["use_distributed_sampler"] = False
+    if settings.get("max_steps", -1) > 0:
+        settings["max_epochs"] = -1
+    return settings
 
 
 def _is_hidden(callback: Mapping[str, Any], trainer: Mapping[str, Any]) -> bool:
@@ -177,11 +172,11 @@ def _clippable(optimizer: Mapping[str, Any], trainer: Mapping[str, Any]) -> Mapp
     return {**optimizer, "fused": False} if clips_scaled and optimizer.get("fused") else optimizer
 
 
-def compile_classifier(classifier: Classifier) -> None:
-    """Compile the forward passes of a classifier with torch, each kind at its first use.
+def require_compiler() -> None:
+    """Look for the C++ compiler that torch needs to compile a classifier.
 
     Raises:
-        ConfigError: If there is no C++ compiler, which torch needs.
+        ConfigError: If there is none.
     """
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
@@ -189,7 +184,6 @@ def compile_classifier(classifier: Classifier) -> None:
             f"trainer.compile=true needs a C++ compiler, and there is no {compiler}. "
             "Install one, name yours (CXX=clang++), or leave the key out."
         )
-    classifier.compile()
 
 
 def silence_known_advice() -> None:
