@@ -16,7 +16,6 @@ WAIT = {
     "shot": "labels all images anew, a few times in a training",
     "tent": "looks for a collapse after each batch",
     "ada_bn": "torch averages statistics by a number of batches that it keeps on the device",
-    "mean_teacher": "torch averages weights by such a number",
 }
 
 

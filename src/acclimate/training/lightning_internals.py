@@ -1,4 +1,4 @@
-"""What is asked of Lightning by names that are private there, and that a new version may change.
+"""Questions to Lightning that only its private names answer, which a new version may change.
 
 Each function names the version it was last checked with; tests/training/test_lightning_internals.py compares their answers with
 what Lightning does next.
