@@ -4,46 +4,21 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
 from acclimate.diagnostics.divergence import advice, how_to_continue
 from acclimate.errors import DivergenceError
 from acclimate.runs.checkpoint_files import exists, last_checkpoint
+from acclimate.training.finite_checks import Check, Pending, check_step, copy_to_cpu, names_not_finite
 
 log = logging.getLogger(__name__)
-
-
-class Check(NamedTuple):
-    """A check of an optimizer step before it is taken; tensors are on the device.
-
-    Attributes:
-        step: Number of the step, from 1.
-        total: Sum of the squares of `norms`, a scalar, possibly still being copied to the CPU. It is finite if the loss, the
-            gradients and their squares, which Adam and clipping also compute, are finite.
-        norms: Norm of each parameter's gradient, shape (P,).
-        parameters: The P parameters.
-        losses: Losses by name, for each of the accumulated batches.
-    """
-
-    step: int
-    total: Tensor
-    norms: Tensor
-    parameters: list[nn.Parameter]
-    losses: list[dict[str, Tensor]]
-
-
-class Pending(NamedTuple):
-    """A check whose result is being copied to the CPU; the event is None if it has already arrived."""
-
-    check: Check
-    copied: torch.cuda.Event | None
 
 
 class NonFinite(Callback):
@@ -89,7 +64,7 @@ class NonFinite(Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         weights = {name for name, _ in pl_module.named_parameters()}
-        names = _not_finite(pl_module.state_dict())
+        names = names_not_finite(pl_module.state_dict())
         self._exempt = {name for name in names if name not in weights}
         if wrong := [name for name in names if name in weights]:
             raise DivergenceError(
@@ -118,7 +93,7 @@ class NonFinite(Callback):
         if not is_extra:
             self._read(trainer, pl_module, self._due)
         scaler = None if is_extra else getattr(trainer.precision_plugin, "scaler", None)
-        check = _check(trainer.global_step + 1, parameters, self._losses or [pl_module.step_losses], scaler)  # type: ignore[list-item]
+        check = check_step(trainer.global_step + 1, parameters, self._losses or [pl_module.step_losses], scaler)  # type: ignore[list-item]
         self._losses = []
         # gradual_unfreeze disables the fused step of an optimizer.
         is_fused = getattr(optimizer, "_step_supports_amp_scaling", False) and all(group.get("fused") for group in optimizer.param_groups)
@@ -126,8 +101,8 @@ class NonFinite(Callback):
             # A scaler sets found_inf itself.
             if scaler is None:
                 optimizer.found_inf = (~check.total.isfinite()).float()  # type: ignore[attr-defined]
-            self._postpone(check)
-        elif self._drops_batch or _fails(check):
+            self._pending.append(copy_to_cpu(check))
+        elif self._drops_batch or check.fails:
             self._refuse(trainer, pl_module, check)
             for parameter in parameters:
                 # Without a gradient a parameter is not changed; but a scaler that has not checked yet must find one.
@@ -135,18 +110,10 @@ class NonFinite(Callback):
         elif not is_extra:
             self.in_a_row = 0
 
-    def _postpone(self, check: Check) -> None:
-        arriving = check._replace(total=check.total.to("cpu", non_blocking=True))
-        copied = torch.cuda.Event() if check.total.is_cuda else None  # type: ignore[no-untyped-call]
-        if copied is not None:
-            copied.record()
-        self._pending.append(Pending(arriving, copied))
-
     def _read(self, trainer: pl.Trainer, pl_module: pl.LightningModule, pending: list[Pending]) -> None:
-        for check, copied in pending:
-            if copied is not None:
-                copied.synchronize()
-            if _fails(check):
+        for arriving in pending:
+            check = arriving.wait()
+            if check.fails:
                 self._refuse(trainer, pl_module, check)
         pending.clear()
 
@@ -209,7 +176,7 @@ class NonFinite(Callback):
         self._refuse_state(trainer, checkpoint["state_dict"])
 
     def _refuse_state(self, trainer: pl.Trainer, state: Mapping[str, Tensor]) -> None:
-        if wrong := [name for name in _not_finite(state) if name not in self._exempt]:
+        if wrong := [name for name in names_not_finite(state) if name not in self._exempt]:
             raise DivergenceError(
                 f"Stopped after step {trainer.global_step}: {len(wrong)} of {len(state)} weights and statistics are not finite, first "
                 f"{wrong[0]}. {self._ending()}"
@@ -225,34 +192,3 @@ class NonFinite(Callback):
 def _runs_ahead(device: torch.device) -> bool:
     """Return True if reading a tensor waits for work that is queued on the device."""
     return device.type == "cuda"
-
-
-def _check(step: int, parameters: list[nn.Parameter], losses: list[dict[str, Tensor]], scaler: Any) -> Check:
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norms = torch.stack(_norms(gradients))
-    total = norms.dot(norms)
-    if scaler is not None:
-        loss = torch.stack([value.float() for terms in losses for value in terms.values()]).sum()
-        total = torch.where(loss.isfinite() & (scaler._get_scale_async() >= 1), 0.0, total)
-    return Check(step, total, norms, parameters, losses)
-
-
-def _fails(check: Check) -> bool:
-    return not math.isfinite(check.total.item())
-
-
-def _norms(tensors: list[Tensor]) -> list[Tensor]:
-    # The norm of a large tensor would overflow in float16.
-    dtype = torch.float32 if any(tensor.dtype == torch.float16 for tensor in tensors) else None
-    norms = list(torch._foreach_norm(tensors, 2, dtype=dtype))
-    return norms if all(norm.dtype == norms[0].dtype for norm in norms) else [norm.float() for norm in norms]
-
-
-def _not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of floating-point tensors that are not finite; synchronises with the device once or twice."""
-    tensors = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
-    # Ten times faster than checking each tensor; large numbers, whose squares overflow, are checked below as well.
-    if not tensors or math.isfinite(torch.stack(_norms(list(tensors.values()))).sum().item()):
-        return []
-    finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
-    return [name for name, is_finite in zip(tensors, finite, strict=True) if not is_finite]
