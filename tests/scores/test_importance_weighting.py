@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 import torch
 from predictions import Domains, make_score, trained_model, value_of
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from acclimate.scores import importance_weighting
-from acclimate.scores.importance_weighting import deep_embedded_risk, density_ratio, importance_weighted_risk, normalised_weights
+from acclimate.scores.importance_weighting import (
+    SMALLEST_DEVIATION,
+    TOLERANCE,
+    deep_embedded_risk,
+    density_ratio,
+    importance_weighted_risk,
+    normalised_weights,
+)
 from acclimate.training.callbacks.scores import Scores
 from acclimate.types import Prediction
 
@@ -91,3 +100,18 @@ def test_ratio_is_fitted_anew_when_more_images_come():
     value_of(score, first)
     expected = value_of(make_score("iwv"), Domains(source, target, torch.cat([first.labels, second.labels])))
     assert value_of(score, second) == expected
+
+
+@pytest.mark.parametrize(("num_source", "num_target"), [(2, 2), (7, 4), (8, 5), (31, 40)])
+def test_density_ratio_is_that_of_two_cross_validated_halves(num_source, num_target):
+    generator = torch.Generator().manual_seed(num_source)
+    source, target = (torch.randn(number, 3, generator=generator).double() for number in (num_source, num_target))
+    features = torch.cat([source, target])
+    centred = features - features.mean(dim=0)
+    smallest = SMALLEST_DEVIATION * features.square().mean(dim=0).sqrt()
+    rows = centred / ((centred.var(dim=0) + smallest.square()).sqrt() * 3**0.5)
+    domains = [0] * num_source + [1] * num_target
+    classifier = LogisticRegression(max_iter=1000, tol=TOLERANCE)
+    log_odds = cross_val_predict(classifier, rows.numpy(), domains, cv=StratifiedKFold(2), method="decision_function")
+    expected = torch.from_numpy(log_odds[:num_source]).exp() * num_source / num_target
+    torch.testing.assert_close(density_ratio(source, target), expected, rtol=1e-9, atol=1e-12)

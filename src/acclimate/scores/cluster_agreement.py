@@ -6,10 +6,10 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_mutual_info_score
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from acclimate.scores.sampled_score import SampledScore
+from acclimate.scores.threads import one_thread
 
 # Enough to converge unless there are many features, of which later iterations move only a few.
 MAX_ITERATIONS = 100
@@ -39,7 +39,7 @@ def cluster_agreement(features: Tensor, logits: Tensor) -> float:
     centroids = (weights.T @ features.double())[: len(features)].float().cpu().numpy()
     k_means = KMeans(len(centroids), init=centroids, n_init=1, max_iter=MAX_ITERATIONS, tol=0)
     # With several threads, the order of summation and hence rounding would differ from run to run.
-    with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):
+    with warnings.catch_warnings(), one_thread():
         # There may be fewer distinct features than classes.
         warnings.simplefilter("ignore", ConvergenceWarning)
         clusters = k_means.fit_predict(features.float().cpu().numpy())

@@ -6,10 +6,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from acclimate.scores.sampled_score import SampleCount, SampledScore
+from acclimate.scores.threads import one_thread
 from acclimate.types import Domain, Prediction
 
 # Upper bound of the odds, which grow without bound if the domains do not overlap.
@@ -48,8 +49,12 @@ def density_ratio(source: Tensor, target: Tensor) -> Tensor:
     features /= deviations.clamp_min(torch.finfo(torch.float32).tiny) * features.shape[1] ** 0.5
     domains = np.repeat([0, 1], [num_source, num_target])
     classifier = LogisticRegression(max_iter=1000, tol=TOLERANCE)
-    log_odds = cross_val_predict(classifier, features.numpy(), domains, cv=StratifiedKFold(2), method="decision_function")[:num_source]
-    odds = torch.from_numpy(log_odds).double().exp().clamp(1 / MAX_ODDS, MAX_ODDS)
+    rows, log_odds = features.numpy(), np.empty(len(features))
+    # As scikit-learn's cross_val_predict, which takes as long for its checks as for the fit of a few hundred images.
+    with one_thread():
+        for fitted, judged in StratifiedKFold(2).split(rows, domains):
+            log_odds[judged] = classifier.fit(rows[fitted], domains[fitted]).decision_function(rows[judged])
+    odds = torch.from_numpy(log_odds[:num_source]).exp().clamp(1 / MAX_ODDS, MAX_ODDS)
     return odds * num_source / num_target
 
 
