@@ -51,3 +51,10 @@ def test_the_driver_of_a_gpu_is_not_searched_for_in_each_step(build, monkeypatch
     monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     build()
     assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in os.environ
+
+
+def test_batches_on_the_processor_stay_as_they_are(build):
+    data = build().data
+    batch = next(iter(data.train_dataloader()))
+    assert data.transfer_batch_to_device(batch, torch.device("cpu"), 0) is batch
+    assert data.transfer_batch_to_device(batch, torch.device("meta"), 0).source.inputs.is_meta

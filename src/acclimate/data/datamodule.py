@@ -4,7 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -269,6 +269,10 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
     def test_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
         return self._evaluation_loaders("test")
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        # Batches are made on the processor. Lightning would go through all of their parts to find that out.
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def samples(self, num_images: int) -> Tensor:
         """The first training images of the source, then those of the target, uint8, shape (N, 3, image_size, image_size)."""

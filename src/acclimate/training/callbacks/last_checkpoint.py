@@ -17,7 +17,7 @@ from acclimate.training.stop_signals import StopSignals
 class LastCheckpoint(Checkpoint):
     """Callback that saves `last.ckpt` after validations and epochs, and at the end of training.
 
-    The pause between two checkpoints is at least one second and 20 times the duration of saving, so that saving takes at
+    The pause between two checkpoints is at least five seconds and 20 times the duration of saving, so that saving takes at
     most a twentieth of the training.
 
     After a signal, it saves at the end of the current step and stops; a second signal stops at once.
@@ -33,7 +33,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     # Shortest pause between two checkpoints; an epoch on precomputed features may take less time than saving.
-    SECONDS = 1.0
+    SECONDS = 5.0
     # Shortest pause as a multiple of the duration of saving.
     PAUSE = 20.0
 
