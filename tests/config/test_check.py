@@ -7,13 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import hydra
 import pytest
 from pytorch_lightning import Trainer
 
+import acclimate
 from acclimate.config.check import check_config
-from acclimate.config.compose import override, resolve
-from acclimate.config.groups import conf_dir, group_options
+from acclimate.config.compose import override
+from acclimate.config.groups import group_options
 from acclimate.config.hydra_jobs import run_with_hydra
 from acclimate.config.instantiate import locate
 from acclimate.config.messages import did_you_mean
@@ -34,8 +34,7 @@ MANDATORY = {
 
 @lru_cache(maxsize=64)
 def composed(*overrides):
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return resolve(hydra.compose("train", ["folder=outputs/trial", *overrides]))
+    return acclimate.compose(overrides, folder="outputs/trial")
 
 
 @pytest.fixture

@@ -4,20 +4,17 @@ import copy
 import math
 from functools import lru_cache
 
-import hydra
 import pytest
 
+import acclimate
 from acclimate.config.check import check_config
-from acclimate.config.compose import resolve
-from acclimate.config.groups import conf_dir
 from acclimate.config.machine import uses_several_devices
 from acclimate.errors import ConfigError
 
 
 @lru_cache(maxsize=64)
 def composed(*overrides):
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return resolve(hydra.compose("train", ["folder=outputs/trial", *overrides]))
+    return acclimate.compose(overrides, folder="outputs/trial")
 
 
 def problems(groups, changes):

@@ -1,15 +1,14 @@
 """Losses on the target's predictions are added to a method without writing Python."""
 
-import hydra
 import pytest
 import torch
 from small_runs import SMALL, build_method
 from torch.nn import functional as F
 
+import acclimate
 from acclimate.cli import GROUPS
 from acclimate.config.check import check_config
-from acclimate.config.compose import resolve
-from acclimate.config.groups import conf_dir, group_options
+from acclimate.config.groups import group_options
 from acclimate.config.instantiate import locate
 from acclimate.errors import ConfigError
 from acclimate.losses.target_predictions import batch_nuclear_norm, minimum_class_confusion
@@ -24,8 +23,7 @@ ADAPTING = [name for name in group_options("method") if name not in SUPERVISED]
 
 def compose_command(folder, *overrides):
     """Compose a configuration as the command line does."""
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return resolve(hydra.compose("train", [*overrides, *SMALL, f"folder={folder}"]))
+    return acclimate.compose([*overrides, *SMALL], folder=folder)
 
 
 def terms_of(folder, *overrides):
