@@ -4,17 +4,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from acclimate.data.datamodule import data_of
 from acclimate.errors import ConfigError
 from acclimate.scores.target_score import TargetScore
-from acclimate.types import Labelled, Prediction, Unlabelled
+from acclimate.selection.evaluation_callback import EvaluationCallback
+from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
 
-class Selection(Callback):
+class Selection(EvaluationCallback):
     """Callback that logs `selection/value`, which checkpoints, early stopping and sweeps maximise.
 
     Args:
@@ -57,30 +56,10 @@ class Selection(Callback):
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.finite = torch.tensor(True, device=pl_module.device)
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Prediction,  # type: ignore[override]
-        batch: Labelled | Unlabelled,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.finite &= _are_finite(outputs)
-        if self.score is not None:
-            domain = data_of(trainer).evaluated_domains("val")[dataloader_idx]
-            self.score.update(domain, outputs, batch.labels if isinstance(batch, Labelled) else None)
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Prediction,  # type: ignore[override]
-        batch: Labelled | Unlabelled,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.finite &= _are_finite(outputs)
+    def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
+        self.finite &= _are_finite(prediction)
+        if part == "val" and self.score is not None:
+            self.score.update(domain, prediction, batch.labels if isinstance(batch, Labelled) else None)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log("selection/value", self.judge(trainer) if self.finite else torch.tensor(torch.nan), prog_bar=True)

@@ -2,15 +2,14 @@
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from acclimate.data.datamodule import data_of
+from acclimate.selection.evaluation_callback import EvaluationCallback
 from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
 
-class Accuracies(Callback):
+class Accuracies(EvaluationCallback):
     """Callback that logs `source/val_accuracy`, `source/test_accuracy` and `target/test_accuracy`.
 
     The target's validation inputs have labels only for an oracle; their accuracy is then named
@@ -28,27 +27,10 @@ class Accuracies(Callback):
 
     on_test_epoch_start = on_validation_epoch_start
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Prediction,  # type: ignore[override]
-        batch: Labelled | Unlabelled,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._count(trainer, "val", dataloader_idx, outputs, batch)
-
-    def on_test_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Prediction,  # type: ignore[override]
-        batch: Labelled | Unlabelled,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._count(trainer, "test", dataloader_idx, outputs, batch)
+    def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
+        if isinstance(batch, Labelled):
+            counts = multiclass_confusion_matrix(prediction.logits, batch.labels, num_classes=prediction.logits.shape[1])
+            self.confusion[domain] = self.confusion.get(domain, torch.zeros_like(counts)) + counts
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for domain, confusion in self.confusion.items():
@@ -58,12 +40,6 @@ class Accuracies(Callback):
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for domain, confusion in self.confusion.items():
             pl_module.log(f"{domain}/test_accuracy", _accuracy(confusion))
-
-    def _count(self, trainer: pl.Trainer, part: Part, loader: int, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
-        if isinstance(batch, Labelled):
-            domain: Domain = data_of(trainer).evaluated_domains(part)[loader]
-            counts = multiclass_confusion_matrix(prediction.logits, batch.labels, num_classes=prediction.logits.shape[1])
-            self.confusion[domain] = self.confusion.get(domain, torch.zeros_like(counts)) + counts
 
 
 def _accuracy(confusion: Tensor) -> Tensor:

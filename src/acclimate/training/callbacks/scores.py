@@ -1,11 +1,9 @@
 """All label-free scores in every validation, from a single pass over the data."""
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from acclimate.data.datamodule import data_of
 from acclimate.scores.class_correlation import CorrelationWithIdentity, NuclearNorm
 from acclimate.scores.cluster_agreement import ClassAMI
 from acclimate.scores.domain_accuracy import SourceAccuracy
@@ -16,7 +14,8 @@ from acclimate.scores.information_and_correlation import InformationAndCorrelati
 from acclimate.scores.soft_neighbourhood import SoftNeighbourhoodDensity
 from acclimate.scores.target_score import TargetScore
 from acclimate.scores.transfer_score import TransferScore
-from acclimate.types import Labelled, Prediction, Unlabelled
+from acclimate.selection.evaluation_callback import EvaluationCallback
+from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
 # The scores of a row share the same sums or samples, which are kept only once.
 GROUPS: tuple[tuple[type[TargetScore], ...], ...] = (
@@ -32,7 +31,7 @@ GROUPS: tuple[tuple[type[TargetScore], ...], ...] = (
 )
 
 
-class Scores(Callback):
+class Scores(EvaluationCallback):
     """Callback that logs `score/NAME` for each score, so that checkpoints, runs and methods can be compared by any of them.
 
     Args:
@@ -61,21 +60,13 @@ class Scores(Callback):
         self.scores.to(pl_module.device).reset()
         self.probabilities = []
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Prediction,  # type: ignore[override]
-        batch: Labelled | Unlabelled,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        domain = data_of(trainer).evaluated_domains("val")[dataloader_idx]
+    def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
+        if part != "val":
+            return
         # Target labels, which exist only for an oracle, are not passed to the scores.
-        labels = batch.labels if isinstance(batch, Labelled) and domain == "source" else None
-        self.scores.update(domain, outputs, labels)
+        self.scores.update(domain, prediction, batch.labels if isinstance(batch, Labelled) and domain == "source" else None)
         if domain == "target" and self.has_head:
-            self.probabilities.append(outputs.logits.float().softmax(dim=1).half().cpu())
+            self.probabilities.append(prediction.logits.float().softmax(dim=1).half().cpu())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.log_dict({f"score/{name}": value for name, value in self.scores.compute().items()})
