@@ -12,6 +12,7 @@ from unittest import mock
 
 import hydra
 import numpy as np
+import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,7 +26,7 @@ from acclimate.config.instantiate import locate
 from acclimate.config.method_options import declared_needs
 from acclimate.data.domains import ArrayImages, Domains, ImageSet, Parts
 from acclimate.data.images.arrays import Arrays, read_archive
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, Interrupted
 from acclimate.extras.extra import Step
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
@@ -80,6 +81,14 @@ def write_archives(folder: Path, *, num_source: int = 23, num_target: int = 17, 
     return ["data=arrays", f"data.source={folder / 'source.npz'}", f"data.target={folder / 'target.npz'}"]
 
 
+def write_test_images(archives: list[str], folder: Path) -> np.ndarray:
+    """Write the target's test images of archives to a folder, named in their order, and return their labels."""
+    with np.load(next(text for text in archives if text.startswith("data.target=")).partition("=")[2]) as target:
+        for number, image in enumerate(target["x_test"]):
+            Image.fromarray(image).save(folder / f"{number:03}.png")
+        return target["y_test"]
+
+
 PHOTOGRAPHED = ("ant", "bee", "owl")
 
 
@@ -107,6 +116,17 @@ SMALL = (
     "callbacks.progress_bar=null",
     "trainer=cpu",
     "+trainer.enable_progress_bar=false",
+)
+
+# For runs of some hundred inputs that are long enough to adapt.
+ADAPTS = (
+    "data.batch_size=32",
+    "data.target_batch_size=32",
+    "data.eval_batch_size=256",
+    "model.bottleneck=16",
+    "optimizer.lr=0.003",
+    "trainer.max_epochs=15",
+    "trainer.check_val_every_n_epoch=5",
 )
 
 
@@ -257,6 +277,18 @@ def train_and_stop(config: dict[str, Any], *, hook: str, batches: int) -> None:
     """Trains until Ctrl-C arrives."""
     stop = {"_target_": "small_runs.StopAt", "hook": hook, "batches": batches}
     run.train({**config, "callbacks": {"stop": stop, **config["callbacks"]}})
+
+
+def assert_stop_changes_nothing(folder: Path, *overrides: str, batches: int) -> dict[str, Any]:
+    """Check that a run that is stopped and resumed ends in the same state as an uninterrupted one, and return that state."""
+    run.train(compose(folder / "whole", *overrides))
+    config = compose(folder / "stopped", *overrides)
+    with pytest.raises(Interrupted):
+        train_and_stop(config, hook="on_train_batch_end", batches=batches)
+    run.train({**config, "resume": True})
+    whole = trained_state(folder / "whole")
+    assert differences(whole, trained_state(folder / "stopped")) == []
+    return whole
 
 
 def differences(first: Any, second: Any, path: str = "") -> list[str]:

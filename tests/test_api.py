@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_runs import SMALL
+from small_runs import SMALL, write_test_images
 
 import acclimate
 from acclimate import cli
@@ -46,9 +46,7 @@ def trained(archives, tmp_path_factory):
 @pytest.fixture(scope="module")
 def files(archives, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    with np.load(next(text for text in archives if text.startswith("data.target=")).partition("=")[2]) as target:
-        for number, image in enumerate(target["x_test"]):
-            Image.fromarray(image).save(folder / f"{number:02}.png")
+    write_test_images(archives, folder)
     return sorted(folder.iterdir())
 
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
-from small_runs import METHODS, SELF_SUPERVISED, compose
+from small_runs import METHODS, SELF_SUPERVISED, compose, write_test_images
 
 from acclimate.inference.prediction import predict
 from acclimate.runs.checkpoint_files import best_checkpoint
@@ -21,10 +20,7 @@ WITH_HEAD = [
 def test_images(archives, tmp_path_factory):
     """A folder of the target's test images and their labels by name."""
     folder = tmp_path_factory.mktemp("images")
-    with np.load(next(text for text in archives if text.startswith("data.target=")).partition("=")[2]) as target:
-        for number, image in enumerate(target["x_test"]):
-            Image.fromarray(image).save(folder / f"{number:03}.png")
-        return folder, target["y_test"]
+    return folder, write_test_images(archives, folder)
 
 
 @pytest.mark.parametrize("method", WITH_HEAD)

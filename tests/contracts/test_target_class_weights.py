@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import Callback
-from small_runs import ADAPTING, METHODS, SELF_SUPERVISED, SOURCE_FREE, build_method, compose, shifted_domains, trained_state
+from small_runs import ADAPTING, ADAPTS, METHODS, SELF_SUPERVISED, SOURCE_FREE, build_method, compose, shifted_domains, trained_state
 
 from acclimate.config.check import check_config
 from acclimate.errors import ConfigError
@@ -129,15 +129,6 @@ def test_a_start_outside_of_the_training_is_refused(archives, tmp_path, value):
 
 # Of the target's classes the first is three times as frequent as the second, and the third is missing.
 TARGET = (0.75, 0.25, 0.0)
-SETTING = (
-    "data.batch_size=32",
-    "data.target_batch_size=32",
-    "data.eval_batch_size=256",
-    "model.bottleneck=16",
-    "optimizer.lr=0.003",
-    "trainer.max_epochs=15",
-    "trainer.check_val_every_n_epoch=5",
-)
 
 
 def write_partial(folder, *, degrees):
@@ -157,7 +148,7 @@ def write_partial(folder, *, degrees):
 def test_where_only_the_proportions_differ_their_estimates_come_near_the_truth(tmp_path, method):
     # One normalisation for both domains, because statistics of its own would change how a class looks in the target.
     options = (f"method={method}", ESTIMATED, "method.batch_norm=joint")
-    run.train(compose(tmp_path, *write_partial(tmp_path, degrees=0), *SETTING, *options))
+    run.train(compose(tmp_path, *write_partial(tmp_path, degrees=0), *ADAPTS, *options))
     proportions = ClassProportions(3)
     state = trained_state(tmp_path)["state_dict"]
     proportions.load_state_dict(
@@ -175,7 +166,7 @@ def test_alignment_gains_where_the_target_lacks_a_class_and_images_differ_too(tm
         accuracy = {}
         for choice in ("none", "estimated"):
             words = (f"method={method}", f"seed={seed}", f"method.target_class_weights={choice}")
-            results = run.train(compose(tmp_path / f"{method}-{seed}-{choice}", *archives, *SETTING, *words))
+            results = run.train(compose(tmp_path / f"{method}-{seed}-{choice}", *archives, *ADAPTS, *words))
             accuracy[choice] = results["target/test_accuracy"]
         gains.append(accuracy["estimated"] - accuracy["none"])
     assert np.mean(gains) >= 0.1

@@ -5,10 +5,9 @@ import copy
 import pytest
 import torch
 from single_steps import RATE, UNEQUAL_SIZES, tiny_method, two_views
-from small_runs import compose, differences, train_and_stop, trained_state
+from small_runs import assert_stop_changes_nothing, compose
 from torch.nn import functional as F
 
-from acclimate.errors import Interrupted
 from acclimate.extras.mean_teacher import MeanTeacher
 from acclimate.methods.dann import Dann
 from acclimate.methods.terms_alone import TermsAlone
@@ -142,13 +141,8 @@ OPTIONS = ("method=mean_teacher", "method.terms.mean_teacher.threshold=0", "mode
 
 def test_stopped_run_continues_with_the_same_teacher(archives, tmp_path):
     """As the contract demands of every method, but with a threshold that an untrained teacher reaches."""
-    run.train(compose(tmp_path / "whole", *archives, *OPTIONS))
-    config = compose(tmp_path / "stopped", *archives, *OPTIONS)
-    with pytest.raises(Interrupted):
-        train_and_stop(config, hook="on_train_batch_end", batches=4)
-    run.train({**config, "resume": True})
-    assert differences(trained_state(tmp_path / "whole"), trained_state(tmp_path / "stopped")) == []
-    student = {name: tensor for name, tensor in trained_state(tmp_path / "whole")["state_dict"].items() if name.endswith("head.weight")}
+    state = assert_stop_changes_nothing(tmp_path, *archives, *OPTIONS, batches=4)["state_dict"]
+    student = {name: tensor for name, tensor in state.items() if name.endswith("head.weight")}
     assert len(student) == 2
     assert not torch.equal(*student.values())
 

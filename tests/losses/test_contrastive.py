@@ -1,9 +1,11 @@
 """NT-Xent: values by hand, invariances, gradients, and projections beyond reason."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from half_precision import assert_finite_in_bf16
 
 from acclimate.losses.contrastive import nt_xent
 
@@ -59,15 +61,8 @@ def test_descent_brings_the_views_of_an_image_together():
 
 @pytest.mark.parametrize("temperature", [0.05, 1.0])
 def test_bf16_projections_of_ten_thousand_give_finite_values_and_gradients(temperature):
-    first = torch.tensor([[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4]]).bfloat16().requires_grad_()
-    second = (-first.detach()).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
-        loss = nt_xent(first, second, temperature=temperature)
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert loss.isfinite()
-    assert first.grad.isfinite().all()
-    assert second.grad.isfinite().all()
+    first = torch.tensor([[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4]])
+    assert_finite_in_bf16(partial(nt_xent, temperature=temperature), first, -first)
 
 
 def test_autocast_costs_no_digits():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from half_precision import assert_finite_in_bf16
 
 from acclimate.losses.redundancy import cross_correlation, redundancy_reduction
 
@@ -54,15 +55,8 @@ def test_a_constant_dimension_correlates_with_nothing_and_has_a_bounded_gradient
 
 
 def test_bf16_projections_of_ten_thousand_give_finite_values_and_gradients():
-    first = torch.tensor([[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4]]).bfloat16().requires_grad_()
-    second = (-first.detach()).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
-        loss = redundancy_reduction(first, second)
-    loss.backward()
-    assert loss.dtype == torch.float32
-    assert loss.isfinite()
-    assert first.grad.isfinite().all()
-    assert second.grad.isfinite().all()
+    first = torch.tensor([[1e4, -1e4], [-1e4, 1e4], [1e4, 1e4]])
+    assert_finite_in_bf16(redundancy_reduction, first, -first)
 
 
 def test_autocast_costs_no_digits():

@@ -6,10 +6,10 @@ import pytest
 import torch
 from published_inputs import chirp
 from single_steps import RATE, Objectives, assert_same_step, tiny_batch, tiny_method
-from small_runs import compose, differences, train_and_stop, trained_state
+from small_runs import assert_stop_changes_nothing, compose, differences
 from torch import nn
 
-from acclimate.errors import ConfigError, Interrupted
+from acclimate.errors import ConfigError
 from acclimate.methods.tent import Tent
 from acclimate.models.backbones import Backbone
 from acclimate.models.batch_norm import batch_norms
@@ -149,12 +149,7 @@ OPTIONS = ("method=tent", "data.target_views=[shift]", "trainer.max_epochs=2")
 
 
 def test_stopped_run_goes_on_with_the_same_guard(archives, tmp_path):
-    run.train(compose(tmp_path / "whole", *archives, *OPTIONS))
-    config = compose(tmp_path / "stopped", *archives, *OPTIONS)
-    with pytest.raises(Interrupted):
-        train_and_stop(config, hook="on_train_batch_end", batches=3)
-    run.train({**config, "resume": True})
-    assert differences(trained_state(tmp_path / "whole"), trained_state(tmp_path / "stopped")) == []
+    assert_stop_changes_nothing(tmp_path, *archives, *OPTIONS, batches=3)
 
 
 def test_evaluation_is_the_same_stream_again(archives, tmp_path):
