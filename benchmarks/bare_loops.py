@@ -79,7 +79,7 @@ def dann_loss(discriminator: nn.Module, source: Tensor, target: Tensor, progress
 
 
 class KeptFeatures(NamedTuple):
-    """What both programs train on: features of a frozen backbone, shape (N, D), and labels of the source."""
+    """Training data of both programs: features of a frozen backbone, shape (N, D), and labels of the source."""
 
     source: Tensor
     labels: Tensor
@@ -87,7 +87,7 @@ class KeptFeatures(NamedTuple):
 
 
 class LayersOnFeatures(nn.Module):
-    """The layers that dann trains on a frozen backbone."""
+    """The trainable layers of dann on a frozen backbone."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class LayersOnFeatures(nn.Module):
 
 
 def dann_on_features(features: KeptFeatures, *, steps: int, batch_size: int) -> float:
-    """The shortest loop that does what dann does on features in memory; returns steps per second.
+    """Train DANN on features in memory in a minimal loop; return the steps per second.
 
     The running statistics of batch norm follow the target alone, as in `batch_norm=separate`.
     """
@@ -123,7 +123,7 @@ def dann_on_features(features: KeptFeatures, *, steps: int, batch_size: int) -> 
 
 
 def drawn(num_samples: int, batch_size: int) -> Iterator[Tensor]:
-    """Places of samples, in batches of one permutation after the other."""
+    """Yield the indices of samples in batches, one permutation after the other."""
     while True:
         yield from torch.randperm(num_samples).split(batch_size)
 

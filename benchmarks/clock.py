@@ -1,4 +1,4 @@
-"""How long a run trains, measured as a callback that its configuration names."""
+"""The duration of a training, measured by a callback in its configuration."""
 
 import time
 
@@ -7,11 +7,11 @@ from pytorch_lightning.callbacks import Callback
 
 
 class Clock(Callback):
-    """Times the training from its first step to its end.
+    """Callback that measures the training from its first step to its end.
 
     Attributes:
-        seconds: With all that happens in between: validations, checkpoints and curves.
-        without_last_validation: Until the last validation begins.
+        seconds: Seconds including validations, checkpoints and logging.
+        without_last_validation: Seconds until the last validation begins.
     """
 
     seconds = 0.0

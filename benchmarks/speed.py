@@ -178,7 +178,7 @@ def second_job(arguments: argparse.Namespace, folder: Path) -> Ratios:
 
 
 def kept_features(arguments: argparse.Namespace, folder: Path) -> Ratios:
-    """`dann` on features that are known: what the framework, the callbacks, the curves and checkpoints cost, and validations."""
+    """Measure `dann` on precomputed features: the overhead of the framework, callbacks, logging, checkpoints and validations."""
     steps, batch_size = 1500, 32
     data = ("data.num_source=1280", "data.num_source_eval=300", f"data.batch_size={batch_size}", "data.image_size=32")
     model = ("model=efficientnet_lite0", "model.weights=null", "model.freeze=backbone", "method=dann")
@@ -201,7 +201,7 @@ def kept_features(arguments: argparse.Namespace, folder: Path) -> Ratios:
 
 
 def features_of(run: Run) -> KeptFeatures:
-    """What a run with a frozen backbone trains on: computed here, and from then on read by all runs."""
+    """Return the training data of a run with a frozen backbone, which are computed here and then read by all runs."""
     run.data.trainer = run.trainer
     epoch = list(run.data.train_dataloader())
     source, target = (torch.cat([getattr(batch, domain).inputs for batch in epoch]) for domain in ("source", "target"))

@@ -9,7 +9,6 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "src" / "acclimate"
 # Rooms whose texts are still to be revised.
 WAITING = (
-    "config",
     "data",
     "inference",
     "models",
@@ -23,7 +22,7 @@ QUESTION_WORDS = re.compile(r"(What|How|Which|Whether|Where|Who|Whose|Whom|When|
 # Methods that Lightning, torch, torchmetrics, TensorBoard or logging call, and which are described there.
 HOOKS = re.compile(
     r"on_\w+|(?:training|validation|test|predict)_step|configure_optimizers|forward|backward|train|state_dict|load_state_dict|reset"
-    r"|log_metrics|save|finalize|experiment|get_metrics|init_\w+_tqdm|(?:save|load|remove)_checkpoint|getMessage|compute|update"
+    r"|start|stop|profile|log_metrics|save|finalize|experiment|get_metrics|init_\w+_tqdm|(?:save|load|remove)_checkpoint|getMessage|compute|update"
 )
 
 Definition = ast.ClassDef | ast.FunctionDef

@@ -163,7 +163,7 @@ def test_a_typo_in_a_partial_is_found_before_the_partial_is_called(config, group
 @pytest.mark.parametrize(
     ("target", "partial", "message"),
     [
-        ("acclimate.training.callbacks.pictures.Pictures", True, "names Pictures, which is no loss."),
+        ("acclimate.training.callbacks.pictures.Pictures", True, "names Pictures, which is not a loss."),
         ("acclimate.schedules.constant", True, "names constant, which returns no tensor."),
         ("acclimate.extras.mean_teacher.MeanTeacher", True, "method.terms.mine is built at once."),
         ("acclimate.losses.target_predictions.entropy_minimisation", False, "Type method.terms.mine._partial_=true."),
@@ -198,7 +198,7 @@ def test_a_target_that_cannot_be_imported_is_named(config, target):
 @pytest.mark.parametrize(("group", "key"), [("model", "num_classes"), ("trainer", "logger"), ("method", "classifier")])
 def test_what_the_run_provides_cannot_be_set(config, group, key):
     config[group][key] = 3
-    assert problem(config).startswith(f"{group}.{key} is not to be set")
+    assert problem(config).startswith(f"{group}.{key} cannot be set")
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True, "one", None])

@@ -184,13 +184,17 @@ def test_a_folder_must_be_named(value):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("scheduler.progress", 0, "scheduler.progress is not to be set"),
-        ("model.backbone.weights", None, "model.backbone.weights is not to be set"),
-        ("trainer.use_distributed_sampler", True, "trainer.use_distributed_sampler is not to be set"),
+        ("scheduler.progress", 0, "scheduler.progress cannot be set"),
+        ("model.backbone.weights", None, "model.backbone.weights cannot be set"),
+        ("trainer.use_distributed_sampler", True, "trainer.use_distributed_sampler cannot be set"),
         ("data._partial_", True, "data is built at once. Leave data._partial_ out."),
         ("logger._partial_", 0.5, "logger._partial_=0.5 must be true or false."),
         ("optimizer._partial_", False, "optimizer is called later, with values that the run provides. Type optimizer._partial_=true."),
-        ("logger._target_", "acclimate.errors.UserError", "logger._target_=acclimate.errors.UserError is no Logger, which logger must be."),
+        (
+            "logger._target_",
+            "acclimate.errors.UserError",
+            "logger._target_=acclimate.errors.UserError is not of the class Logger, as logger must be.",
+        ),
         ("scheduler._target_", "math.pi", "scheduler._target_=math.pi is neither a class nor a function."),
         ("method._target_", "nowhere.", "method._target_=nowhere. cannot be imported"),
         ("data.split_seed", 10**30, "data.split_seed must be a finite number of at most 64 bits, but is 1000"),

@@ -37,19 +37,19 @@ def test_what_a_run_saves_is_accepted_as_it_is():
         ("model.layers", [[{"_target_": "os.system"}]], r"model.layers\[0\]\[0\]._target_=os.system"),
         ("seed", {"_target_": "os.system"}, "seed._target_"),
         ("hydra", {"callbacks": {"x": {"_target_": "os.system"}}}, "hydra.callbacks.x._target_"),
-        ("data._args_", ["a.npz"], "data._args_ is a setting that no file may have"),
+        ("data._args_", ["a.npz"], "data._args_ is a setting that is not allowed in files"),
         ("data._convert_", "none", "_convert_"),
         ("data._partial_", {"_target_": "os.system"}, "_partial_"),
-        ("trainer.plugins", ["x"], "trainer.plugins is a setting that no file may have"),
+        ("trainer.plugins", ["x"], "trainer.plugins is a setting that is not allowed in files"),
         ("trainer.profiler", "simple", "trainer.profiler"),
-        ("data.source", "${oc.env:HOME}", "files hold no interpolations"),
+        ("data.source", "${oc.env:HOME}", "interpolations are not allowed in files"),
         ("data.source", "a\0b", "is not a plain value"),
         ("data.source", "???", "is not a plain value"),
         ("data.source", b"a", "is of the type bytes"),
-        ("data.batch_size", 10**12, "data.batch_size is a number beyond 65536"),
-        ("data.something", 10**400, "is a number beyond"),
-        ("callbacks.checkpoint.filename", "../../x", "may only be a name"),
-        ("logger.version", "..", "may only be a name"),
+        ("data.batch_size", 10**12, "data.batch_size is a number above 65536"),
+        ("data.something", 10**400, "is a number above"),
+        ("callbacks.checkpoint.filename", "../../x", "only a name is allowed"),
+        ("logger.version", "..", "only a name is allowed"),
     ],
 )
 def test_what_no_run_saves_is_refused_with_its_place(path, value, message):
@@ -76,11 +76,11 @@ def test_what_is_beyond_measure_is_refused_at_once():
     for _ in range(5000):
         deep = [deep]
     for value in (10**5000, endless, laughs, deep, list(range(10**5))):
-        with pytest.raises(ConfigError, match=r"is a number beyond|nested too deeply|more than 20000 values"):
+        with pytest.raises(ConfigError, match=r"is a number above|nested too deeply|more than 20000 values"):
             refuse_strangers(with_value(PLAIN, "data.something", value), "file")
 
 
 @pytest.mark.parametrize("config", [None, 3, "text", ["list"]])
 def test_what_is_no_configuration_is_refused(config):
-    with pytest.raises(ConfigError, match="holds no configuration by keys"):
+    with pytest.raises(ConfigError, match="contains no configuration"):
         refuse_strangers(config, "file")

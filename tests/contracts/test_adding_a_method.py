@@ -78,7 +78,8 @@ def test_an_extra_of_one_s_own_joins_any_method(command, tmp_path):
 def test_what_is_no_extra_is_refused(command, capsys):
     with pytest.raises(SystemExit):
         command("+method.extras.wrong._target_=torch.nn.Identity")
-    assert "method.extras.wrong._target_=torch.nn.Identity is no Extra, which method.extras.wrong must be" in capsys.readouterr().err
+    message = "method.extras.wrong._target_=torch.nn.Identity is not of the class Extra, as method.extras.wrong must be"
+    assert message in capsys.readouterr().err
 
 
 def test_a_key_of_a_method_may_have_the_name_of_an_option(command, tmp_path):

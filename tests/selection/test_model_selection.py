@@ -149,7 +149,7 @@ def test_keys_that_name_no_images_are_those_of_every_data_set():
 
 def test_the_result_of_an_oracle_says_so(tmp_path, capsys):
     print_metrics({"selection/name": "oracle", "target/test_accuracy": 1.0}, folder=tmp_path)
-    assert "Oracle: labels of the target" in capsys.readouterr().out
+    assert "Oracle: target labels" in capsys.readouterr().out
 
 
 def test_runs_that_know_no_accuracy_are_listed_first(tmp_path, capsys):

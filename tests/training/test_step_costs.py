@@ -1,4 +1,4 @@
-"""What a training step does not do: it costs as much as the arithmetic of a small network."""
+"""Work that a training step avoids, because it costs as much as the arithmetic of a small network."""
 
 import os
 

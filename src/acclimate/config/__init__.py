@@ -1,1 +1,1 @@
-"""From the command line to a plain, checked configuration, and from a node of it to the object that it describes."""
+"""Configuration: composing, checking and resolving it, and building objects from it."""

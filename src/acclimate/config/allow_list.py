@@ -1,9 +1,9 @@
-"""The targets that are built from a configuration which somebody else may have written, such as the one inside a checkpoint.
+"""Targets that may be built from an untrusted configuration, such as that of a checkpoint.
 
-A new method or score of this package is added here, as `tests/config/test_allow_list.py` reminds of.
+New methods and scores of this package must be added here; `tests/config/test_allow_list.py` checks it.
 """
 
-# The settings of a target that may come from a file; None: all that it takes.
+# Settings of a target that may come from a file; None: all.
 Settings = frozenset[str] | None
 
 
@@ -15,8 +15,8 @@ def _settings(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# By the group of the configuration, with what is nested in it. Every target stands here by its own name: a module has helpers
-# beside what it is for. Classes of Lightning have their settings listed as well, since others run or write something.
+# Targets by group of the configuration, including nested ones. Each target is listed by its own name, because modules also
+# contain helpers. Classes of Lightning have their settings listed as well, because others run code or write files.
 ALLOWED: dict[str, dict[str, Settings]] = {
     "data": {
         **_of("data.images.arrays", "Arrays"),

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a configuration, in one message."""
+"""Validation of a configuration, with all problems in one message."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -28,17 +28,17 @@ ROOT_KEYS = (
     "folder",
     "name",
 )
-# Those that list texts, with what these are and an example.
+# Keys whose values are lists of texts, with a description and an example.
 LISTS = {"trust": ("modules or targets", "my_module"), "resume_with": ("keys that change", "optimizer.lr")}
-# What the random generators of NumPy can be seeded with.
+# Largest seed of NumPy's random generators.
 MAX_SEED = 2**32 - 1
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Compares every component with the signature of what it configures.
+    """Compare every component with the signature of its target.
 
     Args:
-        config: Plain and fully resolved.
+        config: The plain, fully resolved configuration.
 
     Raises:
         ConfigError: Lists all unknown keys, missing keys, wrong types and values, and targets that cannot be imported.
@@ -47,10 +47,11 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def check_before_imports(config: Mapping[str, Any]) -> None:
-    """Make the same comparison with the source texts, so that most mistakes are answered without waiting for torch and Lightning.
+    """Compare every component with signatures read from source code, without importing torch and Lightning.
 
     Args:
-        config: As for `check_config`, which also sees what source texts do not tell, such as whether a target is of the right kind.
+        config: As for `check_config`, which also finds problems that the source code does not show, such as a target of a
+            wrong class.
 
     Raises:
         ConfigError: As for `check_config`.
@@ -59,12 +60,12 @@ def check_before_imports(config: Mapping[str, Any]) -> None:
 
 
 def _refuse_problems(config: Mapping[str, Any], *readers: Read) -> None:
-    """Raise for what the first of several readers of signatures finds."""
+    """Raise an error with the problems found by the first of several readers of signatures that knows all of them."""
     for read in readers:
         try:
             problems = find_problems(config, read)
         except UnknownSourceError:
-            # A part whose signature is unknown may have problems of its own, and all are to be in one message.
+            # A component with an unknown signature may have further problems, which belong into the same message.
             continue
         if problems:
             heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
@@ -72,7 +73,7 @@ def _refuse_problems(config: Mapping[str, Any], *readers: Read) -> None:
 
 
 def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:
-    """All that is wrong with a configuration, as far as the signatures tell that a function reads."""
+    """Return all problems of a configuration that can be found with the signatures returned by `read`."""
     problems = [
         f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS) or elsewhere(key, value, config)}"
         for key, value in config.items()
@@ -96,7 +97,7 @@ def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:
 
 
 def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Looks at the keys that are no parts to build."""
+    """Check the keys that are not components."""
     seed = config.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         yield f"seed={show(seed)} must be a whole number from 0 to {MAX_SEED}."

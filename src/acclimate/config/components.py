@@ -1,4 +1,4 @@
-"""The parts of a configuration, each compared with the signature of what it names."""
+"""Validation of components, the parts of a configuration with a target, against the signatures of their targets."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from acclimate.config.messages import did_you_mean, elsewhere, show
 from acclimate.config.signatures import Signature, TargetError, made_by
 from acclimate.config.values import alternatives, find_problem
 
-# What `run` hands to a component besides its configuration.
+# Arguments that the run passes to a component in addition to its configuration.
 PROVIDED = {
     "model": {"num_classes"},
     "model.backbone": {"weights"},
@@ -19,7 +19,7 @@ PROVIDED = {
     "scheduler": {"progress"},
     "trainer": {"callbacks", "logger", "use_distributed_sampler"},
 }
-# What is built of each part; what takes a step's values, such as a schedule, is left as a function of them.
+# The class of each component; those that take the values of a step, such as a schedule, remain functions of them.
 KINDS = {
     "data": "acclimate.data.datamodule.AdaptationData",
     "model": "acclimate.models.classifier.Classifier",
@@ -33,30 +33,30 @@ KINDS = {
     "scheduler": "builtins.float",
     "model.backbone": "acclimate.models.backbones.Backbone",
 }
-# Parts of which there are several, each by a name of the user's.
+# Groups with several components, each with a name chosen by the user.
 NAMED = ("callbacks", "method.extras")
 FUNCTIONS = ("optimizer", "scheduler", "model.backbone")
-# Keys of ours beside those of a class that is not ours.
+# Additional keys of ours for classes of other packages.
 ADDED = {
     "trainer": [
         inspect.Parameter("compile", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool),
         inspect.Parameter("on_nonfinite", inspect.Parameter.KEYWORD_ONLY, default="stop", annotation=Literal["stop", "skip"]),
     ]
 }
-# Functions of ours that make options of a part, whatever it is, from further keys: their parameters with a default.
+# Functions whose parameters with a default are additional keys of a component, whatever its target.
 OPTIONS = {"method": "acclimate.extras.options.make_extras"}
-# From a `_target_` to its signature.
+# Function from a `_target_` to its signature.
 Read = Callable[[str], Signature]
 
 
 def check_components(config: Mapping[str, Any], read: Read) -> Iterator[str]:
-    """Find what is wrong with the parts of a configuration, as far as the signatures tell that `read` reads."""
+    """Yield the problems of all components that can be found with the signatures returned by `read`."""
     for path, node in _nodes(config):
         yield from _check_component(node, path, config, read)
 
 
 def _nodes(value: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """All nodes that name a target, each before those within it, with the keys that lead there."""
+    """Yield all nodes with a target and their keys, each node before the nodes inside it."""
     if isinstance(value, Mapping):
         if "_target_" in value:
             yield path, value
@@ -83,7 +83,7 @@ def _check_component(node: Mapping[str, Any], path: str, config: Mapping[str, An
         if key in RESERVED_KEYS:
             continue
         if key in provided:
-            yield f"{path}.{key} is not to be set: the other parts of the configuration provide it."
+            yield f"{path}.{key} cannot be set: other parts of the configuration provide it."
         elif key in named:
             yield from _check_value(f"{path}.{key}", value, named[key].annotation, read)
         elif not takes_any:
@@ -100,14 +100,14 @@ def _check_component(node: Mapping[str, Any], path: str, config: Mapping[str, An
 
 
 def _added(path: str, read: Read) -> dict[str, inspect.Parameter]:
-    """The parameters that the place of a part adds to those of its target."""
+    """Return the parameters that a component has in addition to those of its target."""
     if path in OPTIONS:
         return {name: parameter for name, parameter in read(OPTIONS[path]).parameters.items() if parameter.default is not parameter.empty}
     return {parameter.name: parameter for parameter in ADDED.get(path, [])}
 
 
 def _check_value(path: str, value: Any, hint: Any, read: Read) -> Iterator[str]:
-    """Compare a value with an annotation, or, where it is a part, what is built of it with a class that is asked for."""
+    """Compare a value with an annotation, or the class of a component with the class that the annotation asks for."""
     if not (isinstance(value, Mapping) and "_target_" in value):
         if problem := find_problem(path, value, hint):
             yield problem
@@ -116,14 +116,14 @@ def _check_value(path: str, value: Any, hint: Any, read: Read) -> Iterator[str]:
     try:
         target = read(str(value["_target_"])).target
     except TargetError:
-        # The part itself is told of.
+        # The component itself is reported.
         return
     if inspect.isclass(target) and all(map(inspect.isclass, wanted)) and not issubclass(target, tuple(wanted)):
-        yield f"{path}._target_={value['_target_']} is no {' or '.join(one.__name__ for one in wanted)}, which {path} must be."
+        yield f"{path}._target_={value['_target_']} is not of the class {' or '.join(one.__name__ for one in wanted)}, as {path} must be."
 
 
 def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any] | None) -> Iterator[str]:
-    """Looks whether a target makes what its place in the configuration is for."""
+    """Check that a target has the class that its place in the configuration requires."""
     partial = node.get("_partial_", False)
     holder = path.rpartition(".")[0]
     kind = KINDS.get(holder if holder in NAMED else path)
@@ -138,14 +138,14 @@ def _check_kind(node: Mapping[str, Any], path: str, target: Callable[..., Any] |
     elif kind and target is not None:
         made = made_by(target)
         if inspect.isclass(made) and not issubclass(made, locate(kind)):  # type: ignore[arg-type]
-            yield f"{path}._target_={node['_target_']} is no {kind.rpartition('.')[2]}, which {path} must be."
+            yield f"{path}._target_={node['_target_']} is not of the class {kind.rpartition('.')[2]}, as {path} must be."
 
 
 def _check_term(path: str, target: Callable[..., Any], *, partial: bool) -> Iterator[str]:
     """Look whether a target makes a loss of predictions: a function that returns a tensor, or an object that is called like one."""
     if inspect.isclass(target):
         if not any("__call__" in vars(ancestor) for ancestor in target.__mro__):
-            yield f"{path}._target_ names {target.__name__}, which is no loss. Name a function of logits, or a module."
+            yield f"{path}._target_ names {target.__name__}, which is not a loss. Name a function of logits, or a module."
         elif partial:
             yield f"{path} is built at once. Leave {path}._partial_ out."
         return

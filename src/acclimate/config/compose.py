@@ -1,4 +1,4 @@
-"""From overrides and configs to a plain dictionary: the last OmegaConf in sight."""
+"""Composition of overrides and configs into a plain dictionary; other modules do not use OmegaConf."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from acclimate.config.overrides import accept_any_key, config_groups, explain, m
 from acclimate.errors import ConfigError
 from acclimate.files.folders import new_folder
 
-# What names the folder of a run: the key, and what the command has for it.
+# Overrides that name the folder of a run: the key, and that of the command.
 FOLDERS = ("folder=", "hydra.run.dir=")
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain containers without interpolations.
+    """Convert a configuration to plain containers without interpolations.
 
     Raises:
-        ConfigError: If a key that must be set is not, or an interpolation leads nowhere.
+        ConfigError: If a mandatory key is missing, or an interpolation cannot be resolved.
     """
     try:
         missing = sorted(OmegaConf.missing_keys(config))
@@ -41,22 +41,22 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 
 def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A saved configuration with changes.
+    """Apply overrides to a saved configuration.
 
     Args:
-        saved: Plain and fully resolved.
-        overrides: `GROUP=NAME` takes the group anew, with the `GROUP.KEY=VALUE` that follow; other keys change what is saved.
+        saved: The plain, fully resolved configuration.
+        overrides: `GROUP=NAME` replaces a group, together with its `GROUP.KEY=VALUE`; other overrides change saved values.
 
     Raises:
-        ConfigError: If an override cannot be understood.
+        ConfigError: If an override cannot be parsed.
     """
     malformed = next((text for text in overrides if "=" not in text), None)
     if malformed is not None:
         raise ConfigError(f"{malformed} is not of the form KEY=VALUE.")
     groups = {text.split("=")[0] for text in overrides}.intersection(config_groups())
     if "experiment" in groups:
-        raise ConfigError("An experiment is a recipe for training. Give the keys that should change: GROUP=NAME or GROUP.KEY=VALUE.")
-    # Plain throughout: what was saved may be a stranger's, and OmegaConf would look up its interpolations.
+        raise ConfigError("An experiment is a recipe for training. Name the keys that should change: GROUP=NAME or GROUP.KEY=VALUE.")
+    # Plain dictionaries only: the saved configuration may be untrusted, and OmegaConf would resolve its interpolations.
     config = dict(saved)
     try:
         for group in groups:
@@ -79,22 +79,22 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _merge(saved: Any, changes: Any) -> Any:
-    """Mappings key by key; all else is replaced."""
+    """Merge mappings key by key, and replace all other values."""
     if not isinstance(saved, dict) or not isinstance(changes, dict):
         return changes
     return saved | {key: _merge(saved.get(key), value) for key, value in changes.items()}
 
 
 def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Path | None = None) -> dict[str, Any]:
-    """Compose `train.yaml` with overrides, without a command.
+    """Compose `train.yaml` with overrides in Python.
 
     Args:
         overrides: As for `acclimate train`.
-        folder: Of the run; None takes what `hydra.run.dir=DIR` or `folder=DIR` names, or else makes a new one as the command does.
-        config_dir: A folder of further configs, as for `--config-dir`.
+        folder: The folder of the run; None: that of `hydra.run.dir=DIR` or `folder=DIR`, else a new one as for the command.
+        config_dir: A folder with additional configs, as for `--config-dir`.
 
     Returns:
-        Plain and resolved.
+        The plain, resolved configuration.
 
     Raises:
         ConfigError: If the configuration cannot be composed.
@@ -104,7 +104,7 @@ def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Pa
     search = [] if config_dir is None else [f"hydra.searchpath=['file://{config_dir.absolute()}']"]
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            # Nothing is written, and only Hydra's own runs know a folder.
+            # A placeholder: only Hydra's own runs have a folder, and nothing is written here.
             config = hydra.compose("train", [*accept_any_key(words), "folder=.", *search], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
@@ -120,14 +120,14 @@ def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Pa
 
 
 def compose_sweep(overrides: Sequence[str], folder: Path = Path()) -> dict[str, dict[str, Any]]:
-    """Plain, resolved configurations for every combination of the values that commas separate.
+    """Compose the configurations of all combinations of comma-separated values.
 
     Args:
         overrides: As for `acclimate train -m`.
-        folder: Where a run would write.
+        folder: The folder of the runs.
 
     Returns:
-        By a name that lists what varies, in the order of the overrides, or all of them where nothing does.
+        Plain, resolved configurations. Their keys list the varying overrides in order, or all overrides if none varies.
 
     Raises:
         ConfigError: If the configuration cannot be composed.

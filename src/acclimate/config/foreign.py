@@ -1,4 +1,4 @@
-"""What parameters of torch and Lightning may be in a run, where their annotations allow more."""
+"""Restrictions of parameters of torch and Lightning whose annotations allow more than a run supports."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -7,7 +7,7 @@ from annotated_types import Len, doc
 
 from acclimate.ranges import Count, NonNegative, NonNegativeInt, Positive, PositiveShare, Share, ShareBelowOne
 
-# Lightning takes 0 for "none", and a run that trains on no batch, or is judged by none, tells nothing.
+# Lightning allows 0 batches, but a run without training or without evaluation is of no use.
 _Batches = Count | PositiveShare | None
 _Unlimited = Literal[-1]
 _Validated = Annotated[Count | PositiveShare | None, doc("0 leaves nothing to select a checkpoint by.")]
@@ -15,7 +15,7 @@ _Validated = Annotated[Count | PositiveShare | None, doc("0 leaves nothing to se
 _TRAINER: dict[str, Any] = {
     "devices": _Unlimited | Count | Annotated[list[NonNegativeInt], Len(1)] | str,
     "num_nodes": Count,
-    # With a step at most, metrics would be of a training that did not take place.
+    # Metrics would be those of a training that did not take place.
     "fast_dev_run": Annotated[Literal[False], doc("Use trainer=smoke for a short run.")],
     "max_epochs": _Unlimited | Count | None,
     "min_epochs": Count | None,
@@ -26,7 +26,7 @@ _TRAINER: dict[str, Any] = {
     "limit_val_batches": _Validated,
     "limit_test_batches": _Batches,
     "limit_predict_batches": _Batches,
-    # It replaces the loaders' samplers, and ours have none.
+    # It replaces the samplers of loaders, but ours have none.
     "overfit_batches": Annotated[Literal[0], doc("Use trainer.limit_train_batches.")],
     "val_check_interval": Count | PositiveShare | None,
     "check_val_every_n_epoch": Count | None,
@@ -37,13 +37,13 @@ _TRAINER: dict[str, Any] = {
     "gradient_clip_val": NonNegative | None,
     "gradient_clip_algorithm": Literal["norm", "value"] | None,
     "profiler": Literal["simple", "advanced", "pytorch"] | Callable[..., Any] | None,
-    # It leaves out what a run consists of: loggers, checkpoints, validations.
+    # It disables essential parts of a run: loggers, checkpoints, validations.
     "barebones": Literal[False],
     "reload_dataloaders_every_n_epochs": NonNegativeInt,
     "model_registry": type(None),
 }
 
-# By the beginning of a target's name.
+# Restrictions by the beginning of a target's name.
 LIMITS: dict[str, dict[str, Any]] = {
     "torch.optim.": {
         "lr": Positive,
@@ -54,7 +54,7 @@ LIMITS: dict[str, dict[str, Any]] = {
         "dampening": Share,
         "alpha": Share,
         "rho": Share,
-        # A step uphill, and what no optimizer can do in a training step of Lightning or without a GPU.
+        # Gradient ascent, and options that do not work in a training step of Lightning or without a GPU.
         "maximize": Literal[False],
         "differentiable": Literal[False],
         "capturable": Literal[False],
@@ -77,5 +77,5 @@ LIMITS: dict[str, dict[str, Any]] = {
 
 
 def limits(target: str) -> dict[str, Any]:
-    """The annotations that take the place of a target's own, by parameter."""
+    """Return annotations that replace those of a target, by parameter."""
     return next((hints for name, hints in LIMITS.items() if target.startswith(name)), {})

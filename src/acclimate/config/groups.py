@@ -1,23 +1,23 @@
-"""Where the configs lie and which there are."""
+"""The groups of configs and their folder."""
 
 import importlib.util
 from pathlib import Path
 
 
 def conf_dir() -> Path:
-    """The folder of configs: in the installed package, or beside `src` in a checkout."""
+    """Return the folder of configs: in the installed package, or next to `src` in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
 def group_options(group: str) -> list[str]:
-    """Names of the configs of a group."""
+    """Return the names of the configs of a group."""
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
 def has_timm_model(name: str) -> bool:
-    """Whether timm defines a model of this name; its source answers at once, where importing it takes seconds."""
+    """Return True if timm defines a model of this name, by its source code, because importing it takes seconds."""
     found = importlib.util.find_spec("timm")
     if found is None or not name.isidentifier():
         return False
@@ -28,8 +28,8 @@ def has_timm_model(name: str) -> bool:
 
 
 def listed_keys(group: str) -> set[str]:
-    """All keys that a config of a group sets."""
-    # Not for --help, which needs none.
+    """Return all keys that the configs of a group set."""
+    # Imported here, because --help does not need it.
     import yaml
 
     contents = [yaml.safe_load(path.read_text()) or {} for path in (conf_dir() / group).glob("*.yaml")]

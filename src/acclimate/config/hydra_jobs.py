@@ -1,4 +1,4 @@
-"""Jobs that Hydra starts from the words of a command: one, or those of a sweep."""
+"""Jobs started by Hydra: a single run, or those of a sweep."""
 
 import os
 import sys
@@ -24,12 +24,12 @@ from acclimate.config.sweeps import Sweep, maximise
 from acclimate.errors import ConfigError, UserError
 from acclimate.files.folders import RUN_TRACES, new_folder, remove_traces
 
-# Takes a plain, resolved configuration, and what to call once nothing speaks against the run: it keeps what it was started with.
+# A function of a plain, resolved configuration and of a function to call after all checks pass, which saves the configuration.
 Job = Callable[[dict[str, Any], Callable[[], None]], float]
 
 
 def _new_folder(path: str) -> str:
-    """`new_folder`; one that cannot be made is left to Hydra, whose error names it."""
+    """Create a new folder; if that fails, return the path, so that Hydra reports the error."""
     try:
         return str(new_folder(path))
     except OSError:
@@ -40,16 +40,16 @@ OmegaConf.register_new_resolver("new_folder", _new_folder, use_cache=True, repla
 
 
 def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
-    """Composes `train.yaml` with overrides and calls the job, once or, with -m, for every combination.
+    """Compose `train.yaml` with overrides and call a job, once or, with -m, for every combination of values.
 
     Args:
         arguments: Overrides and flags of Hydra.
-        job: Returns what a sweep maximises.
+        job: Function that returns the value that a sweep maximises.
 
     Raises:
-        UserError: If the configuration cannot be composed, or for what a job raised, once all have run.
+        UserError: If the configuration cannot be composed, or if jobs failed, after all have run.
     """
-    # Hydra prints errors itself and exits with 1, unless it is asked for the full exception.
+    # Otherwise Hydra prints errors itself and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     script = sys.argv[0]
     sys.argv = ["acclimate train", *accept_any_key(arguments)]
@@ -57,7 +57,7 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
     failures: list[UserError] = []
 
     def resolved_job(config: DictConfig) -> float | None:
-        # With several devices Lightning starts this very command again for each.
+        # With several devices, Lightning starts this command again for each of them.
         sys.argv = [script, "train", *arguments]
 
         def work() -> float:
@@ -89,11 +89,11 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
             raise ConfigError(explain(error)) from error
         except BrokenProcessPool as error:
             raise ConfigError(
-                "A process of the sweep was killed, perhaps because memory ran out. Type the same command with resume=true "
-                "hydra.sweep.dir=DIR, where DIR is the sweep's folder, to keep what is finished. hydra.launcher.n_jobs=1 takes less memory."
+                "A process of the sweep was killed, possibly because memory ran out. Type the same command with resume=true "
+                "hydra.sweep.dir=DIR, where DIR is the sweep's folder, to keep finished jobs. hydra.launcher.n_jobs=1 needs less memory."
             ) from error
         except (ValueError, RuntimeError):
-            # Optuna looks for the best trial even if all have failed, and its grid does not expect the last one to fail.
+            # Optuna fails if all trials, or the last one of a grid, have failed.
             sweep.raise_failures()
             raise
         sweep.raise_failures()
@@ -102,8 +102,8 @@ def run_with_hydra(arguments: Sequence[str], job: Job) -> None:
 
 
 def _write_record(folder: Path, config: DictConfig) -> None:
-    """What Hydra would write before the job is asked, over the record of a run that may be there."""
-    # Here, as a wrong word is to be answered without waiting for torch.
+    """Write the files that Hydra would write before the job starts, possibly over those of another run."""
+    # Imported here, so that mistakes are reported without waiting for torch.
     from acclimate.files.atomic_files import replacing
 
     settings = HydraConfig.get()

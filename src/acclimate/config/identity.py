@@ -1,6 +1,6 @@
-"""What makes a run this run: the settings that its weights and the choice of its checkpoint depend on.
+"""Identity of a run: the settings that determine its weights and the selection of its checkpoint.
 
-Resuming, comparing, references of negative transfer, sweeps and benchmarks all ask here.
+It is used to resume, to compare runs, to find references for negative transfer, in sweeps and in benchmarks.
 """
 
 import hashlib
@@ -11,9 +11,9 @@ from typing import Any
 
 Settings = dict[str, Any]
 
-# A run's place and name, and whether it is continued.
+# Folder and name of a run, and whether it is resumed.
 RECORD_KEYS = ("folder", "name", "resume", "resume_with", "trust", "logger")
-# Settings of speed, memory, place and display. They change results by rounding at most.
+# Settings of speed, memory, folders and display, which change results at most by rounding.
 SERVING = (
     "data.num_workers",
     "data.cache",
@@ -34,7 +34,7 @@ SERVING = (
     "trainer.benchmark",
     "trainer.inference_mode",
 )
-# Callbacks that show and change nothing.
+# Callbacks that only report.
 REPORTING = (
     "acclimate.training.callbacks.pictures.Pictures",
     "acclimate.training.callbacks.progress_bar.ProgressBar",
@@ -45,7 +45,7 @@ REPORTING = (
     "pytorch_lightning.callbacks.RichProgressBar",
     "pytorch_lightning.callbacks.TQDMProgressBar",
 )
-# Keys of `data` that say how images are served to training; all others of a data set say which images there are.
+# Keys of `data` that determine how samples are loaded in training; all other keys determine the samples themselves.
 LOADING = (
     "batch_size",
     "target_batch_size",
@@ -64,18 +64,18 @@ LOADING = (
     "seed",
 )
 PATHS = ("data.source", "data.target")
-# A resumed run may go on for longer and on another machine.
+# A resumed run may train longer and on another machine.
 MACHINE = ("trainer", "callbacks")
 
 
 def identity(config: Mapping[str, Any]) -> Settings:
-    """The settings that determine a run's results, by keys as one types them.
+    """Return the settings that determine a run's results, by their keys as typed.
 
-    Defaults count as if they had been typed, and it does not matter how a number, a path or a list is written. Paths below the
+    Defaults count as if they had been typed, and the notation of numbers, paths and lists does not matter. Paths below the
     run's folder are relative to it.
 
     Args:
-        config: Resolved; interpolations that an old record still has are compared as text.
+        config: The resolved configuration; interpolations in old records are compared as text.
     """
     folder = str(config.get("folder") or "")
     settings = {
@@ -86,26 +86,26 @@ def identity(config: Mapping[str, Any]) -> Settings:
     if settings.get("data.seed") in (settings.get("seed"), "${seed}"):
         del settings["data.seed"]
     if settings.get("trainer.on_nonfinite") == "stop":
-        # As for runs from before there was such a key.
+        # As in runs of earlier versions, which have no such key.
         del settings["trainer.on_nonfinite"]
     if isinstance(steps := settings.get("trainer.max_steps"), int) and steps > 0:
-        # Steps take the place of epochs.
+        # Steps replace epochs.
         settings.pop("trainer.max_epochs", None)
     return settings
 
 
 def without(settings: Settings, *keys: str) -> Settings:
-    """The settings but for whole groups, such as `method`, or single keys, such as `seed`."""
+    """Return the settings without whole groups, such as `method`, or single keys, such as `seed`."""
     return {key: value for key, value in settings.items() if not _is_below(key, keys)}
 
 
 def differing(first: Settings, second: Settings) -> list[str]:
-    """Keys whose values are not equal; a key that is absent is as good as null."""
+    """Return the keys whose values differ; a missing key equals null."""
     return sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
 
 
 def digest(settings: Settings) -> str:
-    """A short name of settings that is equal wherever they are equal.
+    """Return a short hash of settings.
 
     >>> digest({"seed": 0, "method.terms": None}) == digest({"seed": 0})
     True
@@ -114,10 +114,10 @@ def digest(settings: Settings) -> str:
     return hashlib.blake2b(json.dumps(known, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def names_images(key: str) -> bool:
-    """Whether a setting says which images there are.
+def names_data(key: str) -> bool:
+    """Return True if a setting determines the data of a run.
 
-    >>> names_images("data.target"), names_images("data.batch_size"), names_images("optimizer.lr")
+    >>> names_data("data.target"), names_data("data.batch_size"), names_data("optimizer.lr")
     (True, False, False)
     """
     group, _, name = key.partition(".")
@@ -125,7 +125,7 @@ def names_images(key: str) -> bool:
 
 
 def show_settings(settings: Settings, keys: Iterable[str]) -> list[str]:
-    """Settings as one types them; where the class of a group differs, its name stands for all of the group's keys."""
+    """Return settings as typed; if the class of a group differs, its name stands for all keys of the group."""
     shown: dict[str, str] = {}
     classes = {key.removesuffix("._target_") for key in keys if key.endswith("._target_")}
     for key in keys:
@@ -138,7 +138,7 @@ def show_settings(settings: Settings, keys: Iterable[str]) -> list[str]:
 
 
 def flat(node: Mapping[str, Any], path: str = "") -> Settings:
-    """Values by keys as one types them.
+    """Flatten nested mappings to values by their keys as typed.
 
     >>> flat({"optimizer": {"lr": 0.1}, "seed": 1})
     {'optimizer.lr': 0.1, 'seed': 1}

@@ -1,4 +1,4 @@
-"""From a node of the configuration to the object that it describes."""
+"""Construction of objects from nodes of the configuration."""
 
 import copy
 import importlib
@@ -12,20 +12,20 @@ RESERVED_KEYS = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 
 
 def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
-    """Build the object that a node describes, and first those in its values.
+    """Build the object of a node, after the objects in its values.
 
-    The keys mean what they mean in `hydra.utils.instantiate`, which is not used because a trained model is loaded where there
-    is no Hydra, and because its partials look up their target at every call: schedules are called in every step.
+    The keys have the same meaning as in `hydra.utils.instantiate`, which is not used because trained models must load without
+    Hydra, and because its partials look up their target at every call: schedules are called in every step.
 
     Args:
-        node: Plain and fully resolved, with the name of a class or function as `_target_`.
-        **provided: Further arguments of the target.
+        node: A plain, fully resolved node with the name of a class or function as `_target_`.
+        **provided: Additional arguments of the target.
 
     Returns:
-        What the target returns; with `_partial_: true` a `functools.partial` of it.
+        The result of the target, or with `_partial_: true` a `functools.partial` of it.
 
     Raises:
-        ConfigError: If there is no such target or it refuses a value.
+        ConfigError: If there is no such target or it rejects a value.
 
     >>> instantiate({"_target_": "fractions.Fraction", "_args_": [{"_target_": "builtins.int", "_args_": ["6"]}]}, denominator=4)
     Fraction(3, 2)
@@ -35,7 +35,7 @@ def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
         return partial(call, **provided) if node.get("_partial_") else call(**provided)
     except ModuleNotFoundError as error:
         if error.name is None:
-            # Lightning's own, which says what to install.
+            # An error of Lightning, which says what to install.
             raise ConfigError(f"{node['_target_']} cannot be built: {error}") from error
         package = error.name.partition(".")[0]
         raise ConfigError(f"{node['_target_']} needs the package {package}, which is not installed: pip install {package}.") from error
@@ -44,7 +44,7 @@ def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
 
 
 def _prepare(node: Mapping[str, Any]) -> "partial[Any]":
-    """Return the target with the arguments of its node."""
+    """Return a partial of the target with the arguments of its node."""
     name = node["_target_"]
     try:
         target = locate(name)
@@ -56,7 +56,7 @@ def _prepare(node: Mapping[str, Any]) -> "partial[Any]":
 
 
 def _build(value: Any) -> Any:
-    """Build all objects that nested containers describe."""
+    """Build all objects in nested containers."""
     if isinstance(value, list | tuple):
         return [_build(element) for element in value]
     if not isinstance(value, Mapping):
@@ -68,14 +68,14 @@ def _build(value: Any) -> Any:
 
 
 def locate(name: str) -> Callable[..., Any]:
-    """The class or function that a `_target_` names.
+    """Return the class or function that a `_target_` names.
 
     Raises:
         ImportError: If its module does not exist.
-        AttributeError: If the module has no such thing.
+        AttributeError: If the module has no such attribute.
     """
     module, _, attribute = name.rpartition(".")
     if not module:
-        raise ImportError(f"{name} has no module in front of it")
+        raise ImportError(f"{name} contains no module")
     target: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     return target

@@ -1,4 +1,4 @@
-"""What a configuration asks of the machine: its devices and its files."""
+"""Requirements of a configuration on the machine: devices and files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from acclimate.errors import ConfigError
 
-# What source and target of these classes name.
+# Descriptions of source and target for these classes.
 PLACES = {
     "acclimate.data.images.image_folder.ImageFolder": "DIR with one folder of images for each class",
     "acclimate.data.images.arrays.Arrays": "FILE.npz",
@@ -14,7 +14,7 @@ PLACES = {
 
 
 def uses_several_devices(trainer: Mapping[str, Any]) -> bool:
-    """Whether a trainer's configuration asks for a process for each of several devices.
+    """Return True if the configuration of a trainer uses several devices, with one process each.
 
     >>> uses_several_devices({"devices": [0]}), uses_several_devices({"devices": "0,1"})
     (False, True)
@@ -25,7 +25,7 @@ def uses_several_devices(trainer: Mapping[str, Any]) -> bool:
         return True
     devices = trainer.get("devices", "auto")
     if isinstance(devices, str) and "," in devices:
-        # Places of devices, as in a list: "0," is the first alone.
+        # Indices of devices, as in a list: "0," is only the first one.
         devices = [place for place in devices.split(",") if place.strip()]
     if isinstance(devices, list):
         return len(devices) > 1
@@ -33,27 +33,27 @@ def uses_several_devices(trainer: Mapping[str, Any]) -> bool:
         return str(devices) != "1"
     if trainer.get("accelerator") == "cpu":
         return False
-    # Only here, as it takes seconds and few ask for whatever there is.
+    # Imported only here, because it takes seconds and is rarely needed.
     import torch
 
     return torch.cuda.device_count() > 1
 
 
 def refuse_several_devices(config: Mapping[str, Any], what: str) -> None:
-    """Lightning starts the whole command again for each device, which is right for a single run alone.
+    """Refuse several devices, for which Lightning starts the whole command again, which is only right for a single run.
 
     Raises:
-        ConfigError: If the trainer is for several devices.
+        ConfigError: If the trainer uses several devices.
     """
     if uses_several_devices(config["trainer"]):
-        raise ConfigError(f"{what} takes one device at a time. Use trainer=gpu, or start each run by itself with trainer=ddp.")
+        raise ConfigError(f"{what} uses one device at a time. Use trainer=gpu, or start each run separately with trainer=ddp.")
 
 
 def refuse_missing_files(config: Mapping[str, Any]) -> None:
-    """Check, before anything is imported to read them, that files and folders exist which a configuration names.
+    """Check, without slow imports, that the files and folders in a configuration exist.
 
     Raises:
-        ConfigError: If one does not.
+        ConfigError: If one does not exist.
     """
     data = config["data"]
     wanted = PLACES.get(data["_target_"])

@@ -1,4 +1,4 @@
-"""What the messages about a configuration are made of: values as one types them, and what was probably meant."""
+"""Parts of messages about a configuration: values as typed, and suggestions."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,12 +8,12 @@ from acclimate.config.instantiate import RESERVED_KEYS
 
 
 def show(value: Any) -> str:
-    """A value as one would type it."""
+    """Return a value as typed on the command line."""
     return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def most_similar(word: str, words: Sequence[str]) -> str | None:
-    """The most similar word, whatever the case and the hyphens; the first of several that are equally similar; None if none is.
+    """Return the most similar word, ignoring case and hyphens; the first one of several; None if no word is similar.
 
     A word and its initials are similar.
 
@@ -38,7 +38,7 @@ def _plain(word: str) -> str:
 
 
 def did_you_mean(word: str, words: Sequence[str]) -> str:
-    """A question that names the most similar word, or nothing.
+    """Return a question that suggests the most similar word, or an empty string.
 
     >>> did_you_mean("batch_nrom", ["batch_norm", "terms"])
     ' Did you mean batch_norm?'
@@ -48,13 +48,13 @@ def did_you_mean(word: str, words: Sequence[str]) -> str:
 
 
 def elsewhere(path: str, value: Any, config: Mapping[str, Any], *, similar: bool = True) -> str:
-    """A question that names the key of a part that was probably meant, with the value: lr=0.1 is optimizer.lr=0.1.
+    """Return a question that suggests the full key of a value, such as optimizer.lr=0.1 for lr=0.1, or an empty string.
 
     Args:
-        path: A key without its part, or of another one.
-        value: Its value; a number is not meant for a key that holds text.
-        config: Whose keys there are.
-        similar: Whether a similar name does, too.
+        path: A key without its group, or with another one.
+        value: The value; numbers are not suggested for keys with text.
+        config: The configuration with the known keys.
+        similar: Whether to suggest similar names as well.
     """
     others = ((other, found) for other, found in _leaves(config) if other != path)
     leaves = ((other, found) for other, found in others if found is None or isinstance(found, str) == isinstance(value, str))
@@ -65,7 +65,7 @@ def elsewhere(path: str, value: Any, config: Mapping[str, Any], *, similar: bool
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """The keys of a part as one types them, without those at the top."""
+    """Yield the keys of a node as typed, without those at the top."""
     for key, value in node.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{path}{key}.")

@@ -1,4 +1,4 @@
-"""What the run reads of the node `method` before it builds anything."""
+"""The options in the node `method`, and the needs of a method before it is built."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ MAKE_EXTRAS = OPTIONS["method"]
 
 
 class MethodOptions(NamedTuple):
-    """The node `method`, divided.
+    """The divided node `method`.
 
     Attributes:
-        needs: As the class of the method declares them; for a function, as the class that it is annotated to return does.
-        own: The node of the class.
-        extras: The node of the extras, the options of any method.
+        needs: Needs declared by the class of the method; for a function, by the class that it is annotated to return.
+        own: Node of the class itself.
+        extras: Node of the extras, the options of any method.
     """
 
     needs: Needs
@@ -26,9 +26,9 @@ class MethodOptions(NamedTuple):
 
 
 def divide_options(method: Mapping[str, Any]) -> MethodOptions:
-    """Read what a method needs, and divide its options.
+    """Read the needs of a method, and divide its options.
 
-    A key that the class itself takes belongs to the class, whatever the options of any method are called.
+    A key that the class itself accepts belongs to the class, even if an extra has the same name.
     """
     target = locate(method["_target_"])
     needs: Needs = getattr(made_by(target), "needs", Needs())
@@ -41,5 +41,5 @@ def divide_options(method: Mapping[str, Any]) -> MethodOptions:
 
 
 def declared_needs(method: Mapping[str, Any]) -> Needs:
-    """Return what the class of a method declares, before anything is built."""
+    """Return the needs that the class of a method declares, without building it."""
     return divide_options(method).needs

@@ -1,4 +1,4 @@
-"""Overrides as a user types them: what Hydra is to make of them, and what is wrong where it refuses them."""
+"""Overrides as typed by the user: preparation for Hydra, and explanation of Hydra's errors."""
 
 import re
 from collections.abc import Sequence
@@ -13,25 +13,25 @@ from acclimate.config.groups import conf_dir, group_options, has_timm_model, lis
 from acclimate.config.messages import did_you_mean, most_similar
 from acclimate.errors import ConfigError
 
-# A key that is neither a group (data=...), nor Hydra's own (hydra.run.dir=...), nor carries a sign (+terms=..., ~logger).
+# A key that is not a group (data=...), not Hydra's own (hydra.run.dir=...), and has no sign (+terms=..., ~logger).
 PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
-# The launcher and the sweeper that are extras of this package.
+# The launcher and the sweeper that are optional dependencies of this package.
 PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
-# What Hydra looks for first of Optuna's.
+# The first config of Optuna that Hydra looks for.
 SAMPLER = "sampler/tpe"
-# Keys whose values are text, whatever signs are in it.
+# Keys whose values are always text.
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target")
-# What Hydra takes for null, a boolean or nothing, of which none can name a config, and neither can a number.
+# Values that Hydra reads as null, a boolean or nothing; these, and numbers, cannot be names of configs.
 NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
 
 
 def config_groups() -> set[str]:
-    """The names of which `GROUP=NAME` chooses a whole config."""
+    """Return the names of groups, for which `GROUP=NAME` chooses a config."""
     return {path.name for path in conf_dir().iterdir() if path.is_dir()}
 
 
 def accept_any_key(arguments: Sequence[str]) -> list[str]:
-    """Lets Hydra take keys that no YAML lists, since `check_config` knows which ones there are and names similar ones."""
+    """Make Hydra accept keys that are in no YAML, because `check_config` knows all keys and suggests similar ones."""
     groups = config_groups()
     accepted = []
     for argument in map(_quote_path, arguments):
@@ -45,7 +45,7 @@ def accept_any_key(arguments: Sequence[str]) -> list[str]:
 
 
 def _quote_path(argument: str) -> str:
-    """Quote what names a file or a folder where Hydra would not read it as text, or would read it as several values."""
+    """Quote the name of a file or a folder that Hydra would not read as one text."""
     key, _, value = argument.partition("=")
     if key.lstrip("+") not in PATHS:
         return argument
@@ -58,7 +58,7 @@ def _quote_path(argument: str) -> str:
 
 
 def explain(error: Exception) -> str:
-    """Hydra's message, with the most similar option if one was misspelt."""
+    """Return Hydra's message, with the most similar option if one was misspelt."""
     message = str(error).strip()
     plug_in = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(sampler/tpe|[^/']*)'", message)
     if plug_in:
@@ -74,19 +74,19 @@ def explain(error: Exception) -> str:
 
 
 def unreadable(text: str, reason: str) -> str:
-    """Say that a value cannot be read, and how to quote it."""
+    """Return a message about a value that cannot be parsed, which shows how to quote it."""
     key, _, value = text.partition("=")
     quoted = f"""'{key}="{value}"'"""
-    return f"{text} cannot be read: {reason.splitlines()[0]}. If the value has spaces, brackets or signs in it, type {quoted}."
+    return f"{text} cannot be read: {reason.splitlines()[0]}. If the value contains spaces, brackets or signs, type {quoted}."
 
 
 def missing_values(keys: Sequence[str]) -> str:
-    """Say which keys still need a value."""
+    """Return a message about keys that need a value."""
     return f"No value for {', '.join(keys)}. Type {' '.join(f'{key}=VALUE' for key in keys)}."
 
 
 def mistaken_for(missing: Sequence[str], config: DictConfig) -> str:
-    """Points to a key that no config lists and that was probably meant to be one that has no value yet."""
+    """Return a suggestion for a key that is in no config and resembles one that needs a value, or an empty string."""
     for key in missing:
         group, _, name = key.rpartition(".")
         if group not in config_groups():

@@ -1,4 +1,4 @@
-"""The parameters of the classes and functions that configs name."""
+"""Signatures of targets, the classes and functions in a configuration."""
 
 import inspect
 import typing
@@ -10,15 +10,15 @@ from acclimate.config.instantiate import locate
 
 
 class TargetError(Exception):
-    """A `_target_` names nothing that can be built; the message goes on from its name."""
+    """A `_target_` that cannot be built; the message continues after its name."""
 
 
 class Signature(NamedTuple):
-    """What a class or function accepts.
+    """Signature of a class or function.
 
     Attributes:
-        name: Its own, without the module.
-        parameters: By name; their annotations are types that have been resolved as far as possible, and narrowed by `limits`.
+        name: Name without the module.
+        parameters: Parameters by name; annotations are resolved as far as possible, and narrowed by `limits`.
         target: The class or function; None if it has not been imported.
     """
 
@@ -28,7 +28,7 @@ class Signature(NamedTuple):
 
 
 def signature_of(name: str) -> Signature:
-    """Import what a `_target_` names, and look at its signature.
+    """Import a target and return its signature.
 
     Raises:
         TargetError: If it cannot be imported, or is neither a class nor a function.
@@ -36,7 +36,7 @@ def signature_of(name: str) -> Signature:
     try:
         target = locate(name)
     except Exception as error:
-        # Whatever a module of the user's own raises.
+        # A module of the user may raise anything.
         raise TargetError(f"cannot be imported: {error}") from error
     if not callable(target):
         raise TargetError("is neither a class nor a function")
@@ -46,7 +46,7 @@ def signature_of(name: str) -> Signature:
 
 
 def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """What a class or function accepts; `**keywords` stand for what the base class accepts, if that is one of ours."""
+    """Return the parameters of a class or function; `**keywords` are replaced by those of a base class of this package."""
     if not inspect.isclass(target):
         return dict(inspect.signature(target).parameters)
     builders = [ancestor for ancestor in target.__mro__ if "__init__" in vars(ancestor) and ancestor is not object]
@@ -57,11 +57,11 @@ def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def merge_keywords(builders: Iterable[tuple[bool, list[inspect.Parameter]]]) -> dict[str, inspect.Parameter]:
-    """Put what a base class of ours accepts in the place of `**keywords`.
+    """Replace `**keywords` by the parameters of a base class of this package.
 
     Args:
-        builders: For a class and those it derives from, as far as they have constructors, in the order in which Python looks
-            for them: whether the class is one of ours, and the parameters of its constructor.
+        builders: For a class and its base classes with a constructor, in the order of method resolution: whether the class
+            belongs to this package, and the parameters of its constructor.
     """
     found: dict[str, inspect.Parameter] = {}
     keywords: list[str] = []
@@ -76,7 +76,7 @@ def merge_keywords(builders: Iterable[tuple[bool, list[inspect.Parameter]]]) -> 
 
 
 def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of what `parameters` finds, as far as they can be resolved."""
+    """Return the annotations of `parameters`, resolved as far as possible."""
     hints: dict[str, Any] = {}
     for owner in reversed(target.__mro__) if inspect.isclass(target) else [target]:
         try:
@@ -87,5 +87,5 @@ def type_hints(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def made_by(target: Callable[..., Any]) -> Any:
-    """Return the class that a class or function makes an instance of; None if a function does not say."""
+    """Return the class of the objects that a class or function creates; None if a function has no annotation."""
     return target if inspect.isclass(target) else type_hints(target).get("return")

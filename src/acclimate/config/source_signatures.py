@@ -1,4 +1,4 @@
-"""Signatures of classes and functions, read from source text: importing torch and Lightning takes seconds."""
+"""Signatures of targets read from source code, because importing torch and Lightning takes seconds."""
 
 import ast
 import builtins
@@ -13,23 +13,23 @@ from typing import Any, NamedTuple
 from acclimate.config.foreign import limits
 from acclimate.config.signatures import Signature, merge_keywords
 
-# Whose sources define what they seem to. A user's own module may do anything to its classes.
+# Packages whose source code can be relied on. Modules of the user may modify their classes at run time.
 PACKAGES = ("acclimate", "pytorch_lightning", "lightning_fabric", "torch")
-# What annotations are made of, and what is quick to import.
+# Modules for annotations that are quick to import.
 IMPORTED = ("typing", "typing_extensions", "collections.abc", "datetime", "os", "pathlib", "annotated_types", "acclimate.ranges")
 
 
 class UnknownSourceError(Exception):
-    """The source text does not tell a signature, which importing its module does."""
+    """A signature that can only be found by importing the module."""
 
 
 class Module(NamedTuple):
-    """A module's source text.
+    """The source code of a module.
 
     Attributes:
-        name: As it is imported.
-        is_package: Whether it is a package's `__init__.py`.
-        statements: At the top of the module, by the names that they define.
+        name: Name of the module.
+        is_package: True for the `__init__.py` of a package.
+        statements: Top-level statements, by the names that they define.
     """
 
     name: str
@@ -38,23 +38,23 @@ class Module(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """A statement that defines a name, and the module it is in."""
+    """A statement that defines a name, and its module."""
 
     module: Module
     statement: ast.stmt
 
 
 def read_signature(target: str) -> Signature:
-    """Read the signature that `signature_of` finds by importing.
+    """Read a signature, with the same result as `signature_of`, from source code.
 
-    The types in its annotations that take long to import are replaced by empty classes of the same name, which no value of a
-    configuration is an instance of either.
+    Types in annotations that take long to import are replaced by empty classes of the same name, since no value of a
+    configuration is an instance of them.
 
     Args:
         target: The full name of a class or a function.
 
     Raises:
-        UnknownSourceError: If it is not from one of `PACKAGES`, or is defined in an unusual way.
+        UnknownSourceError: If it is not in one of `PACKAGES`, or is defined in an unusual way.
     """
     module, _, name = target.rpartition(".")
     found = _find(module, name)
@@ -69,14 +69,14 @@ def read_signature(target: str) -> Signature:
 
 
 def _builders(found: Definition) -> Iterator[tuple[bool, list[inspect.Parameter]]]:
-    """The parameters of the constructors of a class and those it derives from, and whether each class is one of ours."""
+    """Yield the constructors' parameters of a class and its base classes, and whether each class belongs to this package."""
     assert isinstance(found.statement, ast.ClassDef)
     for statement in found.statement.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
             yield found.module.name.startswith("acclimate."), _parameters(Definition(found.module, statement))[1:]
     for base in found.statement.bases:
         if isinstance(base, ast.Name) and base.id == "ABC":
-            # It has no constructor.
+            # The class has no constructor.
             continue
         ancestor = _find_expression(found.module, base)
         if ancestor is None or not isinstance(ancestor.statement, ast.ClassDef):
@@ -85,7 +85,7 @@ def _builders(found: Definition) -> Iterator[tuple[bool, list[inspect.Parameter]
 
 
 def _find_expression(module: Module, expression: ast.expr) -> Definition | None:
-    """What an expression such as `Method` or `pl.LightningModule` names."""
+    """Find the definition that an expression such as `Method` or `pl.LightningModule` names."""
     if isinstance(expression, ast.Name):
         return _find(module.name, expression.id)
     if isinstance(expression, ast.Attribute) and isinstance(expression.value, ast.Name):
@@ -99,7 +99,7 @@ def _find_expression(module: Module, expression: ast.expr) -> Definition | None:
 
 
 def _find(module_name: str, name: str) -> Definition | None:
-    """The definition of a name, also through the modules that import it from each other."""
+    """Find the definition of a name, following imports."""
     module = _read_module(module_name)
     statement = module.statements.get(name) if module else None
     if module is None or statement is None:
@@ -110,7 +110,7 @@ def _find(module_name: str, name: str) -> Definition | None:
 
 
 def _source_of(module: Module, statement: ast.ImportFrom) -> str:
-    """The module from which a statement imports."""
+    """Return the module from which a statement imports."""
     if not statement.level:
         return statement.module or ""
     package = module.name.split(".")[: None if module.is_package and statement.level == 1 else module.is_package - statement.level]
@@ -124,7 +124,7 @@ def _imported_name(statement: ast.ImportFrom, name: str) -> str:
 @cache
 def _read_module(name: str) -> Module | None:
     package, *inner = name.split(".")
-    # The specification of a module in a package would import the package.
+    # Looking up the specification of a module inside a package would import the package.
     specification = importlib.util.find_spec(package) if package in PACKAGES else None
     if specification is None or specification.origin is None:
         return None
@@ -150,7 +150,7 @@ def _named(statements: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def _parameters(found: Definition) -> list[inspect.Parameter]:
-    """The parameters of a function, with annotations that are values."""
+    """Return the parameters of a function, with evaluated annotations."""
     assert isinstance(found.statement, ast.FunctionDef)
     given = found.statement.args
     positional = [*given.posonlyargs, *given.args]
@@ -175,7 +175,7 @@ def _annotation(module: Module, expression: ast.expr | None) -> Any:
         hint = _evaluate(module, expression)
         return type(None) if hint is None else hint
     except Exception:
-        # As for annotations that cannot be resolved: any value may be meant.
+        # As for annotations that cannot be resolved: any value is possible.
         return Any
 
 
@@ -185,7 +185,7 @@ def _evaluate(module: Module, expression: ast.expr) -> Any:
 
 
 class _Names(dict[str, Any]):
-    """The values of the names in a module's annotations."""
+    """Values of the names in the annotations of a module."""
 
     def __init__(self, module: Module) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class _Names(dict[str, Any]):
                 source, imported = _source_of(self.module, statement), _imported_name(statement, name)
                 if source in IMPORTED:
                     return getattr(importlib.import_module(source), imported)
-                # Of others only names such as _PATH stand for several types; classes need not be looked for in large files.
+                # In other packages, only names such as _PATH are type aliases; classes need not be searched in large files.
                 may_be_alias = source.startswith("acclimate.") or (imported.startswith("_") and not source.startswith("torch"))
                 module = _read_module(source) if may_be_alias else None
                 return _Names(module)[imported] if module and imported in module.statements else _Unimported(name, (), {})
@@ -211,7 +211,7 @@ class _Names(dict[str, Any]):
 
 
 class _Unimported(type):
-    """The type of classes that take the place of one, or of a module, that takes long to import."""
+    """Metaclass of placeholders for classes and modules that take long to import."""
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("_"):

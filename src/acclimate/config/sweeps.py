@@ -1,4 +1,4 @@
-"""The jobs of a sweep: what became of each, and what each takes of the machine."""
+"""The jobs of a sweep: their results, and their share of the machine."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def maximise() -> None:
-    """Let Optuna's sweeper look for the highest value and go on after failed trials, unless the user says otherwise."""
+    """Make Optuna's sweeper maximise and continue after failed trials, unless the user sets it otherwise."""
     Plugins.instance()
     optuna = ConfigStore.instance().repo["hydra"]["sweeper"].get("optuna.yaml")
     if optuna is not None:
@@ -33,27 +33,28 @@ def maximise() -> None:
 
 
 class Sweep:
-    """The jobs of a sweep, which a launcher may run in processes of their own.
+    """The jobs of a sweep, which a launcher may run in separate processes.
 
     Args:
-        notes: An empty folder, to which each job writes what became of it: only a job's value comes back from its process.
+        notes: An empty folder for the result of each job, because only its value is returned from its process.
     """
 
     def __init__(self, notes: Path) -> None:
         self.notes = notes
-        # Here, because joblib sets the variable in its processes.
+        # Read here, because joblib sets the variable in its processes.
         self.num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
 
     @staticmethod
     def is_under_way() -> bool:
-        """Return whether Hydra runs a job of a sweep, not a single one."""
+        """Return True if Hydra runs a job of a sweep, not a single run."""
         return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
     def run_job(self, work: Callable[[], float]) -> float | None:
-        """Run a job, whose failure does not keep the others from running.
+        """Run a job; if it fails, the others still run.
 
         Returns:
-            What the sweep maximises; None, which sweepers take for a failure, if the job failed or its score is not finite.
+            The value that the sweep maximises; None, which sweepers treat as a failure, if the job failed or the value is not
+            finite.
         """
         settings = HydraConfig.get()
         again = shlex.quote(f"hydra.sweep.dir={settings.sweep.dir}")
@@ -66,14 +67,14 @@ class Sweep:
         }
         try:
             value = work()
-            note |= {"value": value} if math.isfinite(value) else {"reason": f"Its score is {value}, which compares with no other."}
+            note |= {"value": value} if math.isfinite(value) else {"reason": f"Its score is {value}, which cannot be compared."}
         except Interrupted as interruption:
             message = f"Stopped by {interruption.number.name}. Continue with the same command and resume=true {again}"
             raise Interrupted(interruption.number, message) from interruption
         except Exception as error:
             expected = isinstance(error, UserError)
             if expected:
-                # Otherwise the log is to hold the traceback.
+                # Otherwise the log contains the traceback and must be kept.
                 remove_traces(Path(settings.runtime.output_dir), RUN_TRACES)
             note["reason"] = describe(error) if expected else f"{type(error).__name__}: {describe(error)}"
             log.error("This job failed: %s", error if expected else note["reason"], exc_info=None if expected else error)
@@ -81,10 +82,10 @@ class Sweep:
         return note["value"]  # type: ignore[no-any-return]
 
     def raise_failures(self) -> None:
-        """Say which jobs failed.
+        """Report failed jobs.
 
         Raises:
-            ConfigError: With the reasons, and the best of the other jobs, if any job did.
+            ConfigError: If any job failed, with the reasons and the best of the other jobs.
         """
         notes = [json.loads(file.read_text()) for file in sorted(self.notes.glob("*.json"), key=lambda file: int(file.stem))]
         jobs = defaultdict(list)
@@ -101,19 +102,19 @@ class Sweep:
             message += f"The best of the others is {best['job']} with {best['value']:.4f}.\n"
         else:
             remove_traces(Path(notes[0]["sweep"]), SWEEP_TRACES)
-        message += f"Train what is missing with the same command and resume=true {notes[0]['again']}"
+        message += f"Train the missing jobs with the same command and resume=true {notes[0]['again']}"
         raise ConfigError(*message.splitlines())
 
     @contextmanager
     def share_of_machine(self, config: dict[str, Any]) -> Iterator[None]:
-        """Keep a job to its share of the cores: inside, torch and numerical libraries use that many threads.
+        """Context manager that limits a job to its share of the cores, for torch and for numerical libraries.
 
-        On the CPU results depend on the number of threads, by rounding. It is OMP_NUM_THREADS, or 1, with every launcher.
+        On CPUs, results depend on the number of threads, by rounding. It is OMP_NUM_THREADS, or 1, with every launcher.
 
         Args:
-            config: Plain and resolved; `data.num_workers` is lowered to what jobs that run at once leave to each.
+            config: The plain, resolved configuration; `data.num_workers` is lowered to the job's share.
         """
-        # Here, as a wrong word is to be answered without waiting for torch.
+        # Imported here, so that mistakes are reported without waiting for torch.
         import torch
         from joblib import cpu_count  # type: ignore[import-untyped]
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -124,13 +125,13 @@ class Sweep:
         on_gpu = config["trainer"].get("accelerator") != "cpu" and torch.cuda.is_available()
         num_threads = share if on_gpu else min(self.num_threads, share)
         if num_threads < share:
-            log.info("This job computes in %d threads of %d. OMP_NUM_THREADS=%d takes all.", num_threads, share, share)
+            log.info("This job uses %d of %d threads. OMP_NUM_THREADS=%d uses all.", num_threads, share, share)
         if num_jobs > 1:
-            # Processes of joblib would start the workers of data loaders in a way of its own, which fails.
+            # Processes of joblib would start the workers of data loaders with joblib's own method, which fails.
             multiprocessing.set_start_method(None, force=True)
             num_workers = config["data"].get("num_workers") or 0
             if num_workers > share - 1:
-                log.info("data.num_workers=%d in place of %d: %d jobs share %d cores.", share - 1, num_workers, num_jobs, cores)
+                log.info("data.num_workers=%d instead of %d: %d jobs share %d cores.", share - 1, num_workers, num_jobs, cores)
                 config["data"]["num_workers"] = share - 1
         before = torch.get_num_threads()
         torch.set_num_threads(num_threads)
@@ -142,6 +143,6 @@ class Sweep:
 
 
 def _jobs_at_once(cores: int) -> int:
-    """Return how many jobs the launcher runs at once; like joblib's, a negative `n_jobs` counts from the number of cores."""
+    """Return the number of jobs that the launcher runs at once; as in joblib, a negative `n_jobs` counts from the number of cores."""
     num_jobs = HydraConfig.get().launcher.get("n_jobs") or 1
     return int(num_jobs) if num_jobs > 0 else max(cores + 1 + int(num_jobs), 1)

@@ -1,4 +1,4 @@
-"""Configurations that somebody else may have written, checked before anything of them is imported or built."""
+"""Check of untrusted configurations before anything in them is imported or built."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
@@ -7,9 +7,9 @@ from typing import Any
 from acclimate.config.allow_list import ALLOWED
 from acclimate.errors import ConfigError
 
-# Parts of the names of the files that callbacks and loggers write.
+# Settings that are part of the names of files written by callbacks and loggers.
 NAMES = ("filename", "name", "version", "sub_dir")
-# What a file may ask for at most, as some of it is built or started before it turns out to be absurd.
+# Largest values in a file, because some of them would be allocated or started before an error.
 LARGEST = {
     "batch_size": 65_536,
     "target_batch_size": 65_536,
@@ -26,34 +26,34 @@ LARGEST = {
     "bottleneck": 65_536,
     "lora_rank": 65_536,
 }
-# Of all other whole numbers: seeds have 32 bits.
+# Largest value of all other whole numbers; seeds have 32 bits.
 LARGEST_OF_ALL = 2**32
 MAX_DEPTH, MAX_VALUES, MAX_TEXT, MAX_LISTED = 20, 20_000, 4_096, 9
 
 
 def refuse_strangers(config: object, place: object, trust: Collection[str] = ()) -> dict[str, Any]:
-    """Checks a configuration from a file before anything of it is imported or built.
+    """Check a configuration from a file before anything in it is imported or built.
 
-    A configuration that a run has saved is plain and resolved, so all that Hydra would interpret is refused as well.
+    The saved configuration of a run is plain and resolved, so everything that Hydra would interpret is refused as well.
 
     Args:
-        config: What the file holds.
-        place: Where it is from, for the message.
-        trust: Modules, which stand for all that is in them, or full names of targets that the user vouches for.
+        config: The contents of the file.
+        place: Description of the file for the message.
+        trust: Modules, including everything in them, or full names of targets that the user trusts.
 
     Returns:
         The configuration.
 
     Raises:
-        ConfigError: With all that may not be built from a file.
+        ConfigError: If it contains anything that must not be built from a file, with a list.
     """
     if not isinstance(config, dict):
-        raise ConfigError(f"{place} holds no configuration by keys, so it was not written by acclimate train.")
+        raise ConfigError(f"{place} contains no configuration, so it was not written by acclimate train.")
     problems: list[str] = []
     strangers: list[str] = []
     for number, (problem, stranger) in enumerate(_inspect(config, trust)):
         if number > MAX_VALUES:
-            raise ConfigError(f"{place} holds a configuration of more than {MAX_VALUES} values; acclimate train writes a few hundred.")
+            raise ConfigError(f"{place} contains a configuration of more than {MAX_VALUES} values; acclimate train writes a few hundred.")
         problems += [] if problem is None else [problem]
         strangers += [] if stranger is None else [stranger]
     if problems:
@@ -70,7 +70,7 @@ FINE: Finding = (None, None)
 
 
 def _inspect(node: object, trust: Collection[str], path: str = "", group: str = "", depth: int = 0) -> Iterator[Finding]:
-    """For each value what is wrong with it, and the target that nobody has vouched for, if there is one."""
+    """Yield the problem of each invalid value, and the untrusted target, if it is one."""
     if depth > MAX_DEPTH:
         yield f"{path[:80]} is nested too deeply.", None
     elif isinstance(node, dict):
@@ -89,7 +89,7 @@ def _inspect(node: object, trust: Collection[str], path: str = "", group: str = 
             elif key == "_partial_" and isinstance(value, bool):
                 yield FINE
             elif (key.startswith("_") and not trusted) or (settings is not None and key not in settings):
-                yield f"{where} is a setting that no file may have. Type it on the command line.", None
+                yield f"{where} is a setting that is not allowed in files. Type it on the command line.", None
             else:
                 yield from _inspect(value, trust, where, group or key, depth + 1)
     elif isinstance(node, list):
@@ -101,7 +101,7 @@ def _inspect(node: object, trust: Collection[str], path: str = "", group: str = 
 
 
 def is_trusted(target: str, trust: Collection[str]) -> bool:
-    """Whether a target or a module that it is in is trusted.
+    """Return True if a target or one of its parent modules is trusted.
 
     >>> is_trusted("mine.Net", ["mine"]), is_trusted("mine.Net", ["mine.Net"]), is_trusted("mineral.Net", ["mine"])
     (True, True, False)
@@ -120,19 +120,19 @@ def _problem_of_value(path: str, value: object) -> str | None:
         return None
     if isinstance(value, int):
         largest = LARGEST.get(key, LARGEST_OF_ALL)
-        return None if abs(value) <= largest else f"{path} is a number beyond {largest}, the most that a file may ask for."
+        return None if abs(value) <= largest else f"{path} is a number above {largest}, the largest that is allowed in files."
     if not isinstance(value, str):
-        return f"{path} is of the type {type(value).__name__}, which no saved configuration has."
+        return f"{path} is of the type {type(value).__name__}, which does not occur in saved configurations."
     if "${" in value or value == "???" or "\0" in value or len(value) > MAX_TEXT:
-        return f"{path}={value[:80]} is not a plain value, and files hold no interpolations."
+        return f"{path}={value[:80]} is not a plain value; interpolations are not allowed in files."
     is_name = key in NAMES and path.startswith(("callbacks.", "logger."))
     if is_name and (len(PurePath(value).parts) > 1 or value == ".."):
-        return f"{path}={value[:80]} is the path of a file, but may only be a name."
+        return f"{path}={value[:80]} is a path, but only a name is allowed."
     return None
 
 
 def targets(config: object) -> set[str]:
-    """The names of all that a configuration builds, of which its author knows.
+    """Return the names of all targets in a configuration.
 
     >>> sorted(targets({"model": {"_target_": "mine.Net", "layers": [{"_target_": "mine.Layer"}]}}))
     ['mine.Layer', 'mine.Net']

@@ -1,4 +1,4 @@
-"""Values of a configuration, compared with the type annotations of the parameters that they are for."""
+"""Comparison of values in a configuration with type annotations."""
 
 import inspect
 import math
@@ -17,9 +17,9 @@ def find_problem(path: str, value: Any, hint: Any) -> str | None:
     """Describe how a value violates its annotation; None if it does not.
 
     Args:
-        path: The key, as one types it.
-        value: Plain, from a configuration.
-        hint: The annotation; those of `annotated_types` limit numbers and lengths.
+        path: The key, as typed.
+        value: A plain value from a configuration.
+        hint: The annotation; `annotated_types` limit numbers and lengths.
 
     >>> find_problem("optimizer.lr", "high", float)
     'optimizer.lr=high is text, but must be a number.'
@@ -30,7 +30,7 @@ def find_problem(path: str, value: Any, hint: Any) -> str | None:
 
 
 def alternatives(hint: Any) -> list[Any]:
-    """The members of a union, or the annotation itself.
+    """Return the members of a union, or the annotation itself.
 
     >>> alternatives(int | None)
     [<class 'int'>, <class 'NoneType'>]
@@ -39,7 +39,7 @@ def alternatives(hint: Any) -> list[Any]:
 
 
 def matches(value: Any, hint: Any) -> bool:
-    """Whether a plain value from a configuration can be meant by a type annotation; in doubt, it can.
+    """Return True if a plain value from a configuration matches a type annotation, or in doubt.
 
     >>> matches(3, float), matches(True, int), matches("3", int)
     (True, False, False)
@@ -66,7 +66,7 @@ def matches(value: Any, hint: Any) -> bool:
     container = origin or hint
     if inspect.isclass(container) and container is not object:
         if issubclass(container, Mapping):
-            # Nodes are checked by themselves, against the signature of what they name.
+            # Nodes are checked separately, against the signatures of their targets.
             return isinstance(value, Mapping) and (
                 len(arguments) != 2
                 or all(matches(item, arguments[1]) for item in value.values() if not (isinstance(item, Mapping) and "_target_" in item))
@@ -79,7 +79,7 @@ def matches(value: Any, hint: Any) -> bool:
 
 
 def is_in_range(value: Any, hint: Any) -> bool:
-    """Whether a value that matches a type annotation is within its ranges, and all of its numbers are finite.
+    """Return True if a value that matches a type annotation is within its ranges, and all its numbers are finite.
 
     >>> is_in_range(0.5, Annotated[float, Ge(0), Lt(1)]), is_in_range(1, Annotated[float, Ge(0), Lt(1)] | None)
     (True, False)
@@ -97,19 +97,19 @@ def is_in_range(value: Any, hint: Any) -> bool:
 
 
 def _is_representable(value: Any) -> bool:
-    """Whether a number is finite and has at most 64 bits; other values are."""
+    """Return True unless a value is a number that is not finite or has more than 64 bits."""
     return not (isinstance(value, float) and not math.isfinite(value)) and not (isinstance(value, int) and abs(value) >= 2**63)
 
 
 def _items(value: Any) -> dict[Any, Any]:
-    """The entries of a list by their places, or of a mapping by their keys; nodes are values of their own."""
+    """Return the entries of a list by index, or of a mapping by key; nodes have no entries."""
     if isinstance(value, Mapping):
         return {} if "_target_" in value else dict(value)
     return dict(enumerate(value)) if isinstance(value, list) else {}
 
 
 def _item_hint(value: Any, hint: Any) -> Any:
-    """The annotation of the entries of a list or a mapping."""
+    """Return the annotation of the entries of a list or a mapping."""
     arguments = typing.get_args(hint)
     if isinstance(value, Mapping):
         return arguments[1] if len(arguments) == 2 else Any
@@ -132,7 +132,7 @@ def _satisfies(value: Any, limit: Any) -> bool:
 
 
 def _describe_range(hint: Any) -> str:
-    """The limits of an annotation in words.
+    """Describe the limits of an annotation in words.
 
     >>> _describe_range(Annotated[float, Ge(0), Lt(1)])
     'at least 0 and below 1'
@@ -175,7 +175,7 @@ def _out_of_range(path: str, value: Any, hint: Any) -> str:
     """Describe a value that matches its annotation, but not its ranges."""
     if not _is_representable(value):
         return f"{path} must be a finite number{' of at most 64 bits' if isinstance(value, int) else ''}, but is {value}."
-    # The ranges of what the value is: 0 is no text and no list, whatever else is allowed.
+    # Only the ranges for the type of the value: 0 is neither text nor a list, even if these are allowed.
     fitting = [member for one in alternatives(hint) for member in [one, *alternatives(_bare(one))] if matches(value, member)]
     for key, item in _items(value).items():
         for member in fitting:
@@ -192,7 +192,7 @@ def _advice(hint: Any) -> str:
 
 
 def _alternatives(hint: Any) -> list[Any]:
-    """The members of a union without their ranges."""
+    """Return the members of a union without their ranges."""
     return [member for one in alternatives(_bare(hint)) for member in alternatives(_bare(one))]
 
 
@@ -206,7 +206,7 @@ def _is_sequence(hint: Any) -> bool:
 
 
 def _choices(hint: Any) -> list[Any]:
-    """All values of the literals in a hint."""
+    """Return the values of all literals in a hint."""
     if typing.get_origin(hint) is Literal:
         return list(typing.get_args(hint))
     return [choice for argument in typing.get_args(hint) for choice in _choices(argument)]

@@ -29,7 +29,7 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def precise(*args: P.args, **kwargs: P.kwargs) -> R:
         device = next((tensor.device.type for tensor in _tensors([*args, *kwargs.values()])), "cpu")
-        # To enter it takes as long as a small layer.
+        # Disabling autocast takes as long as a small layer.
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             return function(*_converted(args), **{name: _converted(value) for name, value in kwargs.items()})
 

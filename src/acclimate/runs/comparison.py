@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acclimate.config.identity import Settings, differing, digest, identity, names_images, show_settings, without
+from acclimate.config.identity import Settings, differing, digest, identity, names_data, show_settings, without
 from acclimate.errors import DataError
 from acclimate.runs.record import METRICS, RunRecord, has_record, read_metrics, read_record
 
@@ -83,7 +83,7 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
     for known in found:
         groups[known.record.name, digest(known.settings)].append(known)
     shown = _settings_to_show(found)
-    data = [key for key in _varying([known.settings for known in found]) if names_images(key)]
+    data = [key for key in _varying([known.settings for known in found]) if names_data(key)]
     comparisons = []
     for (name, _), group in groups.items():
         first = group[0]

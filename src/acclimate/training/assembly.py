@@ -138,7 +138,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
         if not torch.cuda.is_available():
-            # Set by Lightning: each step of Adam asks for a GPU, and torch would search the disk for its driver each time.
+            # Lightning sets it, but each step of Adam asks for a GPU, and torch would then search the disk for its driver.
             os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     return Run(data, method, selection, scores, throughput, nonfinite, trainer, seen)
 

@@ -1,4 +1,4 @@
-"""What stands in for Lightning's profiler where nobody asked for one."""
+"""A profiler without overhead, for runs that configure none."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -9,9 +9,9 @@ _NOTHING: AbstractContextManager[Any] = nullcontext()
 
 
 class NoProfiler(Profiler):
-    """Measures nothing, and costs nothing.
+    """Profiler that measures nothing and has no overhead.
 
-    Lightning's `PassThroughProfiler` also measures nothing, but makes a generator for each hook of each callback, more than a
+    Lightning's `PassThroughProfiler` also measures nothing, but creates a generator for each hook of each callback, more than a
     hundred times in a training step.
     """
 
