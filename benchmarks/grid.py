@@ -28,9 +28,9 @@ from torch import Tensor
 import acclimate
 from acclimate.config.identity import differing, identity
 from acclimate.data.datamodule import AdaptationData
-from acclimate.data.domains import ImageSet
-from acclimate.data.images.views import View
+from acclimate.data.images.views import ImageView
 from acclimate.data.loaders import EvaluationBatches
+from acclimate.data.samples import Samples
 from acclimate.files.atomic_files import write_json
 from acclimate.runs.checkpoints import read_checkpoint, rebuild_classifier
 from acclimate.runs.record import has_record, read_metrics, read_record
@@ -209,12 +209,12 @@ def read_data(config: str) -> AdaptationData:
 
 
 @torch.inference_mode()
-def predict(checkpoint: dict[str, Any], images: ImageSet) -> Prediction:
+def predict(checkpoint: dict[str, Any], images: Samples) -> Prediction:
     """Predict images with a checkpoint, on the device and in the precision of its training."""
     data, trainer = checkpoint["config"]["data"], checkpoint["config"]["trainer"]
     device = "cuda" if torch.cuda.is_available() and trainer["accelerator"] != "cpu" else "cpu"
     classifier = rebuild_classifier(checkpoint).to(device)
-    view = View("plain", image_size=checkpoint["image_size"], crop=data["crop"])
+    view = ImageView("plain", image_size=checkpoint["image_size"], crop=data["crop"])
     batches = EvaluationBatches(images, view, batch_size=data["eval_batch_size"], labelled=False)
     predictions = []
     precision = trainer["precision"] or usual_precision(trainer["accelerator"])

@@ -44,6 +44,7 @@ from acclimate.data.cache import store
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.images.views import ViewName
 from acclimate.files.atomic_files import write_json
+from acclimate.inputs import ImageSpec
 from acclimate.training.assembly import NO_LOGGER, Run, build
 from acclimate.types import Needs
 
@@ -228,7 +229,7 @@ def two_epochs(root: Path, view: ViewName, workers: int) -> list[float]:
     # All but one or two images of each class are for training.
     parts = {"val_fraction": 0.01, "test_fraction": 0.01}
     data = ImageFolder(source=str(root), cache="disk", source_view=view, batch_size=FEW, num_workers=workers, **parts)
-    data.prepare_for(image_size=bare_loops.SIZE, needs=Needs(target=False), reveal_target_labels=False)
+    data.prepare_for(spec=ImageSpec(bare_loops.SIZE), needs=Needs(target=False), reveal_target_labels=False)
     loader = data.train_dataloader()
     rates = []
     for _ in range(2):

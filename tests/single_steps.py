@@ -13,8 +13,9 @@ from torch.optim import Optimizer
 
 from acclimate.config.signatures import parameters
 from acclimate.extras.options import make_extras
+from acclimate.inputs import ANY_SIZE
 from acclimate.methods.base import Method
-from acclimate.models.backbones import Backbone
+from acclimate.models.backbones.image import ImageBackbone
 from acclimate.models.classifier import Classifier
 from acclimate.schedules import constant
 from acclimate.types import DomainBatch, Labelled, LabelledPass, Unlabelled, UnlabelledPass
@@ -44,7 +45,10 @@ class Objectives(NamedTuple):
 def tiny_classifier() -> Classifier:
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     return Classifier(
-        lambda weights: Backbone(body, num_features=16, image_size=8), num_classes=NUM_CLASSES, bottleneck=NUM_FEATURES
+        lambda weights, inputs: ImageBackbone(body, num_features=16, image_size=8),
+        num_classes=NUM_CLASSES,
+        inputs=ANY_SIZE,
+        bottleneck=NUM_FEATURES,
     ).double()
 
 
@@ -53,7 +57,10 @@ def deep_classifier() -> Classifier:
     stages = [[nn.Conv2d(num, 4, 3), nn.BatchNorm2d(4), nn.ReLU()] for num in (3, 4, 4)]
     body = nn.Sequential(*(layer for stage in stages for layer in stage), nn.Flatten())
     return Classifier(
-        lambda weights: Backbone(body, num_features=16, image_size=8), num_classes=NUM_CLASSES, bottleneck=NUM_FEATURES
+        lambda weights, inputs: ImageBackbone(body, num_features=16, image_size=8),
+        num_classes=NUM_CLASSES,
+        inputs=ANY_SIZE,
+        bottleneck=NUM_FEATURES,
     ).double()
 
 

@@ -24,13 +24,16 @@ from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir, group_options
 from acclimate.config.instantiate import locate
 from acclimate.config.method_options import declared_needs
-from acclimate.data.domains import ArrayImages, Domains, ImageSet, Parts
+from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.arrays import Arrays, read_archive
+from acclimate.data.images.image_arrays import ImageArrays
+from acclimate.data.samples import Samples
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.extras.extra import Step
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
-from acclimate.models.backbones import Backbone, small_cnn
+from acclimate.models.backbones.image import ImageBackbone
+from acclimate.models.backbones.small_cnn import small_cnn
 from acclimate.training import assembly, run
 from acclimate.types import DomainBatch
 
@@ -146,19 +149,19 @@ def compose(folder: Path, *overrides: str) -> dict[str, Any]:
     return config
 
 
-def headless_cnn(weights: bool | None, **size: int) -> Backbone:
+def headless_cnn(weights: bool | None, **size: int) -> ImageBackbone:
     """A small CNN that claims to have weights, but knows no head."""
     return small_cnn(**size)
 
 
-def pretrained_cnn(weights: bool | None, **size: int) -> Backbone:
+def pretrained_cnn(weights: bool | None, **size: int) -> ImageBackbone:
     """A small CNN with a head of 7 classes that are told to be those that it was trained on."""
     backbone = headless_cnn(weights, **size)
     backbone.make_source_head = lambda: torch.nn.Linear(backbone.num_features, 7)
     return backbone
 
 
-def oddly_headed_cnn(weights: bool | None, **size: int) -> Backbone:
+def oddly_headed_cnn(weights: bool | None, **size: int) -> ImageBackbone:
     """A small CNN whose head is not a layer on its features."""
 
     def refuse() -> torch.nn.Linear:
@@ -205,7 +208,7 @@ def build_method(config: dict[str, Any]) -> tuple[assembly.Run, Any]:
     method.total_batches, method.batches_done = 10, 5
     method.log = method.log_dict = lambda *arguments, **keywords: None
     if isinstance(method, Shot):
-        method.label(parts.data.unlabelled_target())
+        method.label(parts.data.training_parts().unlabelled_target())
     batch = next(iter(parts.data.train_dataloader()))
     return parts, batch
 
@@ -327,7 +330,7 @@ def with_value(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return config
 
 
-Archives = dict[str, ArrayImages]
+Archives = dict[str, ImageArrays]
 
 
 class Tampered(Arrays):
@@ -362,7 +365,7 @@ class Tampered(Arrays):
         with mock.patch("acclimate.data.images.arrays.read_archive", read_tampered):
             return super().read_target(classes)
 
-    def tampered(self, images: ImageSet) -> ImageSet:
+    def tampered(self, images: Samples) -> Samples:
         assert images.labels is not None
         changes: dict[str, torch.Tensor | None] = {
             "nothing": images.labels,
@@ -390,7 +393,7 @@ class TamperedBesideLabelled(Tampered):
         assert original.domains.target is not None
         self.lent = original.domains.target.train.take(self.labelled_target).digests()
 
-    def tampered(self, images: ImageSet) -> ImageSet:
+    def tampered(self, images: Samples) -> Samples:
         digests, changed = images.digests(), super().tampered(images).labels
         assert digests is not None and self.lent is not None and images.labels is not None and changed is not None
         labels = torch.where(torch.isin(digests, self.lent), images.labels, changed)

@@ -69,7 +69,7 @@ def test_evaluate_finds_the_accuracies_of_the_run_and_takes_overrides(trained, a
 def test_the_command_and_the_predictor_give_the_same_labels_and_probabilities(trained, files, tmp_path):
     model = acclimate.load(trained[0]["folder"])
     labels, probabilities, features = model.predict(files, features=True)
-    cli.run_verb("predict", [f"run={trained[0]['folder']}", f"images={files[0].parent}", f"out={tmp_path / 'table.csv'}"])
+    cli.run_verb("predict", [f"run={trained[0]['folder']}", f"inputs={files[0].parent}", f"out={tmp_path / 'table.csv'}"])
     rows = [line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines()[1:]]
     assert [row[1] for row in rows] == labels
     assert [row[2] for row in rows] == [f"{value:.6f}" for value in probabilities.max(dim=1).values.tolist()]

@@ -10,7 +10,7 @@ from small_runs import compose, write_photographs
 
 from acclimate.errors import ConfigError
 from acclimate.memory import explain_out_of_memory, keep_freed_memory
-from acclimate.models.backbones import Backbone
+from acclimate.models.backbones.image import ImageBackbone
 from acclimate.training import assembly, run
 
 # In a process of its own, since what it changes lasts.
@@ -93,8 +93,8 @@ def test_prediction_names_the_batch_size_that_needs_less(archives, tmp_path, mon
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has 1 GiB free.")
         return images.new_zeros(len(images), module.num_features, dtype=torch.float32)
 
-    monkeypatch.setattr(Backbone, "forward", forward)
-    command = ("predict", "run=run", "images=images", "out=predictions.csv")
+    monkeypatch.setattr(ImageBackbone, "forward", forward)
+    command = ("predict", "run=run", "inputs=images", "out=predictions.csv")
     code, message = acclimate(*command)
     assert code == 2
     assert message.startswith(
@@ -104,8 +104,9 @@ def test_prediction_names_the_batch_size_that_needs_less(archives, tmp_path, mon
     assert advised == "batch_size=4"
     assert acclimate(*command, "batch_size=4")[0] == 2
     assert acclimate(*command, "batch_size=2") == (0, "")
-    assert set(looked_at) == {8, 4, 2}
-    assert acclimate(*command, "batch_size=0")[1].startswith("acclimate: batch_size=0 must be a whole number of images, at least 1.")
+    # One image tries whether the model takes the size.
+    assert set(looked_at) == {8, 4, 2, 1}
+    assert acclimate(*command, "batch_size=0")[1].startswith("acclimate: batch_size=0 must be a whole number of inputs, at least 1.")
 
 
 def test_ranking_names_the_sizes_that_need_less(archives, acclimate):

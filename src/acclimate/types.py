@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from acclimate.inputs import Inputs, count
+
 Domain = Literal["source", "target"]
 Part = Literal["train", "val", "test"]
 
@@ -27,7 +29,7 @@ class Needs(NamedTuple):
         target_labels: Whether a few labelled inputs of the target may train beside them.
         views: `one` of each input; `strong`: also a strongly augmented one of each target input; `pair`: two strongly
             augmented ones of each input of both domains.
-        inputs: `any` includes features that a frozen backbone has computed before; `raw` does not; `images` are pictures.
+        inputs: `any` includes `Features`; `raw` does not; `images` are pictures.
         trained_features: Whether it aligns features, for which a layer in front of the head must train.
         pretrained_head: Whether it needs the head that the backbone's weights came with.
         batch_size: How many inputs of each domain a batch must have at least.
@@ -53,37 +55,47 @@ class Needs(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Inputs and their labels; images are uint8 or float in [0, 1], shape (N, 3, H, W), and labels int64, shape (N,).
+    """Inputs and their labels, int64, shape (N,).
 
     N is 0 in the batches of a method that takes no source. Where training mixes, smooths or weights labels, they are rows of
     shares, shape (N, K), see `SoftLabels`. A self-supervised method gets no labels, shape (0,), and perhaps a second view.
-    Of a frozen backbone, these and other inputs may be features that it has computed before, shape (N, D).
+    Where the backbone is frozen, all inputs may be `Features`.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     labels: Tensor
-    second_view: Tensor | None = None
+    second_view: Inputs | None = None
 
     @property
-    def views(self) -> list[Tensor]:
+    def views(self) -> list[Inputs]:
         """The inputs in their one or two views."""
         return [self.inputs] if self.second_view is None else [self.inputs, self.second_view]
 
+    @property
+    def num_inputs(self) -> int:
+        """N."""
+        return count(self.inputs)
+
 
 class Unlabelled(NamedTuple):
-    """Inputs without labels, each in one or more views: a list of tensors, of images with the shape (N, 3, H, W).
+    """Inputs without labels, each in one or more views.
 
     There is no field for labels, so what is handed to a method cannot leak one. In training `samples` says which inputs
     they are, as places in the target's training part, int64, shape (N,), for methods that remember something of each.
     """
 
-    views: list[Tensor]
+    views: list[Inputs]
     samples: Tensor = NO_SAMPLES
 
     @property
-    def inputs(self) -> Tensor:
+    def inputs(self) -> Inputs:
         """The first view."""
         return self.views[0]
+
+    @property
+    def num_inputs(self) -> int:
+        """N."""
+        return count(self.inputs)
 
 
 class DomainBatch(NamedTuple):
@@ -115,14 +127,14 @@ class LabelledPass(NamedTuple):
         hidden: Outputs of the layers that the method records, see `Method.recorded`.
     """
 
-    views: Sequence[Tensor]
+    views: Sequence[Inputs]
     labels: Tensor
     features: Tensor
     logits: Tensor
     hidden: Sequence[Tensor] = ()
 
     @property
-    def inputs(self) -> Tensor:
+    def inputs(self) -> Inputs:
         """The first view."""
         return self.views[0]
 
@@ -137,13 +149,13 @@ class UnlabelledPass(NamedTuple):
         logits: Shape (N, K).
     """
 
-    views: Sequence[Tensor]
+    views: Sequence[Inputs]
     samples: Tensor
     features: Tensor
     logits: Tensor
 
     @property
-    def inputs(self) -> Tensor:
+    def inputs(self) -> Inputs:
         """The first view."""
         return self.views[0]
 

@@ -32,8 +32,8 @@ def test_the_source_text_tells_what_importing_does(target):
     assert read.name == imported.name
     for one, other in zip(read.parameters.values(), imported.parameters.values(), strict=True):
         assert (one.name, one.kind, one.default is one.empty) == (other.name, other.kind, other.default is other.empty)
-        # The run provides the parameters of optimizers.
-        if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and one.name != "params":
+        # The run provides the parameters of optimizers and the specification of inputs.
+        if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and one.name not in ("params", "inputs"):
             for value in VALUES:
                 allowed = matches(value, one.annotation)
                 assert allowed == matches(value, other.annotation), (one, other, value)
@@ -148,7 +148,7 @@ MISTAKES = {
     "train resume=photographs": "photographs is not the folder of a run",
     "train -m lr=.1,.2": "1-dann-seed0: The configuration has a problem:\n  - lr is not a key",
     "evaluate run=nowhere": "There is no nowhere/checkpoints/best.ckpt.",
-    "predict run=nowhere images=photographs out=x.csv": "There is no nowhere/checkpoints/best.ckpt.",
+    "predict run=nowhere inputs=photographs out=x.csv": "There is no nowhere/checkpoints/best.ckpt.",
     "compare nowhere": "nowhere is not a folder.",
     "compare photographs": "No finished run below photographs",
     "rank model=nope": "model=nope: there is no such option.",

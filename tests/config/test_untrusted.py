@@ -12,7 +12,7 @@ PLAIN = {
     "data": {"_target_": "acclimate.data.images.arrays.Arrays", "source": "a.npz", "batch_size": 4},
     "model": {
         "_target_": "acclimate.models.classifier.Classifier",
-        "backbone": {"_target_": "acclimate.models.backbones.small_cnn", "_partial_": True},
+        "backbone": {"_target_": "acclimate.models.backbones.small_cnn.small_cnn", "_partial_": True},
     },
     "trainer": {"_target_": "pytorch_lightning.Trainer", "max_epochs": 1},
     "callbacks": {"mine": None},

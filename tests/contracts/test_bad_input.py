@@ -344,7 +344,7 @@ def test_a_missing_gpu_is_named(refused):
 
 @pytest.mark.parametrize(
     "command",
-    [["evaluate", "run=nowhere"], ["predict", "run=nowhere", "images=x", "out=y"], ["compare", "nowhere"], ["train", "resume=nowhere"]],
+    [["evaluate", "run=nowhere"], ["predict", "run=nowhere", "inputs=x", "out=y"], ["compare", "nowhere"], ["train", "resume=nowhere"]],
 )
 def test_a_folder_without_a_run_is_named(command, refused):
     assert "nowhere" in refused(*command)
@@ -416,11 +416,11 @@ def test_predictions_of_a_model_on_data_of_one_s_own_have_a_folder_made_for_them
     torch.save(checkpoint, "run/checkpoints/best.ckpt")
     Path("photos").mkdir()
     Image.new("RGB", (40, 40)).save("photos/one.png")
-    assert acclimate("predict", "run=run", "images=photos", "out=new/predictions.csv")[0] == 0
+    assert acclimate("predict", "run=run", "inputs=photos", "out=new/predictions.csv")[0] == 0
     assert Path("new/predictions.csv").read_text().splitlines()[1].startswith("one.png,")
 
 
-@pytest.mark.parametrize("command", [["evaluate", "run=nowhere"], ["predict", "run=nowhere", "images=photos"], ["compare", "nowhere"]])
+@pytest.mark.parametrize("command", [["evaluate", "run=nowhere"], ["predict", "run=nowhere", "inputs=photos"], ["compare", "nowhere"]])
 def test_an_output_that_cannot_be_written_is_named_before_the_work_is_done(command, refused):
     Path("folder").mkdir()
     Path("file").touch()

@@ -160,7 +160,7 @@ def test_nothing_of_a_stranger_s_runs_is_imported_or_writes(name, trained, comma
         ("evaluate", "run=run"): 0 if name in ELSEWHERE else 2,
     }
     if name in OF_MODEL:
-        verbs["predict", "run=run", "images=photos", "out=out.csv"] = 2
+        verbs["predict", "run=run", "inputs=photos", "out=out.csv"] = 2
     for arguments, expected in verbs.items():
         code, message = command(*arguments)
         assert code == expected, (arguments, message)
@@ -179,7 +179,7 @@ def test_a_run_of_one_s_own_code_says_what_to_type_and_that_works(trained, comma
     code, message = command("evaluate", "run=run")
     assert (code, "add trust=[payload.Thing]" in message) == (2, True)
     assert command("evaluate", "run=run", "trust=[payload.Thing]") == (0, "")
-    assert command("predict", "run=run", "images=photos", "out=out.csv") == (0, "")
+    assert command("predict", "run=run", "inputs=photos", "out=out.csv") == (0, "")
     code, message = command("train", "resume=run", "trust=payload")
     assert code == 0, message
 
@@ -243,7 +243,6 @@ CONTENTS = {
     "a file that Lightning would remove": ("callbacks", {"ModelCheckpoint": {"best_k_models": {"run/checkpoints/../../keep/file": 1.0}}}),
     "a remote file": ("callbacks", {"ModelCheckpoint": {"kth_best_model_path": "ftp://keep/file"}}),
     "classes of other types": ("classes", [{"a": 1}, 2, 3]),
-    "an absurd size of images": ("image_size", 10**9),
 }
 
 
@@ -254,7 +253,29 @@ def test_contents_that_no_run_writes_are_refused(name, trained, command, tmp_pat
     key, value = CONTENTS[name]
     for file in (tmp_path / "run" / "checkpoints").iterdir():
         torch.save({**torch.load(file, weights_only=True), key: value}, file)
-    for arguments in (("train", "resume=run"), ("evaluate", "run=run"), ("predict", "run=run", "images=photos", "out=out.csv")):
+    for arguments in (("train", "resume=run"), ("evaluate", "run=run"), ("predict", "run=run", "inputs=photos", "out=out.csv")):
         code, message = command(*arguments)
         assert (code, "cannot be read as a checkpoint" in message, "Traceback" in message) == (2, True, False), message
     assert (tmp_path / "keep" / "file").read_text() == "dear"
+
+
+IMAGES = {"_target_": "acclimate.data.images.images.Images", "image_size": 16}
+INPUTS = {
+    "an absurd size": (IMAGES | {"image_size": 10**9}, "inputs.image_size is a number beyond 4096"),
+    "a size out of range": (IMAGES | {"image_size": -1}, "inputs.image_size must be at least 8, but is -1"),
+    "a stranger's kind": (IMAGES | {"_target_": "os.system"}, "inputs._target_=os.system is not among what acclimate builds from a file"),
+    "another part": (IMAGES | {"_target_": "acclimate.data.images.arrays.Arrays"}, "is not among what acclimate builds from a file"),
+    "an interpolation": (IMAGES | {"crop": "${oc.env:HOME}"}, "is not a plain value"),
+    "no kind": (16, "The checkpoint does not say what its inputs are"),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_inputs_that_no_run_writes_are_refused(name, trained, command, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    inputs, expected = INPUTS[name]
+    for file in (tmp_path / "run" / "checkpoints").iterdir():
+        torch.save({**torch.load(file, weights_only=True), "inputs": inputs}, file)
+    for arguments in (("evaluate", "run=run"), ("predict", "run=run", "inputs=photos", "out=out.csv")):
+        code, message = command(*arguments)
+        assert (code, expected in message, "Traceback" in message) == (2, True, False), message

@@ -12,6 +12,7 @@ from acclimate.data.images.arrays import Arrays
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.labels import TargetLabels
 from acclimate.errors import ConfigError
+from acclimate.inputs import ImageSpec
 from acclimate.training import assembly, run
 from acclimate.types import DomainBatch, Labelled, Needs, Unlabelled
 
@@ -118,7 +119,7 @@ def test_what_labels_of_the_target_were_used_for_is_marked_in_every_record(archi
 def loaders(archives, *, reveal, **options):
     source, target = (text.partition("=")[2] for text in archives[1:])
     data = Arrays(source=source, target=target, batch_size=4, **options)
-    data.prepare_for(image_size=16, needs=Needs(), reveal_target_labels=reveal)
+    data.prepare_for(spec=ImageSpec(16), needs=Needs(), reveal_target_labels=reveal)
     return data
 
 

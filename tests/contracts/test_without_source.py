@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 from small_runs import METHODS, SOURCE_FREE, compose, write_archives
 
-from acclimate.data.datamodule import AdaptationData
 from acclimate.data.demo import digit_fonts, fonts_to_handwriting
 from acclimate.data.images.arrays import Arrays
+from acclimate.data.images.image_data import ImageData
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.errors import ConfigError, DataError
+from acclimate.inputs import ImageSpec
 from acclimate.runs import checkpoints
 from acclimate.training import assembly, evaluation, run
 from acclimate.types import DomainBatch, Needs
@@ -97,8 +98,8 @@ def test_batches_say_which_target_images_they_hold(archives):
     target = archives[2].partition("=")[2]
     data = Arrays(source=None, target=target, batch_size=4, target_batch_size=3)
     data.leave_out_source(["0", "1", "2"])
-    data.prepare_for(image_size=16, needs=Needs(), reveal_target_labels=False)
-    images = torch.cat([batch.views[0] for batch in data.unlabelled_target()])
+    data.prepare_for(spec=ImageSpec(16), needs=Needs(), reveal_target_labels=False)
+    images = torch.cat([batch.views[0] for batch in data.training_parts().unlabelled_target()])
     for batch, _ in zip(data.train_dataloader(), range(6), strict=False):
         assert isinstance(batch, DomainBatch)
         assert len(batch.source.inputs) == len(batch.source.labels) == 0
@@ -143,7 +144,7 @@ def test_targets_of_other_classes_are_refused(archives, tmp_path):
 
 
 def test_data_that_cannot_be_read_without_source_says_so():
-    class Mine(AdaptationData):
+    class Mine(ImageData):
         def read(self):
             raise AssertionError("the source is read")
 

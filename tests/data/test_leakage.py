@@ -11,9 +11,11 @@ from small_runs import compose, write_archives, write_photographs
 
 from acclimate import cli
 from acclimate.config.compose import override
-from acclimate.data.datamodule import AdaptationData
-from acclimate.data.domains import ArrayImages, Domains, ImageSet, Parts
+from acclimate.data.domains import Domains, Parts
+from acclimate.data.images.image_arrays import ImageArrays
+from acclimate.data.images.image_data import ImageData
 from acclimate.data.leakage import seen_by
+from acclimate.data.samples import Samples
 from acclimate.errors import ConfigError, DataError
 from acclimate.runs.checkpoint_files import best_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
@@ -141,7 +143,7 @@ def test_copies_between_parts_that_the_user_has_divided_are_reported_after_train
     assert "The results include images that the run has seen: 2 of the 12 source test images" in caplog.text
 
 
-class Undigested(ImageSet):
+class Undigested(Samples):
     """Images of somebody who wrote an image set before there were digests."""
 
     def __init__(self, images, labels):
@@ -158,7 +160,7 @@ class Undigested(ImageSet):
         return Undigested(self.images[torch.as_tensor(indices)], None if self.labels is None else self.labels[torch.as_tensor(indices)])
 
 
-class WithoutDigests(AdaptationData):
+class WithoutDigests(ImageData):
     def read(self):
         images = Undigested(torch.randint(256, (30, 1, 16, 16), dtype=torch.uint8), torch.arange(30) % 2)
         parts = Parts(*(images.take(range(start, start + 10)) for start in (0, 10, 20)))
@@ -191,6 +193,6 @@ def test_a_damaged_record_is_refused(seen):
 
 def test_in_memory_copies_have_one_digest():
     images = torch.randint(256, (5, 1, 8, 8), dtype=torch.uint8)
-    digests = ArrayImages(torch.cat([images, images]), None).digests()
+    digests = ImageArrays(torch.cat([images, images]), None).digests()
     assert torch.equal(digests[:5], digests[5:])
     assert len(digests.unique()) == 5

@@ -4,10 +4,10 @@ from collections import Counter
 import pytest
 import torch
 
-from acclimate.data.domains import ArrayImages
-from acclimate.data.images.views import View
+from acclimate.data.images.image_arrays import ImageArrays
+from acclimate.data.images.views import ImageView
 from acclimate.data.loaders import EvaluationBatches, Feed, TrainingBatches, TrainingLoader, batch_loader
-from acclimate.data.seen_images import SeenImages
+from acclimate.data.viewed_samples import ViewedSamples
 from acclimate.types import Labelled, Unlabelled
 
 SIZE = 8
@@ -16,18 +16,18 @@ SIZE = 8
 def numbered_images(num_images, *, labelled=True):
     """Images of which each pixel says which image it is."""
     values = torch.arange(num_images, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, SIZE, SIZE).contiguous()
-    return ArrayImages(values, torch.arange(num_images) % 4 if labelled else None)
+    return ImageArrays(values, torch.arange(num_images) % 4 if labelled else None)
 
 
 def textured_images(num_images):
     pixels = torch.randint(0, 256, (num_images, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return ArrayImages(pixels, torch.arange(num_images) % 4)
+    return ImageArrays(pixels, torch.arange(num_images) % 4)
 
 
 def training_loader(source, target, *, per_epoch=5, num_workers=0, view="shift", sampling="natural", **placement):
     feeds = [
-        Feed(SeenImages(source, [View(view, image_size=SIZE)], seed=1), 4, seed=1, sampling=sampling),
-        Feed(SeenImages(target, [View(view, image_size=SIZE)] * 2, seed=2), 3, seed=2),
+        Feed(ViewedSamples(source, [ImageView(view, image_size=SIZE)], seed=1), 4, seed=1, sampling=sampling),
+        Feed(ViewedSamples(target, [ImageView(view, image_size=SIZE)] * 2, seed=2), 3, seed=2),
     ]
     return TrainingLoader(TrainingBatches(*feeds), batches_per_epoch=per_epoch, num_workers=num_workers, **placement)
 
@@ -128,7 +128,7 @@ def test_the_global_random_state_is_left_alone(num_workers):
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_evaluation_goes_through_all_images_once_and_in_order(num_workers):
-    batches = EvaluationBatches(numbered_images(11), View("plain", image_size=SIZE), batch_size=4, labelled=True)
+    batches = EvaluationBatches(numbered_images(11), ImageView("plain", image_size=SIZE), batch_size=4, labelled=True)
     found = list(batch_loader(batches, num_workers=num_workers))
     assert [len(batch.inputs) for batch in found] == [4, 4, 3]
     assert torch.cat([batch.inputs[:, 0, 0, 0] for batch in found]).tolist() == list(range(11))
@@ -136,14 +136,14 @@ def test_evaluation_goes_through_all_images_once_and_in_order(num_workers):
 
 
 def test_evaluation_batches_without_permission_have_no_labels():
-    batches = EvaluationBatches(numbered_images(3), View("plain", image_size=SIZE), batch_size=2, labelled=False)
+    batches = EvaluationBatches(numbered_images(3), ImageView("plain", image_size=SIZE), batch_size=2, labelled=False)
     assert all(isinstance(batch, Unlabelled) for batch in batches)
-    assert isinstance(EvaluationBatches(numbered_images(3), View("plain", image_size=SIZE), batch_size=2, labelled=True)[0], Labelled)
+    assert isinstance(EvaluationBatches(numbered_images(3), ImageView("plain", image_size=SIZE), batch_size=2, labelled=True)[0], Labelled)
 
 
 def imbalanced_images():
     pixels = textured_images(14).images
-    return ArrayImages(pixels, torch.tensor([0] * 9 + [1] * 4 + [2]))
+    return ImageArrays(pixels, torch.tensor([0] * 9 + [1] * 4 + [2]))
 
 
 def test_balanced_sampling_makes_the_classes_of_the_source_equally_frequent_and_leaves_the_target_alone():

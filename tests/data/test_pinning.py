@@ -3,13 +3,14 @@
 import torch
 
 from acclimate.data.images.arrays import Arrays
+from acclimate.inputs import ImageSpec
 from acclimate.types import DomainBatch, Needs
 
 
 def test_batches_of_grey_images_can_be_pinned(monkeypatch, archives):
     named = dict(word.removeprefix("data.").split("=") for word in archives[1:])
     data = Arrays(**named, batch_size=4)
-    data.prepare_for(image_size=16, needs=Needs(), reveal_target_labels=False)
+    data.prepare_for(spec=ImageSpec(16), needs=Needs(), reveal_target_labels=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for loader in [data.train_dataloader()._loader, *data.val_dataloader(), *data.test_dataloader()]:
         assert loader.pin_memory

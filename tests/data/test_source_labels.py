@@ -6,6 +6,7 @@ from small_runs import IMAGE_SIZE, NUM_CLASSES
 
 from acclimate.data.images.arrays import Arrays
 from acclimate.errors import DataError
+from acclimate.inputs import ImageSpec
 from acclimate.types import Needs
 
 
@@ -16,7 +17,7 @@ def data(archives):
 
     def build(num, *, seed=0, source=source):
         built = Arrays(source=source, target=target, seed=seed, source_labels_per_class=num)
-        built.prepare_for(image_size=IMAGE_SIZE, needs=Needs(), reveal_target_labels=False)
+        built.prepare_for(spec=ImageSpec(IMAGE_SIZE), needs=Needs(), reveal_target_labels=False)
         return built
 
     return build

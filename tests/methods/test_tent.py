@@ -10,8 +10,9 @@ from small_runs import assert_stop_changes_nothing, compose, differences
 from torch import nn
 
 from acclimate.errors import ConfigError
+from acclimate.inputs import ANY_SIZE
 from acclimate.methods.tent import Tent
-from acclimate.models.backbones import Backbone
+from acclimate.models.backbones.image import ImageBackbone
 from acclimate.models.batch_norm import batch_norms
 from acclimate.models.classifier import Classifier
 from acclimate.runs import checkpoints
@@ -78,7 +79,9 @@ def test_a_stream_is_that_of_the_authors():
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     method = tiny_method(
         Tent,
-        classifier=lambda: Classifier(lambda weights: Backbone(body, num_features=16, image_size=8), num_classes=3).double(),
+        classifier=lambda: Classifier(
+            lambda weights, inputs: ImageBackbone(body, num_features=16, image_size=8), num_classes=3, inputs=ANY_SIZE
+        ).double(),
         collapse_share=0.0,
     ).eval()
     method.batch_norm = "joint"

@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from acclimate.errors import ConfigError
-from acclimate.models.backbones import Backbone, timm_backbone
-from acclimate.models.image_size import refuse_image_size
+from acclimate.inputs import ImageSpec
+from acclimate.models.backbones.image import ImageBackbone
+from acclimate.models.backbones.pretrained import timm_backbone
 
 
 # Of these, MobileNetV3 has a hidden layer behind the pooling.
@@ -16,30 +17,32 @@ def test_a_backbone_of_timm_has_as_many_features_as_it_says(name):
     assert features.shape == (1, backbone.num_features)
 
 
-def valid_cnn(image_size):
+def valid_cnn(image_size, wanted=None):
     """Features of images from 14 × 14 pixels on: 14 - 4 = 10, 10 // 2 = 5, 5 - 4 = 1."""
     layers = [nn.Conv2d(3, 4, 5), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Conv2d(4, 4, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return Backbone(nn.Sequential(*layers), num_features=4, image_size=image_size)
+    return ImageBackbone(nn.Sequential(*layers), num_features=4, image_size=image_size, inputs=ImageSpec(wanted))
 
 
 @pytest.mark.parametrize("image_size", [None, 14, 32, 1_000_000])
 def test_sizes_that_leave_something_to_look_at_are_taken(image_size):
-    refuse_image_size(valid_cnn(32), image_size)
+    assert valid_cnn(32, image_size).inputs.size == (image_size or 32)
 
 
 def test_a_size_that_leaves_nothing_is_refused_with_the_smallest_that_works():
-    backbone = valid_cnn(32).train()
-    before = {name: value.clone() for name, value in backbone.state_dict().items()}
     for image_size in (8, 13):
         with pytest.raises(ConfigError, match=rf"data\.image_size={image_size} .* works is data\.image_size=14\.$"):
-            refuse_image_size(backbone, image_size)
-    assert backbone.training
-    assert all(value.equal(before[name]) for name, value in backbone.state_dict().items())
+            valid_cnn(32, image_size)
     with pytest.raises(ConfigError, match=r"works is data\.image_size=10\.$"):
-        refuse_image_size(valid_cnn(10), 9)
+        valid_cnn(10, 9)
 
 
-def windowed(image_size):
+def test_trying_a_size_changes_no_statistics():
+    backbone = valid_cnn(32, 20)
+    assert backbone.training
+    assert all(not value.any() for name, value in backbone.state_dict().items() if "running_mean" in name or "num_batches" in name)
+
+
+def windowed(image_size, wanted):
     """Takes multiples of 8 pixels only."""
 
     class Windows(nn.Module):
@@ -47,14 +50,14 @@ def windowed(image_size):
             assert images.shape[-1] % 8 == 0
             return images.mean((2, 3))
 
-    return Backbone(Windows(), num_features=3, image_size=image_size)
+    return ImageBackbone(Windows(), num_features=3, image_size=image_size, inputs=ImageSpec(wanted))
 
 
 def test_the_nearest_size_towards_what_the_model_was_made_for_is_advised():
     for image_size, advised in [(17, 24), (31, 32), (33, 32), (47, 40)]:
         with pytest.raises(ConfigError, match=rf"works is data\.image_size={advised}\.$"):
-            refuse_image_size(windowed(32), image_size)
-        refuse_image_size(windowed(32), advised)
+            windowed(32, image_size)
+        windowed(32, advised)
 
 
 @pytest.mark.parametrize("verb", ["train", "rank"])

@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
-from acclimate.models.backbones import Backbone, efficientnet_lite0, timm_backbone, torchvision_backbone
+from acclimate.inputs import ANY_SIZE
+from acclimate.models.backbones.image import ImageBackbone
+from acclimate.models.backbones.pretrained import efficientnet_lite0, timm_backbone, torchvision_backbone
 from acclimate.models.classifier import Classifier
 from acclimate.models.lora import LowRankUpdate, add_low_rank_updates, add_update, merge_low_rank_updates
 from acclimate.runs import checkpoints
@@ -26,7 +28,7 @@ BACKBONES = {
 
 def classifier(name, *, rank):
     torch.manual_seed(0)
-    return Classifier(BACKBONES[name], num_classes=10, lora_rank=rank).eval()
+    return Classifier(BACKBONES[name], num_classes=10, inputs=ANY_SIZE, lora_rank=rank).eval()
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
@@ -133,8 +135,8 @@ def test_first_step_reaches_only_what_starts_at_zero():
     assert layer.bias.grad is None
 
 
-def depthwise(weights):
-    return Backbone(nn.Sequential(nn.Conv2d(3, 3, 3, groups=3), nn.Flatten()), num_features=3, image_size=3)
+def depthwise(weights, inputs):
+    return ImageBackbone(nn.Sequential(nn.Conv2d(3, 3, 3, groups=3), nn.Flatten()), num_features=3, image_size=3)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def depthwise(weights):
 )
 def test_updates_that_make_no_sense_are_refused(backbone, rank, message):
     with pytest.raises(ConfigError, match=message):
-        Classifier(backbone, num_classes=2, lora_rank=rank)
+        Classifier(backbone, num_classes=2, inputs=ANY_SIZE, lora_rank=rank)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import torch
 from torchvision import models
 
 from acclimate.errors import ConfigError
-from acclimate.models.backbones import efficientnet_lite0, small_cnn, timm_backbone, torchvision_backbone
+from acclimate.models.backbones.pretrained import efficientnet_lite0, timm_backbone, torchvision_backbone
+from acclimate.models.backbones.small_cnn import small_cnn
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

@@ -5,7 +5,10 @@ import timm
 import torch
 from torch import nn
 
-from acclimate.models.backbones import Backbone, efficientnet_lite0, small_cnn, torchvision_backbone
+from acclimate.inputs import ANY_SIZE
+from acclimate.models.backbones.image import ImageBackbone
+from acclimate.models.backbones.pretrained import efficientnet_lite0, torchvision_backbone
+from acclimate.models.backbones.small_cnn import small_cnn
 from acclimate.models.classifier import Classifier
 from acclimate.models.stages import recorded_outputs, stages, weighted_layers
 
@@ -90,7 +93,9 @@ def test_nothing_is_recorded_outside_of_the_context():
 def three_stages():
     first = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout()]
     body = nn.Sequential(*first, nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.Flatten())
-    return Classifier(lambda weights: Backbone(body, num_features=16, image_size=8), num_classes=3, bottleneck=6)
+    return Classifier(
+        lambda weights, inputs: ImageBackbone(body, num_features=16, image_size=8), num_classes=3, inputs=ANY_SIZE, bottleneck=6
+    )
 
 
 @pytest.mark.parametrize("num", [0, 1, 2, 3])

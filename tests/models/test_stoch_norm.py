@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from acclimate.errors import ConfigError
-from acclimate.models.backbones import efficientnet_lite0, torchvision_backbone
+from acclimate.models.backbones.pretrained import efficientnet_lite0, torchvision_backbone
 from acclimate.models.batch_norm import batch_norms, fixed_statistics
 from acclimate.models.stoch_norm import StochNorm, replace_batch_norm
 

@@ -11,7 +11,7 @@ from torch import nn
 from acclimate import cli
 from acclimate.config.compose import compose_sweep
 from acclimate.data.images.arrays import Arrays
-from acclimate.data.images.views import View
+from acclimate.data.images.views import ImageView
 from acclimate.data.loaders import EvaluationBatches
 from acclimate.scores.h_score import h_score
 from acclimate.scores.leep import log_expected_empirical_prediction
@@ -44,7 +44,7 @@ def rank(monkeypatch, capsys):
 def training_images(archives):
     source, target = (text.partition("=")[2] for text in archives[1:])
     images = Arrays(source=source, target=target).domains.source.train
-    return EvaluationBatches(images, View("plain", image_size=IMAGE_SIZE, crop=1.0), batch_size=8, labelled=True)
+    return EvaluationBatches(images, ImageView("plain", image_size=IMAGE_SIZE, crop=1.0), batch_size=8, labelled=True)
 
 
 class FirstPixels(nn.Module):
@@ -59,10 +59,10 @@ class FirstPixels(nn.Module):
 
 
 def test_scores_are_those_of_all_labelled_training_images(archives):
-    images = training_images(archives)
-    found = score_backbone("pixels", FirstPixels().train(), images, device=torch.device("cpu"))
-    pixels = images.images.load(range(len(images.images)))
-    features, labels = torch.as_tensor(pixels).reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE)[:, 0, 5, 2:12].float(), images.images.labels
+    batches = training_images(archives)
+    found = score_backbone("pixels", FirstPixels().train(), batches, device=torch.device("cpu"))
+    pixels = batches.samples.load(range(len(batches.samples)))
+    features, labels = torch.as_tensor(pixels).reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE)[:, 0, 5, 2:12].float(), batches.samples.labels
     assert len(labels) == 20
     assert found.logme == pytest.approx(log_maximum_evidence(features, labels).item())
     assert found.h_score == pytest.approx(h_score(features, labels).item())
@@ -71,19 +71,19 @@ def test_scores_are_those_of_all_labelled_training_images(archives):
 
 def test_h_score_is_left_out_where_it_says_nothing(archives):
     backbone = nn.Sequential(nn.Flatten(), nn.Identity())
-    images = training_images(archives)
-    found = score_backbone("all", lambda_module(lambda inputs: backbone(inputs.float())), images, device=torch.device("cpu"))
+    batches = training_images(archives)
+    found = score_backbone("all", lambda_module(lambda inputs: backbone(inputs.float())), batches, device=torch.device("cpu"))
     assert found.h_score is None
     assert found.num_features == 3 * IMAGE_SIZE**2
 
 
 def test_leep_is_of_the_pretrained_head_and_left_out_without_one(archives):
-    images, head = training_images(archives), nn.Linear(10, 4)
-    found = score_backbone("pixels", FirstPixels(), images, device=torch.device("cpu"), source_head=head)
-    pixels = torch.as_tensor(images.images.load(range(20)))[:, 0, 5, 2:12].float()
-    expected = log_expected_empirical_prediction(head(pixels).softmax(dim=1), images.images.labels)
+    batches, head = training_images(archives), nn.Linear(10, 4)
+    found = score_backbone("pixels", FirstPixels(), batches, device=torch.device("cpu"), source_head=head)
+    pixels = torch.as_tensor(batches.samples.load(range(20)))[:, 0, 5, 2:12].float()
+    expected = log_expected_empirical_prediction(head(pixels).softmax(dim=1), batches.samples.labels)
     assert found.leep == pytest.approx(expected.item())
-    assert score_backbone("pixels", FirstPixels(), images, device=torch.device("cpu")).leep is None
+    assert score_backbone("pixels", FirstPixels(), batches, device=torch.device("cpu")).leep is None
 
 
 def test_only_weights_that_come_with_a_head_are_ranked_by_it(archives):

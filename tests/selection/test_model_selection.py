@@ -1,6 +1,5 @@
 """Selection among finished runs by scores, and its cost."""
 
-import inspect
 import json
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from small_runs import compose
 
 from acclimate.config.groups import conf_dir
 from acclimate.config.identity import LOADING
-from acclimate.data.datamodule import AdaptationData
+from acclimate.config.signatures import parameters
+from acclimate.data.images.image_data import ImageData
 from acclimate.errors import ConfigError
 from acclimate.reports.tables import describe_pick, print_comparison, print_metrics
 from acclimate.runs.comparison import compare_runs
@@ -144,12 +144,13 @@ def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():
 def test_keys_that_name_no_images_are_those_of_every_data_set():
     # And how files are kept once they are decoded.
     # Of its keys these alone say which images there are to train on, and which have labels.
-    assert {*LOADING, "source_labels_per_class", "target_labels_per_class"} == {*inspect.signature(AdaptationData).parameters, "cache"}
+    keys = {*parameters(ImageData), "cache"}
+    assert {*LOADING, "source_labels_per_class", "target_labels_per_class"} == keys
 
 
 def test_the_result_of_an_oracle_says_so(tmp_path, capsys):
     print_metrics({"selection/name": "oracle", "target/test_accuracy": 1.0}, folder=tmp_path)
-    assert "Oracle: target labels" in capsys.readouterr().out
+    assert "Oracle: target labels selected this checkpoint" in capsys.readouterr().out
 
 
 def test_runs_that_know_no_accuracy_are_listed_first(tmp_path, capsys):

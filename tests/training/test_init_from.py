@@ -63,8 +63,8 @@ def test_a_teacher_starts_from_it_too(archives, origin, tmp_path):
 
 def test_images_have_the_size_that_the_classifier_was_trained_on(archives, origin, tmp_path):
     options = (*archives, "method=dann", f"init_from={origin}")
-    assert assembly.build(compose(tmp_path, *options, "data.image_size=null")).data.image_size == 16
-    assert assembly.build(compose(tmp_path, *options, "data.image_size=24")).data.image_size == 24
+    assert assembly.build(compose(tmp_path, *options, "data.image_size=null")).data.kind.image_size == 16
+    assert assembly.build(compose(tmp_path, *options, "data.image_size=24")).data.kind.image_size == 24
 
 
 def test_weights_of_the_model_are_not_fetched_but_keep_the_backbone_slower(archives, origin, tmp_path):

@@ -1,8 +1,9 @@
-"""Write labels and confidences for a folder of images.
+"""Write labels and confidences for a folder of images, or a table of vectors.
 
-usage: acclimate predict run=DIR images=DIR out=FILE.csv [batch_size=NUMBER] [max_pixels=NUMBER] [trust=MODULE]
+usage: acclimate predict run=DIR inputs=PLACE out=FILE.csv [batch_size=NUMBER] [max_pixels=NUMBER] [trust=MODULE]
 
-Writes one line per image: its path below the folder, the predicted class and the confidence in [0, 1].
+Writes one line for each input: the path of an image below the folder, or the number of a row, the predicted class and the
+confidence in [0, 1].
 A run is data, perhaps a stranger's: code of your own in it needs trust=MODULE.
 """
 
@@ -16,11 +17,11 @@ from acclimate.runs.checkpoint_files import selected_checkpoint
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Write a table of predictions for a folder of images."""
-    keys, others = split_keys(arguments, required=("run", "images", "out"), optional=("trust", "max_pixels", "batch_size"))
+    """Write a table of predictions for the inputs of a folder or a file."""
+    keys, others = split_keys(arguments, required=("run", "inputs", "out"), optional=("trust", "max_pixels", "batch_size"))
     if others:
-        raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR images=DIR out=FILE.csv.")
-    max_pixels, batch_size = (count(keys, key, unit) for key, unit in (("max_pixels", "pixels"), ("batch_size", "images")))
+        raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR inputs=PLACE out=FILE.csv.")
+    max_pixels, batch_size = (count(keys, key, unit) for key, unit in (("max_pixels", "pixels"), ("batch_size", "inputs")))
     refuse_unwritable(keys)
     selected = selected_checkpoint(keys["run"])
     from acclimate.files import atomic_files
@@ -30,11 +31,11 @@ def run(arguments: Sequence[str]) -> None:
     checkpoint = checkpoints.read_checkpoint(selected)
     rows = prediction.predict(
         checkpoint,
-        Path(keys["images"]),
+        Path(keys["inputs"]),
         trust=list_of(keys.get("trust")),
         max_pixels=max_pixels,
         batch_size=batch_size,
     )
-    table = [("image", "label", "confidence"), *((row.image, row.label, f"{row.confidence:.6f}") for row in rows)]
+    table = [("input", "label", "confidence"), *((row.name, row.label, f"{row.confidence:.6f}") for row in rows)]
     atomic_files.write_table(Path(keys["out"]), table)
-    print(f"Wrote the predictions for {len(rows)} images to {printable(keys['out'])}.")
+    print(f"Wrote the predictions for {len(rows)} inputs to {printable(keys['out'])}.")

@@ -22,10 +22,15 @@ ALLOWED: dict[str, dict[str, Settings]] = {
         **_of("data.images.arrays", "Arrays"),
         **_of("data.demo.fonts_to_handwriting", "FontsToHandwriting"),
         **_of("data.images.image_folder", "ImageFolder"),
+        **_of("data.vectors.vector_tables", "VectorTables"),
     },
+    # What a checkpoint keeps of its inputs.
+    "inputs": {**_of("data.images.images", "Images"), **_of("data.vectors.vectors", "Vectors")},
     "model": {
         **_of("models.classifier", "Classifier"),
-        **_of("models.backbones", "efficientnet_lite0", "small_cnn", "timm_backbone", "torchvision_backbone"),
+        **_of("models.backbones.mlp", "mlp"),
+        **_of("models.backbones.pretrained", "efficientnet_lite0", "timm_backbone", "torchvision_backbone"),
+        **_of("models.backbones.small_cnn", "small_cnn"),
     },
     "method": {
         **_of("methods.ada_bn", "AdaBn"),

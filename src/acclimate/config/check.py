@@ -1,6 +1,6 @@
 """Validation of a configuration, with all problems in one message."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from acclimate.config.components import Read, check_components
@@ -67,9 +67,14 @@ def _refuse_problems(config: Mapping[str, Any], *readers: Read) -> None:
         except UnknownSourceError:
             # A component with an unknown signature may have further problems, which belong into the same message.
             continue
-        if problems:
-            heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
-            raise ConfigError(heading, *(f"  - {problem}" for problem in problems))
+        refuse_problems(problems)
+
+
+def refuse_problems(problems: Sequence[str]) -> None:
+    """Raise a `ConfigError` that lists problems, if there are any."""
+    if problems:
+        heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
+        raise ConfigError(heading, *(f"  - {problem}" for problem in problems))
 
 
 def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:

@@ -11,8 +11,8 @@ from acclimate.config.values import alternatives, find_problem
 
 # Arguments that the run passes to a component in addition to its configuration.
 PROVIDED = {
-    "model": {"num_classes"},
-    "model.backbone": {"weights"},
+    "model": {"num_classes", "inputs"},
+    "model.backbone": {"weights", "inputs"},
     "method": {"classifier", "optimizer", "schedule"},
     "method.terms": {"logits", "strong_logits", "progress", "classifier", "inputs"},
     "optimizer": {"params"},
@@ -22,6 +22,7 @@ PROVIDED = {
 # The class of each component; those that take the values of a step, such as a schedule, remain functions of them.
 KINDS = {
     "data": "acclimate.data.datamodule.AdaptationData",
+    "inputs": "acclimate.data.kind.Kind",
     "model": "acclimate.models.classifier.Classifier",
     "method": "acclimate.methods.base.Method",
     "method.extras": "acclimate.extras.extra.Extra",
@@ -31,7 +32,7 @@ KINDS = {
     "trainer": "pytorch_lightning.Trainer",
     "optimizer": "torch.optim.Optimizer",
     "scheduler": "builtins.float",
-    "model.backbone": "acclimate.models.backbones.Backbone",
+    "model.backbone": "acclimate.models.backbones.backbone.Backbone",
 }
 # Groups with several components, each with a name chosen by the user.
 NAMED = ("callbacks", "method.extras")

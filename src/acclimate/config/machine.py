@@ -10,6 +10,7 @@ from acclimate.errors import ConfigError
 PLACES = {
     "acclimate.data.images.image_folder.ImageFolder": "DIR with one folder of images for each class",
     "acclimate.data.images.arrays.Arrays": "FILE.npz",
+    "acclimate.data.vectors.vector_tables.VectorTables": "FILE.csv, FILE.parquet or FILE.npz",
 }
 
 

@@ -141,3 +141,8 @@ def targets(config: object) -> set[str]:
         own = {config["_target_"]} if isinstance(config.get("_target_"), str) else set()
         return own.union(*(targets(value) for value in config.values()))
     return set().union(*(targets(value) for value in config)) if isinstance(config, list) else set()
+
+
+def trusted_by(config: Mapping[str, Any]) -> set[str]:
+    """Return the targets that the author of a configuration trusts: those that it names, and those of `trust`."""
+    return targets(config).union(config.get("trust") or [])

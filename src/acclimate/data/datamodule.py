@@ -1,36 +1,33 @@
-"""The data of a run: which images exist, and the loaders over them."""
+"""The data of a run: which samples exist, and the loaders over them."""
 
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from annotated_types import Ge, Gt, Le, Len, doc
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
-from acclimate.data.cache.features import Features, FrozenBackbone
-from acclimate.data.domains import Domains, ImageSet, Parts
+from acclimate.data.cache.features import FrozenBackbone
+from acclimate.data.cache.store import Cache
+from acclimate.data.domains import Domains, Parts
 from acclimate.data.few_labels import keep_labelled_source
-from acclimate.data.images.decoded_images import Cache
-from acclimate.data.images.views import View, ViewName
+from acclimate.data.kind import Kind
 from acclimate.data.labels import TargetLabels, take_labels_off
 from acclimate.data.loaders import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
-from acclimate.data.seen_images import FixedView, SeenImages
+from acclimate.data.samples import KeptFeatures, Samples
+from acclimate.data.training_parts import TrainingParts
+from acclimate.data.viewed_samples import FixedView, ViewedSamples
 from acclimate.errors import ConfigError, DataError
+from acclimate.inputs import Inputs, InputSpec
 from acclimate.ranges import Count, Workers
 from acclimate.seeds import seed_for
 from acclimate.types import Domain, Labelled, Needs, Part, Unlabelled
 
 log = logging.getLogger(__name__)
-
-# Three poolings leave nothing of fewer pixels.
-ImageSize = Annotated[int, Ge(8)]
-# Evaluation enlarges an image to `image_size / crop` before it cuts the centre out.
-Crop = Annotated[float, Gt(0.01), Le(1)]
 
 
 class AdaptationData(pl.LightningDataModule, ABC):
@@ -38,39 +35,44 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
     The labels of the target are kept in `target_labels` and nowhere else, see `TargetLabels`. Those of its training part never
     leave it, but for those that `target_labels_per_class` asks for, and those of its validation part only if
-    `reveal_target_labels` is set, which `selection=oracle` alone does. The order of the target's images is that of their
+    `reveal_target_labels` is set, which `selection=oracle` alone does. The order of the target's samples is that of their
     digests, so that it depends neither on labels nor on names either.
 
+    A subclass for one kind of input says what the views are called, and hands them on.
+
     Args:
-        batch_size: Source images in a training batch.
-        target_batch_size: Target images in a training batch; None takes as many as of the source.
-        eval_batch_size: Images in a batch of evaluation.
-        num_workers: Processes that decode and augment images; 0 does so in the training process, as it does anyway where
+        batch_size: Source samples in a training batch.
+        target_batch_size: Target samples in a training batch; None takes as many as of the source.
+        eval_batch_size: Samples in a batch of evaluation.
+        num_workers: Processes that read and augment samples; 0 does so in the training process, as it does anyway where
             neither is to be done. They change no batch.
         epoch: How many batches an epoch has: as many as go once through the longer or the shorter domain, the source
-            or the target. Each domain is an endless stream of permutations, so whatever the epoch, no image is left out.
-        source_sampling: `natural` draws all source images equally often, `balanced` all classes: in each training batch
+            or the target. Each domain is an endless stream of permutations, so whatever the epoch, no sample is left out.
+        source_sampling: `natural` draws all source samples equally often, `balanced` all classes: in each training batch
             they are as equal as they can be. The target has no labels to balance it by.
-        target_labels_per_class: How many training images of each class of the target lend their labels to training, at least
+        target_labels_per_class: How many training samples of each class of the target lend their labels to training, at least
             1; None is unsupervised adaptation. `split_seed` governs which. They come in batches of their own, in the first
             view of the target, beside the unlabelled ones, among which they stay.
-        source_view: How source images are seen in training, see `View`.
-        target_views: How target images are seen in training.
-        strong_view: A further view of target images for terms that compare two, such as FixMatch, and both views of all images
+        source_view: How source samples are seen in training, see `Kind.view`.
+        target_views: How target samples are seen in training.
+        strong_view: A further view of target samples for terms that compare two, such as FixMatch, and both views of all samples
             for methods that compare two, such as SimCLR.
-        fixed_views: How many random views there are of each image, which then come back in turn and are the same for all
+        fixed_views: How many random views there are of each sample, which then come back in turn and are the same for all
             seeds; so the features of a frozen backbone can be kept. At least 1; None draws new ones without end.
-        source_labels_per_class: How many source images of each class a method that needs labels trains on, at least 1. The
-            seed chooses which, so each of several seeds sees others. Self-supervised methods train on all images, and
+        source_labels_per_class: How many source samples of each class a method that needs labels trains on, at least 1. The
+            seed chooses which, so each of several seeds sees others. Self-supervised methods train on all samples, and
             validation and testing keep theirs. None takes all.
-        crop: The share of the shorter side that evaluation keeps, see `View`.
-        image_size: Height and width in pixels; None takes what the model was made for.
         feature_cache: Where the features of a frozen backbone are kept, which are then computed once and not in every
             epoch: on `disk`, for all runs to come, in `ram`, for this one, or nowhere (`none`). What is seen in random
-            views is computed anew all the same, unless they are `fixed_views`. An image's features differ in the last bits
+            views is computed anew all the same, unless they are `fixed_views`. A sample's features differ in the last bits
             with the batch that it is in; those that are kept are of the batches of evaluation.
         seed: Governs order and augmentation.
+
+    Attributes:
+        kind: The inputs as the model sees them; known from `prepare_for` on.
     """
+
+    kind: Kind
 
     # Governs what is chosen once and for all runs; a subclass may leave it to the user.
     split_seed: int = 0
@@ -85,13 +87,11 @@ class AdaptationData(pl.LightningDataModule, ABC):
         epoch: Literal["longest", "shortest", "source", "target"] = "longest",
         source_sampling: Sampling = "natural",
         target_labels_per_class: Count | None = None,
-        source_view: ViewName = "plain",
-        target_views: Annotated[Sequence[ViewName], Len(1), doc("Name a view, such as [plain].")] = ("plain",),
-        strong_view: ViewName = "strong",
+        source_view: str = "plain",
+        target_views: Sequence[str] = ("plain",),
+        strong_view: str = "plain",
         fixed_views: Count | None = None,
         source_labels_per_class: Count | None = None,
-        crop: Crop = 1.0,
-        image_size: ImageSize | None = None,
         feature_cache: Cache = "disk",
         seed: int = 0,
     ) -> None:
@@ -102,14 +102,12 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.num_workers = num_workers
         self.epoch = epoch
         self.source_sampling: Sampling = source_sampling
-        self.source_views: list[ViewName] = [source_view]
+        self.source_views = [source_view]
         self.target_labels_per_class = target_labels_per_class
         self.target_views = list(target_views)
-        self.strong_view: ViewName = strong_view
+        self.strong_view = strong_view
         self.fixed_views = fixed_views
         self.source_labels_per_class = source_labels_per_class
-        self.crop = crop
-        self.image_size = image_size
         self.seed = seed
         self.known_classes: list[str] | None = None
         self.feature_cache: Cache = feature_cache
@@ -119,22 +117,34 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
     @abstractmethod
     def read(self) -> Domains:
-        """Finds the images and divides them into parts; called once.
+        """Find the samples and divide them into parts; called once.
 
         Raises:
             DataError: If the user's files are not what they must be.
         """
 
     def read_target(self, classes: list[str]) -> Parts | None:
-        """Finds the target's images alone, of which no more is known than the classes; None if there is no target.
+        """Find the target's samples alone, of which no more is known than the classes; None if there is no target.
 
         Raises:
             DataError: If the user's files are not what they must be, or belong to other classes.
         """
         raise DataError(f"{type(self).__name__} has no read_target(), which finds the target without a look at the source.")
 
+    @abstractmethod
+    def input_spec(self) -> InputSpec:
+        """Return what a model has to know of the inputs, as far as the data says; called after `domains` was read."""
+
+    @abstractmethod
+    def kind_for(self, spec: InputSpec) -> Kind:
+        """Return the kind of input for a model whose specification leaves nothing open."""
+
+    def continue_from(self, kind: Kind) -> None:
+        """Take up the kind of input that a model was trained on; before `domains` is asked for."""
+        return
+
     def leave_out_source(self, classes: list[str]) -> None:
-        """Never looks at the source, which need not be there; before `domains` is asked for.
+        """Never look at the source, which need not be there; before `domains` is asked for.
 
         Args:
             classes: What a model was trained to tell apart.
@@ -143,7 +153,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
     @cached_property
     def domains(self) -> Domains:
-        """All images; those of the target without labels."""
+        """All samples; those of the target without labels."""
         return self._divided[0]
 
     @cached_property
@@ -156,14 +166,14 @@ class AdaptationData(pl.LightningDataModule, ABC):
         domains = self.read() if known is None else Domains(known, None, self.read_target(known))
         for name, domain in (("source", domains.source), ("target", domains.target)):
             if domain is not None:
-                sizes = ", ".join(f"{part} {0 if images is None else len(images)}" for part, images in domain._asdict().items())
-                log.info("%s images: %s", name, sizes)
+                sizes = ", ".join(f"{part} {0 if samples is None else len(samples)}" for part, samples in domain._asdict().items())
+                log.info("%s samples: %s", name, sizes)
         target, labels = take_labels_off(domains.target)
         return domains._replace(target=target), labels
 
     @cached_property
     def labelled_target(self) -> list[int]:
-        """Places in the target's training part of the images whose labels may train.
+        """Places in the target's training part of the samples whose labels may train.
 
         Raises:
             ConfigError: If there are not as many labels as are asked for.
@@ -172,22 +182,22 @@ class AdaptationData(pl.LightningDataModule, ABC):
             return []
         return self.target_labels.choose(self.domains.classes, per_class=self.target_labels_per_class, seed=self.split_seed)
 
-    def decoded(self, domains: Domains) -> Domains:
-        """All images, ready to be loaded; a subclass may decode them once and for all, for the size that is known by now."""
+    def ready(self, domains: Domains) -> Domains:
+        """Return all samples, ready to be loaded; a subclass may prepare them once and for all, now that their kind is known."""
         return domains
 
     def prepare_for(
         self,
         *,
-        image_size: int,
+        spec: InputSpec,
         needs: Needs,
         reveal_target_labels: bool,
         frozen_backbone: nn.Module | None = None,
     ) -> None:
-        """Takes what the model and the method need.
+        """Take what the model and the method need.
 
         Args:
-            image_size: What the model was made for; an `image_size` of the user's own has precedence.
+            spec: The specification of the model's inputs.
             needs: Of the method. If it takes unlabelled source inputs, no label of either domain is given out, neither in training
                 nor in evaluation.
             reveal_target_labels: Whether validation batches of the target carry labels: the oracle's privilege.
@@ -195,17 +205,17 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
         Raises:
             ConfigError: If the target has fewer labels than `target_labels_per_class`.
-            DataError: If a class has fewer training images than `source_labels_per_class`.
+            DataError: If a class has fewer training samples than `source_labels_per_class`.
         """
         if self.labelled_target:
-            log.info("Labels of %d target images train, too.", len(self.labelled_target))
-        self.image_size = self.image_size or image_size
+            log.info("Labels of %d target samples train, too.", len(self.labelled_target))
+        self.kind = self.kind_for(spec)
         self.feeds_target = needs.target
         if needs.views == "strong" and len(self.target_views) == 1:
             self.target_views.append(self.strong_view)
         if needs.views == "pair":
             self.source_views = self.target_views = [self.strong_view] * 2
-        self.domains = self.decoded(self.domains)
+        self.domains = self.ready(self.domains)
         if needs.is_self_supervised:
             self.domains, self.target_labels = self.domains.without_labels(), TargetLabels(None)
         elif self.source_labels_per_class is not None and self.domains.source is not None:
@@ -222,7 +232,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         return TrainingLoader(
             TrainingBatches(feeds.get("source"), feeds.get("target"), feeds.get("target_labelled")),
             batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
-            num_workers=self._num_workers(all(feed.images.is_at_hand for feed in feeds.values())),
+            num_workers=self._num_workers(all(feed.samples.is_at_hand for feed in feeds.values())),
             # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
             batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
@@ -230,7 +240,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         )
 
     def _feeds(self) -> dict[str, Feed]:
-        """What training is fed with: the source, the target, and the few images of the target whose labels train."""
+        """Return what training is fed with: the source, the target, and the few samples of the target whose labels train."""
         feeds: dict[str, Feed] = {}
         if self.domains.source is not None:
             seen = self._seen("source", self.domains.source.train, self.source_views)
@@ -242,27 +252,14 @@ class AdaptationData(pl.LightningDataModule, ABC):
             few = self.domains.target.train.take(self.labelled_target).with_labels(self.target_labels.lend(self.labelled_target))
             seen = self._seen("target_labelled", few, self.target_views[:1])
             feeds["target_labelled"] = Feed(seen, min(self.target_batch_size, len(few)), seed_for(self.seed, "target_labelled"))
-        if self._keeps_features("train") and all(feed.images.has_end for feed in feeds.values()):
-            for seen in (feed.images for feed in feeds.values()):
+        if self._keeps_features("train") and all(feed.samples.has_end for feed in feeds.values()):
+            for seen in (feed.samples for feed in feeds.values()):
                 seen.features = [self._features_of(seen, place) for place in range(len(seen.views))]
         return feeds
 
-    def unlabelled_target(self) -> DataLoader[Unlabelled]:
-        """All training images of the target in the order of `Unlabelled.samples`, as evaluation sees them, without labels."""
-        assert self.domains.target is not None
-        batches = EvaluationBatches(self.domains.target.train, self._view("plain"), batch_size=self.eval_batch_size, labelled=False)
-        return batch_loader(batches, num_workers=0)
-
-    def source_labels(self) -> Tensor:
-        """The labels of all training images of the source."""
-        assert self.domains.source is not None and self.domains.source.train.labels is not None
-        return self.domains.source.train.labels
-
-    def labelled_source(self) -> DataLoader[Labelled]:
-        """All training images of the source, as evaluation sees them."""
-        assert self.domains.source is not None
-        batches = EvaluationBatches(self.domains.source.train, self._view("plain"), batch_size=self.eval_batch_size, labelled=True)
-        return batch_loader(batches, num_workers=0)
+    def training_parts(self) -> TrainingParts:
+        """Return all training samples as evaluation sees them."""
+        return TrainingParts(self.domains, self.kind.view("plain"), batch_size=self.eval_batch_size)
 
     def val_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
         return self._evaluation_loaders("val")
@@ -274,79 +271,80 @@ class AdaptationData(pl.LightningDataModule, ABC):
         # Batches are made on the processor. Lightning would go through all of their parts to find that out.
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
-    def samples(self, num_images: int) -> Tensor:
-        """The first training images of the source, then those of the target, uint8, shape (N, 3, image_size, image_size)."""
-        view = self._view("plain")
-        parts = [parts for parts in (self.domains.source, self.domains.target) if parts is not None]
-        return torch.cat([view.look(parts.train.load(range(min(num_images, len(parts.train)))), []) for parts in parts])
+    def first_inputs(self, num: int) -> dict[str, Inputs]:
+        """Return the first training inputs of each domain, as evaluation sees them."""
+        view = self.kind.view("plain")
+        parts = {"source": self.domains.source, "target": self.domains.target}
+        trained = {name: part.train for name, part in parts.items() if part is not None}
+        return {name: view.look(samples.load(range(min(num, len(samples)))), []) for name, samples in trained.items()}
 
     def evaluated_domains(self, part: Part) -> list[Domain]:
         """The domain of each loader of a part, in the loaders' order."""
         return [domain for domain, _ in self._evaluated(part)]
 
-    def _evaluated(self, part: Part) -> list[tuple[Domain, ImageSet]]:
+    def _evaluated(self, part: Part) -> list[tuple[Domain, Samples]]:
         parts: list[tuple[Domain, Parts | None]] = [("source", self.domains.source), ("target", self.domains.target)]
-        found = [(domain, getattr(images, part)) for domain, images in parts if images is not None]
-        return [(domain, images) for domain, images in found if images is not None]
+        found = [(domain, getattr(samples, part)) for domain, samples in parts if samples is not None]
+        return [(domain, samples) for domain, samples in found if samples is not None]
 
     def _evaluation_loaders(self, part: Part) -> list[DataLoader[Labelled | Unlabelled]]:
         loaders = []
-        for domain, images in self._evaluated(part):
-            plain = self._seen(domain, images, ["plain"])
-            labels = images.labels if domain == "source" else self._revealed_labels(part)
-            inputs = Features(self._features_of(plain), labels) if self._keeps_features(part) else images.with_labels(labels)
-            batches = EvaluationBatches(inputs, self._view("plain"), batch_size=self.eval_batch_size, labelled=labels is not None)
-            loaders.append(batch_loader(batches, num_workers=self._num_workers(inputs.decoded)))
+        for domain, samples in self._evaluated(part):
+            labels = samples.labels if domain == "source" else self._revealed_labels(part)
+            if self._keeps_features(part):
+                kept = self._features_of(self._seen(domain, samples, ["plain"]))
+                batches = EvaluationBatches(KeptFeatures(kept, labels), None, batch_size=self.eval_batch_size, labelled=labels is not None)
+            else:
+                batches = EvaluationBatches(
+                    samples.with_labels(labels), self.kind.view("plain"), batch_size=self.eval_batch_size, labelled=labels is not None
+                )
+            loaders.append(batch_loader(batches, num_workers=self._num_workers(batches.samples.is_at_hand)))
         return loaders
 
-    def _revealed_labels(self, part: Part) -> Tensor | None:
+    def _revealed_labels(self, part: Part) -> torch.Tensor | None:
         """Labels of the target in evaluation: for the final test, and for the oracle's validation."""
         if part == "test":
             return self.target_labels.for_final_test()
         return self.target_labels.for_oracle() if self.reveal_target_labels else None
 
-    def _seen(self, domain: str, images: ImageSet, names: Sequence[ViewName]) -> SeenImages:
-        """Images in views that are new each time, or in a few that are the same for all seeds."""
+    def _seen(self, domain: str, samples: Samples, names: Sequence[str]) -> ViewedSamples:
+        """Return samples in views that are new each time, or in a few that are the same for all seeds."""
         seed = seed_for(self.seed if self.fixed_views is None else self.split_seed, domain)
-        return SeenImages(images, [self._view(name) for name in names], seed, self.fixed_views)
+        return ViewedSamples(samples, [self.kind.view(name) for name in names], seed, self.fixed_views)
 
     def _keeps_features(self, part: Part) -> bool:
-        """Whether loaders of a part give features in the place of images."""
+        """Return whether loaders of a part give features in the place of inputs."""
         if self.frozen_backbone is None or self.trainer is None:
             return False
-        # To Lightning 1.0 is all of them and 1 a single one; a run that is cut short does not look at all images.
+        # To Lightning 1.0 is all of them and 1 a single one; a run that is cut short does not look at all samples.
         share = getattr(self.trainer, f"limit_{part}_batches")
         return isinstance(share, float) and share == 1.0
 
-    def _features_of(self, seen: SeenImages, place: int = 0) -> Tensor:
-        """What the frozen backbone makes of one of the views."""
+    def _features_of(self, seen: ViewedSamples, place: int = 0) -> torch.Tensor:
+        """Return the frozen backbone's features of one of the views."""
         assert self.frozen_backbone is not None and self.trainer is not None
         view = seen.views[place]
-        ready = seen.images.decoded and not view.random
-        conditions = (self.image_size, self.crop, self.eval_batch_size, self.trainer.precision, torch.get_float32_matmul_precision())
+        ready = seen.samples.is_at_hand and not view.random
+        conditions = (self.kind.settings(), self.eval_batch_size, self.trainer.precision, torch.get_float32_matmul_precision())
         return self.frozen_backbone.features(
-            seen.images,
+            seen.samples,
             batch_loader(FixedView(seen, place, self.eval_batch_size), num_workers=self._num_workers(ready)),
+            view=view,
             precision=self.trainer.precision_plugin.forward_context,
             conditions=(*conditions, view.name, seen.seed, seen.num_fixed, place) if view.random else conditions,
-            about=f"{len(seen)} images, {view.name}" + (f" in {seen.num_fixed} views" if view.random else ""),
+            about=f"{len(seen)} {self.kind.spec.noun}, {view.name}" + (f" in {seen.num_fixed} views" if view.random else ""),
         )
 
     def _num_workers(self, at_hand: bool) -> int:
-        """None where batches are but copied: handing them over takes a process longer than making them."""
+        """Return none where batches are only copied: handing them over takes a process longer than making them."""
         return 0 if at_hand else self.num_workers
-
-    def _view(self, name: ViewName) -> View:
-        if self.image_size is None:
-            raise DataError("The size of the images is not known: call prepare_for() first, or set data.image_size.")
-        return View(name, image_size=self.image_size, crop=self.crop)
 
 
 def missing_source() -> ConfigError:
     """What to say to a method that needs a source where none is named."""
     return ConfigError(
-        "data.source is null, but this method trains on labelled source images. Name them (data.source=DIR), "
-        "or adapt a trained model without them: method=shot init_from=RUN."
+        "data.source is null, but this method trains on a labelled source. Name it (data.source=...), "
+        "or adapt a trained model without one: method=shot init_from=RUN."
     )
 
 

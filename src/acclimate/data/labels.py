@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from acclimate.data.domains import ImageSet, Parts
+from acclimate.data.domains import Parts
 from acclimate.data.few_labels import labelled_samples
+from acclimate.data.samples import Samples
 from acclimate.errors import ConfigError
 from acclimate.types import Part
 
@@ -74,6 +75,6 @@ def take_labels_off(target: Parts | None) -> tuple[Parts | None, TargetLabels]:
     return ordered.without_labels(), TargetLabels(ordered)
 
 
-def _in_order(images: ImageSet) -> ImageSet:
+def _in_order(images: Samples) -> Samples:
     digests = images.digests()
     return images if digests is None else images.take(digests.argsort(stable=True).tolist())

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 import torch
 from torch import Tensor
 
-from acclimate.data.domains import Domains, ImageSet
-from acclimate.data.images.image_files import ImageFiles
+from acclimate.data.domains import Domains
+from acclimate.data.samples import Samples
 from acclimate.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -92,12 +92,13 @@ def find_leaks(domains: Domains, seen: Seen | None) -> list[Leak]:
         uses: dict[Use, Tensor] = {"trained": trained, "selected": selected} if part.endswith("test") else {"trained": trained}
         for use, found in uses.items():
             if found.any():
-                example = f", such as {images.paths[int(found.nonzero()[0])]}" if isinstance(images, ImageFiles) else ""
+                name = images.name(int(found.nonzero()[0]))
+                example = "" if name is None else f", such as {name}"
                 leaks.append(Leak(part, use, int(found.sum()), len(found), example))
     return leaks
 
 
-def _evaluated(domains: Domains) -> dict[str, ImageSet]:
+def _evaluated(domains: Domains) -> dict[str, Samples]:
     parts = {"source": domains.source, "target": domains.target}
     found = {f"{domain}/{part}": getattr(parts[domain], part, None) for domain in parts for part in ("val", "test")}
     return {name: images for name, images in found.items() if images is not None}

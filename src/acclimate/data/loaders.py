@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from acclimate.data.domains import ImageSet
-from acclimate.data.images.views import View
+from acclimate.data.kind import View
+from acclimate.data.samples import Samples
 from acclimate.data.sampling import BalancedStream, SampleStream, Stream
-from acclimate.data.seen_images import SeenImages
+from acclimate.data.viewed_samples import ViewedSamples
+from acclimate.inputs import take
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 Sampling = Literal["natural", "balanced"]
@@ -50,35 +51,35 @@ class Feed:
     """The batches that training sees of one domain.
 
     Args:
-        images: Where they come from, as they are seen.
-        batch_size: Images in each.
+        samples: Where they come from, as they are seen.
+        batch_size: Samples in each.
         seed: Governs the order.
-        sampling: `natural` draws all images equally often, `balanced` all classes, for which images need labels.
+        sampling: `natural` draws all samples equally often, `balanced` all classes, for which samples need labels.
     """
 
-    def __init__(self, images: SeenImages, batch_size: int, seed: int, sampling: Sampling = "natural") -> None:
-        self.images = images
+    def __init__(self, samples: ViewedSamples, batch_size: int, seed: int, sampling: Sampling = "natural") -> None:
+        self.samples = samples
         # Until each was drawn once.
-        self.num_batches = -(-len(images) // batch_size)
+        self.num_batches = -(-len(samples) // batch_size)
         self.stream: Stream
         if sampling == "balanced":
-            assert images.labels is not None
-            self.stream = BalancedStream(images.labels, batch_size, seed)
+            assert samples.labels is not None
+            self.stream = BalancedStream(samples.labels, batch_size, seed)
         else:
-            self.stream = SampleStream(len(images), batch_size, seed)
+            self.stream = SampleStream(len(samples), batch_size, seed)
 
     def labelled(self, number: int) -> Labelled:
-        """Batch `number` in its one or two views, with labels if the images have any."""
+        """Batch `number` in its one or two views, with labels if the samples have any."""
         draws = self.stream.batch(number)
-        all_labels = self.images.labels
+        all_labels = self.samples.labels
         labels = NO_LABELS if all_labels is None else all_labels[torch.tensor([draw.sample for draw in draws])]
-        images, *second = self.images.look(draws)
-        return Labelled(images, labels, *second)
+        inputs, *second = self.samples.look(draws)
+        return Labelled(inputs, labels, *second)
 
     def unlabelled(self, number: int) -> Unlabelled:
         """Batch `number` in all views; no label is read."""
         draws = self.stream.batch(number)
-        return Unlabelled(self.images.look(draws), torch.tensor([draw.sample for draw in draws]))
+        return Unlabelled(self.samples.look(draws), torch.tensor([draw.sample for draw in draws]))
 
 
 class TrainingBatches(Dataset[DomainBatch]):
@@ -87,7 +88,7 @@ class TrainingBatches(Dataset[DomainBatch]):
     Args:
         source: Labelled.
         target: Unlabelled.
-        target_labelled: The images of the target whose labels may train, if there are any.
+        target_labelled: The samples of the target whose labels may train, if there are any.
     """
 
     def __init__(self, source: Feed | None, target: Feed | None, target_labelled: Feed | None = None) -> None:
@@ -106,7 +107,7 @@ def _none_like(target: Unlabelled | None) -> Labelled:
     """A source batch of no inputs, for a method that takes none."""
     if target is None:
         raise ValueError("batches need a source or a target")
-    return Labelled(target.views[0][:0], NO_LABELS)
+    return Labelled(take(target.inputs, slice(0)), NO_LABELS)
 
 
 class TrainingLoader:
@@ -185,30 +186,31 @@ class _NextBatches:
 
 
 class EvaluationBatches(Dataset[Labelled | Unlabelled]):
-    """All images of a set in order, each once, in batches.
+    """All samples of a set in order, each once, in batches.
 
     Args:
-        images: What is evaluated.
-        view: How each image is seen; a random view is seeded by the sample.
-        batch_size: Images in each batch but the last.
+        samples: The set to evaluate.
+        view: How each sample is seen; a random view is seeded by the sample. None gives samples as they are loaded.
+        batch_size: Samples in each batch but the last.
         labelled: Whether batches carry labels.
     """
 
-    def __init__(self, images: ImageSet, view: View, *, batch_size: int, labelled: bool) -> None:
-        self.images = images
+    def __init__(self, samples: Samples, view: View | None, *, batch_size: int, labelled: bool) -> None:
+        self.samples = samples
         self.view = view
         self.batch_size = batch_size
         self.labelled = labelled
 
     def __len__(self) -> int:
-        return -(-len(self.images) // self.batch_size)
+        return -(-len(self.samples) // self.batch_size)
 
     def __getitem__(self, number: int) -> Labelled | Unlabelled:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        indices = range(number * self.batch_size, min((number + 1) * self.batch_size, len(self.images)))
-        view = self.view.look(self.images.load(indices), indices)
+        indices = range(number * self.batch_size, min((number + 1) * self.batch_size, len(self.samples)))
+        loaded = self.samples.load(indices)
+        inputs = loaded if self.view is None else self.view.look(loaded, indices)
         if not self.labelled:
-            return Unlabelled([view])
-        assert self.images.labels is not None
-        return Labelled(view, self.images.labels[indices.start : indices.stop])
+            return Unlabelled([inputs])
+        assert self.samples.labels is not None
+        return Labelled(inputs, self.samples.labels[indices.start : indices.stop])

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
 from acclimate.extras.extra import Extra, Step
+from acclimate.inputs import take
 from acclimate.losses.precision import in_float32
 from acclimate.types import DomainBatch, Labelled, Needs
 
@@ -155,7 +156,7 @@ class ClassProportions(Extra):
         if progress < self.start:
             return source
         rows = systematic_resample(source.labels, self.weights(), torch.rand((), device=source.labels.device))
-        return Labelled(source.inputs[rows], source.labels[rows])
+        return Labelled(take(source.inputs, rows), source.labels[rows])
 
     @torch.no_grad()
     def update(self, source_logits: Tensor, labels: Tensor, target_logits: Tensor) -> None:

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from acclimate.extras.terms import StatefulTerm
+from acclimate.inputs import Inputs
 from acclimate.losses.self_training import teacher_consistency
 from acclimate.models.batch_norm import fixed_statistics
 from acclimate.models.classifier import Classifier
@@ -36,7 +37,7 @@ class MeanTeacher(StatefulTerm):
     def start(self, classifier: Classifier) -> None:
         self.teacher = MovingAverage(classifier, self.decay)
 
-    def forward(self, logits: Tensor, strong_logits: Tensor, inputs: Tensor, classifier: Classifier) -> Tensor:
+    def forward(self, logits: Tensor, strong_logits: Tensor, inputs: Inputs, classifier: Classifier) -> Tensor:
         """Return the difference between student and teacher, a scalar.
 
         Args:

@@ -106,7 +106,12 @@ class SoftLabels(Extra):
             return batch
         inputs, rows = batch.inputs, F.one_hot(batch.labels, self.num_classes).float()
         if self.mix is not None:
-            mixed, rows = self.mix(inputs if inputs.is_floating_point() else inputs.float(), batch.labels)
+            if not isinstance(inputs, Tensor):
+                raise ConfigError("method.mixup mixes numbers, which these inputs are not. Set it to 0, its usual value.")
+            # Torchvision's Mixup takes images alone, although it does the same to every number.
+            shaped = inputs if self.pastes_regions else inputs.reshape(len(inputs), -1, 1, 1)
+            mixed, rows = self.mix(shaped if shaped.is_floating_point() else shaped.float(), batch.labels)
+            mixed = mixed.view_as(inputs)
             # Keep the dtype, because the inputs may be concatenated with those of the target.
             inputs = mixed if inputs.is_floating_point() else mixed.round().to(inputs.dtype)
         # If all classes of a batch have zero weight, the loss is 0, while torch's would be NaN.

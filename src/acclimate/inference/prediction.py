@@ -1,50 +1,44 @@
-"""Predictions of a trained run for a folder of images."""
+"""Predictions of a trained run for a folder or a table of inputs."""
 
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from acclimate.data.images.image_files import ImageFiles, find_files, keep_whole_images
-from acclimate.errors import DataError
 from acclimate.inference.predictor import Predictor
 from acclimate.runs.checkpoints import Checkpoint
 
 
-class ImagePrediction(NamedTuple):
-    """What the model says of one image; the confidence is the probability of the label, in [0, 1]."""
+class NamedPrediction(NamedTuple):
+    """The prediction for one input; the confidence is the probability of the label, in [0, 1]."""
 
-    image: str
+    name: str
     label: str
     confidence: float
 
 
 def predict(
-    checkpoint: Checkpoint, folder: Path, *, trust: Collection[str] = (), max_pixels: int | None = None, batch_size: int | None = None
-) -> list[ImagePrediction]:
-    """Labels for all images below a folder, in the order of their relative paths.
+    checkpoint: Checkpoint, place: Path, *, trust: Collection[str] = (), max_pixels: int | None = None, batch_size: int | None = None
+) -> list[NamedPrediction]:
+    """Predict all inputs of a folder or a file.
 
     Args:
         checkpoint: As `read_checkpoint` gives it.
-        folder: Where the images are.
+        place: Folder of images or table of vectors, as the model was trained on.
         trust: Modules or full names of targets that the model may be built from beside those of this package.
-        max_pixels: That an image may have; None takes what the run was told, or else `MAX_PIXELS`.
-        batch_size: Images that the model looks at together; None takes what the run was told for its evaluation.
+        max_pixels: Most pixels that an image may have; None takes what the run was told.
+        batch_size: Inputs that are computed together; None takes what the run was told for its evaluation.
+
+    Returns:
+        For images in the order of their paths, for vectors in that of the rows.
 
     Raises:
         ConfigError: If the memory does not suffice for the batches.
-        DataError: If there are no images, or a file is not a whole image.
+        DataError: If there are no inputs, or one cannot be read.
         DivergenceError: If a prediction is not finite.
     """
-    paths = find_files(folder)
-    if not paths:
-        raise DataError(f"There are no images in {folder}. Type images=DIR.")
     predictor = Predictor(checkpoint, trust=trust)
-    limit = max_pixels or predictor.max_pixels
-    whole = keep_whole_images(paths, checkpoint["config"]["data"].get("on_bad_image", "error"), limit)
-    images = ImageFiles(whole, None, shorter_side=predictor.shorter_side, max_pixels=limit)
-    labels, probabilities, _ = predictor.predict_set(images, lambda index: str(whole[index]), batch_size=batch_size)
+    kind = predictor.kind if max_pixels is None else predictor.kind.changed(max_pixels=max_pixels)
+    samples, names = kind.find(place)
+    labels, probabilities, _ = predictor.predict_samples(samples, batch_size=batch_size)
     confidences = probabilities.max(dim=1).values.tolist()
-    return [
-        ImagePrediction(path.relative_to(folder).as_posix(), label, confidence)
-        for path, label, confidence in zip(whole, labels, confidences, strict=True)
-    ]
+    return [NamedPrediction(*row) for row in zip(names, labels, confidences, strict=True)]

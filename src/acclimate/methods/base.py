@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from acclimate.extras.extra import Extra, Extras, Step
+from acclimate.inputs import Inputs
 from acclimate.methods.core.module import ClassifierModule
 from acclimate.methods.core.not_finite import explained_nan, spread
 from acclimate.methods.core.optimisation import (
@@ -128,12 +129,12 @@ class Method(ClassifierModule):
             losses = explained_nan(error, self, lambda: self.passes(batch).predictions())
         total = torch.stack(list(losses.values())).sum()
         self.step_losses = {name: loss.detach() for name, loss in losses.items()}
-        self.log_dict({f"loss/{name}": loss for name, loss in self.step_losses.items()}, batch_size=len(batch.source.inputs))
-        self.log("loss/total", total.detach(), prog_bar=True, batch_size=len(batch.source.inputs))
+        self.log_dict({f"loss/{name}": loss for name, loss in self.step_losses.items()}, batch_size=batch.source.num_inputs)
+        self.log("loss/total", total.detach(), prog_bar=True, batch_size=batch.source.num_inputs)
         self.batches_done += 1
         return spread(total)
 
-    def predict_domains(self, source: Tensor, target: Tensor) -> tuple[Prediction, Prediction]:
+    def predict_domains(self, source: Inputs, target: Inputs) -> tuple[Prediction, Prediction]:
         """Return predictions for inputs of both domains, with batch norm in the mode `batch_norm`."""
         return predict_domains(self.classifier, source, target, batch_norm=self.batch_norm)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
+from acclimate.inputs import move
 from acclimate.losses.precision import in_float32
 from acclimate.methods.base import Method
 from acclimate.methods.parts.category_relationship import calibrated_relationship, direct_relationship
@@ -68,10 +69,11 @@ class CoTuning(Method):
 
     def translate(self, batches: Iterable[Labelled]) -> None:
         """Estimate the relationship between classes from all labelled inputs."""
+        found = []
         with evaluation(self):
-            found = [
-                (self.source_head(self.classifier.backbone(batch.inputs.to(self.device))).softmax(dim=1), batch.labels) for batch in batches
-            ]
+            for batch in batches:
+                features = self.classifier.backbone(move(batch.inputs, self.device))
+                found.append((self.source_head(features).softmax(dim=1), batch.labels))
         probabilities, labels = (torch.cat(part) for part in zip(*found, strict=True))
         self.relationship.copy_(self.relate(probabilities, labels.to(self.device), num_classes=len(self.relationship)))
 

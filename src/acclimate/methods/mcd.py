@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from acclimate.inputs import Inputs
 from acclimate.losses.classifier_discrepancy import classifier_discrepancy
 from acclimate.methods.alternation import Alternating
 from acclimate.models.batch_norm import fixed_statistics
@@ -69,7 +70,7 @@ class Mcd(Alternating):
         """Return the disagreement between the heads."""
         return classifier_discrepancy(self.classifier.head(features), self.second_head(features))
 
-    def target_features(self, source: Tensor, target: Tensor) -> Tensor:
+    def target_features(self, source: Inputs, target: Inputs) -> Tensor:
         """Return features of the target, normalised as in training; with `joint`, this requires a pass of the source."""
         if self.batch_norm == "joint":
             return self.predict_domains(source, target)[1].features

@@ -31,7 +31,7 @@ class Rotation(Method):
         super().__init__(classifier, **common)
         self.rotation_head = nn.Linear(classifier.num_features, NUM_ROTATIONS)
 
-    def predict_domains(self, source: Tensor, target: Tensor) -> tuple[Prediction, Prediction]:
+    def predict_domains(self, source: Tensor, target: Tensor) -> tuple[Prediction, Prediction]:  # type: ignore[override]
         return super().predict_domains(rotations(source), rotations(target))
 
     def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from acclimate.inputs import move
 from acclimate.losses.target_predictions import information_maximisation
 from acclimate.methods.base import Method
 from acclimate.methods.parts.centroid_labels import centroid_labels
@@ -51,7 +52,7 @@ class Shot(Method):
     def label(self, batches: Iterable[Unlabelled]) -> None:
         """Compute the pseudo-labels of all training inputs of the target, in the order of their `samples`."""
         with evaluation(self.classifier):
-            predictions = [self.classifier(batch.inputs.to(self.device)) for batch in batches]
+            predictions = [self.classifier(move(batch.inputs, self.device)) for batch in batches]
         features, logits = (torch.cat(part) for part in zip(*predictions, strict=True))
         self.pseudo_labels = centroid_labels(features, logits)
         self.log("adaptation/relabelled", (self.pseudo_labels != logits.argmax(dim=1)).float().mean())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from acclimate.errors import ConfigError
+from acclimate.inputs import Inputs, count, each_tensor
 from acclimate.losses.target_predictions import entropy_minimisation
 from acclimate.methods.base import Method
 from acclimate.methods.core.optimisation import build_optimizer
@@ -96,7 +97,7 @@ class Tent(Method):
             self.num_seen += len(batch.labels)
         return self.predict_step(batch, batch_idx, dataloader_idx)
 
-    def predict_online(self, inputs: Tensor, *, starts: bool) -> Prediction:
+    def predict_online(self, inputs: Inputs, *, starts: bool) -> Prediction:
         """Predict the next batch of a stream and adapt to it; between batches the classifier is the selected one."""
         # Lightning tests in inference mode, which allows no gradients.
         with torch.inference_mode(False), torch.enable_grad():
@@ -105,7 +106,7 @@ class Tent(Method):
                 self.stream_optimizer = build_optimizer(self.make_optimizer, [{"params": self.affine, "weight_decay": 0.0}])
             else:
                 self._load_adapted_state(self.streamed)
-            prediction = self.predict_and_step(inputs.clone(), self.stream_optimizer)
+            prediction = self.predict_and_step(each_tensor(Tensor.clone, inputs), self.stream_optimizer)
             self.streamed = self._adapted_state()
             self._load_adapted_state(self.selected)
         return prediction
@@ -121,14 +122,14 @@ class Tent(Method):
         for module, state in zip(self._adapted_modules(), states, strict=True):
             module.load_state_dict(state)
 
-    def predict_and_step(self, inputs: Tensor, optimizer: Optimizer) -> Prediction:
+    def predict_and_step(self, inputs: Inputs, optimizer: Optimizer) -> Prediction:
         """Predict a batch of a stream, then adapt to it."""
         self._mend(optimizer)
         layers = adaptable_batch_norms(self.classifier)
         for layer in layers:
-            layer.train(len(inputs) > 1)
+            layer.train(count(inputs) > 1)
         prediction: Prediction = self.classifier(inputs)
-        if len(inputs) > 1:
+        if count(inputs) > 1:
             self.guard.watch(prediction.logits)
             optimizer.zero_grad()
             entropy_minimisation(prediction.logits).backward()  # type: ignore[no-untyped-call]

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from acclimate.inputs import Inputs, count, join
 from acclimate.models.classifier import Classifier
 from acclimate.types import Prediction
 
@@ -41,22 +41,22 @@ def fixed_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def predict_domains(
-    classifier: Classifier, source: Tensor, target: Tensor, *, batch_norm: BatchNormPolicy
+    classifier: Classifier, source: Inputs, target: Inputs, *, batch_norm: BatchNormPolicy
 ) -> tuple[Prediction, Prediction]:
     """Predictions for both domains of a training batch.
 
     Args:
         classifier: In training mode; with `frozen`, its batch-norm layers must be in evaluation mode already.
-        source: Images, shape (N, 3, H, W); N is 0 where there is no source.
-        target: Images, shape (M, 3, H, W); M may differ from N.
+        source: N inputs; N is 0 where there is no source.
+        target: M inputs; M may differ from N.
         batch_norm: `joint` and `frozen` make one pass over both. `separate` makes a pass for each, so that each is
             normalised by its own statistics; the running ones, which evaluation uses, then follow the target alone,
             because that is where the model is to be used (as in Li et al., "Revisiting Batch Normalization", 2016).
     """
-    if batch_norm == "separate" and len(source):
+    num = count(source)
+    if batch_norm == "separate" and num:
         with fixed_statistics(classifier):
             source_prediction = classifier(source)
         return source_prediction, classifier(target)
-    features, logits = classifier(torch.cat([source, target]))
-    num = len(source)
+    features, logits = classifier(join(source, target))
     return Prediction(features[:num], logits[:num]), Prediction(features[num:], logits[num:])

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 import torch
 from annotated_types import Ge, doc
-from torch import Tensor, nn
+from torch import nn
 
-from acclimate.models.backbones import Backbone
+from acclimate.inputs import Features, Inputs, InputSpec
+from acclimate.models.backbones.backbone import Backbone
 from acclimate.models.lora import add_low_rank_updates
 from acclimate.models.stages import stages
 from acclimate.models.weights import is_file, load_weights
@@ -17,11 +18,12 @@ from acclimate.types import Prediction
 
 
 class Classifier(nn.Module):
-    """Images to features and logits, the same in training and in evaluation.
+    """Inputs to features and logits, the same in training and in evaluation.
 
     Args:
-        backbone: Makes the backbone when it is called with `weights=`.
+        backbone: Makes the backbone when it is called with `weights=` and `inputs=`.
         num_classes: K, at least 2.
+        inputs: Specification of the data's inputs.
         weights: A file with the weights of the backbone, or what the backbone itself understands; None is random.
         bottleneck: Width of a layer between backbone and head, whose output is what methods align; None leaves it out.
         dropout: Share of the features that training sets to zero in front of the head.
@@ -37,6 +39,7 @@ class Classifier(nn.Module):
         backbone: Callable[..., Backbone],
         *,
         num_classes: int,
+        inputs: InputSpec,
         weights: str | bool | None = None,
         bottleneck: Count | None = None,
         dropout: ShareBelowOne = 0.0,
@@ -46,7 +49,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.pretrained = weights not in (None, False)
         from_file = is_file(weights)
-        self.backbone = backbone(weights=None if from_file else weights)
+        self.backbone = backbone(weights=None if from_file else weights, inputs=inputs)
         if from_file:
             load_weights(self.backbone.body, Path(str(weights)))
             # The backbone knows only its own.
@@ -70,9 +73,10 @@ class Classifier(nn.Module):
         # Convolutions on CPUs and on tensor cores are faster when channels lie next to each other.
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, images: Tensor) -> Prediction:
-        """Features (N, D) and logits (N, K) of images, uint8 or float in [0, 1], shape (N, 3, H, W)."""
-        features = self.dropout(self.bottleneck(self.backbone(images)))
+    def forward(self, inputs: Inputs) -> Prediction:
+        """Features (N, D) and logits (N, K) of N inputs, or of what the backbone has made of them before."""
+        backbone_features = inputs.values if isinstance(inputs, Features) else self.backbone(inputs)
+        features = self.dropout(self.bottleneck(backbone_features))
         return Prediction(features, self.head(features))
 
     @property

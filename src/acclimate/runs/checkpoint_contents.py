@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MAX_IMAGE_SIZE = 4_096
-
 
 def find_problem(checkpoint: dict[str, Any], size: int) -> str | None:
     """What no checkpoint of a run has: tensors beyond the file, or files elsewhere that Lightning would remove; None without any.
@@ -32,11 +30,9 @@ def find_problem(checkpoint: dict[str, Any], size: int) -> str | None:
     for value in _values(checkpoint.get("callbacks")):
         if isinstance(value, str) and (".." in PurePath(value).parts or "://" in value):
             return f"it names a file elsewhere, {value[:80]}"
-    classes, image_size = checkpoint.get("classes", []), checkpoint.get("image_size", 1)
+    classes = checkpoint.get("classes", [])
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         return "its classes are no names"
-    if not isinstance(image_size, int) or not 0 <= image_size <= MAX_IMAGE_SIZE:
-        return f"its image_size is not a number of pixels up to {MAX_IMAGE_SIZE}"
     return None
 
 

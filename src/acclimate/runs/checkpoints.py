@@ -4,11 +4,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from acclimate.config.check import refuse_problems
+from acclimate.config.components import check_components
 from acclimate.config.identity import flat
 from acclimate.config.instantiate import instantiate
 from acclimate.config.method_options import declared_needs
-from acclimate.config.untrusted import refuse_strangers, targets
+from acclimate.config.signatures import signature_of
+from acclimate.config.untrusted import refuse_strangers, trusted_by
 from acclimate.errors import ConfigError
+from acclimate.inputs import InputSpec
 from acclimate.models.classifier import Classifier
 from acclimate.models.lora import merge_low_rank_updates
 from acclimate.runs import checkpoint_files
@@ -46,7 +50,7 @@ def read_origin(config: Mapping[str, Any], needs: Needs) -> Checkpoint | None:
             f"init_from={path} is not finished, so its checkpoint is not selected yet. Type acclimate train resume={path} first."
         )
     checkpoint = read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
-    refuse_strangers(checkpoint["config"], "the checkpoint", targets(config).union(config.get("trust") or []))
+    refuse_strangers(checkpoint["config"], "the checkpoint", trusted_by(config))
     if needs.source == "none":
         refuse_untrained_head(checkpoint)
     return checkpoint
@@ -109,22 +113,45 @@ def rebuild_classifier(checkpoint: Checkpoint, trust: Collection[str] = ()) -> C
     """
     refuse_untrained_head(checkpoint)
     model = refuse_strangers({"model": checkpoint["config"].get("model")}, "the checkpoint", trust)["model"]
-    return restart(checkpoint, model | {"lora_rank": None}, checkpoint["classes"]).eval()
+    return restart(checkpoint, model | {"lora_rank": None}, checkpoint["classes"], kind_of(checkpoint, trust).spec).eval()
 
 
-def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]) -> Classifier:
+def kind_of(checkpoint: Checkpoint, trust: Collection[str] = ()) -> Any:
+    """Return the kind of input that a checkpoint's model was trained on, an `acclimate.data.kind.Kind`.
+
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        trust: As for `trusted_config`.
+
+    Raises:
+        ConfigError: If it is not to be built, or was trained by another version.
+    """
+    node = refuse_strangers({"inputs": checkpoint.get("inputs")}, "the checkpoint", trust)["inputs"]
+    if not (isinstance(node, dict) and "_target_" in node):
+        raise ConfigError("The checkpoint does not say what its inputs are: it was written by another version. Train the run again.")
+    refuse_problems(list(check_components({"inputs": node}, signature_of)))
+    return instantiate(node)
+
+
+def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str], inputs: InputSpec) -> Classifier:
     """Build a classifier with the weights of a checkpoint, without downloading the model's own pretrained weights.
 
     After self-supervised training the head is new, because the old one was not trained. The classifier counts as pretrained
     if the model would be pretrained without the checkpoint: continued training adds no new layers to old ones, which would
     be a reason for the backbone to learn more slowly.
 
+    Args:
+        checkpoint: As `read_checkpoint` gives it.
+        model: The configuration of the model.
+        classes: Names that the data has.
+        inputs: Specification of the inputs.
+
     Raises:
         ConfigError: If the checkpoint has other classes or another architecture.
     """
     if classes != checkpoint["classes"]:
         raise ConfigError(f"The data has the classes {', '.join(classes)}, but the model knows {', '.join(checkpoint['classes'])}.")
-    classifier: Classifier = instantiate({**model, "weights": None, "lora_rank": None}, num_classes=len(classes))
+    classifier: Classifier = instantiate({**model, "weights": None, "lora_rank": None}, num_classes=len(classes), inputs=inputs)
     classifier.pretrained = model.get("weights") not in (None, False)
     prefix = "classifier."
     tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}

@@ -11,13 +11,12 @@ from torch import nn
 from acclimate.config.check import check_config
 from acclimate.config.instantiate import instantiate
 from acclimate.data.datamodule import AdaptationData
-from acclimate.data.images.views import View
 from acclimate.data.loaders import EvaluationBatches
 from acclimate.errors import ConfigError
+from acclimate.inputs import move
 from acclimate.memory import explain_out_of_memory
-from acclimate.models.backbones import Backbone
+from acclimate.models.backbones.backbone import Backbone
 from acclimate.models.classifier import Classifier
-from acclimate.models.image_size import refuse_image_size
 from acclimate.scores.h_score import h_score
 from acclimate.scores.leep import log_expected_empirical_prediction
 from acclimate.scores.logme import log_maximum_evidence
@@ -68,15 +67,14 @@ def rank(configs: Mapping[str, dict[str, Any]]) -> list[RankedBackbone]:
 def _score(name: str, config: Mapping[str, Any], device: torch.device) -> RankedBackbone:
     pl.seed_everything(config["seed"], verbose=False)
     data: AdaptationData = instantiate(config["data"])
-    classifier: Classifier = instantiate(config["model"], num_classes=len(data.domains.classes))
+    num_classes = len(data.domains.classes)
+    classifier: Classifier = instantiate(config["model"], num_classes=num_classes, inputs=data.input_spec())
     backbone: Backbone = classifier.backbone
-    refuse_image_size(backbone, data.image_size)
-    data.prepare_for(image_size=backbone.image_size, needs=Needs(target=False), reveal_target_labels=False)
-    view = View("plain", image_size=data.image_size or backbone.image_size, crop=data.crop)
+    data.prepare_for(spec=backbone.inputs, needs=Needs(target=False), reveal_target_labels=False)
     assert data.domains.source is not None
-    images = EvaluationBatches(data.domains.source.train, view, batch_size=data.eval_batch_size, labelled=True)
+    batches = EvaluationBatches(data.domains.source.train, data.kind.view("plain"), batch_size=data.eval_batch_size, labelled=True)
     source_head = _source_head(backbone) if classifier.pretrained else None
-    return score_backbone(name, backbone.to(device), images, device=device, source_head=source_head)
+    return score_backbone(name, backbone.to(device), batches, device=device, source_head=source_head)
 
 
 def _source_head(backbone: Backbone) -> nn.Module | None:
@@ -89,14 +87,14 @@ def _source_head(backbone: Backbone) -> nn.Module | None:
 
 
 def score_backbone(
-    name: str, backbone: nn.Module, images: EvaluationBatches, *, device: torch.device, source_head: nn.Module | None = None
+    name: str, backbone: nn.Module, batches: EvaluationBatches, *, device: torch.device, source_head: nn.Module | None = None
 ) -> RankedBackbone:
-    """Scores of the features of labelled images.
+    """Scores of the features of labelled inputs.
 
     Args:
         name: What the result is called.
-        backbone: From images to features, shape (N, D); it is put into evaluation mode.
-        images: With labels.
+        backbone: From inputs to features, shape (N, D); it is put into evaluation mode.
+        batches: With labels.
         device: Where the backbone is.
         source_head: From features to the logits of the classes that the backbone was trained on, if it is known.
     """
@@ -104,11 +102,11 @@ def score_backbone(
     if source_head is not None:
         source_head.to(device)
     features, labels, probabilities = [], [], []
-    for number in range(len(images)):
-        batch = images[number]
+    for number in range(len(batches)):
+        batch = batches[number]
         assert isinstance(batch, Labelled)
         with torch.inference_mode():
-            made = backbone(batch.inputs.to(device))
+            made = backbone(move(batch.inputs, device))
             features.append(made.cpu())
             if source_head is not None:
                 probabilities.append(source_head(made).softmax(dim=1).cpu())

@@ -15,13 +15,16 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from acclimate.config.instantiate import instantiate
 from acclimate.config.machine import uses_several_devices
 from acclimate.config.method_options import divide_options
+from acclimate.config.untrusted import trusted_by
 from acclimate.data.datamodule import AdaptationData
+from acclimate.data.kind import contents
 from acclimate.data.leakage import Seen, refuse_leaks, seen_images
 from acclimate.errors import ConfigError
+from acclimate.inputs import spec_after
 from acclimate.memory import keep_freed_memory
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
-from acclimate.runs.checkpoints import Checkpoint, read_origin, restart
+from acclimate.runs.checkpoints import Checkpoint, kind_of, read_origin, restart
 from acclimate.selection.checkpoint_selection import Selection
 from acclimate.training.callbacks.accuracies import Accuracies
 from acclimate.training.callbacks.health import Health
@@ -77,12 +80,16 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
 
     selection: Selection = instantiate(config["selection"])
     data: AdaptationData = instantiate(config["data"])
+    kind = None if checkpoint is None else kind_of(checkpoint, trusted_by(config))
+    if kind is not None:
+        data.continue_from(kind)
     if needs.source == "none" and checkpoint is not None:
         data.leave_out_source(checkpoint["classes"])
     classes = data.domains.classes
-    classifier: Classifier = (
-        instantiate(config["model"], num_classes=len(classes)) if checkpoint is None else restart(checkpoint, config["model"], classes)
-    )
+    if checkpoint is None or kind is None:
+        classifier: Classifier = instantiate(config["model"], num_classes=len(classes), inputs=data.input_spec())
+    else:
+        classifier = restart(checkpoint, config["model"], classes, spec_after(data.input_spec(), kind.spec))
     method: Method = instantiate(
         own,
         classifier=classifier,
@@ -90,18 +97,18 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         schedule=instantiate(config["scheduler"]),
         extras=instantiate(options, num_classes=len(classes)),
     )
-    method.data = data
     refuse_contradictions(data, method, selection)
     if several_devices and not any(parameter.requires_grad for parameter in method.parameters()):
         raise ConfigError("This method trains no weights, so several devices are of no use. Use trainer=gpu or trainer=cpu.")
     data.prepare_for(
-        image_size=checkpoint["image_size"] if checkpoint else classifier.backbone.image_size,
+        spec=classifier.backbone.inputs,
         needs=method.needs,
         reveal_target_labels=selection.is_oracle,
         frozen_backbone=classifier.backbone if classifier.frozen and method.needs.inputs == "any" else None,
     )
     if checkpoint is not None and not allow_seen:
         refuse_leaks(data.domains, checkpoint)
+    method.data = data.training_parts()
     seen = seen_images(data.domains, checkpoint, trains_on_target=method.needs.target or bool(data.labelled_target))
     if compiles:
         classifier.compile()
@@ -118,7 +125,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         scores,
         Health(accuracies, scores),
         StepSeed(config["seed"]),
-        Provenance(config, classes=classes, image_size=data.image_size or 0, self_supervised=method.needs.is_self_supervised, seen=seen),
+        Provenance(config, classes=classes, inputs=contents(data.kind), self_supervised=method.needs.is_self_supervised, seen=seen),
         *(
             instantiate(callback)
             for callback in config["callbacks"].values()

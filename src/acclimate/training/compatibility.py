@@ -9,9 +9,9 @@ from acclimate.config.messages import show
 from acclimate.data.datamodule import AdaptationData
 from acclimate.errors import ConfigError
 from acclimate.extras.soft_labels import SoftLabels
+from acclimate.inputs import ImageSpec
 from acclimate.methods.base import Method
 from acclimate.models.batch_norm import batch_norms
-from acclimate.models.image_size import refuse_image_size
 from acclimate.selection.checkpoint_selection import Selection
 
 # Batches may repeat the images of a small domain, up to this size, as one of 20 images has to; beyond it they only cost time.
@@ -51,7 +51,8 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(
             f"data.{key}={sizes[key]} is too few images at a time for this method or this model. Use data.{key}={fewest} or more."
         )
-    refuse_image_size(method.classifier.backbone, data.image_size)
+    if method.needs.inputs == "images" and not isinstance(data.input_spec(), ImageSpec):
+        raise ConfigError(f"This method, or method.cutmix, changes pictures, but the data holds {data.input_spec().noun}. Choose another.")
     if method.needs.target and data.domains.target is None:
         raise ConfigError(
             "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "

@@ -6,10 +6,13 @@ from pytorch_lightning.callbacks import Callback
 from small_runs import compose, trained_state
 
 from acclimate.data.cache import store
-from acclimate.data.cache.features import Features, FrozenBackbone, read, write
-from acclimate.models.backbones import Backbone
+from acclimate.data.cache.features import read, write
+from acclimate.data.samples import KeptFeatures
+from acclimate.inputs import ANY_SIZE, Features
+from acclimate.models.backbones.image import ImageBackbone
+from acclimate.models.classifier import Classifier
 from acclimate.runs import checkpoints
-from acclimate.training import assembly, compatibility, evaluation, run
+from acclimate.training import assembly, evaluation, run
 
 # Double precision, in which the batch that an image is in changes nothing that could be seen.
 FROZEN = ("model.freeze=backbone", "trainer.max_epochs=2", "trainer.precision=64-true", "callbacks={}")
@@ -24,16 +27,16 @@ def cache(tmp_path, monkeypatch):
 def seen(monkeypatch):
     """How many images each pass through a backbone was given."""
     counts = []
-    forward = Backbone.forward
+    forward = ImageBackbone.forward
 
     def counting(self, images):
         if images.ndim == 4:
             counts.append(len(images))
         return forward(self, images)
 
-    monkeypatch.setattr(Backbone, "forward", counting)
+    monkeypatch.setattr(ImageBackbone, "forward", counting)
     # It tries one image of another size than the model was made for.
-    monkeypatch.setattr(compatibility, "refuse_image_size", lambda backbone, image_size: None)
+    monkeypatch.setattr(ImageBackbone, "_refuse_size", lambda *arguments, **settings: None)
     return counts
 
 
@@ -151,8 +154,8 @@ def test_what_is_seen_in_random_views_is_computed_anew_but_evaluation_is_not(arc
     parts = assembly.build(compose(tmp_path, *options))
     parts.trainer.fit(parts.method, parts.data)
     assert parts.data.train_dataloader()
-    evaluated = [loader.dataset.images for loader in parts.data.val_dataloader()]
-    assert all(isinstance(images, Features) for images in evaluated)
+    evaluated = [loader.dataset.samples for loader in parts.data.val_dataloader()]
+    assert all(isinstance(samples, KeptFeatures) for samples in evaluated)
     assert sum(seen) > 2 * 20
 
 
@@ -208,14 +211,15 @@ def test_features_are_read_as_they_were_written(tmp_path, dtype):
 
 
 def test_a_part_of_a_set_keeps_labels_with_their_features():
-    part = Features(torch.arange(5.0)[:, None], torch.arange(5)).take([4, 1])
-    assert part.load([1, 0]).flatten().tolist() == [1, 4]
+    part = KeptFeatures(torch.arange(5.0)[:, None], torch.arange(5)).take([4, 1])
+    assert part.load([1, 0]).values.flatten().tolist() == [1, 4]
     assert part.labels.tolist() == [4, 1]
     assert len(part) == 2
 
 
-def test_features_stay_as_they_are_in_a_backbone():
+def test_features_of_a_frozen_backbone_do_not_pass_it_again():
     features = torch.randn(3, 7)
-    backbone = Backbone(torch.nn.Flatten(), num_features=7, image_size=8)
-    assert torch.equal(backbone(features), features)
-    assert FrozenBackbone(backbone, "ram").backbone is backbone
+    classifier = Classifier(
+        lambda weights, inputs: ImageBackbone(torch.nn.Flatten(), num_features=7, image_size=8), num_classes=2, inputs=ANY_SIZE
+    )
+    assert torch.equal(classifier(Features(features)).features, features)

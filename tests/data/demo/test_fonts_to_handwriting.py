@@ -7,6 +7,7 @@ from sklearn.utils import Bunch
 from acclimate.data.demo.digit_fonts import render_digits
 from acclimate.data.demo.fonts_to_handwriting import FontsToHandwriting, read_handwritten_digits
 from acclimate.errors import ConfigError
+from acclimate.inputs import ImageSpec
 from acclimate.types import Needs
 
 
@@ -112,7 +113,7 @@ def test_numbers_out_of_range_are_refused(settings, message):
 
 def test_labels_of_a_few_handwritten_digits_may_train():
     data = FontsToHandwriting(num_source=40, num_source_eval=20, target_labels_per_class=3, batch_size=8)
-    data.prepare_for(image_size=32, needs=Needs(target=False), reveal_target_labels=False)
+    data.prepare_for(spec=ImageSpec(32), needs=Needs(target=False), reveal_target_labels=False)
     assert data.target_labels.lend(data.labelled_target).bincount().tolist() == [3] * 10
     batch = next(iter(data.train_dataloader()))
     assert batch.target is None

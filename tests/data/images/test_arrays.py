@@ -4,6 +4,7 @@ import torch
 
 from acclimate.data.images.arrays import Arrays
 from acclimate.errors import DataError
+from acclimate.inputs import ImageSpec
 from acclimate.types import Needs
 
 
@@ -150,7 +151,7 @@ def test_a_target_too_small_to_divide_is_refused(write):
 def test_balanced_sampling_trains_on_all_classes_equally_often(write):
     rare = np.array([0] * 15 + [1] * 5)
     data = Arrays(source=write(y_train=rare), target=write("target", num_classes=1), batch_size=6, source_sampling="balanced")
-    data.prepare_for(image_size=8, needs=Needs(), reveal_target_labels=False)
+    data.prepare_for(spec=ImageSpec(8), needs=Needs(), reveal_target_labels=False)
     for batch in data.train_dataloader():
         assert batch.source.labels.bincount().tolist() == [3, 3]
         # Each image says in its pixels which one it is.

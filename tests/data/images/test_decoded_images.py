@@ -14,10 +14,11 @@ from acclimate.data.cache import store
 from acclimate.data.images.decoded_images import decode_once
 from acclimate.data.images.image_files import ImageFiles, decode
 from acclimate.data.images.image_folder import ImageFolder
-from acclimate.data.images.views import View
+from acclimate.data.images.views import ImageView
 from acclimate.data.loaders import EvaluationBatches, batch_loader
 from acclimate.errors import DataError
 from acclimate.inference import prediction
+from acclimate.inputs import ImageSpec
 from acclimate.runs import checkpoints
 from acclimate.training import run
 from acclimate.types import Needs
@@ -174,7 +175,7 @@ def test_bad_files_are_found_before_the_training(tmp_path, kind):
 
 def prepared(root: Path, **settings):
     data = ImageFolder(source=str(root / "source"), image_size=SIDE, batch_size=4, **{"num_workers": 0, **settings})
-    data.prepare_for(image_size=SIDE, needs=Needs(target=False), reveal_target_labels=False)
+    data.prepare_for(spec=ImageSpec(SIDE), needs=Needs(target=False), reveal_target_labels=False)
     return data
 
 
@@ -192,7 +193,7 @@ def test_evaluation_sees_what_it_would_see_of_all_pixels(tmp_path, kind):
             write_noise(tmp_path / "source" / name / f"{number}.png", 30 + 7 * number, 50, seed=number)
     data = prepared(tmp_path, cache=kind, crop=0.8)
     val = ImageFolder(source=str(tmp_path / "source")).domains.source.val
-    seen = View("plain", image_size=SIDE, crop=0.8).look([decode(path) for path in val.paths], [])
+    seen = ImageView("plain", image_size=SIDE, crop=0.8).look([decode(path) for path in val.paths], [])
     assert torch.equal(next(iter(data.val_dataloader()[0])).inputs, seen)
 
 
@@ -217,7 +218,7 @@ def test_a_run_with_a_cache_is_the_run_without(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["ram", "disk"])
 def test_workers_read_the_same_images(files, kind):
     def epoch(images, num_workers):
-        batches = EvaluationBatches(images, View("plain", image_size=SIDE), batch_size=3, labelled=True)
+        batches = EvaluationBatches(images, ImageView("plain", image_size=SIDE), batch_size=3, labelled=True)
         return torch.cat([batch.inputs for batch in batch_loader(batches, num_workers=num_workers)])
 
     assert torch.equal(epoch(decode_once(files, kind), 2), epoch(files, 0))
@@ -243,8 +244,8 @@ def test_a_predicted_image_is_seen_as_in_evaluation(tmp_path):
     (row,) = prediction.predict(checkpoint, tmp_path / "images")
     data = ImageFolder(source=str(tmp_path / "source"), target=str(tmp_path / "images"), crop=config["data"]["crop"])
     image = decode_once(ImageFiles([tmp_path / "images" / "0.jpg"], None, shorter_side=round(SIDE / data.crop)), "disk").load([0])
-    data.image_size = SIDE
-    probabilities = checkpoints.rebuild_classifier(checkpoint)(data._view("plain").look(image, [])).logits.softmax(dim=1)
+    view = data.kind_for(ImageSpec(SIDE)).view("plain")
+    probabilities = checkpoints.rebuild_classifier(checkpoint)(view.look(image, [])).logits.softmax(dim=1)
     assert row.confidence == pytest.approx(probabilities.max().item(), abs=1e-6)
 
 

@@ -12,7 +12,7 @@ from acclimate.data.images.photometric import (
     apply_changes,
     draw_change,
 )
-from acclimate.data.images.views import View
+from acclimate.data.images.views import ImageView
 
 # Away from black and white, where torchvision would clip between two changes.
 IMAGE = torch.randint(90, 150, (3, 40, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -94,7 +94,7 @@ def test_strong_views_of_photographs_have_them_and_those_of_digits_do_not():
     red = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
     red[:, 0] = 200
     for name, expected in (("strong", False), ("strong_crop_flip", True)):
-        views = View(name, image_size=32).look(red, range(200)).int()
+        views = ImageView(name, image_size=32).look(red, range(200)).int()
         assert bool(((views[:, 1] - views[:, 2]).abs() > 5).any()) == expected
         grey_squares = ((views - 127).abs().amax(dim=1) == 0).float().mean(dim=(1, 2))
         assert bool((grey_squares > 0.05).float().mean() > 0.3) == expected

@@ -3,7 +3,7 @@ import torch
 from torchvision.transforms import v2
 
 from acclimate.data.images import photometric
-from acclimate.data.images.views import View
+from acclimate.data.images.views import ImageView
 
 RANDOM_VIEWS = ["shift", "crop_flip", "strong", "strong_crop_flip"]
 
@@ -14,12 +14,12 @@ def noise(*shape, seed=0):
 
 @pytest.mark.parametrize("name", RANDOM_VIEWS)
 def test_a_random_view_depends_on_nothing_but_the_image_and_its_seed(name):
-    view, images = View(name, image_size=16), noise(3, 3, 20, 20)
+    view, images = ImageView(name, image_size=16), noise(3, 3, 20, 20)
     torch.manual_seed(0)
     together = view.look(images, [7, 8, 9])
     torch.manual_seed(1)
     assert torch.equal(view.look(images[1:2], [8])[0], together[1])
-    assert torch.equal(View(name, image_size=16).look(images.flip(0), [9, 8, 7]).flip(0), together)
+    assert torch.equal(ImageView(name, image_size=16).look(images.flip(0), [9, 8, 7]).flip(0), together)
 
 
 def views_of_torchvision(name, images, seeds, *, image_size):
@@ -43,7 +43,7 @@ def views_of_torchvision(name, images, seeds, *, image_size):
 def test_views_of_a_batch_are_those_that_torchvision_gives_of_one_image_after_the_other(name, sizes):
     images = [noise(3, *size, seed=number) for number, size in enumerate(sizes)]
     batch = torch.stack(images) if len(set(sizes)) == 1 else images
-    views = View(name, image_size=16).look(batch, range(len(images)))
+    views = ImageView(name, image_size=16).look(batch, range(len(images)))
     differences = (views.int() - views_of_torchvision(name, images, range(len(images)), image_size=16).int()).abs()
     # Torchvision rounds its factors to fewer digits, which can move a pixel by one; what follows may make more of it.
     assert (differences > 1).float().mean() < (1e-3 if name.startswith("strong") else 1e-9)
@@ -52,7 +52,7 @@ def test_views_of_a_batch_are_those_that_torchvision_gives_of_one_image_after_th
 @pytest.mark.parametrize("name", RANDOM_VIEWS)
 def test_other_seeds_give_other_views(name):
     images = noise(1, 3, 20, 20).expand(8, -1, -1, -1)
-    views = View(name, image_size=16).look(images, range(8))
+    views = ImageView(name, image_size=16).look(images, range(8))
     assert len({bytes(view.numpy().tobytes()) for view in views}) > 4
 
 
@@ -60,38 +60,38 @@ def test_other_seeds_give_other_views(name):
 def test_views_leave_the_global_random_state_alone(name):
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    View(name, image_size=16).look(noise(2, 3, 20, 20), [1, 2])
+    ImageView(name, image_size=16).look(noise(2, 3, 20, 20), [1, 2])
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("name", ["plain", *RANDOM_VIEWS])
 def test_images_of_all_sizes_become_uint8_of_the_size_of_the_model(name):
     images = [noise(3, 9, 31), noise(3, 40, 12), noise(3, 1, 1), noise(3, 16, 16)]
-    views = View(name, image_size=16, crop=0.875).look(images, range(4))
+    views = ImageView(name, image_size=16, crop=0.875).look(images, range(4))
     assert views.shape == (4, 3, 16, 16)
     assert views.dtype == torch.uint8
 
 
 def test_the_plain_view_of_an_image_of_the_right_size_is_the_image():
     images = noise(2, 3, 16, 16)
-    assert torch.equal(View("plain", image_size=16).look(images, []), images)
+    assert torch.equal(ImageView("plain", image_size=16).look(images, []), images)
 
 
 def test_the_plain_view_keeps_the_middle_of_the_longer_side():
     wide = torch.cat([torch.zeros(3, 16, 8), torch.full((3, 16, 16), 200), torch.zeros(3, 16, 8)], dim=2).to(torch.uint8)
-    assert (View("plain", image_size=16).look([wide], []) == 200).all()
+    assert (ImageView("plain", image_size=16).look([wide], []) == 200).all()
 
 
 def test_crop_cuts_the_given_share_of_the_shorter_side():
     framed = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     framed[..., 8:24, 8:24] = 200
-    assert (View("plain", image_size=16, crop=0.5).look(framed, []) == 200).all()
-    assert (View("plain", image_size=16, crop=1.0).look(framed, []) == 0).any()
+    assert (ImageView("plain", image_size=16, crop=0.5).look(framed, []) == 200).all()
+    assert (ImageView("plain", image_size=16, crop=1.0).look(framed, []) == 0).any()
 
 
 def test_a_shift_moves_by_an_eighth_at_most_and_never_mirrors():
     ramp = (torch.arange(16) * 15).to(torch.uint8).expand(1, 3, 16, 16)
-    views = View("shift", image_size=16).look(ramp.expand(30, -1, -1, -1), range(30))
+    views = ImageView("shift", image_size=16).look(ramp.expand(30, -1, -1, -1), range(30))
     moves = (views[:, 0, 8, 8].int() - ramp[0, 0, 8, 8].int()) // 15
     assert set(moves.tolist()) == {-2, -1, 0, 1, 2}
     assert (views[..., 1:].int() >= views[..., :-1].int()).all()
@@ -99,7 +99,7 @@ def test_a_shift_moves_by_an_eighth_at_most_and_never_mirrors():
 
 def test_crop_flip_mirrors_about_half_of_the_images():
     ramp = (torch.arange(16) * 15).to(torch.uint8).expand(200, 3, 16, 16)
-    views = View("crop_flip", image_size=16).look(ramp, range(200)).int()
+    views = ImageView("crop_flip", image_size=16).look(ramp, range(200)).int()
     mirrored = (views[:, 0, 0, 0] > views[:, 0, 0, -1]).float().mean()
     assert 0.35 < mirrored < 0.65
 
@@ -108,7 +108,7 @@ def test_crop_flip_mirrors_about_half_of_the_images():
 def test_only_strong_views_of_photographs_are_mirrored(name, share):
     # Dark to bright from left to right; the few that are solarised change the order too.
     ramp = (torch.arange(32) * 5).to(torch.uint8).expand(200, 3, 32, 32)
-    views = View(name, image_size=32).look(ramp, range(200)).float()
+    views = ImageView(name, image_size=32).look(ramp, range(200)).float()
     reversed_order = views[..., 8:24, 20:26].mean(dim=(1, 2, 3)) < views[..., 8:24, 6:12].mean(dim=(1, 2, 3))
     assert reversed_order.float().mean().item() == pytest.approx(share, abs=0.1)
 
@@ -116,6 +116,6 @@ def test_only_strong_views_of_photographs_are_mirrored(name, share):
 @pytest.mark.parametrize("name", ["plain", "crop_flip"])
 def test_pixels_of_files_stay_in_the_layout_that_convolutions_want_and_others_are_the_same(name):
     files = [noise(21 + number, 30, 3, seed=number).permute(2, 0, 1) for number in range(4)]
-    views = View(name, image_size=16).look(files, range(4))
+    views = ImageView(name, image_size=16).look(files, range(4))
     assert views.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(views, View(name, image_size=16).look([image.contiguous() for image in files], range(4)))
+    assert torch.equal(views, ImageView(name, image_size=16).look([image.contiguous() for image in files], range(4)))

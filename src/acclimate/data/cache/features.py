@@ -3,10 +3,11 @@
 import hashlib
 import logging
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 import torchvision
@@ -14,35 +15,12 @@ from torch import Tensor, nn
 
 from acclimate.data.cache import store
 from acclimate.data.cache.store import CacheUnavailable, ensure_fits, key_of
-from acclimate.data.domains import ImageSet
-from acclimate.data.images.rand_augment import apply_changes
-from acclimate.data.images.views import View
+from acclimate.data.kind import View
+from acclimate.data.samples import Samples
+from acclimate.inputs import move
 from acclimate.types import Unlabelled
 
 log = logging.getLogger(__name__)
-
-
-class Features(ImageSet):
-    """What a backbone makes of images, in their place.
-
-    Args:
-        features: Shape (N, D).
-        labels: int64, shape (N,), or None.
-    """
-
-    def __init__(self, features: Tensor, labels: Tensor | None) -> None:
-        self.features = features
-        self.labels = labels
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def load(self, indices: Sequence[int]) -> Tensor:
-        return self.features[torch.as_tensor(indices)]
-
-    def take(self, indices: Sequence[int]) -> Self:
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return type(self)(self.features[chosen], None if self.labels is None else self.labels[chosen])
 
 
 class FrozenBackbone:
@@ -56,32 +34,34 @@ class FrozenBackbone:
     def __init__(self, backbone: nn.Module, cache: Literal["ram", "disk"]) -> None:
         self.backbone = backbone
         self.cache = cache
-        # With the images, whose id no others can have as long as they are there.
-        self._known: dict[str, tuple[ImageSet, Tensor]] = {}
+        # With the samples, whose id no others can have as long as they are there.
+        self._known: dict[str, tuple[Samples, Tensor]] = {}
 
     def features(
         self,
-        images: ImageSet,
+        samples: Samples,
         batches: Iterable[Unlabelled],
         *,
+        view: View,
         precision: Callable[[], AbstractContextManager[Any]],
         conditions: object,
         about: str,
     ) -> Tensor:
-        """The features of all images, computed now or earlier, shape (N, D), or as many times N as there are fixed views.
+        """Return the features of all samples, computed now or earlier, shape (N, D), or as many times N as there are fixed views.
 
         Args:
-            images: What they stand for.
-            batches: All images in order, in one view, perhaps several times.
+            samples: What they stand for.
+            batches: All samples in order, in one view, perhaps several times.
+            view: The view.
             precision: The context that a forward pass is made in.
-            conditions: All else that they depend on, such as the view, the size of the batches and the precision.
-            about: What `acclimate cache` says they are of.
+            conditions: All else that they depend on, such as the size of the batches and the precision.
+            about: Description for `acclimate cache`.
         """
-        origin = images.fingerprint()
-        key = key_of(origin or id(images), self._fingerprint(), conditions)
+        origin = samples.fingerprint()
+        key = key_of(origin or id(samples), self._fingerprint(view), conditions)
         if key not in self._known:
             found = self._find(f"features of {about}", key if origin else None, lambda: self._compute(batches, precision))
-            self._known[key] = images, found
+            self._known[key] = samples, found
         return self._known[key][1]
 
     def _find(self, about: str, key: str | None, compute: Callable[[], Tensor]) -> Tensor:
@@ -100,19 +80,19 @@ class FrozenBackbone:
         return computed[0] if computed else compute()
 
     def _compute(self, batches: Iterable[Unlabelled], precision: Callable[[], AbstractContextManager[Any]]) -> Tensor:
-        device = next(self.backbone.buffers()).device
+        device = next(chain(self.backbone.parameters(), self.backbone.buffers()), torch.empty(0)).device
         with torch.no_grad(), precision():
-            return torch.cat([self.backbone(batch.views[0].to(device, non_blocking=True)).cpu() for batch in batches])
+            return torch.cat([self.backbone(move(batch.inputs, device)).cpu() for batch in batches])
 
-    def _fingerprint(self) -> str:
-        """Of weights, architecture and device, and of the code that makes and takes a view."""
+    def _fingerprint(self, view: View) -> str:
+        """Return a key of weights, architecture and device, and of the code that makes and takes a view."""
         digest = hashlib.blake2b()
         for name, tensor in self.backbone.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
             digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
-        code = {View, apply_changes, *(type(module) for module in self.backbone.modules())}
-        for file in sorted({sys.modules[part.__module__].__file__ or "" for part in code}):
-            digest.update(Path(file).read_bytes())
+        layers = {Path(sys.modules[type(module).__module__].__file__ or "") for module in self.backbone.modules()}
+        for file in sorted(layers.union(view.code())):
+            digest.update(file.read_bytes())
         return key_of(digest.hexdigest(), repr(self.backbone), torch.__version__, torchvision.__version__)
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from platformdirs import user_cache_path
 
@@ -20,6 +20,8 @@ from acclimate.errors import ConfigError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+# Where something is kept: not at all, for this run, or for all runs to come.
+Cache = Literal["none", "ram", "disk"]
 
 DEFAULT_LIMIT = 20.0
 

@@ -8,9 +8,10 @@ from annotated_types import Ge
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
-from acclimate.data.datamodule import AdaptationData
 from acclimate.data.demo.digit_fonts import render_digits
-from acclimate.data.domains import ArrayImages, Domains, Parts, numbers_as_names
+from acclimate.data.domains import Domains, Parts, numbers_as_names
+from acclimate.data.images.image_arrays import ImageArrays
+from acclimate.data.images.image_data import ImageData
 from acclimate.data.splitting import split
 from acclimate.errors import ConfigError, DataError
 from acclimate.ranges import OpenShare
@@ -19,7 +20,7 @@ IMAGE_SIZE = 32
 DIGITS = numbers_as_names(10)
 
 
-class FontsToHandwriting(AdaptationData):
+class FontsToHandwriting(ImageData):
     """Simulation to reality: the source is rendered from fonts, the target are the 1,797 real digits of scikit-learn.
 
     Args:
@@ -31,7 +32,7 @@ class FontsToHandwriting(AdaptationData):
             all of them: partial domain adaptation (Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018). Such a
             target can only be made with its labels; the division is the same as that of all ten.
         split_seed: Governs the division of the target and the rendering, apart from the run's seed.
-        **loading: What `AdaptationData` takes.
+        **loading: What `ImageData` takes.
 
     Raises:
         ConfigError: If a number is out of its range, or the target's classes are not different digits.
@@ -64,7 +65,7 @@ class FontsToHandwriting(AdaptationData):
         self.split_seed = split_seed
 
     def read(self) -> Domains:
-        rendered = ArrayImages(*render_digits(self.num_source + 2 * self.num_source_eval, IMAGE_SIZE, self.split_seed))
+        rendered = ImageArrays(*render_digits(self.num_source + 2 * self.num_source_eval, IMAGE_SIZE, self.split_seed))
         val_start, test_start = self.num_source, self.num_source + self.num_source_eval
         source = Parts(
             train=rendered.take(range(val_start)),
@@ -84,10 +85,10 @@ class FontsToHandwriting(AdaptationData):
         return Parts(*(handwritten.take([index for index in indices if kept[index]]) for indices in parts))
 
 
-def read_handwritten_digits() -> ArrayImages:
+def read_handwritten_digits() -> ImageArrays:
     """The test set of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, 1998), enlarged from 8 × 8."""
     digits = load_digits()
     # scikit-learn gives counts of dark pixels from 0 to 16.
     small = torch.from_numpy(digits.images).float()[:, None] * (255 / 16)
     images = F.interpolate(small, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)
-    return ArrayImages(images.round().to(torch.uint8), torch.from_numpy(digits.target).long())
+    return ImageArrays(images.round().to(torch.uint8), torch.from_numpy(digits.target).long())

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from acclimate.data.archives import read_arrays
-from acclimate.data.datamodule import AdaptationData, missing_source
-from acclimate.data.domains import ArrayImages, Domains, Parts, class_names, numbers_as_names
+from acclimate.data.datamodule import missing_source
+from acclimate.data.domains import Domains, Parts, class_names, numbers_as_names
+from acclimate.data.images.image_arrays import ImageArrays
+from acclimate.data.images.image_data import ImageData
 from acclimate.data.splitting import split
 from acclimate.errors import DataError
 from acclimate.ranges import OpenShare
 
 
-class Arrays(AdaptationData):
+class Arrays(ImageData):
     """Two .npz files with the arrays x_train, y_train, x_test and y_test.
 
     Images are uint8, shape (N, H, W) or (N, H, W, C) with one or three channels; labels are whole numbers from 0 on,
@@ -27,7 +29,7 @@ class Arrays(AdaptationData):
         target: Path of the target's archive, or None for plain transfer learning.
         val_fraction: Share of the training images that selects the checkpoint, above 0 and below 1.
         split_seed: Governs the division, apart from the run's seed.
-        **loading: What `AdaptationData` takes.
+        **loading: What `ImageData` takes.
     """
 
     def __init__(
@@ -66,13 +68,13 @@ class Arrays(AdaptationData):
         _check_test_labels(self.target, target, classes)
         return self._divide(self.target, target, None)
 
-    def _divide(self, path: Path, archive: dict[str, ArrayImages], labels: Tensor | None) -> Parts:
+    def _divide(self, path: Path, archive: dict[str, ImageArrays], labels: Tensor | None) -> Parts:
         images = archive["train"]
         train, val = split(images.digests(), labels, fractions=[self.val_fraction], seed=self.split_seed, what=f"x_train of {path}")
         return Parts(images.take(train), images.take(val), archive["test"])
 
 
-def _check_test_labels(path: Path, archive: dict[str, ArrayImages], classes: list[str]) -> None:
+def _check_test_labels(path: Path, archive: dict[str, ImageArrays], classes: list[str]) -> None:
     labels = archive["test"].labels
     if labels is not None and len(labels) and int(labels.max()) >= len(classes):
         raise DataError(
@@ -80,7 +82,7 @@ def _check_test_labels(path: Path, archive: dict[str, ArrayImages], classes: lis
         )
 
 
-def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ArrayImages]:
+def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ImageArrays]:
     """The parts `train` and `test` of an archive.
 
     Raises:
@@ -97,7 +99,7 @@ def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ArrayImages]:
         labels = arrays.get(f"y_{part}")
         if labels is None and needs_labels:
             raise DataError(f"{path} has no y_{part}, but the source needs labels.")
-        parts[part] = ArrayImages(images, None if labels is None else _to_labels(labels, len(images), f"y_{part} of {path}"))
+        parts[part] = ImageArrays(images, None if labels is None else _to_labels(labels, len(images), f"y_{part} of {path}"))
     return parts
 
 

@@ -5,7 +5,7 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,20 +13,18 @@ from torch import Tensor
 
 from acclimate.data.cache import store
 from acclimate.data.cache.entries import discard
-from acclimate.data.cache.store import CacheUnavailable, ensure_fits, key_of
-from acclimate.data.domains import ImageSet
+from acclimate.data.cache.store import Cache, CacheUnavailable, ensure_fits, key_of
 from acclimate.data.images.image_files import ImageFiles, decode, decoding_threads, keep_whole_images
+from acclimate.data.samples import Samples
 from acclimate.errors import DataError
 
 log = logging.getLogger(__name__)
-
-Cache = Literal["none", "ram", "disk"]
 
 # How many images are in memory while they are decoded.
 AT_ONCE = 64
 
 
-class DecodedImages(ImageSet):
+class DecodedImages(Samples):
     """Images that need not be decoded.
 
     Args:
@@ -35,6 +33,7 @@ class DecodedImages(ImageSet):
         labels: int64, shape (N,), or None.
         digests: Of the files, or None where nobody asks for them.
         origin: The fingerprint of all images.
+        paths: Files that all of them were decoded from.
     """
 
     def __init__(
@@ -45,11 +44,13 @@ class DecodedImages(ImageSet):
         *,
         digests: Tensor | None,
         origin: str,
+        paths: Sequence[Path],
     ) -> None:
         self.images = images
         self.members = list(members)
         self.labels = labels
         self.origin = origin
+        self.paths = paths
         self._digests = digests
 
     def __len__(self) -> int:
@@ -61,10 +62,15 @@ class DecodedImages(ImageSet):
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         labels, digests = (None if values is None else values[chosen] for values in (self.labels, self._digests))
-        return type(self)(self.images, [self.members[index] for index in indices], labels, digests=digests, origin=self.origin)
+        return type(self)(
+            self.images, [self.members[index] for index in indices], labels, digests=digests, origin=self.origin, paths=self.paths
+        )
 
     def digests(self) -> Tensor | None:
         return self._digests
+
+    def name(self, index: int) -> str:
+        return str(self.paths[self.members[index]])
 
     def fingerprint(self) -> str:
         return key_of(self.origin, self.members)
@@ -136,7 +142,7 @@ class PixelFile:
         np.save(folder / "checksums.npy", np.array(checksums, dtype=np.uint32))
 
 
-def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
+def decode_once(files: ImageFiles, cache: Cache) -> Samples:
     """The same images, decoded now or by an earlier run; the files themselves if there is no room for that.
 
     Args:
@@ -152,7 +158,7 @@ def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
     about = f"{len(files)} images of {os.path.commonpath([path.parent for path in files.paths])}, {files.shorter_side} pixels"
     if cache == "ram":
         log.info("Decoding once, into memory: %s", about)
-        return DecodedImages(list(_decoded(files)), everything, files.labels, digests=files.digests(), origin=origin)
+        return DecodedImages(list(_decoded(files)), everything, files.labels, digests=files.digests(), origin=origin, paths=files.paths)
 
     def fill(folder: Path) -> None:
         log.info("Decoding once, for all runs: %s", about)
@@ -170,7 +176,7 @@ def decode_once(files: ImageFiles, cache: Cache) -> ImageSet:
     except CacheUnavailable as reason:
         log.warning("Images are decoded whenever they are needed. %s", reason)
         return files
-    return DecodedImages(images, everything, files.labels, digests=files.digests(), origin=origin)
+    return DecodedImages(images, everything, files.labels, digests=files.digests(), origin=origin, paths=files.paths)
 
 
 def _decoded(files: ImageFiles) -> Iterator[Tensor]:

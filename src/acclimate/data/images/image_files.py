@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from acclimate.data.cache.store import key_of
-from acclimate.data.domains import ImageSet
+from acclimate.data.samples import Samples
 from acclimate.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ MAX_RATIO = 100
 PROGRAMS = ("EPS",)
 
 
-class ImageFiles(ImageSet):
+class ImageFiles(Samples):
     """Images that are decoded when they are needed.
 
     Args:
@@ -48,7 +48,7 @@ class ImageFiles(ImageSet):
         max_pixels: That an image may have, see `decode`.
     """
 
-    decoded: ClassVar[bool] = False
+    is_at_hand: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -82,6 +82,9 @@ class ImageFiles(ImageSet):
             shorter_side=self.shorter_side,
             max_pixels=self.max_pixels,
         )
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
 
     def digests(self) -> Tensor | None:
         return self._digests

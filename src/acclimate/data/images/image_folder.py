@@ -2,26 +2,27 @@
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from acclimate.data.datamodule import AdaptationData, missing_source
+from acclimate.data.cache.store import Cache
+from acclimate.data.datamodule import missing_source
 from acclimate.data.digests import digest_files
+from acclimate.data.division import PARTS, divide
 from acclimate.data.domains import Domains, Parts
-from acclimate.data.images.decoded_images import Cache, decode_once
+from acclimate.data.images.decoded_images import decode_once
+from acclimate.data.images.image_data import ImageData
 from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, find_files, keep_whole_images
-from acclimate.data.images.views import shorter_side
-from acclimate.data.splitting import split
+from acclimate.data.images.images import Images
+from acclimate.data.samples import Samples
 from acclimate.errors import ConfigError, DataError
+from acclimate.inputs import ImageSpec
 from acclimate.ranges import Count, OpenShare
 
 log = logging.getLogger(__name__)
-
-PART_FOLDERS = ("train", "val", "test")
 
 
 class Found(NamedTuple):
@@ -33,7 +34,7 @@ class Found(NamedTuple):
     classes: list[str] | None
 
 
-class ImageFolder(AdaptationData):
+class ImageFolder(ImageData):
     """A folder for the source and one for the target, each with a folder per class.
 
     A folder may instead hold train/, val/ and perhaps test/ with the class folders in them. What is not divided is
@@ -57,7 +58,7 @@ class ImageFolder(AdaptationData):
         val_fraction: Share that selects the checkpoint, where the folder does not say.
         test_fraction: Share for the final report, where the folder does not say.
         split_seed: Governs the division, apart from the run's seed.
-        **loading: What `AdaptationData` takes.
+        **loading: What `ImageData` takes.
 
     Raises:
         ConfigError: If a number is out of its range.
@@ -121,9 +122,11 @@ class ImageFolder(AdaptationData):
             self._check_classes(found, classes)
         return self._divide(target, classes, is_target=True)
 
-    def decoded(self, domains: Domains) -> Domains:
-        assert self.image_size is not None
-        side = shorter_side(self.image_size, self.crop)
+    def kind_for(self, spec: ImageSpec) -> Images:  # type: ignore[override]
+        return super().kind_for(spec).changed(max_pixels=self.max_pixels, on_bad_image=self.on_bad_image)
+
+    def ready(self, domains: Domains) -> Domains:
+        side = self.kind.shorter_side
         source, target = (None if parts is None else self._decode_once(parts, side) for parts in domains[1:])
         return Domains(domains.classes, source, target)
 
@@ -148,7 +151,7 @@ class ImageFolder(AdaptationData):
             raise DataError(
                 f"data.{domain}={root} is not a folder. It should hold one folder of images for each class; type data.{domain}=DIR."
             )
-        roots = {part: root / part for part in PART_FOLDERS if (root / part).is_dir()} if _has_parts(root) else {"all": root}
+        roots = {part: root / part for part in PARTS if (root / part).is_dir()} if _has_parts(root) else {"all": root}
         return {part: self._find_images(folder) for part, folder in roots.items()}
 
     def _find_images(self, root: Path) -> Found:
@@ -191,33 +194,13 @@ class ImageFolder(AdaptationData):
         )
 
     def _divide(self, parts: dict[str, Found], classes: list[str], *, is_target: bool) -> Parts:
-        images = {
+        images: dict[str, Samples] = {
             name: ImageFiles(found.files, _labels(found, classes), digests=found.digests, max_pixels=self.max_pixels)
             for name, found in parts.items()
         }
-        split = partial(self._split, is_target=is_target)
-        if "all" in parts:
-            return Parts(*split(images["all"], parts["all"].root, list(self.fractions.values())))
-        root, lacks_test = parts["train"].root, "test" not in parts
-        if "val" not in parts:
-            fractions = [self.fractions["val"]] + [self.fractions["test"]] * (lacks_test and is_target)
-            images |= dict(zip(PART_FOLDERS, split(images["train"], root, fractions), strict=False))
-        elif lacks_test and is_target:
-            # Selection sees no label of val/, but an estimate on the images that were selected on would still be too good.
-            images["val"], images["test"] = split(images["val"], parts["val"].root, [0.5])
-        if lacks_test and is_target:
-            log.warning("%s has no test/: a part of %s is kept for testing.", root.parent, "val/" if "val" in parts else "train/")
-        elif lacks_test:
-            log.warning(
-                "%s has no test/: source/val_accuracy is of the images that select the checkpoint, and there is no source/test_accuracy.",
-                root.parent,
-            )
-        return Parts(images["train"], images["val"], images.get("test"))
-
-    def _split(self, images: ImageFiles, root: Path, fractions: list[float], *, is_target: bool) -> list[ImageFiles]:
-        labels = None if is_target else images.labels
-        parts = split(_digests(images), labels, fractions=fractions, seed=self.split_seed, what=str(root))
-        return [images.take(part) for part in parts]
+        root = next(iter(parts.values())).root
+        whole = root if "all" in parts else root.parent
+        return divide(images, fractions=self.fractions, seed=self.split_seed, what=whole, is_target=is_target)
 
 
 def _labels(found: Found, classes: list[str]) -> Tensor | None:
@@ -233,11 +216,11 @@ def _digests(images: ImageFiles) -> Tensor:
 def _has_parts(root: Path) -> bool:
     """Whether a folder is divided into train/, val/ and test/, and is not one of classes of which one is called train."""
     folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    others = sorted(folders.difference(PART_FOLDERS))
+    others = sorted(folders.difference(PARTS))
     if "train" not in folders:
         return False
     if others and "val" not in folders and not any(path.is_dir() for path in (root / "train").iterdir()):
         return False
     if others:
-        log.warning("%s has train/, so only its folders %s are used, not %s.", root, ", ".join(PART_FOLDERS), ", ".join(others))
+        log.warning("%s has train/, so only its folders %s are used, not %s.", root, ", ".join(PARTS), ", ".join(others))
     return True

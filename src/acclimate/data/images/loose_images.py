@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from acclimate.data.domains import ImageSet
 from acclimate.data.images.image_files import MAX_PIXELS, decode, to_tensor, without_pillows_advice
+from acclimate.data.samples import Samples
 from acclimate.errors import DataError
 
 LooseImage = str | PathLike[str] | NDArray[np.uint8] | Image.Image
 
 
-class LooseImages(ImageSet):
+class LooseImages(Samples):
     """Images of several forms without labels, each read as if it came from a file.
 
     Args:
@@ -26,7 +26,7 @@ class LooseImages(ImageSet):
         max_pixels: As for `decode`.
     """
 
-    decoded: ClassVar[bool] = False
+    is_at_hand: ClassVar[bool] = False
 
     def __init__(self, images: Sequence[LooseImage], *, shorter_side: int | None = None, max_pixels: int = MAX_PIXELS) -> None:
         self.images = images
@@ -38,7 +38,6 @@ class LooseImages(ImageSet):
         return len(self.images)
 
     def name(self, index: int) -> str:
-        """Return the words that messages use for an image: its path, or its place among the inputs."""
         image = self.images[index]
         return str(image) if isinstance(image, str | PathLike) else f"inputs[{index}]"
 

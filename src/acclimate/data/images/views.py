@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -10,6 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from acclimate.data.images import photometric, rand_augment
+from acclimate.data.kind import View
 
 Transform = Callable[[Tensor], Tensor] | None
 ViewName = Literal["plain", "shift", "crop_flip", "strong", "strong_crop_flip"]
@@ -29,7 +31,7 @@ class RandomPart(v2.RandomResizedCrop):  # type: ignore[misc]
         return resized
 
 
-class View:
+class ImageView(View):
     """A transform of uint8 images to the size of the model.
 
     Args:
@@ -53,21 +55,20 @@ class View:
         )
         self._move: Transform = {"plain": None, "shift": v2.RandomCrop(image_size), "crop_flip": v2.Compose(crop_flip)}[base]
         self.name = name
+        self.random = self._move is not None
         self._strong = name.startswith("strong")
         self._photometric = name == "strong_crop_flip"
 
-    @property
-    def random(self) -> bool:
-        """Whether it differs from time to time."""
-        return self._move is not None
+    def code(self) -> list[Path]:
+        return [*super().code(), *(Path(str(module.__file__)) for module in (photometric, rand_augment))]
 
     def look(self, images: Tensor | list[Tensor], seeds: Sequence[int]) -> Tensor:
-        """The view of each image, shape (N, 3, image_size, image_size); what is random depends on the image's seed alone.
+        """Return the view of each image, shape (N, 3, image_size, image_size).
 
-        Features, shape (N, D), which a backbone has computed from a view, stay as they are.
+        Args:
+            images: uint8: one tensor of shape (N, 3, H, W) if all have one size, else a list of (3, H, W).
+            seeds: See `View`.
         """
-        if isinstance(images, Tensor) and images.ndim == 2:
-            return images
         if self._fit is not None:
             images = self._fit(images) if isinstance(images, Tensor) else _stack([self._fit(image) for image in images])
         if self._move is None:

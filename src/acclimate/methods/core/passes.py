@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from acclimate.inputs import Inputs, join
 from acclimate.models.classifier import Classifier
 from acclimate.models.stages import recorded_outputs
 from acclimate.types import DomainBatch, Labelled, LabelledPass, Prediction, UnlabelledPass
@@ -26,7 +26,7 @@ class Passes(NamedTuple):
 def passes(
     batch: DomainBatch,
     classifier: Classifier,
-    predict_domains: Callable[[Tensor, Tensor], tuple[Prediction, Prediction]],
+    predict_domains: Callable[[Inputs, Inputs], tuple[Prediction, Prediction]],
     recorded: Sequence[nn.Module],
 ) -> Passes:
     """Run a classifier on a training batch.
@@ -45,7 +45,7 @@ def passes(
         with recorded_outputs(recorded) as hidden:
             both: Prediction = classifier(_together(source.inputs, few))
         of_source, of_few = _apart(both, few)
-        hidden = [output[: len(source.inputs)] for output in hidden]
+        hidden = [output[: source.num_inputs] for output in hidden]
     else:
         of_source, both = predict_domains(source.inputs, _together(target.inputs, few))
         of_target, of_few = _apart(both, few)
@@ -56,13 +56,13 @@ def passes(
     )
 
 
-def _together(inputs: Tensor, few: Labelled | None) -> Tensor:
-    return inputs if few is None else torch.cat([inputs, few.inputs])
+def _together(inputs: Inputs, few: Labelled | None) -> Inputs:
+    return inputs if few is None else join(inputs, few.inputs)
 
 
 def _apart(both: Prediction, few: Labelled | None) -> tuple[Prediction, Prediction | None]:
     """Split the predictions for inputs that `_together` joined."""
     if few is None:
         return both, None
-    num = len(few.inputs)
+    num = few.num_inputs
     return Prediction(both.features[:-num], both.logits[:-num]), Prediction(both.features[-num:], both.logits[-num:])

@@ -3,22 +3,19 @@
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.io import write_png
-from torchvision.utils import make_grid
 
 from acclimate.data.datamodule import data_of
 from acclimate.training.callbacks.accuracies import Accuracies
 
 NUM_SAMPLES = 32
-SAMPLES_IN_A_ROW = 16
 
 
 class Pictures(Callback):
-    """Callback that draws training samples at the start (source above, target below) and confusion matrices at the end.
+    """Callback that draws training samples of both domains at the start and confusion matrices at the end.
 
     Args:
         folder: Folder for the .png files, which are also logged to TensorBoard.
@@ -33,10 +30,11 @@ class Pictures(Callback):
         self._logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
         data = data_of(trainer)
         if trainer.is_global_zero and trainer.global_step == 0:
-            grid = make_grid(data.samples(NUM_SAMPLES), nrow=SAMPLES_IN_A_ROW, padding=1, pad_value=255)
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_png(grid, str(self.folder / "samples.png"))
-            self._to_tensorboard(trainer, "samples", grid)
+            drawn = data.kind.draw(data.first_inputs(NUM_SAMPLES))
+            if drawn is not None:
+                write_png(drawn, str(self.folder / "samples.png"))
+                self._to_tensorboard(trainer, "samples", drawn)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         accuracies = next(callback for callback in trainer.callbacks if isinstance(callback, Accuracies))  # type: ignore[attr-defined]
@@ -60,14 +58,13 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
         classes: Names of the K classes.
         title: Beginning of the title, which also shows the accuracy.
     """
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    from acclimate.figures import picture
 
     num_classes = len(classes)
     side = min(3.0 + 0.35 * num_classes, 16.0)
     figure = Figure(figsize=(side, side), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     shares = confusion / confusion.sum(dim=1, keepdim=True).clamp_min(1)
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
@@ -79,6 +76,4 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
         for row, column in confusion.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(int(confusion[row, column])), ha="center", va="center", color=colour, fontsize=8)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    pixels = np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    return torch.from_numpy(pixels)[..., :3].permute(2, 0, 1).contiguous()
+    return picture(figure)

@@ -20,16 +20,18 @@ class Provenance(Callback):
     Args:
         config: The run's configuration, plain and fully resolved.
         classes: Names of the classes, in the order of the logits.
-        image_size: Height and width that the model was trained on, in pixels.
+        inputs: A node from which the kind of input is built again, see `acclimate.data.kind.contents`.
         self_supervised: Whether the features alone were trained, without labels.
         seen: Digests of the images that train and select, by which `evaluate` recognises them; None if they are not known.
     """
 
-    def __init__(self, config: dict[str, Any], *, classes: list[str], image_size: int, self_supervised: bool, seen: Seen | None) -> None:
+    def __init__(
+        self, config: dict[str, Any], *, classes: list[str], inputs: dict[str, Any], self_supervised: bool, seen: Seen | None
+    ) -> None:
         self.contents = {
             "config": config,
             "classes": classes,
-            "image_size": image_size,
+            "inputs": inputs,
             "self_supervised": self_supervised,
             "seen": seen and seen._asdict(),
         }

@@ -39,7 +39,7 @@ class Throughput(Callback):
             self.warms_up = False
             self.warm_up_seconds += self._passed()
             return
-        self.samples += len(batch.source.inputs) + (len(batch.target.inputs) if batch.target else 0)
+        self.samples += batch.source.num_inputs + (batch.target.num_inputs if batch.target else 0)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":

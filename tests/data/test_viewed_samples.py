@@ -1,18 +1,18 @@
 import pytest
 import torch
 
-from acclimate.data.domains import ArrayImages
-from acclimate.data.images.views import View
+from acclimate.data.images.image_arrays import ImageArrays
+from acclimate.data.images.views import ImageView
 from acclimate.data.sampling import Draw
-from acclimate.data.seen_images import FixedView, SeenImages
+from acclimate.data.viewed_samples import FixedView, ViewedSamples
 
 SIZE, NUM_IMAGES = 16, 5
 
 
 def seen(*names, seed=1, num_fixed=None):
     pixels = torch.randint(0, 256, (NUM_IMAGES, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    images = ArrayImages(pixels, torch.arange(NUM_IMAGES))
-    return SeenImages(images, [View(name, image_size=SIZE) for name in names], seed, num_fixed)
+    images = ImageArrays(pixels, torch.arange(NUM_IMAGES))
+    return ViewedSamples(images, [ImageView(name, image_size=SIZE) for name in names], seed, num_fixed)
 
 
 def all_at(images, epoch):
@@ -66,7 +66,7 @@ def test_features_stand_for_the_views_that_they_were_made_of():
         for place, turns in ((0, 2), (1, 4))
     ]
     for view, features in zip(views, images.look(draws), strict=True):
-        assert torch.equal(view.flatten(1), features)
+        assert torch.equal(view.flatten(1), features.values)
 
 
 @pytest.mark.parametrize(("names", "features", "at_hand"), [(["plain"], 0, True), (["shift"], 0, False), (["shift"], 1, True)])

@@ -1,0 +1,41 @@
+"""Images in memory."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from acclimate.data.digests import digest_arrays
+from acclimate.data.samples import Samples
+
+
+class ImageArrays(Samples):
+    """Images in memory.
+
+    Args:
+        images: uint8, shape (N, 1, H, W) or (N, 3, H, W).
+        labels: int64, shape (N,), or None.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor | None) -> None:
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def load(self, indices: Sequence[int]) -> Tensor:
+        return self.images[torch.as_tensor(indices)].expand(-1, 3, -1, -1)
+
+    def take(self, indices: Sequence[int]) -> Self:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return type(self)(self.images[chosen], None if self.labels is None else self.labels[chosen])
+
+    def digests(self) -> Tensor:
+        return digest_arrays(self.images)
+
+    def fingerprint(self) -> str:
+        pixels = self.images.contiguous()
+        return hashlib.blake2b(pixels.numpy().data, person=str(tuple(pixels.shape)).encode()[:16]).hexdigest()

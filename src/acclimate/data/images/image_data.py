@@ -1,0 +1,47 @@
+"""What all data sets of images share."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from annotated_types import Len, doc
+
+from acclimate.data.datamodule import AdaptationData
+from acclimate.data.images.images import Crop, Images, ImageSize
+from acclimate.data.images.views import ViewName
+from acclimate.inputs import ImageSpec
+
+
+class ImageData(AdaptationData):
+    """Images of two domains.
+
+    Args:
+        source_view: How source images are seen in training, see `ImageView`.
+        target_views: How target images are seen in training.
+        strong_view: A further view of target images for terms that compare two, such as FixMatch, and both views of all images
+            for methods that compare two, such as SimCLR.
+        crop: The share of the shorter side that evaluation keeps, see `ImageView`.
+        image_size: Height and width in pixels; None takes what the model was made for.
+        **loading: What `AdaptationData` takes.
+    """
+
+    kind: Images
+
+    def __init__(
+        self,
+        *,
+        source_view: ViewName = "plain",
+        target_views: Annotated[Sequence[ViewName], Len(1), doc("Name a view, such as [plain].")] = ("plain",),
+        strong_view: ViewName = "strong",
+        crop: Crop = 1.0,
+        image_size: ImageSize | None = None,
+        **loading: Any,
+    ) -> None:
+        super().__init__(source_view=source_view, target_views=target_views, strong_view=strong_view, **loading)
+        self.crop = crop
+        self.image_size = image_size
+
+    def input_spec(self) -> ImageSpec:
+        return ImageSpec(self.image_size)
+
+    def kind_for(self, spec: ImageSpec) -> Images:  # type: ignore[override]
+        return Images(image_size=spec.size, crop=self.crop)  # type: ignore[arg-type]

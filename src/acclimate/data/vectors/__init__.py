@@ -1,0 +1,1 @@
+"""Vectors of numbers as inputs: tables, transforms and data sets."""

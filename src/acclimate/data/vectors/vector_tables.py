@@ -1,0 +1,141 @@
+"""Somebody's own tables of numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Len, doc
+from torch import Tensor
+
+from acclimate.data.datamodule import AdaptationData, missing_source
+from acclimate.data.division import divide
+from acclimate.data.domains import Domains, Parts
+from acclimate.data.kind import Kind
+from acclimate.data.samples import Samples
+from acclimate.data.vectors.tables import Table, read_table
+from acclimate.data.vectors.vectors import VectorArrays, Vectors, VectorViewName
+from acclimate.errors import ConfigError, DataError
+from acclimate.inputs import VectorSpec
+from acclimate.ranges import OpenShare
+
+
+class VectorTables(AdaptationData):
+    """A table for the source and one for the target: rows of a database, readings of sensors, or ready embeddings.
+
+    Each is a CSV or Parquet file with a column of classes, or an `.npz` file with the arrays x and y; a target may come without
+    classes. The parts are those that the file names, or it is divided by the contents of the rows: the source class by class,
+    the target without a look at its classes. Models standardise each number by its mean and deviation over the source's training part.
+
+    Args:
+        source: The labelled table; None only for methods that take no source.
+        target: The table of the target, or None for plain transfer learning.
+        label: Name of the column with the classes.
+        columns: Names of the columns with the numbers; None takes all of the source's but those of classes and parts. A target
+            may have others besides.
+        split: Name of a column that says of each row whether it belongs to `train`, `val` or `test`; None if there is none.
+        val_fraction: Share that selects the checkpoint, where the file does not say.
+        test_fraction: Share for the final report, where the file does not say.
+        split_seed: Governs the division, apart from the run's seed.
+        source_view: How source vectors are seen in training, see `VectorView`.
+        target_views: How target vectors are seen in training.
+        strong_view: A further view of target vectors for terms that compare two, and both views of all vectors for methods that
+            compare two, such as SimCLR.
+        **loading: What `AdaptationData` takes.
+
+    Raises:
+        ConfigError: If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str | None,
+        target: str | None = None,
+        label: str = "label",
+        columns: Annotated[Sequence[str], Len(1), doc("Name the columns, or use null for all.")] | None = None,
+        split: str | None = None,
+        val_fraction: OpenShare = 0.2,
+        test_fraction: OpenShare = 0.2,
+        split_seed: int = 0,
+        source_view: VectorViewName = "plain",
+        target_views: Annotated[Sequence[VectorViewName], Len(1), doc("Name a view, such as [plain].")] = ("plain",),
+        strong_view: VectorViewName = "strong",
+        **loading: Any,
+    ) -> None:
+        super().__init__(source_view=source_view, target_views=target_views, strong_view=strong_view, **loading)
+        if val_fraction + test_fraction >= 1:
+            raise ConfigError("data.val_fraction and data.test_fraction must be above 0 with a sum below 1.")
+        self.source = None if source is None else Path(source)
+        self.target = None if target is None else Path(target)
+        self.label = label
+        self.columns = None if columns is None else list(columns)
+        self.split = split
+        self.fractions = {"val": val_fraction, "test": test_fraction}
+        self.split_seed = split_seed
+
+    def read(self) -> Domains:
+        if self.source is None:
+            raise missing_source()
+        table = self._read(self.source)
+        if table.labels is None:
+            wanted = "no array y" if self.source.suffix == ".npz" else f"no column {self.label}"
+            raise DataError(f"{self.source} has {wanted}, and the source needs labels. Name the column: data.label=COLUMN.")
+        self.columns = table.columns
+        classes = sorted(set(table.labels), key=_numerically)
+        if len(classes) < 2:
+            raise DataError(f"{self.source} has only the class {classes[0]}. A classifier needs at least two.")
+        source = self._divide(table, self.source, classes, is_target=False)
+        return Domains(classes, source, self.read_target(classes))
+
+    def read_target(self, classes: list[str]) -> Parts | None:
+        if self.target is None:
+            return None
+        table = self._read(self.target)
+        if unknown := sorted(set(table.labels or []) - set(classes), key=_numerically):
+            raise DataError(
+                f"{self.target} has the classes {', '.join(unknown[:8])}, which the source lacks: it has {', '.join(classes[:8])}. Leave "
+                "these rows out, or the whole column."
+            )
+        self.columns = table.columns
+        return self._divide(table, self.target, classes, is_target=True)
+
+    def continue_from(self, kind: Kind) -> None:
+        if isinstance(kind, Vectors) and self.columns is None:
+            self.columns = kind.columns
+
+    def input_spec(self) -> VectorSpec:
+        part = self.domains.source or self.domains.target
+        assert part is not None and isinstance(part.train, VectorArrays)
+        values = part.train.values.double()
+        std, mean = torch.std_mean(values, dim=0, correction=0)
+        # A number that is always the same tells nothing, whatever it is divided by.
+        return VectorSpec(values.shape[1], mean.float(), torch.where(std > 0, std, 1.0).float())
+
+    def kind_for(self, spec: VectorSpec) -> Vectors:  # type: ignore[override]
+        return Vectors(width=spec.width, columns=self.columns, label=self.label, mean=spec.mean, std=spec.std)
+
+    def _read(self, path: Path) -> Table:
+        return read_table(path, columns=self.columns, label=self.label, split=self.split)
+
+    def _divide(self, table: Table, path: Path, classes: list[str], *, is_target: bool) -> Parts:
+        samples = VectorArrays(table.values, _numbered(table.labels, classes), [f"row {row} of {path}" for row in range(len(table.values))])
+        given: dict[str, Samples] = {"all": samples}
+        if table.parts is not None:
+            given = {
+                part: samples.take([row for row, own in enumerate(table.parts) if own == part])
+                for part in ("train", "val", "test")
+                if part in table.parts
+            }
+        return divide(given, fractions=self.fractions, seed=self.split_seed, what=str(path), is_target=is_target)
+
+
+def _numbered(labels: Sequence[str] | None, classes: Sequence[str]) -> Tensor | None:
+    numbers = {name: number for number, name in enumerate(classes)}
+    return None if labels is None else torch.tensor([numbers[label] for label in labels])
+
+
+def _numerically(name: str) -> tuple[bool, float, str]:
+    """Order whole numbers by their size, in front of other names."""
+    is_number = name.lstrip("-").isdecimal()
+    return (not is_number, float(name) if is_number else 0.0, name)

@@ -1,0 +1,167 @@
+"""Vectors as a kind of input."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from acclimate.data.digests import digest_arrays
+from acclimate.data.kind import Kind, View
+from acclimate.data.samples import Samples
+from acclimate.data.vectors.tables import read_table
+from acclimate.errors import DataError
+from acclimate.figures import picture
+from acclimate.inputs import VectorSpec
+from acclimate.ranges import Count
+
+VectorViewName = Literal["plain", "noise", "strong"]
+# Standard deviation of the noise, and the share of numbers that a strong view hides, relative to standardised numbers.
+NOISE = 0.1
+STRONG_NOISE = 0.2
+HIDDEN = 0.2
+
+
+class VectorArrays(Samples):
+    """Vectors in memory.
+
+    Args:
+        values: float32, shape (N, D).
+        labels: int64, shape (N,), or None.
+        names: Of the rows for messages, N of them.
+    """
+
+    def __init__(self, values: Tensor, labels: Tensor | None, names: Sequence[str]) -> None:
+        self.values = values
+        self.labels = labels
+        self.names = list(names)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def load(self, indices: Sequence[int]) -> Tensor:
+        return self.values[torch.as_tensor(indices)]
+
+    def take(self, indices: Sequence[int]) -> Self:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        labels = None if self.labels is None else self.labels[chosen]
+        return type(self)(self.values[chosen], labels, [self.names[index] for index in indices])
+
+    def name(self, index: int) -> str:
+        return self.names[index]
+
+    def digests(self) -> Tensor:
+        return digest_arrays(self.values)
+
+    def fingerprint(self) -> str:
+        return hashlib.blake2b(self.values.contiguous().numpy().data, person=str(tuple(self.values.shape)).encode()[:16]).hexdigest()
+
+
+class VectorView(View):
+    """Vectors as they are, or with random changes.
+
+    Args:
+        name: `plain` changes nothing. `noise` adds Gaussian noise of a tenth of each number's standard deviation. `strong` adds
+            twice as much, and sets a fifth of the numbers to their mean, for terms and methods that compare views.
+        spec: Whose mean and deviation are those of the numbers.
+    """
+
+    def __init__(self, name: VectorViewName, spec: VectorSpec) -> None:
+        self.name = name
+        self.random = name != "plain"
+        self.mean = torch.zeros(spec.width) if spec.mean is None else spec.mean.cpu()
+        self.std = torch.ones(spec.width) if spec.std is None else spec.std.cpu()
+
+    def look(self, vectors: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return the view of each vector, float32, shape (N, D).
+
+        Args:
+            vectors: float32, shape (N, D).
+            seeds: See `View`.
+        """
+        if not self.random:
+            return vectors
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        noise = torch.stack([torch.randn(len(self.mean), generator=generator) for generator in generators])
+        if self.name == "noise":
+            return vectors + NOISE * self.std * noise
+        hidden = torch.stack([torch.rand(len(self.mean), generator=generator) for generator in generators]) < HIDDEN
+        return torch.where(hidden, self.mean, vectors + STRONG_NOISE * self.std * noise)
+
+
+class Vectors(Kind):
+    """Vectors of numbers.
+
+    Args:
+        width: How many numbers a vector has.
+        columns: Their names; None where they have none.
+        label: Name of the column that holds the classes, which tables to predict may have as well.
+        mean: See `VectorSpec`; only random views need it.
+        std: See `VectorSpec`.
+    """
+
+    spec: VectorSpec
+
+    def __init__(
+        self,
+        *,
+        width: Count,
+        columns: Sequence[str] | None = None,
+        label: str = "label",
+        mean: Tensor | None = None,
+        std: Tensor | None = None,
+    ) -> None:
+        self.spec = VectorSpec(width, mean, std)
+        self.columns = None if columns is None else list(columns)
+        self.label = label
+
+    def settings(self) -> dict[str, Any]:
+        return {"width": self.spec.width, "columns": self.columns, "label": self.label}
+
+    def view(self, name: VectorViewName) -> VectorView:  # type: ignore[override]
+        return VectorView(name, self.spec)
+
+    def read(self, inputs: Any) -> VectorArrays:
+        """Read vectors that a program hands over.
+
+        Args:
+            inputs: An array or a tensor of numbers, shape (N, D) or (D,), or rows of D numbers; in the order of the columns that the
+                model was trained on. Or the path of a table.
+        """
+        if isinstance(inputs, str | Path):
+            return self.find(Path(inputs))[0]
+        try:
+            values = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"The inputs are not rows of numbers: {error}") from error
+        rows = values[None] if values.ndim == 1 else values
+        if rows.ndim != 2 or rows.shape[1] != self.spec.width:
+            raise DataError(f"The inputs have the shape {tuple(values.shape)}. Give vectors of {self.spec.width} numbers.")
+        return VectorArrays(rows, None, [f"inputs[{row}]" for row in range(len(rows))])
+
+    def find(self, place: Path) -> tuple[VectorArrays, list[str]]:
+        table = read_table(place, columns=self.columns, label=self.label, split=None)
+        if table.values.shape[1] != self.spec.width:
+            raise DataError(f"{place} has vectors of {table.values.shape[1]} numbers, but the model was trained on {self.spec.width}.")
+        rows = [str(row) for row in range(len(table.values))]
+        return VectorArrays(table.values, None, [f"row {row} of {place}" for row in rows]), rows
+
+    def draw(self, domains: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        """Draw all vectors by their first two principal components, in a colour for each domain."""
+        vectors = torch.cat(list(domains.values())).double()
+        centred = vectors - vectors.mean(dim=0)
+        scaled = centred / centred.std(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+        directions = torch.linalg.svd(scaled, full_matrices=False).Vh[:2]
+        figure = Figure(figsize=(5, 4), layout="constrained")
+        axes = figure.add_subplot()
+        for (domain, part), marker in zip(domains.items(), "ox", strict=False):
+            points = (scaled @ directions.T).split([len(one) for one in domains.values()])[list(domains).index(domain)]
+            across, up = points[:, 0], points[:, 1] if points.shape[1] > 1 else torch.zeros(len(part))
+            axes.scatter(across, up, s=12, marker=marker, label=domain, alpha=0.7)
+        axes.set(xlabel="first principal component", ylabel="second principal component")
+        axes.legend()
+        return picture(figure)

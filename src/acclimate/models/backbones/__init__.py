@@ -1,0 +1,1 @@
+"""Feature extractors, by the kind of their inputs."""
