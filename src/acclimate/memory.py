@@ -35,6 +35,12 @@ def keep_freed_memory() -> bool:
     return all([mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, 2**31 - 1)])
 
 
+def model_name(config: Mapping[str, Any]) -> str:
+    """Return the name of the backbone that a configuration trains, such as resnet50."""
+    backbone = config["model"].get("backbone", config["model"])
+    return str(backbone.get("name") or backbone["_target_"].rpartition(".")[2])
+
+
 @contextmanager
 def explain_out_of_memory(config: Mapping[str, Any], sizes: Mapping[str, Any] | None = None, advice: str = ADVICE) -> Iterator[None]:
     """Context manager that explains which sizes of a configuration to lower if the CPU or a GPU runs out of memory.
@@ -53,8 +59,7 @@ def explain_out_of_memory(config: Mapping[str, Any], sizes: Mapping[str, Any] | 
         reason = _lack_of_memory(error)
         if reason is None:
             raise
-        data, model = config["data"], config["model"]
-        name = model.get("backbone", model).get("name") or model.get("backbone", model)["_target_"].rpartition(".")[2]
+        data, name = config["data"], model_name(config)
         sizes = {f"data.{key}": data.get(key) for key in SIZES} if sizes is None else sizes
         typed = ", ".join(f"{key}={'null' if value is None else value}" for key, value in sizes.items())
         raise ConfigError(f"There is not enough memory: {reason}. The sizes are {typed}, the model is {name}. {advice}") from error

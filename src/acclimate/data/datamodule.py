@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from acclimate.data.cache.features import FrozenBackbone
 from acclimate.data.cache.store import Cache
+from acclimate.data.data_overview import describe_data
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.few_labels import keep_labelled_source
 from acclimate.data.kind import Kind
@@ -164,10 +165,6 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def _divided(self) -> tuple[Domains, TargetLabels]:
         known = self.known_classes
         domains = self.read() if known is None else Domains(known, None, self.read_target(known))
-        for name, domain in (("source", domains.source), ("target", domains.target)):
-            if domain is not None:
-                sizes = ", ".join(f"{part} {0 if samples is None else len(samples)}" for part, samples in domain._asdict().items())
-                log.info("%s samples: %s", name, sizes)
         target, labels = take_labels_off(domains.target)
         return domains._replace(target=target), labels
 
@@ -215,6 +212,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
             self.target_views.append(self.strong_view)
         if needs.views == "pair":
             self.source_views = self.target_views = [self.strong_view] * 2
+        for line in describe_data(self.domains, self.target_labels):
+            log.info(line)
         self.domains = self.ready(self.domains)
         if needs.is_self_supervised:
             self.domains, self.target_labels = self.domains.without_labels(), TargetLabels(None)
@@ -226,18 +225,26 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
     def train_dataloader(self) -> TrainingLoader:
         feeds = self._feeds()
-        lengths: dict[str, int] = {name: feeds[name].num_batches for name in ("source", "target") if name in feeds}
-        lengths["longest"], lengths["shortest"] = max(lengths.values()), min(lengths.values())
         world_size = self.trainer.world_size if self.trainer else 1
         return TrainingLoader(
             TrainingBatches(feeds.get("source"), feeds.get("target"), feeds.get("target_labelled")),
-            batches_per_epoch=max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1),
+            batches_per_epoch=self.batches_per_epoch(world_size),
             num_workers=self._num_workers(all(feed.samples.is_at_hand for feed in feeds.values())),
             # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
             batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=world_size,
         )
+
+    def batches_per_epoch(self, world_size: int = 1) -> int:
+        """Return how many training batches an epoch has for each of `world_size` processes."""
+        lengths = {}
+        if self.domains.source is not None:
+            lengths["source"] = -(-len(self.domains.source.train) // self.batch_size)
+        if self.domains.target is not None and self.feeds_target:
+            lengths["target"] = -(-len(self.domains.target.train) // self.target_batch_size)
+        lengths |= {"longest": max(lengths.values()), "shortest": min(lengths.values())}
+        return max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1)
 
     def _feeds(self) -> dict[str, Feed]:
         """Return what training is fed with: the source, the target, and the few samples of the target whose labels train."""

@@ -16,7 +16,8 @@ class TargetLabels:
     """Labels of the target's three parts, which its images do not carry.
 
     They leave in three ways: those of the test part for the final test, those of the validation part for `selection=oracle`,
-    and those of a few training images for `data.target_labels_per_class`. Nothing else reads them.
+    and those of a few training images for `data.target_labels_per_class`. Beside that, a person is shown how many there are of each
+    class (`to_show`). Nothing else reads them.
 
     Args:
         target: Images with their labels; None if there is no target, or nobody may see a label of it.
@@ -40,6 +41,13 @@ class TargetLabels:
     def for_oracle(self) -> Tensor | None:
         """Return the labels of the validation part, int64, shape (N,), or None if it has none."""
         return self._labels.get("val")
+
+    def to_show(self, part: Part) -> Tensor | None:
+        """Return the labels of a part for a person to read counts of, int64, shape (N,), or None if it has none.
+
+        Nothing may depend on them.
+        """
+        return self._labels.get(part)
 
     def choose(self, classes: Sequence[str], *, per_class: int, seed: int) -> list[int]:
         """Choose the training images whose labels may train, see `labelled_samples`.

@@ -43,6 +43,10 @@ class Samples(ABC):
         """Return what messages call a sample, such as the path of its file; None if it has no name."""
         return None
 
+    def describe(self) -> str:
+        """Return a few words for a person who checks what was understood; nothing is read in full."""
+        return ""
+
     def digests(self) -> Tensor | None:
         """Return digests of the samples, int64, shape (N,), equal for copies; None if copies cannot be told."""
         return None

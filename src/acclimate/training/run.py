@@ -33,6 +33,7 @@ from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.loggers import log_final, without_loggers
 from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.resume import Resumption, find_beginning
+from acclimate.training.run_overview import describe_training
 from acclimate.training.start import Start
 from acclimate.training.stop_signals import StopSignals
 
@@ -112,6 +113,8 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
         start.keep(run.trainer)
     leaks = find_leaks(run.data.domains, run.seen)
     warn_of_leaks(leaks)
+    for line in describe_training(run, config):
+        log.info(line)
     if account := account_for_backbone(run.data, run.method, run.trainer):
         log.info(account)
     _fit(run, last)

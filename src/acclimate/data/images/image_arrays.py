@@ -33,6 +33,10 @@ class ImageArrays(Samples):
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return type(self)(self.images[chosen], None if self.labels is None else self.labels[chosen])
 
+    def describe(self) -> str:
+        height, width = self.images.shape[2:]
+        return f"{height} × {width} pixels, {'grey' if self.images.shape[1] == 1 else 'RGB'}, values from 0 to 255"
+
     def digests(self) -> Tensor:
         return digest_arrays(self.images)
 

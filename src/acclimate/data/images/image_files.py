@@ -33,6 +33,8 @@ LITTER = ("Thumbs.db", "desktop.ini")
 MAX_PIXELS = 89_478_485
 # Of the longer side to the shorter one, which views enlarge together until the shorter one is as large as the model needs.
 MAX_RATIO = 100
+# Files whose headers are looked at to describe all.
+NUM_DESCRIBED = 100
 # Pillow decodes them with a program that runs code in the file.
 PROGRAMS = ("EPS",)
 
@@ -86,6 +88,17 @@ class ImageFiles(Samples):
     def name(self, index: int) -> str:
         return str(self.paths[index])
 
+    def describe(self) -> str:
+        """Describe the sizes and modes of a few files by their headers."""
+        chosen = self.paths[:: max(len(self.paths) // NUM_DESCRIBED, 1)][:NUM_DESCRIBED]
+        headers = [header for header in map(_read_header, chosen) if header is not None]
+        if not headers:
+            return "none of the first files is an image"
+        widths, heights, modes = zip(*headers, strict=True)
+        sizes = dict.fromkeys(f"{sides[0]} × {sides[1]}" for sides in ((min(widths), min(heights)), (max(widths), max(heights))))
+        some = "" if len(chosen) == len(self.paths) else f"of {len(chosen)} files, "
+        return f"{some}{' to '.join(sizes)} pixels, {', '.join(sorted(set(modes)))}"
+
     def digests(self) -> Tensor | None:
         return self._digests
 
@@ -93,6 +106,16 @@ class ImageFiles(Samples):
         """Of the files as the file system knows them, what they are reduced to, and the code that decodes them."""
         files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in self.paths for stat in [path.stat()]]
         return key_of(files, self.shorter_side, Path(__file__).read_text(), PIL.__version__, torchvision.__version__)
+
+
+def _read_header(path: Path) -> tuple[int, int, str] | None:
+    """Return width, height and mode of an image, without decoding it; None if there are none."""
+    try:
+        with without_pillows_advice(), Image.open(path, formats=_formats()) as image:
+            return *image.size, image.mode
+    # Whatever a damaged file leads Pillow to; it is told of when it is decoded.
+    except Exception:
+        return None
 
 
 @contextlib.contextmanager

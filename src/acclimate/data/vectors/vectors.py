@@ -54,6 +54,9 @@ class VectorArrays(Samples):
     def name(self, index: int) -> str:
         return self.names[index]
 
+    def describe(self) -> str:
+        return f"{self.values.shape[1]:,} numbers, from {self.values.min():.4g} to {self.values.max():.4g}"
+
     def digests(self) -> Tensor:
         return digest_arrays(self.values)
 

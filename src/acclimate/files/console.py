@@ -1,0 +1,16 @@
+"""Log messages on the console."""
+
+import logging
+
+
+class ConsoleFormatter(logging.Formatter):
+    """Formatter that shows messages alone; the level precedes those that are more than information.
+
+    >>> record = logging.LogRecord("acclimate", logging.WARNING, "", 0, "The target is small.", None, None)
+    >>> ConsoleFormatter().format(record)
+    'Warning: The target is small.'
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno <= logging.INFO else f"{record.levelname.capitalize()}: {text}"

@@ -1,0 +1,44 @@
+"""Overview of a run before it trains: its model, its device, its length and its folder."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from acclimate.data.datamodule import AdaptationData
+from acclimate.files.printable import printable
+from acclimate.memory import model_name
+from acclimate.training.assembly import Run
+
+
+def describe_training(run: Run, config: Mapping[str, Any]) -> list[str]:
+    """Return a line for each of the model, the device, the training and the folder of a run."""
+    method, trainer = run.method, run.trainer
+    parameters = list(method.parameters())
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    total = sum(parameter.numel() for parameter in parameters)
+    start = "pretrained" if method.classifier.pretrained else "from random weights"
+    devices = trainer.num_devices * trainer.num_nodes
+    device = trainer.strategy.root_device
+    counted = f"{devices} × {device.type}" if devices > 1 else str(device)
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    return [
+        f"model: {model_name(config)}, {start}; {trained:,} of {total:,} parameters train",
+        f"device: {counted}, precision {trainer.precision}{threads}",
+        f"training: {type(method).__name__}, {_length(run.data, trainer)}",
+        printable(f"results: {config['folder']}"),
+    ]
+
+
+def _length(data: AdaptationData, trainer: pl.Trainer) -> str:
+    """Describe how long the training is."""
+    per_epoch = data.batches_per_epoch(trainer.world_size)
+    share = trainer.limit_train_batches
+    per_epoch = min(per_epoch, share) if isinstance(share, int) else max(int(per_epoch * share), 1)
+    steps = max(per_epoch // trainer.accumulate_grad_batches, 1)
+    if (trainer.max_steps or -1) > 0:
+        return f"{trainer.max_steps:,} steps ({trainer.max_steps / steps:.3g} epochs of {per_epoch:,} batches)"
+    if (trainer.max_epochs or -1) > 0:
+        return f"{trainer.max_epochs * steps:,} steps ({trainer.max_epochs} epochs of {per_epoch:,} batches)"  # type: ignore[operator]
+    return f"epochs of {per_epoch:,} batches, until trainer.max_time"

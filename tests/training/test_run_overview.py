@@ -1,0 +1,33 @@
+"""The lines by which a person sees what a run is about to do."""
+
+import pytest
+from small_runs import compose
+
+from acclimate.training import assembly
+from acclimate.training.run_overview import describe_training
+
+
+@pytest.mark.parametrize(
+    ("options", "length"),
+    [
+        (["trainer.max_epochs=3"], "15 steps (3 epochs of 5 batches)"),
+        (["trainer.max_steps=20"], "20 steps (4 epochs of 5 batches)"),
+        (["trainer.max_epochs=3", "+trainer.limit_train_batches=2"], "6 steps (3 epochs of 2 batches)"),
+        (["trainer.max_epochs=3", "+trainer.limit_train_batches=0.5"], "6 steps (3 epochs of 2 batches)"),
+        (["trainer.max_epochs=2", "+trainer.accumulate_grad_batches=2"], "4 steps (2 epochs of 5 batches)"),
+        (["trainer.max_epochs=2", "data.epoch=target"], "10 steps (2 epochs of 5 batches)"),
+    ],
+)
+def test_the_length_is_that_of_the_training(archives, tmp_path, options, length):
+    config = compose(tmp_path, *archives, "method=dann", *options)
+    lines = describe_training(assembly.build(config), config)
+    assert f"training: Dann, {length}" in lines
+    assert f"results: {tmp_path}" in lines
+
+
+def test_what_trains_is_counted(archives, tmp_path):
+    config = compose(tmp_path, *archives, "method=linear_probe", "data.target=null", "model.bottleneck=null")
+    run = assembly.build(config)
+    head = sum(parameter.numel() for parameter in run.method.classifier.head.parameters())
+    everything = sum(parameter.numel() for parameter in run.method.parameters())
+    assert f"model: small_cnn, from random weights; {head:,} of {everything:,} parameters train" in describe_training(run, config)
