@@ -23,6 +23,19 @@ ALLOWED: dict[str, dict[str, Settings]] = {
         **_of("data.demo.fonts_to_handwriting", "FontsToHandwriting"),
         **_of("data.images.image_folder", "ImageFolder"),
         **_of("data.vectors.vector_tables", "VectorTables"),
+        # Views: transforms that take plain values and other transforms, and touch nothing but the image.
+        **{
+            f"torchvision.transforms.v2.{name}": None
+            for name in sorted(
+                _settings(
+                    "AugMix CenterCrop ColorJitter Compose ElasticTransform GaussianBlur Grayscale Identity JPEG Pad RandAugment "
+                    "RandomAdjustSharpness RandomAffine RandomApply RandomAutocontrast RandomChannelPermutation RandomChoice "
+                    "RandomCrop RandomEqualize RandomErasing RandomGrayscale RandomHorizontalFlip RandomInvert RandomOrder "
+                    "RandomPerspective RandomPhotometricDistort RandomPosterize RandomResize RandomResizedCrop RandomRotation "
+                    "RandomShortestSize RandomSolarize RandomVerticalFlip RandomZoomOut Resize TrivialAugmentWide"
+                )
+            )
+        },
     },
     # What a checkpoint keeps of its inputs.
     "inputs": {**_of("data.images.images", "Images"), **_of("data.vectors.vectors", "Vectors")},

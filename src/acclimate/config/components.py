@@ -1,6 +1,7 @@
 """Validation of components, the parts of a configuration with a target, against the signatures of their targets."""
 
 import inspect
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -113,13 +114,14 @@ def _check_value(path: str, value: Any, hint: Any, read: Read) -> Iterator[str]:
         if problem := find_problem(path, value, hint):
             yield problem
         return
-    wanted = [member for member in alternatives(hint) if member is not type(None)]
+    # No part is a literal, such as the name of a view in the place of a transform.
+    wanted = [member for member in alternatives(hint) if member is not type(None) and typing.get_origin(member) is not Literal]
     try:
         target = read(str(value["_target_"])).target
     except TargetError:
         # The component itself is reported.
         return
-    if inspect.isclass(target) and all(map(inspect.isclass, wanted)) and not issubclass(target, tuple(wanted)):
+    if inspect.isclass(target) and wanted and all(map(inspect.isclass, wanted)) and not issubclass(target, tuple(wanted)):
         yield f"{path}._target_={value['_target_']} is not of the class {' or '.join(one.__name__ for one in wanted)}, as {path} must be."
 
 

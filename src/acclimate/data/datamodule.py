@@ -88,9 +88,9 @@ class AdaptationData(pl.LightningDataModule, ABC):
         epoch: Literal["longest", "shortest", "source", "target"] = "longest",
         source_sampling: Sampling = "natural",
         target_labels_per_class: Count | None = None,
-        source_view: str = "plain",
-        target_views: Sequence[str] = ("plain",),
-        strong_view: str = "plain",
+        source_view: Any = "plain",
+        target_views: Sequence[Any] = ("plain",),
+        strong_view: Any = "plain",
         fixed_views: Count | None = None,
         source_labels_per_class: Count | None = None,
         feature_cache: Cache = "disk",
@@ -314,7 +314,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
             return self.target_labels.for_final_test()
         return self.target_labels.for_oracle() if self.reveal_target_labels else None
 
-    def _seen(self, domain: str, samples: Samples, names: Sequence[str]) -> ViewedSamples:
+    def _seen(self, domain: str, samples: Samples, names: Sequence[Any]) -> ViewedSamples:
         """Return samples in views that are new each time, or in a few that are the same for all seeds."""
         seed = seed_for(self.seed if self.fixed_views is None else self.split_seed, domain)
         return ViewedSamples(samples, [self.kind.view(name) for name in names], seed, self.fixed_views)

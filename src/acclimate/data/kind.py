@@ -62,8 +62,11 @@ class Kind(ABC):
         return type(self)(**self.settings() | settings)
 
     @abstractmethod
-    def view(self, name: str) -> View:
-        """Return the view of a name; `plain` is that of evaluation, and is not random."""
+    def view(self, name: Any) -> View:
+        """Return the view of a name; `plain` is that of evaluation, and is not random.
+
+        A kind may take more than names, such as transforms.
+        """
 
     @abstractmethod
     def read(self, inputs: Any) -> Samples:

@@ -3,7 +3,8 @@ import torch
 from torchvision.transforms import v2
 
 from acclimate.data.images import photometric
-from acclimate.data.images.views import ImageView
+from acclimate.data.images.views import ImageView, TransformView
+from acclimate.errors import ConfigError
 
 RANDOM_VIEWS = ["shift", "crop_flip", "strong", "strong_crop_flip"]
 
@@ -119,3 +120,44 @@ def test_pixels_of_files_stay_in_the_layout_that_convolutions_want_and_others_ar
     views = ImageView(name, image_size=16).look(files, range(4))
     assert views.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(views, ImageView(name, image_size=16).look([image.contiguous() for image in files], range(4)))
+
+
+JITTER = v2.Compose([v2.RandomCrop(16), v2.RandomApply([v2.ColorJitter(brightness=0.5)], p=0.5)])
+
+
+def test_view_of_torchvision_is_its_transform_of_one_image_after_the_other():
+    images, seeds = noise(6, 3, 20, 24), range(6)
+    seen = TransformView(JITTER, image_size=16, crop=0.8).look(images, seeds)
+    with torch.random.fork_rng():
+        for image, seed, found in zip(images, seeds, seen, strict=True):
+            torch.manual_seed(seed)
+            assert torch.equal(found, JITTER(image))
+
+
+@pytest.mark.parametrize("transform", [v2.Identity(), v2.RandomCrop(12), v2.Resize(40), v2.RandomRotation(20, expand=True)])
+def test_view_of_torchvision_has_the_size_of_the_model(transform):
+    images = [noise(3, 20 + number, 31) for number in range(3)]
+    assert TransformView(transform, image_size=16).look(images, range(3)).shape == (3, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (v2.ToDtype(torch.float32, scale=True), r"gives torch.float32 with 3 channels.*the model does so itself"),
+        (v2.Grayscale(1), "gives torch.uint8 with 1 channels"),
+        (v2.RandomCrop(64), "cannot be used on an image of 20 x 20 pixels"),
+    ],
+)
+def test_view_of_torchvision_that_cannot_be_used_is_refused(transform, message):
+    with pytest.raises(ConfigError, match=message):
+        TransformView(transform, image_size=16, crop=0.8)
+
+
+def test_view_of_torchvision_is_named_by_all_of_its_settings():
+    """For a transform's text does not: features of another probability would be taken for those of this one."""
+    names = {
+        TransformView(v2.RandomApply([v2.ColorJitter(brightness=brightness)], p=p), image_size=16).name
+        for brightness in (0.1, 0.2)
+        for p in (0.1, 0.2)
+    }
+    assert len(names) == 4

@@ -7,7 +7,7 @@ from annotated_types import Len, doc
 
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.images.images import Crop, Images, ImageSize
-from acclimate.data.images.views import ViewName
+from acclimate.data.images.views import ViewOption
 from acclimate.inputs import ImageSpec
 
 
@@ -15,7 +15,8 @@ class ImageData(AdaptationData):
     """Images of two domains.
 
     Args:
-        source_view: How source images are seen in training, see `ImageView`.
+        source_view: How source images are seen in training: a name, see `ImageView`, or a transform of torchvision, see
+            `TransformView`.
         target_views: How target images are seen in training.
         strong_view: A further view of target images for terms that compare two, such as FixMatch, and both views of all images
             for methods that compare two, such as SimCLR.
@@ -29,9 +30,9 @@ class ImageData(AdaptationData):
     def __init__(
         self,
         *,
-        source_view: ViewName = "plain",
-        target_views: Annotated[Sequence[ViewName], Len(1), doc("Name a view, such as [plain].")] = ("plain",),
-        strong_view: ViewName = "strong",
+        source_view: ViewOption = "plain",
+        target_views: Annotated[Sequence[ViewOption], Len(1), doc("Name a view, such as [plain].")] = ("plain",),
+        strong_view: ViewOption = "strong",
         crop: Crop = 1.0,
         image_size: ImageSize | None = None,
         **loading: Any,

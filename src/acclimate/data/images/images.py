@@ -10,12 +10,13 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
 from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, find_files, keep_whole_images
 from acclimate.data.images.loose_images import LooseImage, LooseImages
-from acclimate.data.images.views import ImageView, ViewName, shorter_side
-from acclimate.data.kind import Kind
+from acclimate.data.images.views import ImageView, TransformView, ViewOption, shorter_side
+from acclimate.data.kind import Kind, View
 from acclimate.errors import DataError
 from acclimate.inputs import ImageSpec
 from acclimate.ranges import Count
@@ -57,7 +58,9 @@ class Images(Kind):
     def settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("image_size", "crop", "max_pixels", "on_bad_image")}
 
-    def view(self, name: ViewName) -> ImageView:  # type: ignore[override]
+    def view(self, name: ViewOption) -> View:
+        if isinstance(name, v2.Transform):
+            return TransformView(name, image_size=self.image_size, crop=self.crop)
         return ImageView(name, image_size=self.image_size, crop=self.crop)
 
     def read(self, inputs: LooseImage | Iterable[LooseImage]) -> LooseImages:

@@ -1,5 +1,8 @@
 """How an image becomes what a model sees: sizes, and random changes for training."""
 
+import hashlib
+import pickle
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +15,12 @@ from torchvision.transforms.v2 import functional as F
 
 from acclimate.data.images import photometric, rand_augment
 from acclimate.data.kind import View
+from acclimate.errors import ConfigError
 
 Transform = Callable[[Tensor], Tensor] | None
 ViewName = Literal["plain", "shift", "crop_flip", "strong", "strong_crop_flip"]
+# By name, or by an object of torchvision.
+ViewOption = ViewName | v2.Transform
 
 
 def shorter_side(image_size: int, crop: float) -> int:
@@ -87,6 +93,60 @@ class ImageView(View):
         if self._strong:
             seen = rand_augment.apply_changes(seen, changes)
         return photometric.apply_changes(seen, photometric_changes) if self._photometric else seen
+
+
+class TransformView(View):
+    """A view by a transform of torchvision, such as `ColorJitter`, or several in a `Compose`.
+
+    It is called with one image at a time, uint8 and of shape (3, H, W), whose shorter side is `image_size / crop`. Of an
+    image that it gives in another size than the model's, the centre is taken.
+
+    Args:
+        transform: Random by the global generator of torch alone. It keeps type and channels: the model normalises.
+        image_size: Height and width of the result in pixels.
+        crop: As for `ImageView`.
+
+    Raises:
+        ConfigError: If the transform cannot be used on such an image, or gives something else.
+    """
+
+    def __init__(self, transform: v2.Transform, *, image_size: int, crop: float = 1.0) -> None:
+        self.transform = transform
+        self.image_size = image_size
+        self.side = shorter_side(image_size, crop)
+        self.random = True
+        # With all settings, which a transform's text leaves out in part, so that kept features are not those of others.
+        self.name = f"{type(transform).__name__} {hashlib.sha256(pickle.dumps(transform, protocol=5)).hexdigest()[:16]}"
+        self._try()
+
+    def code(self) -> list[Path]:
+        classes = {type(part).__module__ for part in self.transform.modules()}
+        return [*super().code(), *(Path(sys.modules[module].__file__ or "") for module in sorted(classes))]
+
+    def look(self, images: Tensor | list[Tensor], seeds: Sequence[int]) -> Tensor:
+        """Return the view of each image, as for `ImageView`."""
+        return _stack([self._see(image, seed) for image, seed in zip(images, seeds, strict=True)])
+
+    def _see(self, image: Tensor, seed: int) -> Tensor:
+        if min(image.shape[-2:]) != self.side:
+            image = F.resize(image, [self.side], antialias=True)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            seen: Tensor = self.transform(image)
+        is_fitting = seen.shape[-2:] == (self.image_size, self.image_size)
+        return seen if is_fitting else _centre(seen, image_size=self.image_size, crop=1.0, margin=0)
+
+    def _try(self) -> None:
+        name = type(self.transform).__name__
+        try:
+            seen = self._see(torch.zeros(3, self.side, self.side, dtype=torch.uint8), 0)
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise ConfigError(f"The view {name} cannot be used on an image of {self.side} x {self.side} pixels: {error}") from error
+        if seen.dtype != torch.uint8 or seen.shape[-3] != 3:
+            raise ConfigError(
+                f"The view {name} gives {seen.dtype} with {seen.shape[-3]} channels, but a view keeps uint8 with 3. "
+                "Leave out what changes the type or normalises: the model does so itself."
+            )
 
 
 def _centre(images: Tensor, *, image_size: int, crop: float, margin: int) -> Tensor:

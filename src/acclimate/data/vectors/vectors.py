@@ -125,7 +125,7 @@ class Vectors(Kind):
     def settings(self) -> dict[str, Any]:
         return {"width": self.spec.width, "columns": self.columns, "label": self.label}
 
-    def view(self, name: VectorViewName) -> VectorView:  # type: ignore[override]
+    def view(self, name: VectorViewName) -> VectorView:
         return VectorView(name, self.spec)
 
     def read(self, inputs: Any) -> VectorArrays:
