@@ -1,4 +1,4 @@
-"""Figures of matplotlib as pictures."""
+"""Conversion of matplotlib figures to pictures."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def picture(figure: Figure) -> Tensor:
-    """Draw a figure, uint8, shape (3, H, W)."""
+    """Draw a figure as a picture, uint8, shape (3, H, W)."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Inputs of any kind: what a batch holds of them, and what a model wants to know of them."""
+"""Inputs of any kind: their representation in a batch, and their specification for models."""
 
 from abc import ABC
 from collections.abc import Callable, Mapping
@@ -12,18 +12,18 @@ from acclimate.errors import ConfigError
 
 
 class Features(NamedTuple):
-    """What a frozen backbone has computed before, in the place of the inputs: shape (N, D)."""
+    """Precomputed features of a frozen backbone, which replace the inputs, shape (N, D)."""
 
     values: Tensor
 
 
-# Of N inputs each tensor has N rows. Images: uint8 or float in [0, 1], (N, 3, H, W); vectors: float32, (N, D); what needs
-# several tensors has them by name, such as the tokens of texts and their mask.
+# Each tensor has one row per input. Images: uint8 or float in [0, 1], (N, 3, H, W); vectors: float32, (N, D). Kinds with several
+# tensors have them by name, such as the tokens of texts and their mask.
 Inputs = Tensor | Mapping[str, Tensor] | Features
 
 
 def count(inputs: Inputs) -> int:
-    """Return N.
+    """Return the number of inputs, N.
 
     >>> count(torch.zeros(3, 2)), count({"tokens": torch.zeros(4, 7)}), count(Features(torch.zeros(5, 1)))
     (3, 4, 5)
@@ -34,7 +34,7 @@ def count(inputs: Inputs) -> int:
 
 
 def each_tensor(function: Callable[..., Tensor], first: Inputs, *others: Inputs) -> Inputs:
-    """Apply a function to the tensors of one or more inputs of one kind.
+    """Apply a function to the tensors of one or more inputs of the same kind.
 
     >>> each_tensor(lambda tensor: tensor[:1], {"tokens": torch.tensor([[5, 6], [7, 8]])})
     {'tokens': tensor([[5, 6]])}
@@ -48,31 +48,31 @@ def each_tensor(function: Callable[..., Tensor], first: Inputs, *others: Inputs)
 
 
 def take(inputs: Inputs, rows: slice | Tensor) -> Inputs:
-    """Return some of the inputs."""
+    """Return the inputs of some rows."""
     return each_tensor(lambda tensor: tensor[rows], inputs)
 
 
 def join(*inputs: Inputs) -> Inputs:
-    """Return inputs of a kind one after the other."""
+    """Concatenate inputs of the same kind."""
     return each_tensor(lambda *tensors: torch.cat(tensors), *inputs)
 
 
 def move(inputs: Inputs, device: torch.device) -> Inputs:
-    """Return the inputs on a device."""
+    """Move inputs to a device."""
     return each_tensor(lambda tensor: tensor.to(device, non_blocking=True), inputs)
 
 
 class InputSpec(ABC):
-    """What a model has to know of its inputs.
+    """Specification of inputs for models.
 
     Attributes:
-        noun: The kind of input in the plural, for messages.
+        noun: Name of the kind in the plural, for messages.
     """
 
     noun: ClassVar[str]
 
     def after(self, earlier: Self) -> Self:
-        """Return the specification for a model that was trained on inputs of the same kind.
+        """Return the specification for a model that was trained on other inputs of the same kind.
 
         Raises:
             ConfigError: If that model cannot take these inputs.
@@ -82,10 +82,10 @@ class InputSpec(ABC):
 
 @dataclass(frozen=True)
 class ImageSpec(InputSpec):
-    """Images.
+    """Specification of images.
 
     Attributes:
-        size: Height and width in pixels; None is the size that a model was made for.
+        size: Height and width in pixels; None: the size that the model was made for.
     """
 
     noun: ClassVar[str] = "images"
@@ -101,12 +101,12 @@ ANY_SIZE = ImageSpec()
 
 @dataclass(frozen=True, eq=False)
 class VectorSpec(InputSpec):
-    """Vectors of D numbers.
+    """Specification of vectors.
 
     Attributes:
-        width: D.
-        mean: Over the source's training inputs, shape (D,), which models subtract; None is 0.
-        std: What models then divide by, shape (D,); None is 1.
+        width: D, the number of values of a vector.
+        mean: Mean over the source's training inputs, which models subtract, shape (D,); None: 0.
+        std: Standard deviation by which models then divide, shape (D,); None: 1.
     """
 
     noun: ClassVar[str] = "vectors"
@@ -124,17 +124,17 @@ class VectorSpec(InputSpec):
 
 
 def spec_after(spec: InputSpec, earlier: InputSpec) -> InputSpec:
-    """Return the specification of inputs for a model that was trained on others.
+    """Return the specification of inputs for a model that was trained on inputs with another specification.
 
     Raises:
-        ConfigError: If they are of another kind, or the model cannot take them.
+        ConfigError: If the inputs are of another kind, or the model cannot take them.
     """
     if type(spec) is not type(earlier):
-        raise ConfigError(f"The data holds {spec.noun}, but the model was trained on {earlier.noun}. Name {earlier.noun}.")
+        raise ConfigError(f"The data contains {spec.noun}, but the model was trained on {earlier.noun}. Choose data with {earlier.noun}.")
     return spec.after(earlier)
 
 
-# By the kind of input, one model that takes it.
+# A model for each kind of input, for messages.
 MODELS = {"images": "model=small_cnn", "vectors": "model=mlp"}
 
 
@@ -142,12 +142,12 @@ def refuse_other_inputs(spec: InputSpec, wanted: type, model: str) -> None:
     """Check that a model takes the inputs of a run.
 
     Args:
-        spec: That of the inputs.
-        wanted: The class that the model's own have.
-        model: Its name.
+        spec: Specification of the inputs.
+        wanted: Class of the specification that the model needs.
+        model: Name of the model.
 
     Raises:
-        ConfigError: If they are of another kind.
+        ConfigError: If the inputs are of another kind.
     """
     if not isinstance(spec, wanted):
-        raise ConfigError(f"{model} takes no {spec.noun}. Use {MODELS.get(spec.noun, f'a model for {spec.noun}: model=NAME')}.")
+        raise ConfigError(f"{model} does not accept {spec.noun}. Use {MODELS.get(spec.noun, f'a model for {spec.noun}: model=NAME')}.")

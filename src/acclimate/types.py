@@ -1,6 +1,6 @@
-"""What passes between the data, the model and the method.
+"""Types that pass between the data, the model and the method.
 
-NamedTuples, because collation, memory pinning and Lightning's transfer to a device handle them as they are.
+They are NamedTuples, which collation, memory pinning and Lightning's transfer to a device support.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,21 +18,21 @@ NO_SAMPLES = torch.empty(0, dtype=torch.int64)
 
 
 class Needs(NamedTuple):
-    """What a method needs of the run that trains it.
+    """Needs of a method, on which its run depends.
 
-    Every method declares its own as the class attribute `needs`, which the run reads before it builds the data.
+    Every method declares them as the class attribute `needs`, which the run reads before it builds the data.
 
     Attributes:
-        source: `labelled` takes source inputs with their labels. `unlabelled` takes them without, for self-supervised training of
-            the features: the head stays as it is and its predictions mean nothing. `none` takes no source, but a trained classifier.
-        target: Whether it looks at unlabelled inputs of the target.
-        target_labels: Whether a few labelled inputs of the target may train beside them.
-        views: `one` of each input; `strong`: also a strongly augmented one of each target input; `pair`: two strongly
-            augmented ones of each input of both domains.
-        inputs: `any` includes `Features`; `raw` does not; `images` are pictures.
-        trained_features: Whether it aligns features, for which a layer in front of the head must train.
-        pretrained_head: Whether it needs the head that the backbone's weights came with.
-        batch_size: How many inputs of each domain a batch must have at least.
+        source: `labelled`: source inputs with labels. `unlabelled`: source inputs without labels, for self-supervised training
+            of the features, in which the head is not trained. `none`: no source, but a trained classifier.
+        target: True if the method uses unlabelled inputs of the target.
+        target_labels: True if a few labelled inputs of the target may be used in addition.
+        views: `one`: one view of each input; `strong`: also a strongly augmented view of each target input; `pair`: two
+            strongly augmented views of each input of both domains.
+        inputs: `any` includes `Features`; `raw` does not; `images`: only images.
+        trained_features: True if the method aligns features, so that a layer before the head must be trainable.
+        pretrained_head: True if the method needs the head of the backbone's pretrained weights.
+        batch_size: Smallest number of inputs of each domain in a batch.
     """
 
     source: Literal["labelled", "unlabelled", "none"] = "labelled"
@@ -46,20 +46,21 @@ class Needs(NamedTuple):
 
     @property
     def is_self_supervised(self) -> bool:
+        """True if the method uses no source labels."""
         return self.source == "unlabelled"
 
     @property
     def fewest_inputs(self) -> int:
-        """How many inputs of each domain a batch must have, so that there is something to compare them with."""
+        """Smallest number of inputs of each domain in a batch, including the inputs needed for comparisons."""
         return max(self.batch_size, 2 if self.views == "pair" or self.trained_features else 1)
 
 
 class Labelled(NamedTuple):
     """Inputs and their labels, int64, shape (N,).
 
-    N is 0 in the batches of a method that takes no source. Where training mixes, smooths or weights labels, they are rows of
-    shares, shape (N, K), see `SoftLabels`. A self-supervised method gets no labels, shape (0,), and perhaps a second view.
-    Where the backbone is frozen, all inputs may be `Features`.
+    N is 0 in the batches of a method without a source. If labels are mixed, smoothed or weighted, they are class probabilities,
+    shape (N, K), see `SoftLabels`. A self-supervised method gets no labels, shape (0,), and possibly a second view. If the
+    backbone is frozen, all inputs may be `Features`.
     """
 
     inputs: Inputs
@@ -68,7 +69,7 @@ class Labelled(NamedTuple):
 
     @property
     def views(self) -> list[Inputs]:
-        """The inputs in their one or two views."""
+        """Inputs in one or two views."""
         return [self.inputs] if self.second_view is None else [self.inputs, self.second_view]
 
     @property
@@ -80,8 +81,8 @@ class Labelled(NamedTuple):
 class Unlabelled(NamedTuple):
     """Inputs without labels, each in one or more views.
 
-    There is no field for labels, so what is handed to a method cannot leak one. In training `samples` says which inputs
-    they are, as places in the target's training part, int64, shape (N,), for methods that remember something of each.
+    There is no field for labels, so the batches of a method cannot leak them. In training, `samples` are the indices of the
+    inputs in the target's training part, int64, shape (N,), for methods with state for each input.
     """
 
     views: list[Inputs]
@@ -89,7 +90,7 @@ class Unlabelled(NamedTuple):
 
     @property
     def inputs(self) -> Inputs:
-        """The first view."""
+        """Inputs in the first view."""
         return self.views[0]
 
     @property
@@ -99,9 +100,9 @@ class Unlabelled(NamedTuple):
 
 
 class DomainBatch(NamedTuple):
-    """One training batch; the target is None where there is none or the method does not look at it.
+    """A training batch; the target is None if there is none or the method does not use it.
 
-    `target_labelled` are the few inputs of the target whose labels may train, see `data.target_labels_per_class`, or None.
+    `target_labelled` are the labelled target inputs of `data.target_labels_per_class`, or None.
     """
 
     source: Labelled
@@ -117,13 +118,13 @@ class Prediction(NamedTuple):
 
 
 class LabelledPass(NamedTuple):
-    """Inputs of a training batch that come with labels, and what the classifier says of them.
+    """Labelled inputs of a training batch, and the classifier's predictions for them.
 
     Attributes:
         views: As in `Labelled`.
         labels: As in `Labelled`.
-        features: Those of the first view, shape (N, D).
-        logits: Shape (N, K).
+        features: Features of the first view, shape (N, D).
+        logits: Logits of the first view, shape (N, K).
         hidden: Outputs of the layers that the method records, see `Method.recorded`.
     """
 
@@ -135,18 +136,18 @@ class LabelledPass(NamedTuple):
 
     @property
     def inputs(self) -> Inputs:
-        """The first view."""
+        """Inputs in the first view."""
         return self.views[0]
 
 
 class UnlabelledPass(NamedTuple):
-    """Inputs of a training batch that come without labels, and what the classifier says of them.
+    """Unlabelled inputs of a training batch, and the classifier's predictions for them.
 
     Attributes:
         views: As in `Unlabelled`.
         samples: As in `Unlabelled`.
-        features: Those of the first view, shape (N, D).
-        logits: Shape (N, K).
+        features: Features of the first view, shape (N, D).
+        logits: Logits of the first view, shape (N, K).
     """
 
     views: Sequence[Inputs]
@@ -156,12 +157,12 @@ class UnlabelledPass(NamedTuple):
 
     @property
     def inputs(self) -> Inputs:
-        """The first view."""
+        """Inputs in the first view."""
         return self.views[0]
 
 
 class TrainingInputs(Protocol):
-    """All inputs of the training parts, as evaluation sees them, which a method may ask for beside its batches."""
+    """All inputs of the training parts without augmentation, which a method may request in addition to its batches."""
 
     def labelled_source(self) -> Iterable[Labelled]:
         """Return batches of the source."""

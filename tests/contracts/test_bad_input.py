@@ -175,12 +175,12 @@ def test_an_unknown_verb_is_answered_with_a_similar_one(refused):
         ("trainer.limit_val_batches=1e-9", "Type trainer.limit_val_batches=1 for one batch"),
         ("trainer.limit_test_batches=0.25", "Type trainer.limit_test_batches=1 for one batch"),
         ("trainer.limit_train_batches=1e-9", "Lightning rejects the configuration: You requested to check 1e-09 of the `train_dataloader`"),
-        ("data.batch_size=100000", "is more than the 40 training images of the source"),
-        ("data.target_batch_size=100000", "training images of the target, which would come several times in every batch."),
+        ("data.batch_size=100000", "is more than the 40 training inputs of the source"),
+        ("data.target_batch_size=100000", "training inputs of the target, which would be repeated in every batch."),
         ("callbacks.checkpoint.monitor=nope", "callbacks.checkpoint.monitor=nope would keep another checkpoint than the selected one."),
         (
             "callbacks.checkpoint.monitor=null",
-            "callbacks.checkpoint.monitor=null would keep the last checkpoint, which need not be the selected one.",
+            "callbacks.checkpoint.monitor=null would keep the last checkpoint instead of the selected one.",
         ),
         ("callbacks.checkpoint.mode=min", "Set its key mode=max, such as callbacks.checkpoint.mode=max."),
         ("callbacks.checkpoint.save_top_k=3", "would write several checkpoints to one file"),
@@ -229,7 +229,7 @@ def test_a_batch_in_which_there_is_nothing_to_compare_is_refused(method, refused
 @pytest.mark.parametrize("method", ["bss", "bsp"])
 def test_a_batch_with_fewer_images_than_singular_values_is_refused(method, refused):
     words = (f"method={method}", "method.num_values=5", *DIGITS, "data.batch_size=4")
-    assert "data.batch_size=4 is too few images at a time for this method or this model. Use data.batch_size=5" in refused("train", *words)
+    assert "data.batch_size=4 is too small for this method or this model. Use data.batch_size=5" in refused("train", *words)
 
 
 def test_a_single_target_image_in_a_batch_is_refused(refused):
@@ -317,7 +317,7 @@ def test_unknown_names_of_weights_are_answered_with_those_that_exist(refused):
 def test_images_of_a_size_that_the_model_does_not_take_are_refused(refused):
     model = ("model=timm", "model.backbone.name=vit_tiny_patch16_224", "model.weights=null")
     message = refused("train", *[text for text in DIGITS if "width" not in text], *model, "data.image_size=96")
-    assert "takes images of 224 pixels only, but data.image_size is 96" in message
+    assert "accepts only images of 224 pixels, but data.image_size is 96" in message
 
 
 def test_adaptation_without_a_target_is_refused(refused):

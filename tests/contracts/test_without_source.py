@@ -116,7 +116,7 @@ def test_a_run_to_start_from_is_asked_for(archives, tmp_path, method):
 
 @pytest.mark.parametrize("selection", ["source_accuracy", "dev", "iwv", "vote"])
 def test_a_selection_that_looks_at_the_source_is_refused(archives, tmp_path, selection):
-    with pytest.raises(ConfigError, match=rf"selection={selection} looks at source images"):
+    with pytest.raises(ConfigError, match=rf"selection={selection} needs source inputs"):
         assembly.build(compose(tmp_path, *archives, "method=shot", f"selection={selection}"))
 
 

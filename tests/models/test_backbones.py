@@ -65,7 +65,7 @@ def test_the_command_answers_sizes_that_the_model_cannot_take(archives, acclimat
     model = ("model=timm", "model.backbone.name=test_convnext", "model.weights=null")
     code, message = acclimate(verb, *archives, *model, "data.image_size=16")
     assert code == 2
-    assert "data.image_size=16 is not a size of images that the model takes: it was made for 160 pixels." in message
+    assert "data.image_size=16 is not a size of images that the model accepts: it was made for 160 pixels." in message
     assert "The nearest size that works is data.image_size=32." in message
     # And the advice works.
     if verb == "rank":

@@ -4,7 +4,7 @@ usage: acclimate predict run=DIR inputs=PLACE out=FILE.csv [batch_size=NUMBER] [
 
 Writes one line for each input: the path of an image below the folder, or the number of a row, the predicted class and the
 confidence in [0, 1].
-A run is data, perhaps a stranger's: code of your own in it needs trust=MODULE.
+A run may come from somebody else, so your own code in it needs trust=MODULE.
 """
 
 from collections.abc import Sequence

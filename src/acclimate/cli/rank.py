@@ -1,15 +1,15 @@
-"""Order pretrained models for labelled images, before any training.
+"""Rank pretrained models for labelled images, without training.
 
 usage: acclimate rank model=NAME,NAME,... [data=NAME] [KEY=VALUE ...]
 
 Scores backbones on the labelled training images of the source, without training them, and prints them best first.
-Commas separate values, and every combination is scored:
+All combinations of comma-separated values are scored:
 
   acclimate rank model=efficientnet_lite0,resnet18,resnet50 data=image_folder data.source=DIR data.target=null
   acclimate rank model=efficientnet_lite0 model.weights=true,null
   acclimate rank model=timm model.backbone.name=resnet10t,mobilenetv3_small_100
 
-The order is that of LogME. The H-score stands beside it where there are more images than features.
+They are ranked by LogME. The H-score is also shown if there are more images than features.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> None:
     for config in configs.values():
         check_before_imports(config)
         refuse_missing_files(config)
-    # Only now, as they import torch.
+    # Imported here, because they import torch.
     from acclimate.reports.tables import print_ranking
     from acclimate.selection import backbone_ranking
 

@@ -1,1 +1,1 @@
-"""Trained models in use."""
+"""Prediction with trained models."""

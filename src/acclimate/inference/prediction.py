@@ -22,17 +22,17 @@ def predict(
     """Predict all inputs of a folder or a file.
 
     Args:
-        checkpoint: As `read_checkpoint` gives it.
-        place: Folder of images or table of vectors, as the model was trained on.
-        trust: Modules or full names of targets that the model may be built from beside those of this package.
-        max_pixels: Most pixels that an image may have; None takes what the run was told.
-        batch_size: Inputs that are computed together; None takes what the run was told for its evaluation.
+        checkpoint: A checkpoint from `read_checkpoint`.
+        place: A folder of images or a table of vectors, depending on the kind of input that the model was trained on.
+        trust: Modules or full names of targets that are allowed in addition to those of this package.
+        max_pixels: Largest number of pixels of an image; None: that of the run.
+        batch_size: Inputs per batch; None: that of the run's evaluation.
 
     Returns:
-        For images in the order of their paths, for vectors in that of the rows.
+        The predictions, for images in the order of their paths, for vectors in the order of the rows.
 
     Raises:
-        ConfigError: If the memory does not suffice for the batches.
+        ConfigError: If the batches do not fit into memory.
         DataError: If there are no inputs, or one cannot be read.
         DivergenceError: If a prediction is not finite.
     """

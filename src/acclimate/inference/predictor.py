@@ -1,4 +1,4 @@
-"""A trained model in use."""
+"""Prediction with the selected model of a run."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -20,9 +20,9 @@ class Predictions(NamedTuple):
     """Predictions for N inputs.
 
     Attributes:
-        labels: The most probable class of each input, N names.
-        probabilities: Of all K classes in the order of `Predictor.classes`, float32 in [0, 1], shape (N, K), on the CPU.
-        features: The values that the head is applied to, float32, shape (N, D), on the CPU; None unless they were asked for.
+        labels: Name of the most probable class of each input, a list of N.
+        probabilities: Probabilities of all K classes in the order of `Predictor.classes`, float32, shape (N, K), on the CPU.
+        features: Inputs of the head, float32, shape (N, D), on the CPU; None unless requested.
     """
 
     labels: list[str]
@@ -31,21 +31,21 @@ class Predictions(NamedTuple):
 
 
 class Predictor:
-    """The selected classifier of a run, which sees inputs as the evaluation of the run did.
+    """The selected classifier of a run, with the same preprocessing as in the run's evaluation.
 
     It needs neither Hydra nor Lightning.
 
     Args:
-        checkpoint: As `read_checkpoint` returns it.
-        trust: Modules or full names of targets that the model may be built from beside those of this package.
-        device: That computes, such as `cpu` or `cuda:1`; None takes the first GPU, or the CPU where there is none.
+        checkpoint: A checkpoint from `read_checkpoint`.
+        trust: Modules or full names of targets that are allowed in addition to those of this package.
+        device: The device to compute on, such as `cpu` or `cuda:1`; None: the first GPU, or the CPU if there is none.
 
     Attributes:
-        classes: K names, in the order of the probabilities.
-        kind: The kind of input that it predicts.
+        classes: Names of the K classes, in the order of the probabilities.
+        kind: The kind of its inputs.
 
     Raises:
-        ConfigError: If the checkpoint has no trained head, its model is not to be built, or there is no such device.
+        ConfigError: If the checkpoint has no trained head, its model is not trusted, or there is no such device.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, trust: Collection[str] = (), device: str | torch.device | None = None) -> None:
@@ -73,16 +73,16 @@ class Predictor:
         """Predict the classes of inputs.
 
         Args:
-            inputs: As the `read` of the kind that the model was trained on takes them: `Images.read` or `Vectors.read`.
-            features: Whether to return features, too.
-            batch_size: Inputs that are computed together; None takes `data.eval_batch_size` of the run.
-            max_pixels: Most pixels that a file of an image may have; None takes `data.max_pixels` of the run.
+            inputs: Inputs of the kind that the model was trained on, see `Images.read` or `Vectors.read`.
+            features: Whether to return the features as well.
+            batch_size: Inputs per batch; None: `data.eval_batch_size` of the run.
+            max_pixels: Largest number of pixels of an image file; None: `data.max_pixels` of the run.
 
         Returns:
-            In the order of the inputs.
+            The predictions, in the order of the inputs.
 
         Raises:
-            ConfigError: If `batch_size` is below 1, or the memory does not suffice.
+            ConfigError: If `batch_size` is below 1, or a batch does not fit into memory.
             DataError: If there are no inputs, or one cannot be read.
             DivergenceError: If a prediction is not finite.
         """
@@ -93,7 +93,7 @@ class Predictor:
         """Predict the classes of samples.
 
         Args:
-            samples: Of the kind that the model was trained on.
+            samples: Samples of the kind that the model was trained on.
             features: As for `predict`.
             batch_size: As for `predict`.
         """
@@ -113,7 +113,7 @@ class Predictor:
                 if len(wrong):
                     place = number * size + int(wrong[0])
                     raise DivergenceError(
-                        f"The prediction for {samples.name(place) or f'inputs[{place}]'} is not finite: the input holds such values, or "
+                        f"The prediction for {samples.name(place) or f'inputs[{place}]'} is not finite: the input is not finite, or "
                         "the training of the run has diverged. Use another run, or train it again with a lower optimizer.lr."
                     )
                 probabilities.append(shares)

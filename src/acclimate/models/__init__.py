@@ -1,1 +1,1 @@
-"""Networks: backbones, the classifier and what changes in them."""
+"""Networks: backbones, the classifier and their modifications."""

@@ -1,4 +1,4 @@
-"""Which samples batch norm normalises together when a method sees two domains."""
+"""Batch norm with two domains."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,20 +15,20 @@ BatchNormPolicy = Literal["joint", "separate", "frozen"]
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    """All batch-norm layers of a module."""
+    """Return all batch-norm layers of a module."""
     return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
 def adaptable_batch_norms(classifier: Classifier) -> list[_BatchNorm]:
-    """The batch-norm layers of a classifier whose statistics may change: those of a frozen backbone may not."""
-    # Every training step asks, and a frozen backbone may have hundreds of modules.
+    """Return the batch-norm layers of a classifier whose statistics may change, which excludes a frozen backbone."""
+    # Called in every training step, and a frozen backbone may have hundreds of modules.
     parts = [part for part in classifier.children() if not (classifier.frozen and part is classifier.backbone)]
     return [layer for part in parts for layer in batch_norms(part)]
 
 
 @contextmanager
 def fixed_statistics(module: nn.Module) -> Iterator[None]:
-    """Inside, batch norm still normalises by the batch, but its running statistics stay as they are."""
+    """Context manager in which batch norm normalises by the batch without updating its running statistics."""
     layers = adaptable_batch_norms(module) if isinstance(module, Classifier) else batch_norms(module)
     tracking = [layer for layer in layers if layer.track_running_stats]
     for layer in tracking:
@@ -43,15 +43,15 @@ def fixed_statistics(module: nn.Module) -> Iterator[None]:
 def predict_domains(
     classifier: Classifier, source: Inputs, target: Inputs, *, batch_norm: BatchNormPolicy
 ) -> tuple[Prediction, Prediction]:
-    """Predictions for both domains of a training batch.
+    """Predict both domains of a training batch.
 
     Args:
-        classifier: In training mode; with `frozen`, its batch-norm layers must be in evaluation mode already.
-        source: N inputs; N is 0 where there is no source.
+        classifier: The model in training mode; with `frozen`, its batch-norm layers must already be in evaluation mode.
+        source: N inputs; N is 0 without a source.
         target: M inputs; M may differ from N.
-        batch_norm: `joint` and `frozen` make one pass over both. `separate` makes a pass for each, so that each is
-            normalised by its own statistics; the running ones, which evaluation uses, then follow the target alone,
-            because that is where the model is to be used (as in Li et al., "Revisiting Batch Normalization", 2016).
+        batch_norm: `joint` and `frozen` make one pass over both domains. `separate` makes a pass for each, so that each is
+            normalised by its own statistics; the running statistics, which evaluation uses, then follow only the target,
+            because the model will be used there (as in Li et al., "Revisiting Batch Normalization", 2016).
     """
     num = count(source)
     if batch_norm == "separate" and num:

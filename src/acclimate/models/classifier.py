@@ -18,20 +18,22 @@ from acclimate.types import Prediction
 
 
 class Classifier(nn.Module):
-    """Inputs to features and logits, the same in training and in evaluation.
+    """Classifier from inputs to features and logits, the same in training and in evaluation.
 
     Args:
-        backbone: Makes the backbone when it is called with `weights=` and `inputs=`.
-        num_classes: K, at least 2.
+        backbone: Function that builds the backbone with the keywords `weights` and `inputs`.
+        num_classes: K, the number of classes, at least 2.
         inputs: Specification of the data's inputs.
-        weights: A file with the weights of the backbone, or what the backbone itself understands; None is random.
-        bottleneck: Width of a layer between backbone and head, whose output is what methods align; None leaves it out.
-        dropout: Share of the features that training sets to zero in front of the head.
-        lora_rank: The backbone keeps its weights and learns updates of this rank, see `LowRankUpdate`; None trains the weights.
-        freeze: `backbone` keeps its weights and its batch-norm statistics as they are.
+        weights: A file with the weights of the backbone, or a value for the backbone itself; None: random weights.
+        bottleneck: Width of a layer between backbone and head, whose outputs are the features that methods align; None: no
+            such layer.
+        dropout: Share of the features that are set to zero before the head in training.
+        lora_rank: Rank of the updates that are trained instead of the backbone's weights, see `LowRankUpdate`; None: train
+            the weights.
+        freeze: `backbone` freezes the weights and the batch-norm statistics of the backbone.
 
     Raises:
-        ConfigError: If the weights cannot be had or belong to another architecture, or no layer can have the updates.
+        ConfigError: If the weights are not available or belong to another architecture, or no layer can have updates.
     """
 
     def __init__(
@@ -52,10 +54,10 @@ class Classifier(nn.Module):
         self.backbone = backbone(weights=None if from_file else weights, inputs=inputs)
         if from_file:
             load_weights(self.backbone.body, Path(str(weights)))
-            # The backbone knows only its own.
+            # The backbone knows only the head of its own weights.
             self.backbone.make_source_head = None
         self.num_features = bottleneck or self.backbone.num_features
-        # Batch norm keeps features of all methods on one scale, as in the bottlenecks of DANN's and CDAN's published code.
+        # Batch norm keeps the features of all methods on one scale, as in the published code of DANN and CDAN.
         self.bottleneck = (
             nn.Sequential(nn.Linear(self.backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU())
             if bottleneck
@@ -70,37 +72,37 @@ class Classifier(nn.Module):
         self.num_frozen_stages = 0
         if freeze == "backbone":
             self.freeze_backbone()
-        # Convolutions on CPUs and on tensor cores are faster when channels lie next to each other.
+        # Convolutions on CPUs and on tensor cores are faster in the channels-last layout.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Inputs) -> Prediction:
-        """Features (N, D) and logits (N, K) of N inputs, or of what the backbone has made of them before."""
+        """Compute features (N, D) and logits (N, K) of N inputs or of precomputed features of the backbone."""
         backbone_features = inputs.values if isinstance(inputs, Features) else self.backbone(inputs)
         features = self.dropout(self.bottleneck(backbone_features))
         return Prediction(features, self.head(features))
 
     @property
     def trains_features(self) -> bool:
-        """Whether any layer in front of the head trains."""
+        """True if any layer before the head is trainable."""
         return not self.frozen or not isinstance(self.bottleneck, nn.Identity)
 
     def freeze_backbone(self) -> None:
-        """Keeps the backbone's weights, and its batch-norm statistics also in training."""
+        """Freeze the backbone's weights and its batch-norm statistics."""
         self.frozen = True
         self.backbone.requires_grad_(False)
         self.backbone.eval()
 
     def add_low_rank_updates(self, rank: int) -> None:
-        """Keeps the weights of the backbone and trains updates of low rank in their place, unless the backbone is frozen."""
+        """Freeze the weights of the backbone and train low-rank updates instead, unless the backbone is frozen."""
         self.lora_rank = rank
         add_low_rank_updates(self.backbone, rank=rank)
         if self.frozen:
             self.freeze_backbone()
 
     def freeze_stages(self, num: int) -> None:
-        """Keeps the weights of the first so many stages of the backbone, see `stages`, and trains those of the others.
+        """Freeze the first `num` stages of the backbone, see `stages`, and train the others.
 
-        Batch norm of the frozen ones keeps its statistics from the next call of `train` on.
+        Batch norm of the frozen stages keeps its statistics from the next call of `train`.
         """
         self.num_frozen_stages = num
         for number, stage in enumerate(stages(self.backbone.body)):
@@ -118,10 +120,10 @@ class Classifier(nn.Module):
         return self
 
     def parameter_groups(self, *, backbone_rate: float, layer_decay: float | None = None) -> list[dict[str, Any]]:
-        """What trains, for an optimizer: the backbone at `backbone_rate` times the rate of the rest.
+        """Return trainable parameters for an optimizer, with the backbone at `backbone_rate` times the rate of the rest.
 
-        With `layer_decay` each stage of the backbone, see `stages`, is a group of its own, whose rate is that many times
-        the rate of the stage behind it; behind the last one is the head. Each group has a `name` and a `rate`.
+        With `layer_decay`, each stage of the backbone, see `stages`, is a group, whose rate is `layer_decay` times that of
+        the next stage; the head follows after the last stage. Each group has a `name` and a `rate`.
         """
         groups = [("backbone", backbone_rate, list(self.backbone.parameters()))]
         if layer_decay is not None:

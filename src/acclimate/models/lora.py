@@ -1,4 +1,4 @@
-"""LoRA: weights that stay as they are, with updates of low rank that train."""
+"""LoRA: frozen weights with trainable low-rank updates."""
 
 import math
 from collections.abc import Mapping
@@ -8,22 +8,22 @@ from torch.nn.utils import parametrize
 
 from acclimate.errors import ConfigError
 
-# What torch puts behind a layer's name for its weight from before the update, and for the factors of the update.
+# Suffixes that torch adds to the name of a layer for its original weight and for the factors of the update.
 ORIGINAL, DOWN, UP = (f"parametrizations.weight.{name}" for name in ("original", "0.down", "0.up"))
 
 
 class LowRankUpdate(nn.Module):
-    """Adds B · A to a weight.
+    """Low-rank update B · A that is added to a weight.
 
     Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, section 4.1. A is random and B is zero, so
-    that training starts from the weight itself. The weight of a convolution is the matrix that maps patches to outputs;
-    the authors' code has another layout for it, of rank times the height of the filter.
+    training starts from the weight itself. The weight of a convolution is treated as the matrix that maps patches to
+    outputs; the authors' code has another layout for it, with a rank that is multiplied by the height of the filter.
 
-    The paper scales the update by α / r, with α set to the first r that is tried and then left alone, so the factor is 1
-    here. What α would tune under Adam, the paper says, the learning rate tunes: `method.backbone_rate`.
+    The paper scales the update by α / r, with α fixed to the first value of r, so the factor is 1 here. According to the
+    paper, tuning α under Adam is equivalent to tuning the learning rate, which is `method.backbone_rate` here.
 
     Args:
-        weight: What the update is for, shape (M, ...).
+        weight: The weight to update, shape (M, ...).
         rank: r, at least 1.
     """
 
@@ -31,19 +31,19 @@ class LowRankUpdate(nn.Module):
         super().__init__()
         self.down = nn.Parameter(weight.new_empty(rank, weight[0].numel()))
         self.up = nn.Parameter(weight.new_zeros(len(weight), rank))
-        # As in the published code; the paper draws from a Gaussian.
+        # As in the published code; the paper uses a Gaussian.
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The updated weight, of the same shape."""
+        """Return the updated weight, of the same shape."""
         return add_update(weight, self.down, self.up)
 
 
 def add_update(weight: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """W + B · A in the shape of W.
+    """Return W + B · A in the shape of W.
 
     Args:
-        weight: W, shape (M, ...), of N entries in each row.
+        weight: W, shape (M, ...), with N entries in each row.
         down: A, shape (r, N).
         up: B, shape (M, r).
 
@@ -56,13 +56,13 @@ def add_update(weight: Tensor, down: Tensor, up: Tensor) -> Tensor:
 
 
 def add_low_rank_updates(module: nn.Module, *, rank: int) -> None:
-    """Freezes all that a module has and gives its linear and convolution layers updates that train.
+    """Freeze a module and add trainable low-rank updates to its linear and convolutional layers.
 
-    Grouped convolutions get none: a depthwise filter sees one channel, so that there is no large matrix whose change
-    could be of low rank. Batch norm keeps its weights and biases; whether its statistics move is the method's choice.
+    Grouped convolutions get none: a depthwise filter sees one channel, so there is no large matrix whose change could have
+    a low rank. Batch norm keeps its weights and biases; the method determines whether its statistics change.
 
     Args:
-        module: Changed in place; its outputs stay what they are.
+        module: The module, changed in place; its outputs do not change.
         rank: r, at least 1.
 
     Raises:
@@ -77,10 +77,10 @@ def add_low_rank_updates(module: nn.Module, *, rank: int) -> None:
 
 
 def merge_low_rank_updates(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of the same network without updates, with the same outputs but for rounding.
+    """Return the state dict of the same network without updates, whose outputs are equal up to rounding.
 
     Args:
-        tensors: The state dict of a module with or without updates; it stays as it is.
+        tensors: The state dict of a module with or without updates, which is not modified.
     """
     merged = {}
     for name, tensor in tensors.items():

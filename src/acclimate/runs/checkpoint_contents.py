@@ -1,4 +1,4 @@
-"""What a checkpoint may hold, whoever wrote it."""
+"""Check of the contents of untrusted checkpoints."""
 
 from collections.abc import Iterator
 from pathlib import PurePath
@@ -9,35 +9,35 @@ from torch import Tensor
 
 
 def find_problem(checkpoint: dict[str, Any], size: int) -> str | None:
-    """What no checkpoint of a run has: tensors beyond the file, or files elsewhere that Lightning would remove; None without any.
+    """Return a problem that no checkpoint of a run has, or None: tensors beyond the file, or paths that Lightning would remove.
 
     Args:
-        checkpoint: As torch has read it, with tensors whose memory nobody has touched yet.
-        size: Of the file, in bytes.
+        checkpoint: The checkpoint as read by torch, with tensors whose memory has not been accessed yet.
+        size: Size of the file in bytes.
     """
     storages: dict[int, int] = {}
     for value in _values(checkpoint):
         if type(value) not in (Tensor, torch.nn.Parameter):
             continue
         if value.layout is not torch.strided or value.device.type != "cpu":
-            return "it holds a tensor without values"
+            return "it contains a tensor without values"
         storage = value.untyped_storage()
         storages[storage._cdata] = storage.nbytes()
         if value.numel() * value.element_size() > storage.nbytes():
-            return f"it holds a tensor of the shape {tuple(value.shape)} with fewer values"
+            return f"it contains a tensor of the shape {tuple(value.shape)} with fewer values"
     if sum(storages.values()) > size:
-        return "it holds tensors that are larger than the file"
+        return "it contains tensors that are larger than the file"
     for value in _values(checkpoint.get("callbacks")):
         if isinstance(value, str) and (".." in PurePath(value).parts or "://" in value):
             return f"it names a file elsewhere, {value[:80]}"
     classes = checkpoint.get("classes", [])
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        return "its classes are no names"
+        return "its classes are not names"
     return None
 
 
 def _values(node: object) -> Iterator[Any]:
-    """All that is in nested containers, keys included; each container once, as they may hold each other."""
+    """Yield all keys and values in nested containers; each container once, because they may contain each other."""
     seen: set[int] = set()
     waiting = [node]
     while waiting:

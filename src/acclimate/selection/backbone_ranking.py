@@ -1,4 +1,4 @@
-"""Which pretrained backbone suits labelled images, before any training."""
+"""Ranking of pretrained backbones for labelled inputs without training."""
 
 import logging
 from collections.abc import Mapping
@@ -27,15 +27,15 @@ log = logging.getLogger(__name__)
 
 
 class RankedBackbone(NamedTuple):
-    """What is known of a backbone without training it.
+    """Scores of a backbone without training.
 
     Attributes:
-        name: What distinguishes it from the others.
-        logme: See `log_maximum_evidence`; the ranking goes by it.
-        h_score: See `h_score`; None where there are not more images than features, and it would say nothing.
-        leep: See `log_expected_empirical_prediction`; None without a head of the pretrained model. Compare it among models of
-            the same pretrained classes.
-        num_features: D.
+        name: Name that distinguishes it from the others.
+        logme: See `log_maximum_evidence`; it determines the rank.
+        h_score: See `h_score`; None unless there are more inputs than features, because it would be uninformative.
+        leep: See `log_expected_empirical_prediction`; None without a head of the pretrained model. It is only comparable among
+            models with the same pretrained classes.
+        num_features: Width of the features.
     """
 
     name: str
@@ -46,13 +46,13 @@ class RankedBackbone(NamedTuple):
 
 
 def rank(configs: Mapping[str, dict[str, Any]]) -> list[RankedBackbone]:
-    """Scores backbones on the source's labelled training images without training them, best first.
+    """Score backbones on the source's labelled training inputs without training them, best first.
 
     Args:
-        configs: By name, plain and fully resolved; of each the data, the model and the seed count.
+        configs: Plain, fully resolved configurations by name, of which the data, the model and the seed are used.
 
     Raises:
-        UserError: For whatever the user can mend.
+        UserError: For mistakes that the user can correct.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ranked = []
@@ -78,7 +78,7 @@ def _score(name: str, config: Mapping[str, Any], device: torch.device) -> Ranked
 
 
 def _source_head(backbone: Backbone) -> nn.Module | None:
-    """The head that a pretrained model came with; None if there is none, or it is not a layer on the features."""
+    """Return the head of a pretrained model; None if there is none, or it is not a layer on the features."""
     try:
         return None if backbone.make_source_head is None else backbone.make_source_head()
     except ConfigError as reason:
@@ -89,14 +89,14 @@ def _source_head(backbone: Backbone) -> nn.Module | None:
 def score_backbone(
     name: str, backbone: nn.Module, batches: EvaluationBatches, *, device: torch.device, source_head: nn.Module | None = None
 ) -> RankedBackbone:
-    """Scores of the features of labelled inputs.
+    """Score the features of labelled inputs.
 
     Args:
-        name: What the result is called.
-        backbone: From inputs to features, shape (N, D); it is put into evaluation mode.
-        batches: With labels.
-        device: Where the backbone is.
-        source_head: From features to the logits of the classes that the backbone was trained on, if it is known.
+        name: Name of the result.
+        backbone: Network from inputs to features, shape (N, D); it is put into evaluation mode.
+        batches: Labelled inputs.
+        device: Device of the backbone.
+        source_head: Layer from features to the logits of the classes that the backbone was trained on, if it is known.
     """
     backbone.eval()
     if source_head is not None:

@@ -1,4 +1,4 @@
-"""What data, a method, a selection and a trainer that are each in order cannot have together."""
+"""Contradictions between data, method, selection and trainer."""
 
 from pathlib import Path
 
@@ -14,21 +14,18 @@ from acclimate.methods.base import Method
 from acclimate.models.batch_norm import batch_norms
 from acclimate.selection.checkpoint_selection import Selection
 
-# Batches may repeat the images of a small domain, up to this size, as one of 20 images has to; beyond it they only cost time.
+# Up to this size, batches may repeat the inputs of a small domain, for example of only 20; larger ones only cost time.
 _USUAL_BATCH = 256
 
 
 def refuse_contradictions(data: AdaptationData, method: Method, selection: Selection) -> None:
-    """Looks at what parts that are each in order ask of each other.
+    """Check that parts that are valid by themselves fit together.
 
     Raises:
-        ConfigError: With the first that does not go together.
+        ConfigError: With the first contradiction.
     """
     if method.needs.is_self_supervised and selection.score is not None and selection.score.needs_head:
-        raise ConfigError(
-            "The selection looks at predictions, but this method trains no head that could make them. "
-            "Use selection=last or selection=rankme."
-        )
+        raise ConfigError("The selection needs predictions, but this method trains no head. Use selection=last or selection=rankme.")
     if data.target_labels_per_class is not None and not method.needs.target_labels:
         raise ConfigError(
             f"data.target_labels_per_class={data.target_labels_per_class}, but this method trains without any labels. "
@@ -36,50 +33,48 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         )
     if _balances_classes(method) and data.source_sampling == "balanced":
         raise ConfigError(
-            "method.class_weights=balanced and data.source_sampling=balanced would both make up for rare classes. "
+            "method.class_weights=balanced and data.source_sampling=balanced would both compensate for rare classes. "
             "Set data.source_sampling=natural, or method.class_weights=none."
         )
     if selection.needs_target and data.domains.target is None:
-        raise ConfigError(f"selection={selection.name} looks at target images, but data.target is null. Use selection=source_accuracy.")
+        raise ConfigError(f"selection={selection.name} needs target inputs, but data.target is null. Use selection=source_accuracy.")
     if data.domains.source is None and selection.score is not None and selection.score.needs_source:
-        raise ConfigError(f"selection={selection.name} looks at source images, but this method is given none. Use selection=auto.")
+        raise ConfigError(f"selection={selection.name} needs source inputs, but this method uses none. Use selection=auto.")
     sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs.target else {})}
     key = min(sizes, key=lambda name: sizes[name])
     normalises = method.batch_norm != "frozen" and batch_norms(method.classifier.bottleneck)
     fewest = max(method.needs.fewest_inputs, 2 if normalises else 1)
     if sizes[key] < fewest:
-        raise ConfigError(
-            f"data.{key}={sizes[key]} is too few images at a time for this method or this model. Use data.{key}={fewest} or more."
-        )
+        raise ConfigError(f"data.{key}={sizes[key]} is too small for this method or this model. Use data.{key}={fewest} or more.")
     if method.needs.inputs == "images" and not isinstance(data.input_spec(), ImageSpec):
-        raise ConfigError(f"This method, or method.cutmix, changes pictures, but the data holds {data.input_spec().noun}. Choose another.")
+        raise ConfigError(f"This method, or method.cutmix, needs images, but the data contains {data.input_spec().noun}. Choose another.")
     if method.needs.target and data.domains.target is None:
         raise ConfigError(
-            "This method adapts to a target, but data.target is null. Name a folder of target images (data.target=DIR), "
-            "or choose a method for the source alone: method=fine_tune or method=linear_probe."
+            "This method adapts to a target, but data.target is null. Name the target (data.target=...), "
+            "or choose a method that uses only the source: method=fine_tune or method=linear_probe."
         )
     if selection.is_oracle and not data.target_labels.known("val"):
-        raise ConfigError("selection=oracle needs labels in the target's validation part, and there are none. Use selection=auto.")
+        raise ConfigError("selection=oracle needs labels in the target's validation part, but there are none. Use selection=auto.")
     if method.needs.is_self_supervised and data.source_sampling == "balanced":
-        raise ConfigError("data.source_sampling=balanced looks at labels, but this method trains without any. Leave it out.")
+        raise ConfigError("data.source_sampling=balanced needs labels, but this method trains without any. Leave it out.")
 
 
 def _balances_classes(method: Method) -> bool:
-    """Whether the weights of classes make up for rare ones."""
+    """Return True if class weights compensate for rare classes."""
     return any(isinstance(extra, SoftLabels) and extra.is_balanced for extra in method.extras.all())
 
 
 def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Trainer, best: Path) -> None:
-    """Looks for a training that would not be validated, selected from, tested or fed as its keys say.
+    """Check that a training is validated, selected, tested and given data as its keys say.
 
     Args:
-        data: With images that are read.
-        method: What is trained.
-        trainer: With its callbacks.
-        best: Where the selected checkpoint is to lie.
+        data: The data, after reading it.
+        method: The method.
+        trainer: The trainer with its callbacks.
+        best: Path of the selected checkpoint.
 
     Raises:
-        ConfigError: With the first key that is wrong.
+        ConfigError: With the first wrong key.
     """
     _refuse_repetitive_batches(data, method)
     every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
@@ -109,13 +104,13 @@ def _refuse_repetitive_batches(data: AdaptationData, method: Method) -> None:
     for key, name, domain, size in domains:
         if domain is not None and size > max(len(domain.train), _USUAL_BATCH):
             raise ConfigError(
-                f"data.{key}={size} is more than the {len(domain.train)} training images of the {name}, which would come several times in "
+                f"data.{key}={size} is more than the {len(domain.train)} training inputs of the {name}, which would be repeated in "
                 f"every batch. Use data.{key}={max(len(domain.train), method.needs.fewest_inputs)} or less."
             )
 
 
 def _refuse_other_selection(callback: ModelCheckpoint | EarlyStopping, best: Path) -> None:
-    """Looks whether a callback prefers the worst, or keeps as the selected checkpoint one that something else has selected."""
+    """Refuse a callback that prefers lower values, or that saves a checkpoint with another selection as the selected one."""
     name = type(callback).__name__
     if callback.monitor == "selection/value" and callback.mode == "min":
         raise ConfigError(
@@ -124,13 +119,13 @@ def _refuse_other_selection(callback: ModelCheckpoint | EarlyStopping, best: Pat
         )
     if isinstance(callback, ModelCheckpoint) and Path(callback.dirpath or ".", callback.filename or "") == best.resolve().with_suffix(""):
         if callback.monitor != "selection/value":
-            kept = "the last checkpoint, which need not be" if callback.monitor is None else "another checkpoint than"
+            kept = "the last checkpoint instead of" if callback.monitor is None else "another checkpoint than"
             raise ConfigError(
                 f"callbacks.checkpoint.monitor={show(callback.monitor)} would keep {kept} the selected one. "
-                "Leave the key out, and choose by what checkpoints are selected with selection=NAME."
+                "Leave the key out, and choose how checkpoints are selected with selection=NAME."
             )
         if callback.save_top_k != 1:
             raise ConfigError(
                 f"callbacks.checkpoint.save_top_k={callback.save_top_k} would write several checkpoints to one file. "
-                "Leave the key out, or add a ModelCheckpoint under a name of your own, with a filename of its own."
+                "Leave the key out, or add a ModelCheckpoint under another name, with its own filename."
             )

@@ -1,1 +1,1 @@
-"""Feature extractors, by the kind of their inputs."""
+"""Feature extractors for each kind of input."""

@@ -1,4 +1,4 @@
-"""What all feature extractors share."""
+"""The base class of feature extractors."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -9,19 +9,19 @@ from acclimate.inputs import InputSpec
 
 
 class Backbone(nn.Module):
-    """A network from inputs to features that normalises its own inputs.
+    """Base class of networks from inputs to features, including the normalisation of inputs.
 
-    A subclass maps N inputs to features, shape (N, num_features). A function that makes one is called with the keywords
+    A subclass maps N inputs to features, shape (N, num_features). A function that builds one is called with the keywords
     `weights`, see `Classifier`, and `inputs`, the specification of the data's inputs.
 
     Args:
-        body: The layers that pretrained weights are for.
+        body: The layers with pretrained weights.
         num_features: Width of the features.
-        make_source_head: Makes the layer from its features to the classes that its weights were trained on, or one of the
-            same size if they are random; None if there is none. The layer belongs to no checkpoint unless a method takes it.
+        make_source_head: Function that builds the layer from the features to the classes of the pretrained weights, or a
+            random one of the same size; None if there is none. Checkpoints contain it only if a method uses it.
 
     Attributes:
-        inputs: Specification of the inputs that it takes, with nothing left open.
+        inputs: Complete specification of its inputs.
     """
 
     def __init__(self, body: nn.Module, *, num_features: int, make_source_head: Callable[[], nn.Linear] | None = None) -> None:

@@ -18,17 +18,17 @@ class ImageBackbone(Backbone):
     """A network from images to features.
 
     Args:
-        body: Maps (N, 3, H, W) to (N, num_features).
-        num_features: Width of its features.
-        image_size: The height and width in pixels that it was made for.
-        inputs: Specification of the data's images, whose size has precedence.
-        mean: Per channel, subtracted from images in [0, 1].
-        std: Per channel, what they are then divided by.
+        body: Network from (N, 3, H, W) to (N, num_features).
+        num_features: Width of the features.
+        image_size: Height and width in pixels that the network was made for.
+        inputs: Specification of the data's images, whose size takes precedence.
+        mean: Mean of each channel, subtracted from images in [0, 1].
+        std: Standard deviation of each channel, by which images are then divided.
         make_source_head: See `Backbone`.
-        has_fixed_size: Whether it takes images of no other size.
+        has_fixed_size: Whether the network accepts only images of `image_size`.
 
     Raises:
-        ConfigError: If the network takes no images of that size.
+        ConfigError: If the network does not accept images of that size.
     """
 
     mean: Tensor
@@ -58,7 +58,7 @@ class ImageBackbone(Backbone):
         return ImageSpec(self.image_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features, shape (N, num_features), of images, uint8 or float in [0, 1], shape (N, 3, H, W)."""
+        """Compute features, shape (N, num_features), of images, uint8 or float in [0, 1], shape (N, 3, H, W)."""
         if not images.is_floating_point():
             images = images.to(self.mean.dtype) / 255
         images = (images - self.mean) / self.std
@@ -66,25 +66,25 @@ class ImageBackbone(Backbone):
         return features
 
     def _refuse_size(self, size: int, *, usual: int, is_fixed: bool) -> None:
-        """Check that the network takes images of a size that it was not made for."""
+        """Check that the network accepts images of a size that it was not made for."""
         if is_fixed:
-            raise ConfigError(f"The model takes images of {usual} pixels only, but data.image_size is {size}. Leave the key out.")
-        # Of much larger images one may be more than the memory holds, and models that take any size take these.
+            raise ConfigError(f"The model accepts only images of {usual} pixels, but data.image_size is {size}. Leave the key out.")
+        # A much larger image may not fit into memory, and models that accept any size accept it as well.
         if size > 2 * usual or self._takes_size(size):
             return
         between = range(size + 1, usual) if size < usual else range(size - 1, usual, -1)
         nearest = next((other for other in between if self._takes_size(other)), usual)
         raise ConfigError(
-            f"data.image_size={size} is not a size of images that the model takes: it was made for {usual} pixels. "
+            f"data.image_size={size} is not a size of images that the model accepts: it was made for {usual} pixels. "
             f"The nearest size that works is data.image_size={nearest}."
         )
 
     def _takes_size(self, size: int) -> bool:
-        """Return whether features come out of images of this height and width; some networks have nothing left of small ones."""
+        """Return True if the network computes features of images of this size; in some networks, small images vanish."""
         try:
             with evaluation(self):
                 self(torch.zeros(1, 3, size, size, dtype=torch.uint8))
         except (RuntimeError, AssertionError, ValueError):
-            # The last two are of models of timm that divide images into windows.
+            # The last two come from models of timm that divide images into windows.
             return False
         return True

