@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "acclimate"
-# Rooms whose texts are still to be revised.
-WAITING = ("data",)
-FILES = sorted(file for file in PACKAGE.rglob("*.py") if not set(WAITING) & set(file.relative_to(PACKAGE).parts))
+FILES = sorted(PACKAGE.rglob("*.py"))
 QUESTION_WORDS = re.compile(r"(What|How|Which|Whether|Where|Who|Whose|Whom|When|Why)\b")
 # Methods that Lightning, torch, torchmetrics, TensorBoard or logging call, and which are described there.
 HOOKS = re.compile(
-    r"on_\w+|(?:training|validation|test|predict)_step|configure_optimizers|forward|backward|train|state_dict|load_state_dict|reset"
-    r"|start|stop|profile|log_metrics|save|finalize|experiment|get_metrics|init_\w+_tqdm|(?:save|load|remove)_checkpoint|getMessage|compute|update"
+    r"on_\w+|(?:training|validation|test|predict)_step|(?:train|val|test)_dataloader|transfer_batch_to_device|configure_optimizers"
+    r"|forward|backward|train|transform|state_dict|load_state_dict|reset|compute|update|start|stop|profile|format|getMessage"
+    r"|log_metrics|save|finalize|experiment|get_metrics|init_\w+_tqdm|(?:save|load|remove)_checkpoint"
 )
 
 Definition = ast.ClassDef | ast.FunctionDef

@@ -32,7 +32,7 @@ ARRAYS = {
     "a type of huge items": (header((1,), f"|V{2**30}") + b"0", "states the shape"),
     "a negative shape": (header((-5, 4, 4)) + b"0" * 80, "cannot be read"),
     "zeros by the hundred million": (header((10**8, 1, 1)) + bytes(10**8), "more than 100 times as many"),
-    "Python objects": (header((1,), "|O") + pickle.dumps([1]), "holds Python objects"),
+    "Python objects": (header((1,), "|O") + pickle.dumps([1]), "contains Python objects"),
     "something else": (b"nonsense", "cannot be read"),
     "a header of code": (header((1,)).replace(b"{'descr': '|u1'", b"{'descr': os.ab"), "cannot be read"),
 }
@@ -70,5 +70,5 @@ def test_a_label_beyond_the_number_of_images_makes_no_classes(label, dtype, tmp_
     labels = np.array([0] * 59 + [label], dtype=dtype)
     images = np.zeros((60, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "source.npz", x_train=images, y_train=labels, x_test=images[:2], y_test=labels[:2])
-    with pytest.raises(DataError, match=f"the label {label}.*Number the classes from 0 on, without gaps"):
+    with pytest.raises(DataError, match=f"the label {label}.*Number the classes from 0, without gaps"):
         _ = Arrays(source=str(tmp_path / "source.npz")).domains

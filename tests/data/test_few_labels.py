@@ -33,5 +33,5 @@ def test_a_label_that_is_no_class_is_not_lent():
 
 
 def test_too_few_images_are_named():
-    with pytest.raises(ConfigError, match=r"per_class=4, but .* the target has only 3 of bees, 3 of moths\. Take fewer"):
+    with pytest.raises(ConfigError, match=r"per_class=4, but .* training part has only 3 of bees, 3 of moths\. Use fewer"):
         labelled_samples(LABELS, CLASSES, per_class=4, seed=0)

@@ -65,5 +65,5 @@ def test_training_batches_hold_no_others(data):
 
 
 def test_a_class_that_has_fewer_is_named(data):
-    with pytest.raises(DataError, match=r"data\.source_labels_per_class=7, but of the class \d only 6 images are for training"):
+    with pytest.raises(DataError, match=r"data\.source_labels_per_class=7, but the class \d has only 6 training samples"):
         data(7)

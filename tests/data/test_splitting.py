@@ -57,7 +57,7 @@ def test_a_class_too_small_for_all_parts_is_trained_on(size):
 
 @pytest.mark.parametrize("size", [0, 1, 2])
 def test_too_few_samples_to_divide_are_refused_by_name_and_number(size):
-    with pytest.raises(DataError, match=rf"/photos has {size} images, too few to divide into 3 parts.*train/, val/ and test/"):
+    with pytest.raises(DataError, match=rf"/photos has {size} samples, too few to divide into 3 parts.*train/, val/ and test/"):
         split(DIGESTS[:size], None, fractions=[0.2, 0.2], seed=0, what="/photos")
 
 
@@ -83,5 +83,5 @@ def test_every_part_gets_some_even_if_all_have_copies():
 
 
 def test_copies_alone_are_too_few_to_divide():
-    with pytest.raises(DataError, match=r"/photos has 20 images, of which 2 differ, too few to divide into 3 parts"):
+    with pytest.raises(DataError, match=r"/photos has 20 samples, of which 2 differ, too few to divide into 3 parts"):
         split(torch.arange(20) % 2, None, fractions=[0.2, 0.2], seed=0, what="/photos")

@@ -1,1 +1,1 @@
-"""Images, how they are divided and seen, and the loaders over them."""
+"""Data: samples, their division, views and loaders."""

@@ -1,4 +1,4 @@
-"""NumPy archives, perhaps of strangers: what they hold is compared with what they say before memory is given to it."""
+"""Safe reading of untrusted NumPy archives: their headers are compared with their contents before memory is allocated."""
 
 import math
 import zipfile
@@ -11,16 +11,16 @@ import numpy as np
 
 from acclimate.errors import DataError
 
-# No image in use is compressed to a hundredth, and what is small in memory does no harm.
+# No real data is compressed to less than a hundredth, and arrays that are small in memory do no harm.
 MAX_UNPACKED_RATIO, ALWAYS_UNPACKED = 100, 2**26
 
 
 def read_arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of these names that an archive has, which are looked at before memory is given to them.
+    """Read the arrays of the given names that an archive has, after checking their headers.
 
     Raises:
-        DataError: If the file is not an archive of arrays, or an array is not what it says, holds Python objects, or is very
-            much larger in memory than in the file.
+        DataError: If the file is not an archive of arrays, or an array contradicts its header, contains Python objects, or is
+            very much larger in memory than in the file.
     """
     arrays = {}
     try:
@@ -63,18 +63,18 @@ def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
 
 
 def _refuse_false_header(name: str, file: IO[bytes], member: zipfile.ZipInfo) -> None:
-    """NumPy gives memory to what a header says before it looks at what the file holds.
+    """Compare the header of an array with the size of its contents, because NumPy allocates memory by the header alone.
 
     Raises:
-        ValueError: If the two differ, or an array has more rows than a file of its size should.
+        ValueError: If they differ, or the array has more rows than its size allows.
     """
     version = np.lib.format.read_magic(file)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read_header is None:
-        raise ValueError(f"{name} is of the unknown version {version}")
+        raise ValueError(f"{name} has the unknown version {version}")
     shape, _, dtype = read_header(file)
     if dtype.hasobject:
-        raise ValueError(f"{name} holds Python objects, which are not read")
+        raise ValueError(f"{name} contains Python objects, which are not read")
     stated, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
     if stated != held or 0 in shape[1:]:
-        raise ValueError(f"{name} states the shape {shape}, {stated} bytes, but holds {held} bytes")
+        raise ValueError(f"{name} states the shape {shape}, {stated} bytes, but contains {held} bytes")

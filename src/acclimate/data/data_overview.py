@@ -1,4 +1,4 @@
-"""Overview of a run's data, from which a person sees how they were understood."""
+"""Overview of a run's data, with which the user can check how they were read."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
@@ -10,20 +10,20 @@ from acclimate.data.labels import TargetLabels
 from acclimate.files.printable import printable
 from acclimate.types import Part
 
-# More classes are one number.
+# Further classes are only counted.
 MAX_CLASSES = 20
-# Six columns beside it fit into 80 characters.
+# Width of the first column; six more columns fit into 80 characters.
 MAX_WIDTH = 20
 
 
 class Column(NamedTuple):
-    """A part of a domain.
+    """A column of the table: a part of a domain.
 
     Attributes:
         domain: `source` or `target`.
-        part: The name of the part.
-        counts: Samples of each class; None without labels.
-        size: All samples.
+        part: Name of the part.
+        counts: Number of samples of each class; None without labels.
+        size: Number of all samples.
     """
 
     domain: str
@@ -33,13 +33,13 @@ class Column(NamedTuple):
 
 
 def describe_data(domains: Domains, target_labels: TargetLabels) -> list[str]:
-    """Return the lines of a table of the samples of each class in each part of both domains, and of what they are.
+    """Return the lines of a table with the number of samples of each class and part, and a description of the samples.
 
-    Counts of target labels are shown, and used for nothing.
+    Counts of target labels are only shown.
 
     Args:
         domains: All samples of a run.
-        target_labels: Those of its target.
+        target_labels: Labels of its target.
     """
     lines = _table(domains, target_labels)
     for name, parts in (("source", domains.source), ("target", domains.target)):

@@ -1,4 +1,4 @@
-"""The data of a run: which samples exist, and the loaders over them."""
+"""The data of a run: its samples and the loaders over them."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -32,50 +32,48 @@ log = logging.getLogger(__name__)
 
 
 class AdaptationData(pl.LightningDataModule, ABC):
-    """Batches of a labelled source and, if there is one, an unlabelled target.
+    """Base class of data modules with batches of a labelled source and of an optional, unlabelled target.
 
-    The labels of the target are kept in `target_labels` and nowhere else, see `TargetLabels`. Those of its training part never
-    leave it, but for those that `target_labels_per_class` asks for, and those of its validation part only if
-    `reveal_target_labels` is set, which `selection=oracle` alone does. The order of the target's samples is that of their
-    digests, so that it depends neither on labels nor on names either.
+    The labels of the target are kept only in `target_labels`, see `TargetLabels`. Those of its training part are never used,
+    except for those of `target_labels_per_class`, and those of its validation part only if `reveal_target_labels` is set, which
+    only `selection=oracle` does. The target's samples are in the order of their digests, so it depends neither on labels nor
+    on names.
 
-    A subclass for one kind of input says what the views are called, and hands them on.
+    A subclass for a kind of input declares the names of its views and passes them on.
 
     Args:
-        batch_size: Source samples in a training batch.
-        target_batch_size: Target samples in a training batch; None takes as many as of the source.
-        eval_batch_size: Samples in a batch of evaluation.
-        num_workers: Processes that read and augment samples; 0 does so in the training process, as it does anyway where
-            neither is to be done. They change no batch.
-        epoch: How many batches an epoch has: as many as go once through the longer or the shorter domain, the source
-            or the target. Each domain is an endless stream of permutations, so whatever the epoch, no sample is left out.
-        source_sampling: `natural` draws all source samples equally often, `balanced` all classes: in each training batch
-            they are as equal as they can be. The target has no labels to balance it by.
-        target_labels_per_class: How many training samples of each class of the target lend their labels to training, at least
-            1; None is unsupervised adaptation. `split_seed` governs which. They come in batches of their own, in the first
-            view of the target, beside the unlabelled ones, among which they stay.
-        source_view: How source samples are seen in training, see `Kind.view`.
-        target_views: How target samples are seen in training.
-        strong_view: A further view of target samples for terms that compare two, such as FixMatch, and both views of all samples
-            for methods that compare two, such as SimCLR.
-        fixed_views: How many random views there are of each sample, which then come back in turn and are the same for all
-            seeds; so the features of a frozen backbone can be kept. At least 1; None draws new ones without end.
-        source_labels_per_class: How many source samples of each class a method that needs labels trains on, at least 1. The
-            seed chooses which, so each of several seeds sees others. Self-supervised methods train on all samples, and
-            validation and testing keep theirs. None takes all.
-        feature_cache: Where the features of a frozen backbone are kept, which are then computed once and not in every
-            epoch: on `disk`, for all runs to come, in `ram`, for this one, or nowhere (`none`). What is seen in random
-            views is computed anew all the same, unless they are `fixed_views`. A sample's features differ in the last bits
-            with the batch that it is in; those that are kept are of the batches of evaluation.
-        seed: Governs order and augmentation.
+        batch_size: Source samples per training batch.
+        target_batch_size: Target samples per training batch; None: as many as of the source.
+        eval_batch_size: Samples per evaluation batch.
+        num_workers: Processes that read and augment samples; 0 does it in the training process, which is also done if there is
+            nothing to read or augment. They do not change the batches.
+        epoch: Length of an epoch: one pass over the longer or the shorter domain, the source or the target. Each domain is an
+            endless stream of permutations, so all samples are used whatever the length.
+        source_sampling: `natural` draws all source samples equally often, `balanced` all classes, as equally as possible in
+            each training batch. The target has no labels to balance it by.
+        target_labels_per_class: Labelled target samples per class used in training, at least 1; None: none. They depend on
+            `split_seed`. They form separate batches, in the first view of the target, and remain among the unlabelled samples.
+        source_view: View of source samples in training, see `Kind.view`.
+        target_views: Views of target samples in training.
+        strong_view: Additional view of target samples for terms that compare two views, such as FixMatch, and both views of
+            all samples for methods that compare two views, such as SimCLR.
+        fixed_views: Number of random views of each sample, at least 1, which are repeated in turn and equal for all seeds, so
+            that the features of a frozen backbone can be cached; None: new views in each epoch.
+        source_labels_per_class: Source samples per class for methods that need labels, at least 1, which depend on the seed;
+            None: all. Self-supervised methods train on all samples, and validation and testing use all of theirs.
+        feature_cache: Cache for the features of a frozen backbone, which are then computed once instead of in every epoch:
+            `disk` for all later runs, `ram` for this run, or `none`. Features of random views are still computed in every
+            epoch, unless they are `fixed_views`. The features of a sample depend on its batch in the last bits; the cached ones
+            are those of evaluation batches.
+        seed: Seed of order and augmentation.
 
     Attributes:
-        kind: The inputs as the model sees them; known from `prepare_for` on.
+        kind: The kind of input of the model; set by `prepare_for`.
     """
 
     kind: Kind
 
-    # Governs what is chosen once and for all runs; a subclass may leave it to the user.
+    # Seed of choices that are the same for all runs; a subclass may leave it to the user.
     split_seed: int = 0
 
     def __init__(
@@ -121,44 +119,45 @@ class AdaptationData(pl.LightningDataModule, ABC):
         """Find the samples and divide them into parts; called once.
 
         Raises:
-            DataError: If the user's files are not what they must be.
+            DataError: If the user's files are invalid.
         """
 
     def read_target(self, classes: list[str]) -> Parts | None:
-        """Find the target's samples alone, of which no more is known than the classes; None if there is no target.
+        """Find only the target's samples, for known classes; None if there is no target.
 
         Raises:
-            DataError: If the user's files are not what they must be, or belong to other classes.
+            DataError: If the user's files are invalid, or belong to other classes.
         """
-        raise DataError(f"{type(self).__name__} has no read_target(), which finds the target without a look at the source.")
+        raise DataError(f"{type(self).__name__} has no read_target(), which finds the target without using the source.")
 
     @abstractmethod
     def input_spec(self) -> InputSpec:
-        """Return what a model has to know of the inputs, as far as the data says; called after `domains` was read."""
+        """Return the specification of the inputs, as far as the data determines it; called after `domains` was read."""
 
     @abstractmethod
     def kind_for(self, spec: InputSpec) -> Kind:
-        """Return the kind of input for a model whose specification leaves nothing open."""
+        """Return the kind of input for a model with a complete specification."""
 
     def continue_from(self, kind: Kind) -> None:
-        """Take up the kind of input that a model was trained on; before `domains` is asked for."""
+        """Use the kind of input that a model was trained on; called before `domains` is accessed."""
         return
 
     def leave_out_source(self, classes: list[str]) -> None:
-        """Never look at the source, which need not be there; before `domains` is asked for.
+        """Do not read the source, which need not exist; called before `domains` is accessed.
 
         Args:
-            classes: What a model was trained to tell apart.
+            classes: The classes of a trained model.
         """
         self.known_classes = classes
 
     @cached_property
     def domains(self) -> Domains:
-        """All samples; those of the target without labels."""
+        """All samples; the target's samples have no labels."""
         return self._divided[0]
 
     @cached_property
     def target_labels(self) -> TargetLabels:
+        """Labels of the target, kept apart from its samples."""
         return self._divided[1]
 
     @cached_property
@@ -170,17 +169,17 @@ class AdaptationData(pl.LightningDataModule, ABC):
 
     @cached_property
     def labelled_target(self) -> list[int]:
-        """Places in the target's training part of the samples whose labels may train.
+        """Indices of the labelled samples in the target's training part, for `target_labels_per_class`.
 
         Raises:
-            ConfigError: If there are not as many labels as are asked for.
+            ConfigError: If there are fewer labels than requested.
         """
         if self.target_labels_per_class is None:
             return []
         return self.target_labels.choose(self.domains.classes, per_class=self.target_labels_per_class, seed=self.split_seed)
 
     def ready(self, domains: Domains) -> Domains:
-        """Return all samples, ready to be loaded; a subclass may prepare them once and for all, now that their kind is known."""
+        """Return all samples ready for loading; a subclass may prepare them once, because their kind is now known."""
         return domains
 
     def prepare_for(
@@ -191,21 +190,21 @@ class AdaptationData(pl.LightningDataModule, ABC):
         reveal_target_labels: bool,
         frozen_backbone: nn.Module | None = None,
     ) -> None:
-        """Take what the model and the method need.
+        """Prepare the data for a model and a method.
 
         Args:
-            spec: The specification of the model's inputs.
-            needs: Of the method. If it takes unlabelled source inputs, no label of either domain is given out, neither in training
-                nor in evaluation.
-            reveal_target_labels: Whether validation batches of the target carry labels: the oracle's privilege.
-            frozen_backbone: The backbone, if it stays as it is.
+            spec: Specification of the model's inputs.
+            needs: Needs of the method. If it uses unlabelled source inputs, batches contain no labels of either domain, neither
+                in training nor in evaluation.
+            reveal_target_labels: Whether validation batches of the target contain labels, which only an oracle may use.
+            frozen_backbone: The backbone, if it is frozen.
 
         Raises:
             ConfigError: If the target has fewer labels than `target_labels_per_class`.
             DataError: If a class has fewer training samples than `source_labels_per_class`.
         """
         if self.labelled_target:
-            log.info("Labels of %d target samples train, too.", len(self.labelled_target))
+            log.info("Labels of %d target samples are used in training.", len(self.labelled_target))
         self.kind = self.kind_for(spec)
         self.feeds_target = needs.target
         if needs.views == "strong" and len(self.target_views) == 1:
@@ -230,14 +229,14 @@ class AdaptationData(pl.LightningDataModule, ABC):
             TrainingBatches(feeds.get("source"), feeds.get("target"), feeds.get("target_labelled")),
             batches_per_epoch=self.batches_per_epoch(world_size),
             num_workers=self._num_workers(all(feed.samples.is_at_hand for feed in feeds.values())),
-            # Lightning restores the state of loaders only if a run stopped in the middle of an epoch.
+            # Lightning restores the state of loaders only if a run stopped within an epoch.
             batches_done=getattr(self.trainer.lightning_module, "batches_done", 0) if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=world_size,
         )
 
     def batches_per_epoch(self, world_size: int = 1) -> int:
-        """Return how many training batches an epoch has for each of `world_size` processes."""
+        """Return the number of training batches per epoch for each of `world_size` processes."""
         lengths = {}
         if self.domains.source is not None:
             lengths["source"] = -(-len(self.domains.source.train) // self.batch_size)
@@ -247,7 +246,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         return max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1)
 
     def _feeds(self) -> dict[str, Feed]:
-        """Return what training is fed with: the source, the target, and the few samples of the target whose labels train."""
+        """Return the feeds of training: the source, the target, and the labelled target samples."""
         feeds: dict[str, Feed] = {}
         if self.domains.source is not None:
             seen = self._seen("source", self.domains.source.train, self.source_views)
@@ -265,7 +264,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         return feeds
 
     def training_parts(self) -> TrainingParts:
-        """Return all training samples as evaluation sees them."""
+        """Return all training samples without augmentation."""
         return TrainingParts(self.domains, self.kind.view("plain"), batch_size=self.eval_batch_size)
 
     def val_dataloader(self) -> list[DataLoader[Labelled | Unlabelled]]:
@@ -275,18 +274,18 @@ class AdaptationData(pl.LightningDataModule, ABC):
         return self._evaluation_loaders("test")
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        # Batches are made on the processor. Lightning would go through all of their parts to find that out.
+        # Batches are created on the CPU. Lightning would go through all of their parts to find that out.
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def first_inputs(self, num: int) -> dict[str, Inputs]:
-        """Return the first training inputs of each domain, as evaluation sees them."""
+        """Return the first training inputs of each domain, without augmentation."""
         view = self.kind.view("plain")
         parts = {"source": self.domains.source, "target": self.domains.target}
         trained = {name: part.train for name, part in parts.items() if part is not None}
         return {name: view.look(samples.load(range(min(num, len(samples)))), []) for name, samples in trained.items()}
 
     def evaluated_domains(self, part: Part) -> list[Domain]:
-        """The domain of each loader of a part, in the loaders' order."""
+        """Return the domain of each loader of a part, in order."""
         return [domain for domain, _ in self._evaluated(part)]
 
     def _evaluated(self, part: Part) -> list[tuple[Domain, Samples]]:
@@ -309,21 +308,21 @@ class AdaptationData(pl.LightningDataModule, ABC):
         return loaders
 
     def _revealed_labels(self, part: Part) -> torch.Tensor | None:
-        """Labels of the target in evaluation: for the final test, and for the oracle's validation."""
+        """Return the target's labels for evaluation: for the final test, and for the validation of an oracle."""
         if part == "test":
             return self.target_labels.for_final_test()
         return self.target_labels.for_oracle() if self.reveal_target_labels else None
 
     def _seen(self, domain: str, samples: Samples, names: Sequence[Any]) -> ViewedSamples:
-        """Return samples in views that are new each time, or in a few that are the same for all seeds."""
+        """Return samples in random views, or in fixed views that are the same for all seeds."""
         seed = seed_for(self.seed if self.fixed_views is None else self.split_seed, domain)
         return ViewedSamples(samples, [self.kind.view(name) for name in names], seed, self.fixed_views)
 
     def _keeps_features(self, part: Part) -> bool:
-        """Return whether loaders of a part give features in the place of inputs."""
+        """Return True if the loaders of a part yield features instead of inputs."""
         if self.frozen_backbone is None or self.trainer is None:
             return False
-        # To Lightning 1.0 is all of them and 1 a single one; a run that is cut short does not look at all samples.
+        # For Lightning, 1.0 means all batches and 1 a single one; a shortened run does not use all samples.
         share = getattr(self.trainer, f"limit_{part}_batches")
         return isinstance(share, float) and share == 1.0
 
@@ -343,12 +342,12 @@ class AdaptationData(pl.LightningDataModule, ABC):
         )
 
     def _num_workers(self, at_hand: bool) -> int:
-        """Return none where batches are only copied: handing them over takes a process longer than making them."""
+        """Return 0 if batches are only copied, because passing them between processes takes longer than creating them."""
         return 0 if at_hand else self.num_workers
 
 
 def missing_source() -> ConfigError:
-    """What to say to a method that needs a source where none is named."""
+    """Return the error for a method that needs a source if none is named."""
     return ConfigError(
         "data.source is null, but this method trains on a labelled source. Name it (data.source=...), "
         "or adapt a trained model without one: method=shot init_from=RUN."
@@ -356,8 +355,8 @@ def missing_source() -> ConfigError:
 
 
 def data_of(trainer: pl.Trainer) -> AdaptationData:
-    """The data that a trainer was given, which Lightning declares nowhere."""
+    """Return the data module of a trainer, for which Lightning declares no type."""
     data = getattr(trainer, "datamodule", None)
     if not isinstance(data, AdaptationData):
-        raise TypeError(f"The trainer has {type(data).__name__} in the place of AdaptationData.")
+        raise TypeError(f"The trainer has {type(data).__name__} instead of AdaptationData.")
     return data

@@ -1,4 +1,4 @@
-"""Digests of what samples hold: equal for exact copies, whatever they are called and wherever they lie."""
+"""Digests of the contents of samples, which are equal for exact copies, whatever their names and folders."""
 
 import hashlib
 import os
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from acclimate.errors import DataError
 
-# Files up to this many bytes are read whole; of larger ones, as many bytes in blocks from the first to the last.
+# Files up to this size in bytes are read completely; of larger ones, the same number of bytes in blocks from start to end.
 MAX_BYTES = 2**16
 NUM_BLOCKS = 8
 
 
 def digest_arrays(samples: Tensor) -> Tensor:
-    """Digests of the rows of a tensor, int64, shape (N,).
+    """Compute digests of the rows of a tensor, int64, shape (N,).
 
     Args:
         samples: uint8, shape (N, ...).
@@ -26,10 +26,10 @@ def digest_arrays(samples: Tensor) -> Tensor:
 
 
 def digest_files(paths: Sequence[Path]) -> Tensor:
-    """Digests of files, int64, shape (N,).
+    """Compute digests of files, int64, shape (N,).
 
-    A large file is known by its size and eight blocks that are spread over it. Compressed images that differ do so in all
-    blocks; uncompressed ones of one size could in theory be taken for copies if they are equal in every block.
+    A large file is identified by its size and eight blocks spread over it. Different compressed images differ in all blocks;
+    uncompressed ones of the same size could in theory be mistaken for copies if they are equal in every block.
 
     Raises:
         DataError: If a file cannot be read.
@@ -42,7 +42,7 @@ def _digest_file(path: Path) -> int:
         return _digest_contents(path)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read: {error.strerror}. Give yourself the right to read it, remove it, or leave such files out with "
+            f"{path} cannot be read: {error.strerror}. Get the permission to read it, remove it, or leave such files out with "
             "data.on_bad_image=skip."
         ) from error
 

@@ -1,4 +1,4 @@
-"""A domain's parts, where its owner has divided it in whole, in part or not at all."""
+"""Division of a domain into parts, which its owner may have divided completely, partly or not at all."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ PARTS = ("train", "val", "test")
 
 
 def divide(given: Mapping[str, Samples], *, fractions: Mapping[str, float], seed: int, what: str | Path, is_target: bool) -> Parts:
-    """Divide what is not divided by content, the source class by class, the target without a look at its classes.
+    """Divide data by its contents, the source class by class, the target without using its classes.
 
-    Without a test part of its own, a source has none; of a target, half of the validation part is kept for testing.
+    A source without a test part gets none; for a target, half of the validation part is kept for testing.
 
     Args:
-        given: The parts that there are, or everything under the key `all`. All have digests.
-        fractions: Share of `val` and of `test`, where they are missing.
-        seed: Another seed gives another division.
+        given: The existing parts, or all samples under the key `all`. All have digests.
+        fractions: Shares of `val` and `test`, if they are missing.
+        seed: Seed of the division.
         what: Name of the domain's data for messages.
-        is_target: Whether it is the target.
+        is_target: Whether the domain is the target.
 
     Raises:
         DataError: If a part would be empty.
@@ -43,13 +43,13 @@ def divide(given: Mapping[str, Samples], *, fractions: Mapping[str, float], seed
         wanted = [fractions["val"]] + [fractions["test"]] * (lacks_test and is_target)
         parts |= dict(zip(PARTS, share(parts["train"], wanted, f"The training part of {what}"), strict=False))
     elif lacks_test and is_target:
-        # Selection sees no label of it, but an estimate on the samples that were selected on would still be too good.
+        # Selection uses no labels of it, but an estimate on the samples used for selection would still be optimistic.
         parts["val"], parts["test"] = share(parts["val"], [0.5], f"The validation part of {what}")
     if lacks_test and is_target:
         log.warning("%s has no test part: a part of %s is kept for testing.", what, "val" if "val" in given else "train")
     elif lacks_test:
         log.warning(
-            "%s has no test part: source/val_accuracy is of the samples that select the checkpoint, and there is no source/test_accuracy.",
+            "%s has no test part: source/val_accuracy is that of samples used for selection, and there is no source/test_accuracy.",
             what,
         )
     return Parts(parts["train"], parts["val"], parts.get("test"))

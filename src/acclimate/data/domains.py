@@ -8,7 +8,7 @@ from acclimate.data.samples import Samples
 
 
 class Parts(NamedTuple):
-    """The disjoint parts of a domain; a source that brings its own folders may have no test part."""
+    """The disjoint parts of a domain; a source that is already divided may have no test part."""
 
     train: Samples
     val: Samples
@@ -20,7 +20,7 @@ class Parts(NamedTuple):
 
 
 class Domains(NamedTuple):
-    """All data of a run; the target is None for plain transfer learning, the source for a method that takes none."""
+    """All data of a run; the target is None for transfer learning without a target, the source for a method without one."""
 
     classes: list[str]
     source: Parts | None
@@ -32,10 +32,10 @@ class Domains(NamedTuple):
 
 
 def class_names(labels: Tensor) -> list[str]:
-    """Return names for classes that have only numbers: "0" up to the largest label."""
+    """Return names for numbered classes: "0" up to the largest label."""
     return numbers_as_names(int(labels.max()) + 1)
 
 
 def numbers_as_names(num_classes: int) -> list[str]:
-    """Return names for so many classes that have only numbers, from "0" on."""
+    """Return names for a number of classes: "0", "1" and so on."""
     return [str(number) for number in range(num_classes)]

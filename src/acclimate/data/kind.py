@@ -1,4 +1,4 @@
-"""A kind of input: what turns samples into the inputs of a model, in training and wherever the model is used."""
+"""The base classes of kinds of inputs and their views, in training and in later use of a model."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -14,11 +14,11 @@ from acclimate.inputs import Inputs, InputSpec
 
 
 class View(ABC):
-    """A way to see samples.
+    """Base class of views, the transforms from samples to inputs.
 
     Attributes:
-        name: As in `data.source_view`.
-        random: Whether it differs from time to time.
+        name: Name, as in `data.source_view`.
+        random: True if the view is random.
     """
 
     name: str
@@ -29,33 +29,33 @@ class View(ABC):
         """Return the view of each sample.
 
         Args:
-            loaded: As `Samples.load` returns it.
-            seeds: One for each sample, on which alone depends what is random; none for a view that is not random.
+            loaded: The result of `Samples.load`.
+            seeds: One seed for each sample, which determines its view; empty for a view that is not random.
         """
 
     def code(self) -> list[Path]:
-        """Return the files with the code that makes the view, by whose contents kept features are recognised."""
+        """Return the files with the code of the view, whose contents are part of the key of cached features."""
         return [Path(sys.modules[type(self).__module__].__file__ or "")]
 
 
 class Kind(ABC):
-    """A kind of input with the settings of a run, which is rebuilt from the run's checkpoint.
+    """Base class of kinds of inputs with the settings of a run, which are part of checkpoints.
 
     Attributes:
-        spec: What a model has to know.
+        spec: Specification of the inputs for models.
     """
 
     spec: InputSpec
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Return plain keywords from which the same object is made again."""
+        """Return plain keywords from which the object can be rebuilt."""
 
     def changed(self, **settings: Any) -> Self:
         """Return the same kind with other settings.
 
         Raises:
-            ConfigError: If it has no such setting.
+            ConfigError: If there is no such setting.
         """
         if unknown := settings.keys() - self.settings():
             raise ConfigError(f"{self.spec.noun.capitalize()} have no {', '.join(sorted(unknown))}. Leave it out.")
@@ -63,14 +63,14 @@ class Kind(ABC):
 
     @abstractmethod
     def view(self, name: Any) -> View:
-        """Return the view of a name; `plain` is that of evaluation, and is not random.
+        """Return the view of the given name; `plain` is that of evaluation, which is not random.
 
-        A kind may take more than names, such as transforms.
+        A kind may accept more than names, such as transforms.
         """
 
     @abstractmethod
     def read(self, inputs: Any) -> Samples:
-        """Read what a program hands over, such as the paths of files or arrays.
+        """Read inputs from Python objects, such as paths of files or arrays.
 
         Raises:
             DataError: If there are no inputs, or one is not of this kind.
@@ -78,21 +78,21 @@ class Kind(ABC):
 
     @abstractmethod
     def find(self, place: Path) -> tuple[Samples, list[str]]:
-        """Find the samples of a folder or a file, for `acclimate predict`, and a name for each of them.
+        """Find the samples of a folder or a file and their names, for `acclimate predict`.
 
         Raises:
-            DataError: If there are none, or one cannot be read.
+            DataError: If there are no samples, or one cannot be read.
         """
 
     def draw(self, domains: Mapping[str, Inputs]) -> Tensor | None:
-        """Draw inputs of the domains as the network sees them.
+        """Draw inputs of the domains as seen by the network.
 
         Returns:
-            A picture, uint8, shape (3, H, W); None where there is no way to show such inputs.
+            A picture, uint8, shape (3, H, W); None if such inputs cannot be shown.
         """
         return None
 
 
 def contents(kind: Kind) -> dict[str, Any]:
-    """Return what a checkpoint keeps of a kind of input: a node from which it is built again."""
+    """Return the node of a kind of input for checkpoints, from which it can be rebuilt."""
     return {"_target_": f"{type(kind).__module__}.{type(kind).__qualname__}", **kind.settings()}

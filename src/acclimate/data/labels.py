@@ -13,14 +13,14 @@ from acclimate.types import Part
 
 
 class TargetLabels:
-    """Labels of the target's three parts, which its images do not carry.
+    """Labels of the target's three parts, kept apart from its samples.
 
-    They leave in three ways: those of the test part for the final test, those of the validation part for `selection=oracle`,
-    and those of a few training images for `data.target_labels_per_class`. Beside that, a person is shown how many there are of each
-    class (`to_show`). Nothing else reads them.
+    They are used in three ways: those of the test part for the final test, those of the validation part for
+    `selection=oracle`, and those of a few training samples for `data.target_labels_per_class`. In addition, the counts of each
+    class are shown to the user (`to_show`). Nothing else reads them.
 
     Args:
-        target: Images with their labels; None if there is no target, or nobody may see a label of it.
+        target: Samples with labels; None if there is no target, or its labels must not be used at all.
     """
 
     def __init__(self, target: Parts | None) -> None:
@@ -31,7 +31,7 @@ class TargetLabels:
                 self._labels[part] = images.labels
 
     def known(self, part: Part) -> bool:
-        """Return whether a part has labels."""
+        """Return True if a part has labels."""
         return part in self._labels
 
     def for_final_test(self) -> Tensor | None:
@@ -43,39 +43,38 @@ class TargetLabels:
         return self._labels.get("val")
 
     def to_show(self, part: Part) -> Tensor | None:
-        """Return the labels of a part for a person to read counts of, int64, shape (N,), or None if it has none.
+        """Return the labels of a part to show counts of them to the user, int64, shape (N,), or None if it has none.
 
-        Nothing may depend on them.
+        Nothing else may depend on them.
         """
         return self._labels.get(part)
 
     def choose(self, classes: Sequence[str], *, per_class: int, seed: int) -> list[int]:
-        """Choose the training images whose labels may train, see `labelled_samples`.
+        """Choose the labelled training samples, see `labelled_samples`.
 
         Returns:
-            Places in the training part, in ascending order.
+            Indices in the training part, in ascending order.
 
         Raises:
-            ConfigError: If there are not as many labels as are asked for.
+            ConfigError: If there are fewer labels than requested.
         """
         if "train" not in self._labels:
             reason = "the target's training part has no labels" if self._has_target else "data.target is null"
             raise ConfigError(
-                f"data.target_labels_per_class={per_class} needs labelled images of the target, but {reason}. "
+                f"data.target_labels_per_class={per_class} needs labelled samples of the target, but {reason}. "
                 "Name a labelled target (data.target=...), or leave the key null."
             )
         return labelled_samples(self._labels["train"], classes, per_class=per_class, seed=seed)
 
     def lend(self, chosen: Sequence[int]) -> Tensor:
-        """Return the labels of the training images that `choose` has chosen, int64, shape (number of them,)."""
+        """Return the labels of the training samples chosen by `choose`, int64, shape (number of them,)."""
         return self._labels["train"][torch.as_tensor(chosen)]
 
 
 def take_labels_off(target: Parts | None) -> tuple[Parts | None, TargetLabels]:
-    """Part the images of the target from their labels.
+    """Separate the samples of the target from their labels.
 
-    The images are put in the order of their digests: the order in which files are found, or rows are stored, is often that
-    of the classes.
+    The samples are sorted by their digests, because the order of files or rows is often that of the classes.
     """
     if target is None:
         return None, TargetLabels(None)

@@ -1,4 +1,4 @@
-"""Leakage: images that a checkpoint was trained or selected on among those that it is tested on."""
+"""Leakage: test samples on which a checkpoint was trained or selected."""
 
 import logging
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ Use = Literal["trained", "selected"]
 
 
 class Seen(NamedTuple):
-    """Digests of the images that trained a run and of those that selected its checkpoint, int64, shape (N,), without repetitions."""
+    """Unique digests of a run's training samples and of those used for its selection, int64, shape (N,)."""
 
     trained: Tensor
     selected: Tensor
 
 
 class Leak(NamedTuple):
-    """Images of a part of a domain, such as `target/test`, that a checkpoint has seen."""
+    """Samples of a part of a domain, such as `target/test`, that a checkpoint was trained or selected on."""
 
     part: str
     use: Use
@@ -34,15 +34,15 @@ class Leak(NamedTuple):
 
 
 def seen_images(domains: Domains, origin: Mapping[str, Any] | None, *, trains_on_target: bool) -> Seen | None:
-    """Collect the digests of the images that a run trains on and selects its checkpoint by.
+    """Collect the digests of the samples that a run trains on and selects its checkpoint by.
 
     Args:
-        domains: What the run is given.
-        origin: The checkpoint that it starts from, whose images count as well.
-        trains_on_target: Whether training sees images of the target.
+        domains: The data of the run.
+        origin: The checkpoint that it starts from, whose samples count as well.
+        trains_on_target: Whether the target is used in training.
 
     Returns:
-        The digests; None if some are not known, as a data set or the origin has none.
+        The digests; None if some are unknown, because a data set or the origin has none.
     """
     known = [parts for parts in (domains.source, domains.target) if parts is not None]
     trained = [parts.train.digests() for parts in known if parts is domains.source or trains_on_target]
@@ -61,17 +61,17 @@ def _are_known(digests: list[Tensor | None]) -> TypeGuard[list[Tensor]]:
 
 
 def seen_by(checkpoint: Mapping[str, Any]) -> Seen | None:
-    """Return what a checkpoint says of the images that it has seen; None if it says nothing.
+    """Read the digests of the samples that a checkpoint has seen; None if it has none.
 
     Raises:
-        ConfigError: If it is not what `seen_images` returns.
+        ConfigError: If they are damaged.
     """
     seen = checkpoint.get("seen")
     if seen is None:
         return None
     if isinstance(seen, dict) and [*seen] == [*Seen._fields] and all(map(_holds_digests, seen.values())):
         return Seen(**seen)
-    raise ConfigError("The checkpoint is damaged: its list of images that trained it cannot be read. Train the run again.")
+    raise ConfigError("The checkpoint is damaged: its list of training samples cannot be read. Train the run again.")
 
 
 def _holds_digests(value: object) -> bool:
@@ -79,7 +79,7 @@ def _holds_digests(value: object) -> bool:
 
 
 def find_leaks(domains: Domains, seen: Seen | None) -> list[Leak]:
-    """Find the images of each test part that trained or selected, and those of each validation part that trained."""
+    """Find the samples of each test part used in training or selection, and those of each validation part used in training."""
     leaks: list[Leak] = []
     if seen is None:
         return leaks
@@ -105,10 +105,10 @@ def _evaluated(domains: Domains) -> dict[str, Samples]:
 
 
 def refuse_leaks(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
-    """Check before a checkpoint is evaluated that it has not seen the images.
+    """Check, before a checkpoint is evaluated, that it has not seen the samples.
 
     Raises:
-        DataError: If it has.
+        DataError: If it has seen some of them.
     """
     if leaks := find_leaks(domains, seen_by(checkpoint)):
         raise DataError(
@@ -119,13 +119,13 @@ def refuse_leaks(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
 
 
 def warn_of_leaks(leaks: list[Leak]) -> None:
-    """Log what results include."""
+    """Log that results include samples that the run has seen."""
     if leaks:
         log.warning("The results include images that the run has seen: %s. Accuracies on new images may be lower.", _describe(leaks))
 
 
 def warn_if_unknown(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
-    """Log if images cannot be compared with those that a checkpoint has seen."""
+    """Log if samples cannot be compared with those that a checkpoint has seen."""
     is_told = checkpoint.get("seen") is not None
     unknown = [name for name, images in _evaluated(domains).items() if not is_told or images.digests() is None]
     if unknown:
@@ -134,7 +134,7 @@ def warn_if_unknown(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
 
 
 def count_seen(leaks: list[Leak]) -> dict[str, int]:
-    """Return for metrics how many images of each part were seen in training or selection, as `target/test_seen`."""
+    """Return the number of samples of each part that were seen in training or selection, as metrics such as `target/test_seen`."""
     counts: dict[str, int] = {}
     for leak in leaks:
         counts[f"{leak.part}_seen"] = counts.get(f"{leak.part}_seen", 0) + leak.num_seen

@@ -25,14 +25,14 @@ def _unchanged(batch: Any) -> Any:
 
 def _side_by_side(batch: Any) -> Any:
     """Copy tensors whose elements share memory, such as grey images in three channels, which cannot be pinned."""
-    # Here, as a trained model is used where Lightning is not installed.
+    # Imported here, because trained models are used without Lightning.
     from lightning_utilities.core.apply_func import apply_to_collection
 
     return apply_to_collection(batch, Tensor, lambda tensor: tensor.contiguous() if 0 in tensor.stride() else tensor)
 
 
 def batch_loader(batches: Dataset[Any], *, num_workers: int, sampler: Any = None) -> DataLoader[Any]:
-    """A loader of a data set whose items are whole batches."""
+    """Build a loader over a data set whose items are whole batches."""
     pins = torch.cuda.is_available()
     return DataLoader(
         batches,
@@ -42,24 +42,24 @@ def batch_loader(batches: Dataset[Any], *, num_workers: int, sampler: Any = None
         collate_fn=_side_by_side if pins else _unchanged,
         pin_memory=pins,
         persistent_workers=num_workers > 0,
-        # Without one of its own, every iterator draws from the global generator and so changes what comes after.
+        # Otherwise, every iterator draws from the global generator and changes later random numbers.
         generator=torch.Generator(),
     )
 
 
 class Feed:
-    """The batches that training sees of one domain.
+    """Training batches of one domain.
 
     Args:
-        samples: Where they come from, as they are seen.
-        batch_size: Samples in each.
-        seed: Governs the order.
-        sampling: `natural` draws all samples equally often, `balanced` all classes, for which samples need labels.
+        samples: The samples in their views.
+        batch_size: Samples per batch.
+        seed: Seed of the order.
+        sampling: `natural` draws all samples equally often, `balanced` all classes, which needs labels.
     """
 
     def __init__(self, samples: ViewedSamples, batch_size: int, seed: int, sampling: Sampling = "natural") -> None:
         self.samples = samples
-        # Until each was drawn once.
+        # The batches of one pass over all samples.
         self.num_batches = -(-len(samples) // batch_size)
         self.stream: Stream
         if sampling == "balanced":
@@ -69,7 +69,7 @@ class Feed:
             self.stream = SampleStream(len(samples), batch_size, seed)
 
     def labelled(self, number: int) -> Labelled:
-        """Batch `number` in its one or two views, with labels if the samples have any."""
+        """Return batch `number` in one or two views, with labels if the samples have any."""
         draws = self.stream.batch(number)
         all_labels = self.samples.labels
         labels = NO_LABELS if all_labels is None else all_labels[torch.tensor([draw.sample for draw in draws])]
@@ -77,18 +77,18 @@ class Feed:
         return Labelled(inputs, labels, *second)
 
     def unlabelled(self, number: int) -> Unlabelled:
-        """Batch `number` in all views; no label is read."""
+        """Return batch `number` in all views, without labels."""
         draws = self.stream.batch(number)
         return Unlabelled(self.samples.look(draws), torch.tensor([draw.sample for draw in draws]))
 
 
 class TrainingBatches(Dataset[DomainBatch]):
-    """Item i is training batch i, for every i from 0 on; one of the two domains may be missing.
+    """Endless data set of training batches; one of the two domains may be missing.
 
     Args:
-        source: Labelled.
-        target: Unlabelled.
-        target_labelled: The samples of the target whose labels may train, if there are any.
+        source: Feed of the source.
+        target: Feed of the target.
+        target_labelled: Feed of the labelled target samples, if there are any.
     """
 
     def __init__(self, source: Feed | None, target: Feed | None, target_labelled: Feed | None = None) -> None:
@@ -104,22 +104,22 @@ class TrainingBatches(Dataset[DomainBatch]):
 
 
 def _none_like(target: Unlabelled | None) -> Labelled:
-    """A source batch of no inputs, for a method that takes none."""
+    """Return an empty source batch, for a method without a source."""
     if target is None:
         raise ValueError("batches need a source or a target")
     return Labelled(take(target.inputs, slice(0)), NO_LABELS)
 
 
 class TrainingLoader:
-    """Yields the training batches in order, as many as an epoch has, and then goes on after the last one that it yielded.
+    """Loader that yields the training batches of an epoch in order; the next epoch continues after the last yielded batch.
 
     Args:
-        batches: Batch i must be a function of i.
-        batches_per_epoch: Where an epoch ends; the streams behind it take no notice.
+        batches: Data set in which batch i is a function of i.
+        batches_per_epoch: Number of batches per epoch, which does not affect the streams of samples.
         num_workers: Processes that prepare batches; 0 prepares them in this one. They do not change the batches.
-        batches_done: How many batches a run that is resumed has had.
-        rank: This process's number among those that train together.
-        world_size: How many processes train together; each takes every world_size-th batch.
+        batches_done: Number of batches of a resumed run so far.
+        rank: Rank of this process.
+        world_size: Number of processes that train together; each takes every world_size-th batch.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class TrainingLoader:
 
     @property
     def batches_done(self) -> int:
-        """How many batches were yielded, also before a run was resumed."""
+        """Number of yielded batches, including those before a run was resumed."""
         return self._next.batches_done
 
     def __iter__(self) -> Iterator[DomainBatch]:
@@ -150,7 +150,7 @@ class TrainingLoader:
 
     @property
     def _iterator(self) -> Any:
-        """What Lightning asks every loader for when training ends, to stop its workers and to set it to None."""
+        """The iterator of the torch loader, which Lightning accesses at the end of training to stop its workers."""
         return self._loader._iterator
 
     @_iterator.setter
@@ -165,10 +165,10 @@ class TrainingLoader:
 
 
 class _NextBatches:
-    """Numbers of the next batches, as many as an epoch has, asked anew for every epoch.
+    """Sampler of the numbers of the next batches of an epoch.
 
-    Whoever resumes or shortens an epoch (trainer.limit_train_batches) takes fewer. It knows nothing of the loader that
-    uses it: the garbage collector, which alone can end a circle, waits 5 seconds for each of the loader's workers.
+    A resumed or shortened epoch (trainer.limit_train_batches) uses fewer. It has no reference to the loader that uses it:
+    the garbage collector, which would have to break the cycle, waits 5 seconds for each of the loader's workers.
     """
 
     def __init__(self, batches_per_epoch: int, batches_done: int, rank: int, world_size: int) -> None:
@@ -186,13 +186,13 @@ class _NextBatches:
 
 
 class EvaluationBatches(Dataset[Labelled | Unlabelled]):
-    """All samples of a set in order, each once, in batches.
+    """All samples of a set once and in order, in batches.
 
     Args:
-        samples: The set to evaluate.
-        view: How each sample is seen; a random view is seeded by the sample. None gives samples as they are loaded.
-        batch_size: Samples in each batch but the last.
-        labelled: Whether batches carry labels.
+        samples: The samples to evaluate.
+        view: View of the samples; a random view is seeded by the sample. None: samples as they are loaded.
+        batch_size: Samples per batch, except for the last one.
+        labelled: Whether batches contain labels.
     """
 
     def __init__(self, samples: Samples, view: View | None, *, batch_size: int, labelled: bool) -> None:

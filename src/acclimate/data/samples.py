@@ -1,4 +1,4 @@
-"""Samples of one domain, wherever they are stored."""
+"""The base class of samples of a domain, independent of their storage."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -12,11 +12,11 @@ from acclimate.inputs import Features
 
 
 class Samples(ABC):
-    """N samples of one domain.
+    """Base class of N samples of a domain.
 
     Attributes:
-        labels: int64, shape (N,), or None for samples without labels, as those of the target are to all but `TargetLabels`.
-        is_at_hand: Whether to load them is to copy them.
+        labels: int64, shape (N,), or None for samples without labels, such as those of the target outside of `TargetLabels`.
+        is_at_hand: True if loading only copies the samples.
     """
 
     labels: Tensor | None
@@ -27,11 +27,11 @@ class Samples(ABC):
 
     @abstractmethod
     def load(self, indices: Sequence[int]) -> Any:
-        """Return what the views of this kind of input take."""
+        """Load samples in the form that views of their kind accept."""
 
     @abstractmethod
     def take(self, indices: Sequence[int]) -> Self:
-        """Return the set of only these samples, in this order."""
+        """Return only the given samples, in the given order."""
 
     def with_labels(self, labels: Tensor | None) -> Self:
         """Return the same samples with other labels, or with none."""
@@ -40,24 +40,24 @@ class Samples(ABC):
         return samples
 
     def name(self, index: int) -> str | None:
-        """Return what messages call a sample, such as the path of its file; None if it has no name."""
+        """Return the name of a sample in messages, such as the path of its file; None if it has no name."""
         return None
 
     def describe(self) -> str:
-        """Return a few words for a person who checks what was understood; nothing is read in full."""
+        """Return a short description with which the user can check how the data were read, without reading all of them."""
         return ""
 
     def digests(self) -> Tensor | None:
-        """Return digests of the samples, int64, shape (N,), equal for copies; None if copies cannot be told."""
+        """Return digests of the samples, int64, shape (N,), equal for copies; None if copies cannot be recognised."""
         return None
 
     def fingerprint(self) -> str | None:
-        """Return a name for the samples, apart from their labels; without one, nothing that depends on them outlasts a run."""
+        """Return a key of the samples without their labels; None if results that depend on them cannot be cached for later runs."""
         return None
 
 
 class KeptFeatures(Samples):
-    """What a frozen backbone makes of samples, in their place.
+    """Features of a frozen backbone, which replace the samples.
 
     Args:
         features: Shape (N, D).

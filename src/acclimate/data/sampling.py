@@ -1,4 +1,4 @@
-"""Which samples make up which batch."""
+"""Sampling of training batches."""
 
 import math
 from typing import NamedTuple, Protocol
@@ -10,7 +10,7 @@ from acclimate.seeds import seed_for
 
 
 class Draw(NamedTuple):
-    """One sample of a batch, and how often it was drawn before."""
+    """A sample of a batch, and the number of times that it was drawn before."""
 
     sample: int
     epoch: int
@@ -20,19 +20,19 @@ class Stream(Protocol):
     """An endless sequence of samples, cut into batches."""
 
     def batch(self, number: int) -> list[Draw]:
-        """The samples of batch `number`, counted from 0: a function of the number alone."""
+        """Return the samples of batch `number`, counted from 0, which depend only on the number."""
 
 
 class SampleStream:
-    """An endless sequence of samples: one seeded permutation after the other, cut into batches.
+    """An endless sequence of samples: consecutive seeded permutations, divided into batches.
 
     Batch i is a function of (seed, i), so a run can start anywhere. A batch may span two permutations, so every sample
-    is drawn once before any is drawn again, however small the set or large the batch.
+    is drawn once before any is drawn again, whatever the sizes of the set and of the batch.
 
     Args:
-        num_samples: At least 1.
-        batch_size: At least 1.
-        seed: Another seed gives another order.
+        num_samples: Number of samples, at least 1.
+        batch_size: Samples per batch, at least 1.
+        seed: Seed of the order.
     """
 
     def __init__(self, num_samples: int, batch_size: int, seed: int) -> None:
@@ -55,7 +55,7 @@ class SampleStream:
     def _permutation(self, epoch: int) -> list[int]:
         if epoch not in self._permutations:
             generator = torch.Generator().manual_seed(seed_for(self.seed, epoch))
-            # A batch spans few permutations: only the last ones can be needed again.
+            # A batch spans few permutations, so only the last ones can be needed again.
             if len(self._permutations) > 2 + self.batch_size // self.num_samples:
                 self._permutations.clear()
             self._permutations[epoch] = torch.randperm(self.num_samples, generator=generator).tolist()
@@ -63,16 +63,16 @@ class SampleStream:
 
 
 class BalancedStream:
-    """An endless sequence of samples in which all classes are equally frequent, cut into batches.
+    """An endless sequence of samples in which all classes are equally frequent, divided into batches.
 
     Class-balanced sampling, as in Kang et al., "Decoupling Representation and Classifier for Long-Tailed Recognition",
-    ICLR 2020, but without chance in the counts: in every batch each class has as many samples as any other,
-    or one more. Batch i is a function of (seed, i), and every sample of a class is drawn once before any is drawn again.
+    ICLR 2020, but with deterministic counts: in every batch, the numbers of samples of two classes differ by at most one.
+    Batch i is a function of (seed, i), and every sample of a class is drawn once before any is drawn again.
 
     Args:
-        labels: The class of each sample, shape (N,), N at least 1. Classes without samples are left out.
-        batch_size: At least 1.
-        seed: Another seed gives another order.
+        labels: The class of each sample, shape (N,), N at least 1. Classes without samples are ignored.
+        batch_size: Samples per batch, at least 1.
+        seed: Seed of the order.
     """
 
     def __init__(self, labels: Tensor, batch_size: int, seed: int) -> None:
@@ -83,8 +83,8 @@ class BalancedStream:
             SampleStream(len(members), 1, seed_for(seed, "class", label)) for label, members in zip(classes, self._members, strict=True)
         ]
         self._orders = SampleStream(len(classes), len(classes), seed_for(seed, "classes"))
-        # The classes take turns. Who is together in a batch changes where a batch and a turn end at once: there alone
-        # can a new order put no class twice into a batch in which another is missing.
+        # The classes take turns. Their order changes only where a batch and a turn end together: elsewhere, a new order could
+        # put a class twice into a batch in which another one is missing.
         self._positions_per_order = math.lcm(batch_size, len(classes))
 
     def batch(self, number: int) -> list[Draw]:
@@ -95,6 +95,6 @@ class BalancedStream:
         return [self._draw(order[place].sample, turn) for turn, place in turns]
 
     def _draw(self, group: int, turn: int) -> Draw:
-        """What a class, given by its place among those that have samples, shows when it has had so many turns."""
+        """Return the sample of a class, given by its index among those with samples, in the given turn."""
         ((place, epoch),) = self._draws[group].batch(turn)
         return Draw(self._members[group][place], epoch)

@@ -1,4 +1,4 @@
-"""Division of samples into parts by their content, so that neither their order nor their names matter."""
+"""Division of samples into parts by their contents, independent of their order and names."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from acclimate.seeds import seed_for
 
 
 def split(digests: Tensor, labels: Tensor | None, *, fractions: Sequence[float], seed: int, what: str) -> list[list[int]]:
-    """Divide samples by their content. Copies stay together, so no part has an image of another.
+    """Divide samples by their contents. Copies stay together, so no sample is in two parts.
 
     Args:
-        digests: Of the samples, int64, shape (N,); equal for copies.
-        labels: Every class is divided in the same proportions, int64, shape (N,); None divides without a look at classes. A sample
-            of which copies are in several classes counts for the first of these.
-        fractions: Share of each part after the first, which gets the rest; above 0, with a sum below 1.
-        seed: Another seed gives another division.
+        digests: Digests of the samples, int64, shape (N,); equal for copies.
+        labels: Labels, int64, shape (N,), to divide every class in the same proportions; None divides without using classes. A
+            sample with copies in several classes counts for the first of them.
+        fractions: Share of each part except for the first, which gets the rest; above 0, with a sum below 1.
+        seed: Seed of the division.
         what: Name of the samples for the error message.
 
     Returns:
-        The indices of each part, the first one included, in ascending order. A part gets at least one sample of every
-        class that has at least as many different samples as there are parts.
+        The indices of each part, including the first, in ascending order. A part gets at least one sample of every class
+        that has at least as many different samples as there are parts.
 
     Raises:
         DataError: If a part would be empty.
@@ -39,7 +39,7 @@ def split(digests: Tensor, labels: Tensor | None, *, fractions: Sequence[float],
     for ranked in groups.values():
         size, is_enough, left = sum(map(len, ranked)), len(ranked) >= num_parts, ranked
         for place, fraction in enumerate(fractions, start=1):
-            # What is left must do for the parts to come and the first; a group too small for all goes to the first.
+            # Enough must be left for the later parts and the first; a group that is too small for all parts goes to the first.
             available = len(left) - (num_parts - place if is_enough else 1)
             taken, left = _take(left, max(round(fraction * size), int(is_enough)), available)
             parts[place] += taken
@@ -47,23 +47,24 @@ def split(digests: Tensor, labels: Tensor | None, *, fractions: Sequence[float],
     if not all(parts):
         differ = "" if len(copies) == len(digests) else f", of which {len(copies)} differ"
         raise DataError(
-            f"{what} has {len(digests)} images{differ}, too few to divide into {num_parts} parts that are not empty. "
-            f"Give at least {num_parts} different images (for each class, if there are classes), "
-            "or folders train/, val/ and test/ of your own."
+            f"{what} has {len(digests)} samples{differ}, too few to divide into {num_parts} parts that are not empty. "
+            f"Give at least {num_parts} different samples (for each class, if there are classes), "
+            "or divide them yourself: into folders train/, val/ and test/, or by a column of a table, data.split."
         )
     return [sorted(part) for part in parts]
 
 
 def _take(ranked: list[list[int]], wanted: int, available: int) -> tuple[list[int], list[list[int]]]:
-    """Choose from samples that each have one or more copies, until so many are taken.
+    """Take a number of samples, each with one or more copies.
 
     Args:
         ranked: The copies of each sample.
-        wanted: Number of samples to take, copies included. Where copies are more than fit, they are left, unless nothing else is there.
-        available: Number of different samples that may be taken at most.
+        wanted: Number of samples to take, including copies. Samples with too many copies are skipped, unless there is nothing
+            else.
+        available: Largest number of different samples to take.
 
     Returns:
-        The indices of what is taken, and what is left.
+        The indices of the taken samples, and the remaining ones.
     """
     taken: list[int] = []
     left = []
@@ -81,16 +82,16 @@ def _take(ranked: list[list[int]], wanted: int, available: int) -> tuple[list[in
 
 
 def choose_of_each_class(labels: Tensor, *, num_classes: int, per_class: int, seed: int) -> list[int]:
-    """A few samples of each class, by chance; more of them contain the fewer.
+    """Choose a few samples of each class at random; smaller choices are subsets of larger ones.
 
     Args:
-        labels: Of all samples that they are taken from, int64, shape (N,). What is no class is not chosen.
-        num_classes: K.
-        per_class: How many of each class, at least 1; a class that has fewer gives them all.
-        seed: Another seed gives other samples.
+        labels: Labels of all samples, int64, shape (N,). Samples with other labels than classes are not chosen.
+        num_classes: K, the number of classes.
+        per_class: Number of samples of each class, at least 1; all of a class with fewer samples.
+        seed: Seed of the choice.
 
     Returns:
-        Places of the samples in ascending order.
+        Indices of the samples in ascending order.
     """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_for(seed, "labelled")))
     chosen = [order[labels[order] == label][:per_class] for label in range(num_classes)]

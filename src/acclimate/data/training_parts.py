@@ -1,4 +1,4 @@
-"""All samples of the training parts, as evaluation sees them."""
+"""All samples of the training parts, without augmentation."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from acclimate.data.samples import Samples
 
 
 class TrainingParts:
-    """What a method may ask for beside its batches, see `TrainingInputs`.
+    """All training samples for methods that request them in addition to their batches, see `TrainingInputs`.
 
     Args:
-        domains: With no labels of the target.
-        view: That of evaluation.
-        batch_size: Samples in each batch but the last.
+        domains: The data, without labels of the target.
+        view: The view of evaluation.
+        batch_size: Samples per batch, except for the last one.
     """
 
     def __init__(self, domains: Domains, view: View, *, batch_size: int) -> None:

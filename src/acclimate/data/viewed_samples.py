@@ -1,4 +1,4 @@
-"""Samples as training sees them: each in one or more views, which are new each time or one of a few."""
+"""Samples in the views of training, which are random or fixed."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ from acclimate.types import Unlabelled
 
 
 class ViewedSamples:
-    """Samples in one or more views, as a stream draws them.
+    """Samples in one or more views.
 
     Args:
-        samples: N of them.
-        views: How each sample is seen at once, at least one view.
-        seed: Governs what is random in the views.
-        num_fixed: After so many draws of a sample its views repeat, at least 1; None draws new ones without end.
+        samples: N samples.
+        views: Views of each sample, at least one.
+        seed: Seed of random views.
+        num_fixed: Number of draws of a sample after which its views repeat, at least 1; None: they never repeat.
     """
 
     def __init__(self, samples: Samples, views: Sequence[View], seed: int, num_fixed: int | None = None) -> None:
@@ -30,7 +30,7 @@ class ViewedSamples:
         self.seed = seed
         self.num_fixed = num_fixed
         self.labels = samples.labels
-        # In the place of each view, if it is known: the features of `FixedView`, whose order they have.
+        # Precomputed features of each view, in the order of `FixedView`, which replace the inputs.
         self.features: list[Tensor] = []
 
     def __len__(self) -> int:
@@ -38,12 +38,12 @@ class ViewedSamples:
 
     @property
     def has_end(self) -> bool:
-        """Whether the views of each sample repeat."""
+        """True if the views of each sample repeat."""
         return self.num_fixed is not None or not any(view.random for view in self.views)
 
     @property
     def is_at_hand(self) -> bool:
-        """Whether to look is only to copy."""
+        """True if samples are only copied, because no view has to be computed."""
         return bool(self.features) or (self.samples.is_at_hand and not any(view.random for view in self.views))
 
     def look(self, draws: Sequence[Draw]) -> list[Inputs]:
@@ -52,7 +52,7 @@ class ViewedSamples:
             rows = torch.tensor([draw.sample for draw in draws])
             if self.num_fixed is not None:
                 rows += len(self) * torch.tensor([self._turn(draw.epoch) for draw in draws])
-            # Of a view that is not random there is one turn.
+            # A view that is not random has only one turn.
             return [Features(features.index_select(0, rows % len(features))) for features in self.features]
         loaded = self.samples.load([draw.sample for draw in draws])
         return [
@@ -61,7 +61,7 @@ class ViewedSamples:
         ]
 
     def seed_of(self, sample: int, epoch: int, place: int) -> int:
-        """Of the view in a place, when the sample was drawn `epoch` times before."""
+        """Return the seed of a sample's view, given by its index, after `epoch` earlier draws."""
         return seed_for(self.seed, self._turn(epoch), sample, place)
 
     def _turn(self, epoch: int) -> int:
@@ -69,12 +69,12 @@ class ViewedSamples:
 
 
 class FixedView(Dataset[Unlabelled]):
-    """All that there is to see of samples in one of their views: all in the first turn, then in the second, and so on.
+    """All samples in all turns of one view: all in the first turn, then all in the second, and so on.
 
     Args:
-        seen: With a number of fixed views, unless the view is not random.
-        place: Of the view.
-        batch_size: Samples in each batch but the last.
+        seen: The samples, with a number of fixed views unless the view is not random.
+        place: Index of the view.
+        batch_size: Samples per batch, except for the last one.
     """
 
     def __init__(self, seen: ViewedSamples, place: int, batch_size: int) -> None:
@@ -84,7 +84,7 @@ class FixedView(Dataset[Unlabelled]):
         self.batch_size = batch_size
         turns = seen.num_fixed if self.view.random else 1
         if turns is None:
-            raise ValueError("a random view whose turns have no end cannot be seen as a whole")
+            raise ValueError("a random view without a number of fixed views has no end")
         self.num_rows = turns * len(seen)
 
     def __len__(self) -> int:

@@ -4,7 +4,7 @@ import logging
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Formatter that shows messages alone; the level precedes those that are more than information.
+    """Formatter that shows only messages, preceded by the level of warnings and errors.
 
     >>> record = logging.LogRecord("acclimate", logging.WARNING, "", 0, "The target is small.", None, None)
     >>> ConsoleFormatter().format(record)

@@ -1,4 +1,4 @@
-"""Overview of a run before it trains: its model, its device, its length and its folder."""
+"""Overview of a run before training: its model, its device, its length and its folder."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ def describe_training(run: Run, config: Mapping[str, Any]) -> list[str]:
 
 
 def _length(data: AdaptationData, trainer: pl.Trainer) -> str:
-    """Describe how long the training is."""
+    """Describe the length of the training."""
     per_epoch = data.batches_per_epoch(trainer.world_size)
     share = trainer.limit_train_batches
     per_epoch = min(per_epoch, share) if isinstance(share, int) else max(int(per_epoch * share), 1)

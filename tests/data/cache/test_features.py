@@ -137,7 +137,7 @@ def test_damaged_features_are_computed_anew(archives, tmp_path, caplog):
         file.write_bytes(contents)
     with caplog.at_level(logging.WARNING):
         assert train(tmp_path / "second", *options) == expected
-    assert "A damaged entry of the cache is made anew" in caplog.text
+    assert "A damaged entry of the cache is created again" in caplog.text
 
 
 def test_evaluating_a_run_uses_its_weights_and_not_those_that_it_would_start_from(archives, tmp_path):

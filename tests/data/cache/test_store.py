@@ -125,7 +125,7 @@ def test_a_damaged_entry_is_made_anew_with_a_message(folder, damage, caplog):
     DAMAGE[damage](folder / "texts" / "a")
     with caplog.at_level(logging.WARNING):
         assert keep("a", "anew", about="a word") == "anew"
-    assert "A damaged entry of the cache is made anew, a word" in caplog.text
+    assert "A damaged entry of the cache is created again, a word" in caplog.text
     assert keep("a", "again") == "anew"
     assert [path.name for path in folder.glob("texts/*")] == ["a"]
 

@@ -98,8 +98,8 @@ def test_a_class_without_a_training_image_in_between_is_kept(write):
         ({"x_train": np.zeros((), dtype=np.uint8)}, r"has the shape \(\)"),
         ({"y_train": np.zeros(19, dtype=int)}, r"y_train of .* has the shape \(19,\).*one for each of the 20 images"),
         ({"y_train": np.zeros((20, 2), dtype=int)}, r"y_train of .* has the shape \(20, 2\)"),
-        ({"y_train": np.linspace(0, 1, 20)}, r"y_train of .* the type float64.*whole numbers from 0 on"),
-        ({"y_test": np.full(6, -1)}, r"y_test of .*the smallest value -1.*whole numbers from 0 on"),
+        ({"y_train": np.linspace(0, 1, 20)}, r"y_train of .* the type float64.*whole numbers from 0"),
+        ({"y_test": np.full(6, -1)}, r"y_test of .*the smallest value -1.*whole numbers from 0"),
         ({"x_test": None}, r"has the arrays x_train, y_test, y_train, but no x_test"),
         ({"y_train": None}, r"has no y_train, but the source needs labels"),
         ({"y_test": None}, r"has no y_test, but the source needs labels"),
@@ -144,7 +144,7 @@ def test_a_missing_archive_is_named_in_full(tmp_path):
 
 
 def test_a_target_too_small_to_divide_is_refused(write):
-    with pytest.raises(DataError, match=r"x_train of .*target\.npz has 1 images, too few"):
+    with pytest.raises(DataError, match=r"x_train of .*target\.npz has 1 samples, too few"):
         Arrays(source=write(), target=write("target", num_train=1)).read()
 
 

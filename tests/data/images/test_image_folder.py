@@ -181,7 +181,7 @@ def test_a_missing_folder_is_named_with_its_key(source, tmp_path, part):
 @pytest.mark.parametrize("part", ["source", "target"])
 def test_an_empty_folder_is_named(source, tmp_path, part):
     (tmp_path / "empty" / "cat").mkdir(parents=True)
-    with pytest.raises(DataError, match=rf"{tmp_path}/empty holds no images.*CLASS/IMAGE\.jpg"):
+    with pytest.raises(DataError, match=rf"{tmp_path}/empty contains no images.*CLASS/IMAGE\.jpg"):
         read(**{"source": source, "target": source, part: tmp_path / "empty"})
 
 
@@ -210,7 +210,7 @@ def test_differing_classes_are_named_with_the_key_that_keeps_the_shared_ones(tmp
     with pytest.raises(DataError, match=r"target has the classes cat, dog, but the source has cat, dog, owl: it lacks owl") as caught:
         read(source=source, target=target)
     assert "data.classes=[cat,dog]" in str(caught.value)
-    with pytest.raises(DataError, match="it has owl besides"):
+    with pytest.raises(DataError, match="it also has owl"):
         read(source=target, target=source)
 
 
@@ -236,19 +236,19 @@ def test_classes_must_be_two_at_least_and_different(source, classes):
 
 def test_an_image_beside_class_folders_is_named(source):
     write_image(source / "stray.png")
-    with pytest.raises(DataError, match=r"has class folders, but stray\.png is beside them"):
+    with pytest.raises(DataError, match=r"has class folders, but stray\.png is next to them"):
         read(source=source)
 
 
 def test_a_folder_of_bad_images_only_says_so(tmp_path):
     for name in ("cat", "dog"):
         write_text_named_jpg(tmp_path / "photos" / name / "0.jpg")
-    with pytest.raises(DataError, match="holds 2 files, but not one is a whole image"):
+    with pytest.raises(DataError, match="contains 2 files, but none is a whole image"):
         read(source=tmp_path / "photos", on_bad_image="skip")
 
 
 def test_a_target_too_small_to_divide_is_refused(source, tmp_path):
-    with pytest.raises(DataError, match=r"target has 2 images, too few to divide into 3 parts"):
+    with pytest.raises(DataError, match=r"target has 2 samples, too few to divide into 3 parts"):
         read(source=source, target=write_flat_folder(tmp_path / "target", num_images=2))
 
 
@@ -275,13 +275,13 @@ def test_labels_of_a_few_target_images_may_train(tmp_path, cache):
 
 
 def test_labels_of_a_target_without_class_folders_cannot_train(tmp_path):
-    with pytest.raises(ConfigError, match=r"target_labels_per_class=2 needs labelled images .* training part has no labels"):
+    with pytest.raises(ConfigError, match=r"target_labels_per_class=2 needs labelled samples .* training part has no labels"):
         labelled_target(tmp_path, write_flat_folder(tmp_path / "target"), target_labels_per_class=2)
 
 
 def test_labels_of_no_target_cannot_train(tmp_path):
     data = folders(source=write_class_folders(tmp_path / "source"), target_labels_per_class=1)
-    with pytest.raises(ConfigError, match=r"target_labels_per_class=1 needs labelled images .* data\.target is null"):
+    with pytest.raises(ConfigError, match=r"target_labels_per_class=1 needs labelled samples .* data\.target is null"):
         data.prepare_for(spec=ImageSpec(8), needs=Needs(target=False), reveal_target_labels=False)
 
 

@@ -143,8 +143,8 @@ def test_view_of_torchvision_has_the_size_of_the_model(transform):
 @pytest.mark.parametrize(
     ("transform", "message"),
     [
-        (v2.ToDtype(torch.float32, scale=True), r"gives torch.float32 with 3 channels.*the model does so itself"),
-        (v2.Grayscale(1), "gives torch.uint8 with 1 channels"),
+        (v2.ToDtype(torch.float32, scale=True), r"returns torch.float32 with 3 channels.*the model does so itself"),
+        (v2.Grayscale(1), "returns torch.uint8 with 1 channels"),
         (v2.RandomCrop(64), "cannot be used on an image of 20 x 20 pixels"),
     ],
 )

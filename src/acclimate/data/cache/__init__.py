@@ -1,1 +1,1 @@
-"""A folder on the user's disk for what is slow to compute again."""
+"""The cache on the user's disk for results that are slow to compute."""

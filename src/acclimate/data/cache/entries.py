@@ -1,4 +1,4 @@
-"""Folders of the cache: how they are known as such, checked and removed."""
+"""Entries of the cache: their marks, checksums and removal."""
 
 import contextlib
 import os
@@ -10,19 +10,19 @@ import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-# What is being written or removed; no entry has it.
+# Suffix of folders that are being written or removed; no entry has it.
 UNFINISHED = ".unfinished"
-# The file that marks a folder as an entry: its first line is the checksum of the others, which have the checksum and the name of a
-# file each, or the size where reading the whole file would take too long.
+# The file that marks a folder as an entry. Its first line is the checksum of the other lines, each of which has the checksum and the
+# name of a file, or its size if reading the whole file would take too long.
 MARK = "acclimate-checksums"
-# Entries from before there were marks are known by where they lie, and by a name that only `key_of` gives.
+# Entries of earlier versions without marks are recognised by their folder and by a name that only `key_of` creates.
 UNMARKED = re.compile(rf"(?:images|features)/[0-9a-f]{{32}}(?:\.\d+)?(?:{re.escape(UNFINISHED)})?")
 BLOCK = 1 << 20
 
 
 def discard(path: Path) -> None:
-    """Remove an entry, or what is in its place; a link, but not what it leads to."""
-    # Renamed first, so that nobody finds half of it. Another process may have been faster.
+    """Remove an entry, or whatever has its path; of a link, only the link itself."""
+    # Renamed first, so that no process finds half of it. Another process may have been faster.
     doomed = path.with_suffix(f".{secrets.randbits(32)}{UNFINISHED}")
     with contextlib.suppress(FileNotFoundError):
         path.rename(doomed)
@@ -38,7 +38,7 @@ def _crc32(path: Path) -> int:
 
 
 def find_folders(root: Path) -> Iterator[Path]:
-    """Folders of entries, finished or not: not links, nor what lies in links, nor what somebody else may have put there."""
+    """Yield the folders of entries, finished or not, without links, their contents, and unrelated folders."""
     for kind in _subfolders(root):
         for folder in _subfolders(kind):
             if _is_file(folder / MARK) or UNMARKED.fullmatch(f"{kind.name}/{folder.name}"):
@@ -58,7 +58,7 @@ def _is_file(path: Path) -> bool:
 
 
 def find_damage(folder: Path) -> str | None:
-    """What keeps an entry from being used; None if nothing does."""
+    """Return a description of the damage of an entry, or None."""
     try:
         if folder.is_symlink() or not folder.is_dir():
             return "not a folder"
@@ -77,12 +77,12 @@ def find_damage(folder: Path) -> str | None:
 
 
 def mark(folder: Path) -> None:
-    """Make it known that a folder is an entry, or will be."""
+    """Mark a folder as an entry, or as a future entry."""
     (folder / MARK).touch()
 
 
 def add_checksums(folder: Path, checked_by_reader: Collection[str]) -> None:
-    """Remember what the files of an entry are, or the size alone of those that take too long to read."""
+    """Write the checksums of an entry's files, or only the size of files that take too long to read."""
     lines = [
         f"{_fingerprint(path, by_size=path.name in checked_by_reader)} {path.name}"
         for path in sorted(folder.iterdir())
@@ -101,7 +101,7 @@ def _line_checksum(lines: list[str]) -> str:
 
 
 def delete(path: Path) -> None:
-    """Remove a folder, its mark at last, so that the rest of it is known if the process dies meanwhile."""
+    """Remove a folder and its mark last, so that the rest is still recognised if the process dies meanwhile."""
     with contextlib.suppress(OSError):
         if path.is_symlink() or not path.is_dir():
             path.unlink()
@@ -115,11 +115,11 @@ def delete(path: Path) -> None:
 
 
 def read_about(folder: Path) -> str:
-    """What is in an entry, in words."""
+    """Read the description of an entry."""
     about = folder / "about"
     return about.read_text(errors="replace") if _is_file(about) else "unknown"
 
 
 def total_size(folder: Path) -> int:
-    """The bytes of all files in a folder."""
+    """Return the size of all files in a folder, in bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if _is_file(path))

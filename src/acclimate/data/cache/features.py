@@ -1,4 +1,4 @@
-"""Features of a backbone that does not change, computed once for all epochs and runs."""
+"""Features of a frozen backbone, computed once for all epochs and runs."""
 
 import hashlib
 import logging
@@ -24,17 +24,17 @@ log = logging.getLogger(__name__)
 
 
 class FrozenBackbone:
-    """A backbone that stays as it is, with the features that it has computed.
+    """A frozen backbone with its cached features.
 
     Args:
-        backbone: In evaluation mode.
-        cache: `disk` keeps features for all runs to come, `ram` for this one.
+        backbone: The backbone, in evaluation mode.
+        cache: `disk` caches features for all later runs, `ram` for this run.
     """
 
     def __init__(self, backbone: nn.Module, cache: Literal["ram", "disk"]) -> None:
         self.backbone = backbone
         self.cache = cache
-        # With the samples, whose id no others can have as long as they are there.
+        # Together with the samples, so that their id stays unique.
         self._known: dict[str, tuple[Samples, Tensor]] = {}
 
     def features(
@@ -47,14 +47,14 @@ class FrozenBackbone:
         conditions: object,
         about: str,
     ) -> Tensor:
-        """Return the features of all samples, computed now or earlier, shape (N, D), or as many times N as there are fixed views.
+        """Return the features of all samples, cached or computed, shape (N, D), with N rows for each of several fixed views.
 
         Args:
-            samples: What they stand for.
-            batches: All samples in order, in one view, perhaps several times.
+            samples: The samples.
+            batches: All samples in order in one view, repeated for each fixed view.
             view: The view.
-            precision: The context that a forward pass is made in.
-            conditions: All else that they depend on, such as the size of the batches and the precision.
+            precision: Function that returns the context manager of a forward pass.
+            conditions: Everything else that the features depend on, such as the batch size and the precision.
             about: Description for `acclimate cache`.
         """
         origin = samples.fingerprint()
@@ -76,7 +76,7 @@ class FrozenBackbone:
             try:
                 return store.cached("features", key, fill=fill, read=read, about=about)
             except CacheUnavailable as reason:
-                log.warning("Features are kept in memory alone. %s", reason)
+                log.warning("Features are cached in memory only. %s", reason)
         return computed[0] if computed else compute()
 
     def _compute(self, batches: Iterable[Unlabelled], precision: Callable[[], AbstractContextManager[Any]]) -> Tensor:
@@ -85,7 +85,7 @@ class FrozenBackbone:
             return torch.cat([self.backbone(move(batch.inputs, device)).cpu() for batch in batches])
 
     def _fingerprint(self, view: View) -> str:
-        """Return a key of weights, architecture and device, and of the code that makes and takes a view."""
+        """Return a hash of weights, architecture and device, and of the code of the view and of this module."""
         digest = hashlib.blake2b()
         for name, tensor in self.backbone.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
@@ -97,16 +97,16 @@ class FrozenBackbone:
 
 
 def write(folder: Path, features: Tensor) -> None:
-    """Writes features, shape (N, D)."""
+    """Write features, shape (N, D)."""
     ensure_fits(features.nbytes)
     with (folder / "features").open("wb") as file:
         file.write(features.contiguous().view(torch.uint8).numpy().data)
-    # No row of them says what type and width they have.
+    # An empty tensor records the dtype and the width.
     torch.save(features[:0].clone(), folder / "kind.pt")
 
 
 def read(folder: Path) -> Tensor:
-    """The features, shape (N, D), mapped into memory, where other processes share them."""
+    """Map features, shape (N, D), into memory, which processes share."""
     kind: Tensor = torch.load(folder / "kind.pt", weights_only=True)
     size = (folder / "features").stat().st_size // kind.element_size()
     return torch.from_file(str(folder / "features"), shared=False, size=size, dtype=kind.dtype).view(-1, kind.shape[1])

@@ -1,7 +1,7 @@
-"""What is slow to compute again, kept on the user's disk under a key of all that it depends on.
+"""The cache on disk: entries under keys of everything that they depend on.
 
-It lies in `$ACCLIMATE_CACHE`, or else in the user's cache directory, and is never larger than `$ACCLIMATE_CACHE_GB`. Entries have
-checksums, and a damaged one is made anew. Links are never followed, and folders without the mark of an entry never removed.
+It is in `$ACCLIMATE_CACHE`, or else in the user's cache directory, and never larger than `$ACCLIMATE_CACHE_GB`. Entries have
+checksums, and damaged ones are created again. Links are never followed, and folders without the mark of an entry never removed.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ from acclimate.errors import ConfigError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# Where something is kept: not at all, for this run, or for all runs to come.
+# Kinds of caches: none, in memory for this run, or on disk for all later runs.
 Cache = Literal["none", "ram", "disk"]
 
 DEFAULT_LIMIT = 20.0
 
 
-class CacheUnavailable(Exception):  # noqa: N818, a reason to go on without a cache, not a failure
-    """The cache cannot hold what it should; the message says why."""
+class CacheUnavailable(Exception):  # noqa: N818, a reason to continue without a cache, not a failure
+    """A cache that cannot be used for an entry; the message gives the reason."""
 
 
 class Entry(NamedTuple):
-    """Something in the cache: a folder, what is in it in words, its bytes, and when it was used last, in seconds since 1970."""
+    """An entry of the cache: its folder, description, size in bytes, and the time of its last use, in seconds since 1970."""
 
     folder: Path
     about: str
@@ -40,17 +40,17 @@ class Entry(NamedTuple):
 
 
 def root() -> Path:
-    """The folder of the cache."""
+    """Return the folder of the cache."""
     if os.environ.get("ACCLIMATE_CACHE"):
         return Path(os.environ["ACCLIMATE_CACHE"])
     return user_cache_path("acclimate", appauthor=False)
 
 
 def limit() -> int:
-    """How many bytes the cache may take.
+    """Return the maximum size of the cache in bytes.
 
     Raises:
-        ConfigError: If `$ACCLIMATE_CACHE_GB` is no number that is at least 0.
+        ConfigError: If `$ACCLIMATE_CACHE_GB` is not a number of at least 0.
     """
     text = os.environ.get("ACCLIMATE_CACHE_GB") or str(DEFAULT_LIMIT)
     try:
@@ -63,7 +63,7 @@ def limit() -> int:
 
 
 def key_of(*parts: object) -> str:
-    """A name for what depends on these parts; they must have a `repr` that tells all of them.
+    """Return a key for a result that depends on the given parts, which must be determined by their `repr`.
 
     >>> key_of("resize", 224) == key_of("resize", 224), key_of("resize", 224) == key_of("resize", 256)
     (True, False)
@@ -80,34 +80,32 @@ def cached(
     about: str,
     checked_by_reader: Collection[str] = (),
 ) -> T:
-    """What `read` makes of an entry, which `fill` writes first if there is none or it is damaged.
+    """Return a cached entry, creating it with `fill` on a miss or if it is damaged.
 
-    An entry is whole or not there, whenever a process dies. Processes that want the same one at the same time wait for
-    the first of them, and what was used longest ago makes room.
+    An entry is complete or does not exist, even if a process dies. Processes that need the same one at the same time wait for
+    the first of them, and the least recently used entries are removed to make room.
 
     Args:
-        kind: Entries of one format.
-        key: From `key_of`.
-        fill: Writes files into an empty folder.
-        read: Reads them; what it opens stays readable when the entry is removed.
-        about: What is in it, in words.
-        checked_by_reader: Files that are too large to be read before they are needed. Only their size is checked here.
+        kind: Name of the format of the entry.
+        key: Key from `key_of`.
+        fill: Function that writes files into an empty folder.
+        read: Function that reads them; files that it opens stay readable after the entry is removed.
+        about: Description of the entry.
+        checked_by_reader: Files that are too large to be read in advance. Only their size is checked here.
 
     Raises:
-        CacheUnavailable: If the folder cannot be written, or the entry is larger than the whole cache may be.
+        CacheUnavailable: If the folder cannot be written, or the entry is larger than the limit of the cache.
     """
     folder = root() / kind / key
     if folder.parent.is_symlink():
-        raise CacheUnavailable(
-            f"{folder.parent} is a link, which the cache does not follow. If it should be elsewhere, set ACCLIMATE_CACHE."
-        )
+        raise CacheUnavailable(f"{folder.parent} is a link, which the cache does not follow. To move the cache, set ACCLIMATE_CACHE.")
     try:
         if find_damage(folder):
             with _lock(folder, about):
                 # Another process may have been faster.
                 if damage := find_damage(folder):
                     if os.path.lexists(folder):
-                        log.warning("A damaged entry of the cache is made anew, %s: %s (%s)", about, folder, damage)
+                        log.warning("A damaged entry of the cache is created again, %s: %s (%s)", about, folder, damage)
                         discard(folder)
                     _write(folder, fill, about, checked_by_reader)
         os.utime(folder)
@@ -117,17 +115,17 @@ def cached(
 
 
 def ensure_fits(size: int) -> None:
-    """Stops what is larger than the whole cache may be, before it fills the disk.
+    """Check that an entry is not larger than the limit of the cache, before it fills the disk.
 
     Raises:
-        CacheUnavailable: If it is.
+        CacheUnavailable: If it is larger.
     """
     if size > limit():
         raise CacheUnavailable(f"It is larger than the {limit() / 1e9:g} GB that ACCLIMATE_CACHE_GB allows.")
 
 
 def entries() -> list[Entry]:
-    """All that the cache holds, the last used first."""
+    """Return all entries, the most recently used first."""
     found = []
     for folder in find_folders(root()):
         # Another process may remove it meanwhile.
@@ -138,7 +136,7 @@ def entries() -> list[Entry]:
 
 
 def clear() -> int:
-    """Removes all entries, and what processes that died left behind; returns the bytes. Runs that read an entry go on."""
+    """Remove all entries and remains of dead processes, and return their bytes. Runs that use an entry can continue."""
     from filelock import FileLock, Timeout
 
     removed = 0
@@ -153,7 +151,7 @@ def clear() -> int:
 
 
 def _write(folder: Path, fill: Callable[[Path], None], about: str, checked_by_reader: Collection[str]) -> None:
-    """Only the holder of the folder's lock may."""
+    """Write an entry; the caller must hold the folder's lock."""
     unfinished = folder.with_suffix(UNFINISHED)
     if os.path.lexists(unfinished):
         discard(unfinished)
@@ -186,14 +184,14 @@ def _make_room(size: int) -> None:
 
 @contextlib.contextmanager
 def _lock(folder: Path, about: str) -> Iterator[None]:
-    # Imported where it is needed: the command's --help should not wait for it.
+    # Imported here, so that --help does not wait for it.
     from filelock import FileLock, Timeout
 
     lock = FileLock(_lock_file(folder))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("Waiting for another process, which is just computing the same: %s", about)
+        log.info("Waiting for another process that is computing the same: %s", about)
         lock.acquire()
     try:
         yield
@@ -202,7 +200,7 @@ def _lock(folder: Path, about: str) -> Iterator[None]:
 
 
 def _lock_file(folder: Path) -> Path:
-    """Locks are not inside of what they guard, and stay when it goes: whoever waits has this file open."""
+    """Return the lock file of an entry, which is outside of it and is kept, because waiting processes have it open."""
     file = root() / "locks" / f"{folder.parent.name}-{folder.name}"
     file.parent.mkdir(parents=True, exist_ok=True)
     return file

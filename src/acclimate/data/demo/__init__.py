@@ -1,1 +1,1 @@
-"""Data that comes with the package: rendered and handwritten digits."""
+"""The default data of the package: rendered and handwritten digits."""

@@ -1,4 +1,4 @@
-"""Digits 0 to 9, rendered from the fonts that come with matplotlib."""
+"""Digits 0 to 9, rendered from the fonts of matplotlib."""
 
 import functools
 from pathlib import Path
@@ -31,16 +31,16 @@ FONTS = [
     "cmtt10",
 ]
 
-# Each glyph is drawn this large before it is warped, so that a small rotation leaves no stairs in its strokes.
+# Size of a glyph before it is warped, large enough that small rotations leave no jagged strokes.
 GLYPH_SIZE = 64
-# Pixels that a stroke of a glyph gains or loses; a filter's window is 2 · |change| + 1 wide.
+# Pixels by which the strokes of a glyph become wider or narrower; the window of the filter is 2 · |change| + 1 wide.
 STROKE_CHANGES = (-1, 0, 2, 4)
-# Half-widths of the uniform distributions that the warp is drawn from: degrees, fraction of the width, logarithm of the ratio.
+# Half-widths of the uniform distributions of the warp: degrees, fraction of the width, logarithm of the ratio.
 MAX_ROTATION = 15.0
 MAX_SHEAR = 0.3
 MAX_LOG_ASPECT = 0.35
 MAX_SHIFT = 0.08
-# A digit's larger side, as a fraction of the frame.
+# The larger side of a digit as a fraction of the frame.
 EXTENT = (0.8, 1.05)
 # Standard deviation of the blur, in pixels of the finished image.
 BLUR = (0.3, 1.6)
@@ -48,7 +48,7 @@ BLUR = (0.3, 1.6)
 
 @functools.cache
 def draw_glyph(font: str, digit: int, stroke_change: int) -> Tensor:
-    """One digit, white on black, that touches the frame on all four sides; shape (GLYPH_SIZE, GLYPH_SIZE), in [0, 1]."""
+    """Draw a digit, white on black, that touches the frame on all sides; shape (GLYPH_SIZE, GLYPH_SIZE), in [0, 1]."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
     canvas = Image.new("L", (3 * GLYPH_SIZE, 3 * GLYPH_SIZE))
     centre = (canvas.width / 2, canvas.height / 2)
@@ -61,7 +61,7 @@ def draw_glyph(font: str, digit: int, stroke_change: int) -> Tensor:
 
 
 def warp(glyphs: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
-    """Every glyph at a random size, position, rotation, shear and aspect; shape (N, 1, image_size, image_size)."""
+    """Warp each glyph to a random size, position, rotation, shear and aspect; shape (N, 1, image_size, image_size)."""
     num = len(glyphs)
 
     def uniform(low: float, high: float) -> Tensor:
@@ -73,7 +73,7 @@ def warp(glyphs: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
     log_aspect = uniform(-MAX_LOG_ASPECT, MAX_LOG_ASPECT)
     height = uniform(*EXTENT)
     width = 0.62 * height * torch.exp(log_aspect)
-    # The sampling grid maps places of the result to places of the glyph, so the matrix is the inverse of the warp.
+    # The sampling grid maps positions of the result to positions of the glyph, so the matrix is the inverse of the warp.
     forward = torch.stack(
         [
             torch.stack([width * torch.cos(angle), height * (shear * torch.cos(angle) - torch.sin(angle))], dim=1),
@@ -88,25 +88,25 @@ def warp(glyphs: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
 
 
 def blur(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Gaussian blur of a random width for every image of (N, 1, H, W)."""
+    """Blur each image of (N, 1, H, W) by a Gaussian of random width."""
     low, high = BLUR
     width = low + (high - low) * torch.rand(len(images), 1, generator=generator)
     offsets = torch.arange(-4.0, 5.0)
     kernels = torch.exp(-(offsets**2) / (2 * width**2))
     kernels = kernels / kernels.sum(dim=1, keepdim=True)
     num, _, height, columns = images.shape
-    # One group per image gives each its own kernel.
+    # One group per image, each with its own kernel.
     rows = F.conv2d(images.view(1, num, height, columns), kernels.view(num, 1, 9, 1), padding=(4, 0), groups=num)
     return F.conv2d(rows, kernels.view(num, 1, 1, 9), padding=(0, 4), groups=num).view_as(images)
 
 
 def render_digits(num_images: int, image_size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Rendered digits with every class equally often (up to one image).
+    """Render digits, with all classes equally frequent up to one image.
 
     Args:
-        num_images: How many, at least 1.
+        num_images: Number of images, at least 1.
         image_size: Height and width in pixels.
-        seed: The same seed gives the same images.
+        seed: Seed of the images.
 
     Returns:
         Images, uint8, shape (N, 1, image_size, image_size), white on black, and labels, int64, shape (N,).

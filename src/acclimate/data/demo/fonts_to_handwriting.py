@@ -21,18 +21,18 @@ DIGITS = numbers_as_names(10)
 
 
 class FontsToHandwriting(ImageData):
-    """Simulation to reality: the source is rendered from fonts, the target are the 1,797 real digits of scikit-learn.
+    """Simulation to reality: digits rendered from fonts as the source, the 1,797 handwritten digits of scikit-learn as the target.
 
     Args:
-        num_source: Rendered images for training, at least 10.
-        num_source_eval: Rendered images for validation, and as many again for testing, at least 10.
-        target_val_fraction: Share of the target for selecting checkpoints, above 0.
-        target_test_fraction: Share of the target for the final report, above 0.
-        target_classes: The digits that the target has, in all of its parts; None is all ten. The source and the model keep
-            all of them: partial domain adaptation (Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018). Such a
-            target can only be made with its labels; the division is the same as that of all ten.
-        split_seed: Governs the division of the target and the rendering, apart from the run's seed.
-        **loading: What `ImageData` takes.
+        num_source: Number of rendered images for training, at least 10.
+        num_source_eval: Number of rendered images for validation, and of those for testing, at least 10.
+        target_val_fraction: Share of the target for the selection of checkpoints, above 0.
+        target_test_fraction: Share of the target for the final test, above 0.
+        target_classes: Digits of the target, in all of its parts; None: all ten. The source and the model keep all of them:
+            partial domain adaptation (Cao et al., "Partial Adversarial Domain Adaptation", ECCV 2018). Such a target can only be
+            created with its labels; the division is the same as for all ten.
+        split_seed: Seed of the division of the target and of the rendering, independent of the run's seed.
+        **loading: Arguments of `ImageData`.
 
     Raises:
         ConfigError: If a number is out of its range, or the target's classes are not different digits.
@@ -79,16 +79,16 @@ class FontsToHandwriting(ImageData):
             raise DataError(f"The handwritten digits have the classes {', '.join(DIGITS)}, but the model knows {', '.join(classes)}.")
         handwritten = read_handwritten_digits()
         parts = split(handwritten.digests(), None, fractions=self.target_fractions, seed=self.split_seed, what="The handwritten digits")
-        # Left out after the division, so that the others stay in their parts.
+        # Other digits are removed after the division, so that it does not change.
         assert handwritten.labels is not None
         kept = torch.isin(handwritten.labels, torch.tensor(self.target_classes)).tolist()
         return Parts(*(handwritten.take([index for index in indices if kept[index]]) for indices in parts))
 
 
 def read_handwritten_digits() -> ImageArrays:
-    """The test set of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, 1998), enlarged from 8 × 8."""
+    """Read the test set of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, 1998), enlarged from 8 × 8."""
     digits = load_digits()
-    # scikit-learn gives counts of dark pixels from 0 to 16.
+    # The values of scikit-learn are counts of dark pixels from 0 to 16.
     small = torch.from_numpy(digits.images).float()[:, None] * (255 / 16)
     images = F.interpolate(small, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)
     return ImageArrays(images.round().to(torch.uint8), torch.from_numpy(digits.target).long())

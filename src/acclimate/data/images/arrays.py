@@ -18,18 +18,18 @@ from acclimate.ranges import OpenShare
 
 
 class Arrays(ImageData):
-    """Two .npz files with the arrays x_train, y_train, x_test and y_test.
+    """Images in two .npz files with the arrays x_train, y_train, x_test and y_test.
 
-    Images are uint8, shape (N, H, W) or (N, H, W, C) with one or three channels; labels are whole numbers from 0 on,
-    shape (N,). A target may come without labels. The training images are divided by their content into those that train
-    and those that select the checkpoint, the source's class by class, the target's without a look at its labels.
+    Images are uint8, shape (N, H, W) or (N, H, W, C) with one or three channels; labels are whole numbers from 0,
+    shape (N,). A target needs no labels. The training images are divided by their contents into a training and a validation
+    part, the source class by class, the target without using its labels.
 
     Args:
-        source: Path of the labelled archive; None only for methods that take no source.
-        target: Path of the target's archive, or None for plain transfer learning.
-        val_fraction: Share of the training images that selects the checkpoint, above 0 and below 1.
-        split_seed: Governs the division, apart from the run's seed.
-        **loading: What `ImageData` takes.
+        source: Path of the labelled archive; None only for methods without a source.
+        target: Path of the target's archive; None: transfer learning without a target.
+        val_fraction: Share of the training images for validation, above 0 and below 1.
+        split_seed: Seed of the division, independent of the run's seed.
+        **loading: Arguments of `ImageData`.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Arrays(ImageData):
         source = read_archive(self.source, needs_labels=True)
         train_labels = source["train"].labels
         assert train_labels is not None
-        # Before each class gets a name and a row of the head.
+        # Checked before each class gets a name and a row of the head.
         if int(train_labels.max()) >= len(train_labels):
             raise DataError(
                 f"{self.source} has the label {int(train_labels.max())} in y_train, but only {len(train_labels)} images. Number the "
-                "classes from 0 on, without gaps: numpy.unique(y_train, return_inverse=True)[1]."
+                "classes from 0, without gaps: numpy.unique(y_train, return_inverse=True)[1]."
             )
         classes = class_names(train_labels)
         if len(classes) < 2:
@@ -61,7 +61,7 @@ class Arrays(ImageData):
 
     def read_target(self, classes: list[str]) -> Parts | None:
         if classes != numbers_as_names(len(classes)):
-            raise DataError(f"The classes of arrays are numbers from 0 on, but the model knows {', '.join(classes)}.")
+            raise DataError(f"The classes of arrays are numbers from 0, but the model has the classes {', '.join(classes)}.")
         if self.target is None:
             return None
         target = read_archive(self.target, needs_labels=False)
@@ -83,10 +83,10 @@ def _check_test_labels(path: Path, archive: dict[str, ImageArrays], classes: lis
 
 
 def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ImageArrays]:
-    """The parts `train` and `test` of an archive.
+    """Read the parts `train` and `test` of an archive.
 
     Raises:
-        DataError: If the file or an array is missing, or has another shape or type.
+        DataError: If the file or an array is missing, or has a wrong shape or type.
     """
     if not path.is_file():
         raise DataError(f"There is no file {path.resolve()}. With data=arrays, data.source and data.target are .npz files.")
@@ -119,8 +119,8 @@ def _to_labels(array: np.ndarray[Any, Any], num_images: int, what: str) -> Tenso
         smallest = f" and the smallest value {array.min()}" if array.dtype.kind == "i" and array.size else ""
         raise DataError(
             f"{what} has the shape {array.shape} and the type {array.dtype}{smallest}. "
-            f"Labels must be whole numbers from 0 on, one for each of the {num_images} images."
+            f"Labels must be whole numbers from 0, one for each of the {num_images} images."
         )
     if num_images and array.max() > np.iinfo(np.int64).max:
-        raise DataError(f"{what} has the label {array.max()}. Number the classes from 0 on, without gaps.")
+        raise DataError(f"{what} has the label {array.max()}. Number the classes from 0, without gaps.")
     return torch.from_numpy(array.astype(np.int64))

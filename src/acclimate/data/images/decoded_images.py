@@ -1,4 +1,4 @@
-"""Image files that are decoded and resized once, not in every epoch and every run."""
+"""Image files that are decoded and resized only once."""
 
 import logging
 import os
@@ -20,20 +20,20 @@ from acclimate.errors import DataError
 
 log = logging.getLogger(__name__)
 
-# How many images are in memory while they are decoded.
+# Number of images in memory during decoding.
 AT_ONCE = 64
 
 
 class DecodedImages(Samples):
-    """Images that need not be decoded.
+    """Images that are already decoded.
 
     Args:
-        images: All that there are.
-        members: Which of them belong to this set.
+        images: All decoded images.
+        members: Indices of the images of this set.
         labels: int64, shape (N,), or None.
-        digests: Of the files, or None where nobody asks for them.
-        origin: The fingerprint of all images.
-        paths: Files that all of them were decoded from.
+        digests: Digests of the files, or None if they are not needed.
+        origin: Fingerprint of all images.
+        paths: The files of all images.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class DecodedImages(Samples):
 
 
 class PixelFile:
-    """Images of any size one after the other in a file.
+    """A file with the pixels of images of any sizes, one after the other.
 
-    They are read and not mapped into memory, where those that were seen once would count for the process ever after.
+    They are read instead of mapped into memory, because mapped pixels would count as memory of the process until its end.
 
-    Each is compared with its checksum when it is first read, for a large file takes too long to be read before. One that is
-    damaged is decoded anew, and the next run makes the whole entry anew.
+    Each image is compared with its checksum when it is first read, because reading the whole file first would take too long.
+    A damaged image is decoded again, and the next run creates the whole entry again.
 
     Args:
-        folder: Where `write` has written them.
-        files: What they were decoded from.
+        folder: The folder of `write`.
+        files: The original files.
     """
 
     def __init__(self, folder: Path, files: ImageFiles) -> None:
@@ -97,7 +97,7 @@ class PixelFile:
         self._verified = np.zeros(len(self.sizes), dtype=bool)
         self._damaged = False
         self.starts = np.concatenate([[0], (3 * self.sizes.prod(axis=1)).cumsum()])
-        # Held open, so that it can be read even after it was removed.
+        # Kept open, so that it can be read even after its removal.
         self._file = (folder / "pixels").open("rb")
 
     def __len__(self) -> int:
@@ -105,7 +105,7 @@ class PixelFile:
 
     def __getitem__(self, index: int) -> Tensor:
         pixels = np.empty((*self.sizes[index], 3), dtype=np.uint8)
-        # At a place of its own and not at the file's, which processes share.
+        # With an explicit offset, because processes share the position of the file.
         whole = os.preadv(self._file.fileno(), [pixels.data], int(self.starts[index])) == pixels.nbytes
         if not whole or not (self._verified[index] or zlib.crc32(pixels.data) == self.checksums[index]):
             self._report_damage()
@@ -116,10 +116,10 @@ class PixelFile:
     def _report_damage(self) -> None:
         if not self._damaged:
             self._damaged = True
-            log.warning("Images in the cache are damaged and are decoded from their files. The next run makes %s anew.", self.folder)
+            log.warning("Images in the cache are damaged and are decoded from their files. The next run creates %s again.", self.folder)
             discard(self.folder)
 
-    # A process that does not inherit open files opens it again.
+    # Processes that do not inherit open files open it again.
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "files": self.files}
 
@@ -128,7 +128,7 @@ class PixelFile:
 
     @staticmethod
     def write(folder: Path, images: Iterator[Tensor]) -> None:
-        """Writes images, uint8, each of shape (3, H, W)."""
+        """Write images, uint8, each of shape (3, H, W)."""
         sizes, checksums, total = [], [], 0
         with (folder / "pixels").open("wb") as file:
             for image in images:
@@ -143,11 +143,11 @@ class PixelFile:
 
 
 def decode_once(files: ImageFiles, cache: Cache) -> Samples:
-    """The same images, decoded now or by an earlier run; the files themselves if there is no room for that.
+    """Return decoded images, from the cache if possible; the files themselves if the cache cannot be used.
 
     Args:
-        files: With the `shorter_side` that they are reduced to.
-        cache: `ram` keeps them in this process, `disk` for all runs to come, `none` keeps nothing.
+        files: The files, with the `shorter_side` to which images are reduced.
+        cache: `ram` caches images in this process, `disk` for all later runs, `none` disables the cache.
 
     Raises:
         DataError: If a file is not a whole image.
@@ -187,6 +187,6 @@ def _decoded(files: ImageFiles) -> Iterator[Tensor]:
                     lambda path: decode(path, files.shorter_side, files.max_pixels), files.paths[start : start + AT_ONCE]
                 )
             except DataError:
-                # Counts all bad files instead of naming the first alone.
+                # Counts all bad files instead of naming only the first one.
                 keep_whole_images(files.paths, "error", files.max_pixels)
                 raise

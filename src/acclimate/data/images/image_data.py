@@ -1,4 +1,4 @@
-"""What all data sets of images share."""
+"""The base class of data sets of images."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,17 +12,17 @@ from acclimate.inputs import ImageSpec
 
 
 class ImageData(AdaptationData):
-    """Images of two domains.
+    """Base class of data modules with images.
 
     Args:
-        source_view: How source images are seen in training: a name, see `ImageView`, or a transform of torchvision, see
+        source_view: View of source images in training: a name, see `ImageView`, or a transform of torchvision, see
             `TransformView`.
-        target_views: How target images are seen in training.
-        strong_view: A further view of target images for terms that compare two, such as FixMatch, and both views of all images
-            for methods that compare two, such as SimCLR.
-        crop: The share of the shorter side that evaluation keeps, see `ImageView`.
-        image_size: Height and width in pixels; None takes what the model was made for.
-        **loading: What `AdaptationData` takes.
+        target_views: Views of target images in training.
+        strong_view: Additional view of target images for terms that compare two views, such as FixMatch, and both views of all
+            images for methods that compare two views, such as SimCLR.
+        crop: Share of the shorter side that evaluation keeps, see `ImageView`.
+        image_size: Height and width in pixels; None: the size that the model was made for.
+        **loading: Arguments of `AdaptationData`.
     """
 
     kind: Images

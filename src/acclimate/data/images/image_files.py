@@ -1,4 +1,4 @@
-"""Images in files: finding, checking and decoding them."""
+"""Image files: finding, checking and decoding them."""
 
 import contextlib
 import logging
@@ -27,15 +27,15 @@ from acclimate.errors import DataError
 log = logging.getLogger(__name__)
 
 OnBadImage = Literal["error", "skip"]
-# What file managers leave behind.
+# Files of file managers.
 LITTER = ("Thumbs.db", "desktop.ini")
-# Above which Pillow warns of files that are small on the disk and huge in memory.
+# The limit above which Pillow warns about files that are small on disk and huge in memory.
 MAX_PIXELS = 89_478_485
-# Of the longer side to the shorter one, which views enlarge together until the shorter one is as large as the model needs.
+# Largest ratio of the sides, because views enlarge images until the shorter side is as large as the model needs.
 MAX_RATIO = 100
-# Files whose headers are looked at to describe all.
+# Number of files whose headers are read to describe all.
 NUM_DESCRIBED = 100
-# Pillow decodes them with a program that runs code in the file.
+# Formats that Pillow decodes with a program that runs code in the file.
 PROGRAMS = ("EPS",)
 
 
@@ -45,9 +45,9 @@ class ImageFiles(Samples):
     Args:
         paths: One file per image.
         labels: int64, shape (N,), or None.
-        digests: From `digest_files`, or None where nobody asks for them.
-        shorter_side: Of larger images, see `decode`.
-        max_pixels: That an image may have, see `decode`.
+        digests: Digests from `digest_files`, or None if they are not needed.
+        shorter_side: Shorter side of larger images, see `decode`.
+        max_pixels: Largest number of pixels of an image, see `decode`.
     """
 
     is_at_hand: ClassVar[bool] = False
@@ -89,7 +89,7 @@ class ImageFiles(Samples):
         return str(self.paths[index])
 
     def describe(self) -> str:
-        """Describe the sizes and modes of a few files by their headers."""
+        """Describe the sizes and modes of images by the headers of some files."""
         chosen = self.paths[:: max(len(self.paths) // NUM_DESCRIBED, 1)][:NUM_DESCRIBED]
         headers = [header for header in map(_read_header, chosen) if header is not None]
         if not headers:
@@ -103,26 +103,26 @@ class ImageFiles(Samples):
         return self._digests
 
     def fingerprint(self) -> str:
-        """Of the files as the file system knows them, what they are reduced to, and the code that decodes them."""
+        """Return a fingerprint of the files' metadata, the size of images, and the code that decodes them."""
         files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in self.paths for stat in [path.stat()]]
         return key_of(files, self.shorter_side, Path(__file__).read_text(), PIL.__version__, torchvision.__version__)
 
 
 def _read_header(path: Path) -> tuple[int, int, str] | None:
-    """Return width, height and mode of an image, without decoding it; None if there are none."""
+    """Return width, height and mode of an image without decoding it; None if they cannot be read."""
     try:
         with without_pillows_advice(), Image.open(path, formats=_formats()) as image:
             return *image.size, image.mode
-    # Whatever a damaged file leads Pillow to; it is told of when it is decoded.
+    # A damaged file can make Pillow raise anything; it is reported when it is decoded.
     except Exception:
         return None
 
 
 @contextlib.contextmanager
 def without_pillows_advice() -> Iterator[None]:
-    """For whoever decodes: Pillow warns of palettes with transparency and of odd metadata, neither of which matters here.
+    """Context manager that silences Pillow's warnings about palettes with transparency and about metadata.
 
-    It surrounds threads that decode: inside of each, those that end first would leave warnings off for the whole process.
+    It must surround all decoding threads: inside of each, threads that end first would leave warnings off for the process.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -131,24 +131,24 @@ def without_pillows_advice() -> Iterator[None]:
 
 @contextlib.contextmanager
 def decoding_threads() -> Iterator[ThreadPoolExecutor]:
-    """As many as there are cores: more, which are the executor's default, wait for each other."""
+    """Context manager with one decoding thread per core; more threads, the executor's default, would wait for each other."""
     with without_pillows_advice(), ThreadPoolExecutor(os.cpu_count()) as threads:
         yield threads
 
 
 def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """A file's image, uint8, shape (3, H, W), upright; greyscale, CMYK, palette and 16-bit images become RGB.
+    """Decode an image file to uint8, shape (3, H, W), upright and in RGB, including greyscale, CMYK, palette and 16-bit images.
 
     Args:
         path: The file.
-        shorter_side: In pixels; larger images are reduced to it, smaller ones stay as they are. A JPEG of twice that
-            size or more is not decoded in full. None keeps all pixels.
-        max_pixels: That the file may have; one of more is refused before it is decoded.
+        shorter_side: Shorter side in pixels to which larger images are reduced; smaller ones are unchanged. A JPEG of at least
+            twice that size is not decoded at full resolution. None keeps all pixels.
+        max_pixels: Largest number of pixels; larger files are refused before decoding.
 
     Raises:
-        DataError: If the file is not a whole image, has more pixels, or is more than a hundred times as long in one direction.
+        DataError: If the file is not a complete image, has more pixels, or one side is more than a hundred times the other.
     """
-    # Also for images within images, such as those of icons.
+    # Also applies to images inside images, such as those of icons.
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         with Image.open(path, formats=_formats()) as image:
@@ -167,12 +167,12 @@ def to_tensor(image: Image.Image, shorter_side: int | None = None) -> Tensor:
     """Convert an image of any mode to uint8, shape (3, H, W), upright and in RGB.
 
     Args:
-        image: It is turned in place if its metadata say so.
+        image: The image, which is rotated in place if its metadata require it.
         shorter_side: As for `decode`.
     """
     ImageOps.exif_transpose(image, in_place=True)
     upright = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image
-    # Pillow would copy an image that is RGB already.
+    # Pillow would copy an image that is already RGB.
     pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
     decoded = torch.from_numpy(pixels).permute(2, 0, 1)
     if shorter_side is None or min(decoded.shape[1:]) <= shorter_side:
@@ -200,33 +200,33 @@ def _raise_limit(max_pixels: int) -> str:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Sixteen bits and more per pixel, which Pillow's own conversion would clip to white."""
+    """Convert images with 16 or more bits per pixel, which Pillow's own conversion would clip to white."""
     values = np.asarray(image, dtype=np.float32)
-    # PNG and TIFF keep 16-bit greys as they are, floating point ones usually in [0, 1].
+    # PNG and TIFF store 16-bit greys unchanged, floating-point ones usually in [0, 1].
     largest = 1.0 if image.mode == "F" and values.max() <= 1 else 65535.0 if values.max() > 255 or image.mode.startswith("I;16") else 255.0
     return Image.fromarray((values.clip(0, largest) * (255 / largest)).round().astype(np.uint8))
 
 
 def find_files(root: Path) -> list[Path]:
-    """All files below a folder that are not hidden, sorted by their relative path; links to folders are followed."""
+    """Return all files below a folder that are not hidden, sorted by relative path; links to folders are followed."""
     found: list[Path] = []
-    # Path.rglob passes over linked folders, as which data sets are often put together.
+    # Path.rglob skips linked folders, from which data sets are often assembled.
     for folder, subfolders, files in os.walk(root, followlinks=True):
         here = Path(folder)
         ancestors = {root.resolve(), *(parent.resolve() for parent in (here, *here.parents) if parent.is_relative_to(root))}
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and (here / name).resolve() not in ancestors]
         found += [here / name for name in files if not name.startswith(".") and name not in LITTER and (here / name).is_file()]
-    # All begin alike, with the root.
+    # All paths begin with the root, so this sorts by the relative path.
     return sorted(found, key=Path.as_posix)
 
 
 def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage, max_pixels: int = MAX_PIXELS) -> list[Path]:
-    """The files that can be decoded. All are read once, so that a bad one is found before the training starts, not in it.
+    """Return the files that can be decoded. All are read once, so that bad files are found before training starts.
 
     Args:
-        paths: What to check.
+        paths: The files to check.
         on_bad_image: `error` refuses the first bad file, `skip` leaves bad files out and logs their names.
-        max_pixels: That a file may have, see `decode`.
+        max_pixels: Largest number of pixels, see `decode`.
 
     Raises:
         DataError: If a file is bad and `on_bad_image` is `error`.
@@ -244,7 +244,7 @@ def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage, max_pixel
 
 def _find_problem(path: Path, max_pixels: int) -> DataError | None:
     try:
-        # The smallest that a JPEG can be decoded to, for which the whole file is read all the same.
+        # At the lowest resolution of JPEG, for which the whole file is still read.
         decode(path, shorter_side=1, max_pixels=max_pixels)
     except DataError as error:
         return error

@@ -1,4 +1,4 @@
-"""Somebody's own images in folders."""
+"""The user's own images in folders."""
 
 import logging
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Found(NamedTuple):
-    """Files of one folder with their digests, and the class folder that each is in, if there are class folders."""
+    """Files of a folder with their digests and the names of their class folders, if there are any."""
 
     root: Path
     files: list[Path]
@@ -35,30 +35,30 @@ class Found(NamedTuple):
 
 
 class ImageFolder(ImageData):
-    """A folder for the source and one for the target, each with a folder per class.
+    """Images in a folder for the source and one for the target, each with one folder per class.
 
-    A folder may instead hold train/, val/ and perhaps test/ with the class folders in them. What is not divided is
-    divided here by a hash of each file's content, so that copies of an image are in one part: the source class by class, the
-    target without a look at its class folders. A target whose images are in no class folders is unlabelled.
-    Without test/, a source has no test part; of a target, half of val/ is kept for testing.
+    A folder may instead contain train/, val/ and optionally test/ with the class folders inside. Otherwise it is divided by a
+    hash of each file's contents, so that copies of an image are in the same part: the source class by class, the target
+    without using its class folders. A target without class folders is unlabelled. A source without test/ has no test part;
+    for a target, half of val/ is kept for testing.
 
-    Two things do depend on the target's class folders: they must have the names of the source's, and `classes` leaves out
-    the images of all others. A run that should know nothing of the target's classes takes a folder without class folders.
+    Two things do depend on the target's class folders: they must have the same names as those of the source, and `classes`
+    leaves out the images of all others. For a run without any knowledge of the target's classes, use a folder without them.
 
-    Images are reduced to the size that evaluation resizes them to as soon as they are decoded, so random crops also cut
-    from that size. No choice of `cache` changes what is seen.
+    Images are reduced to the size of evaluation as soon as they are decoded, so random crops are also taken from that size.
+    `cache` does not change the views.
 
     Args:
-        source: The folder of labelled images; None only for methods that take no source.
-        target: The folder of the target, or None for plain transfer learning.
-        classes: Keep only these class folders of both domains; None takes all, which then must be the same.
-        on_bad_image: What to do about a file that is not a whole image: `error` names it, `skip` leaves it out.
-        max_pixels: That an image may have, at least 1: a small file can be huge in memory. Others are bad.
-        cache: Where decoded images are kept: `disk`, for all runs to come, `ram`, for this one, or `none`.
-        val_fraction: Share that selects the checkpoint, where the folder does not say.
-        test_fraction: Share for the final report, where the folder does not say.
-        split_seed: Governs the division, apart from the run's seed.
-        **loading: What `ImageData` takes.
+        source: The folder of labelled images; None only for methods without a source.
+        target: The folder of the target; None: transfer learning without a target.
+        classes: The class folders of both domains to keep; None: all, which must then be the same.
+        on_bad_image: Reaction to a file that is not a complete image: `error` names it, `skip` leaves it out.
+        max_pixels: Largest number of pixels of an image, at least 1, because a small file can be huge in memory.
+        cache: Cache for decoded images: `disk` for all later runs, `ram` for this run, or `none`.
+        val_fraction: Share for the selection of the checkpoint, if the folder has no val/.
+        test_fraction: Share for the final test, if the folder is not divided.
+        split_seed: Seed of the division, independent of the run's seed.
+        **loading: Arguments of `ImageData`.
 
     Raises:
         ConfigError: If a number is out of its range.
@@ -131,7 +131,7 @@ class ImageFolder(ImageData):
         return Domains(domains.classes, source, target)
 
     def _decode_once(self, parts: Parts, side: int) -> Parts:
-        """The same parts; decoded together, so that another division finds them as well."""
+        """Decode all parts together, so that the cache can also be used for another division."""
         files = [part for part in parts if isinstance(part, ImageFiles)]
         digests = {path: digest for part in files for path, digest in zip(part.paths, _digests(part).tolist(), strict=True)}
         paths = sorted(digests)
@@ -146,7 +146,7 @@ class ImageFolder(ImageData):
         return Parts(*decoded, *[None] * (len(parts) - len(decoded)))
 
     def _find(self, root: Path, domain: str) -> dict[str, Found]:
-        """The files of each part, or of all parts together under the key `all`."""
+        """Find the files of each part, or of an undivided folder under the key `all`."""
         if not root.is_dir():
             raise DataError(
                 f"data.{domain}={root} is not a folder. It should hold one folder of images for each class; type data.{domain}=DIR."
@@ -157,23 +157,23 @@ class ImageFolder(ImageData):
     def _find_images(self, root: Path) -> Found:
         files = find_files(root)
         if not files:
-            raise DataError(f"{root} holds no images. Put them into one folder for each class: {root}/CLASS/IMAGE.jpg.")
+            raise DataError(f"{root} contains no images. Put them into one folder for each class: {root}/CLASS/IMAGE.jpg.")
         names = [path.relative_to(root).parts for path in files]
         labelled = all(len(name) > 1 for name in names)
         if not labelled and any(len(name) > 1 for name in names):
             loose = next(path for path, name in zip(files, names, strict=True) if len(name) == 1)
-            raise DataError(f"{root} has class folders, but {loose.name} is beside them. Move it into one, or remove it.")
+            raise DataError(f"{root} has class folders, but {loose.name} is next to them. Move it into one, or remove it.")
         if labelled and self.classes is not None:
             present = sorted({name[0] for name in names})
             files = [path for path, name in zip(files, names, strict=True) if name[0] in self.classes]
             if not files:
                 raise DataError(f"{root} has the classes {', '.join(present)}, but none of data.classes=[{','.join(self.classes)}].")
-        # Whoever decodes all of them before training finds the bad ones as well.
+        # Decoding all files before training finds the bad ones as well.
         deferred = self.cache != "none" and self.on_bad_image == "error"
         whole = files if deferred else keep_whole_images(files, self.on_bad_image, self.max_pixels)
         if not whole:
             raise DataError(
-                f"{root} holds {len(files)} files, but not one is a whole image. The messages above say what is wrong with each."
+                f"{root} contains {len(files)} files, but none is a whole image. The messages above describe the problem of each."
             )
         return Found(root, whole, digest_files(whole), [path.relative_to(root).parts[0] for path in whole] if labelled else None)
 
@@ -184,7 +184,7 @@ class ImageFolder(ImageData):
         if self.classes is not None:
             raise DataError(f"{found.root} has no images of {', '.join(sorted(set(classes) - set(names)))}, which data.classes names.")
         missing, extra = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
-        difference = " and ".join([f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} besides"] * bool(extra))
+        difference = " and ".join([f"lacks {', '.join(missing)}"] * bool(missing) + [f"also has {', '.join(extra)}"] * bool(extra))
         shared = ",".join(sorted(set(classes) & set(names)))
         raise DataError(
             f"{found.root} has the classes {', '.join(names)}, but the source has {', '.join(classes)}: it {difference}. "
@@ -214,7 +214,7 @@ def _digests(images: ImageFiles) -> Tensor:
 
 
 def _has_parts(root: Path) -> bool:
-    """Whether a folder is divided into train/, val/ and test/, and is not one of classes of which one is called train."""
+    """Return True if a folder is divided into train/, val/ and test/; a folder of classes may have a class called train."""
     folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
     others = sorted(folders.difference(PARTS))
     if "train" not in folders:

@@ -21,22 +21,22 @@ from acclimate.errors import DataError
 from acclimate.inputs import ImageSpec
 from acclimate.ranges import Count
 
-# Three poolings leave nothing of fewer pixels.
+# Smaller images vanish after three poolings.
 ImageSize = Annotated[int, Ge(8)]
-# Evaluation enlarges an image to `image_size / crop` before it cuts the centre out.
+# Evaluation resizes an image to `image_size / crop` before the centre crop.
 Crop = Annotated[float, Gt(0.01), Le(1)]
 
 DRAWN_IN_A_ROW = 16
 
 
 class Images(Kind):
-    """Images in RGB.
+    """RGB images as a kind of input.
 
     Args:
-        image_size: Height and width in pixels that a model sees.
-        crop: The share of the shorter side that evaluation keeps, see `ImageView`.
-        max_pixels: Most pixels that a file may have.
-        on_bad_image: `error` refuses a folder with a file that is not a whole image, `skip` leaves the file out.
+        image_size: Height and width of the model's images in pixels.
+        crop: Share of the shorter side that evaluation keeps, see `ImageView`.
+        max_pixels: Largest number of pixels of a file.
+        on_bad_image: `error` refuses a folder with a file that is not a complete image, `skip` leaves the file out.
     """
 
     spec: ImageSpec
@@ -52,7 +52,7 @@ class Images(Kind):
 
     @property
     def shorter_side(self) -> int:
-        """The shorter side of an image in pixels, in front of the centre crop."""
+        """Shorter side of an image before the centre crop, in pixels."""
         return shorter_side(self.image_size, self.crop)
 
     def settings(self) -> dict[str, Any]:
@@ -64,12 +64,12 @@ class Images(Kind):
         return ImageView(name, image_size=self.image_size, crop=self.crop)
 
     def read(self, inputs: LooseImage | Iterable[LooseImage]) -> LooseImages:
-        """Read images that a program hands over.
+        """Read images from Python objects.
 
         Args:
-            inputs: One image or several: paths of files, arrays (uint8, shape (H, W), (H, W, 3) or (H, W, 4)) and images of
-                Pillow, of any sizes, also mixed; or one array of shape (N, H, W, 3). Of a large JPEG that is given as a path
-                only the needed resolution is decoded, so its probabilities may differ a little from those of its pixels.
+            inputs: One image or several: paths of files, arrays (uint8, shape (H, W), (H, W, 3) or (H, W, 4)) and Pillow images
+                of any sizes, also mixed; or one array of shape (N, H, W, 3). A large JPEG given as a path is only decoded at the
+                needed resolution, so its probabilities may differ slightly from those of its pixels.
         """
         is_one = isinstance(inputs, str | PathLike | Image.Image) or (isinstance(inputs, np.ndarray) and inputs.ndim < 4)
         images: list[LooseImage] = [inputs] if is_one else list(inputs)  # type: ignore[arg-type, list-item]
@@ -84,6 +84,6 @@ class Images(Kind):
         return images, [path.relative_to(place).as_posix() for path in whole]
 
     def draw(self, domains: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
-        """Draw a grid: the images of each domain below those of the one before it."""
+        """Draw a grid with one row of images per domain."""
         grid: Tensor = make_grid(list(itertools.chain(*domains.values())), nrow=DRAWN_IN_A_ROW, padding=1, pad_value=255)
         return grid

@@ -1,4 +1,4 @@
-"""Images that a program hands over: files, arrays and images of Pillow, side by side."""
+"""Images from Python objects: paths, arrays and Pillow images."""
 
 from collections.abc import Sequence
 from os import PathLike
@@ -18,10 +18,10 @@ LooseImage = str | PathLike[str] | NDArray[np.uint8] | Image.Image
 
 
 class LooseImages(Samples):
-    """Images of several forms without labels, each read as if it came from a file.
+    """Unlabelled images in various forms, each processed as if it came from a file.
 
     Args:
-        images: Paths, arrays or images of Pillow, see `Predictor.predict`.
+        images: Paths, arrays or Pillow images, see `Images.read`.
         shorter_side: As for `decode`.
         max_pixels: As for `decode`.
     """
@@ -57,9 +57,9 @@ class LooseImages(Samples):
         if isinstance(image, np.ndarray):
             image = self._from_array(image, index)
         if not isinstance(image, Image.Image):
-            raise DataError(f"{self.name(index)} is of the type {type(image).__name__}. Give a path, a NumPy array or an image of Pillow.")
+            raise DataError(f"{self.name(index)} is of the type {type(image).__name__}. Give a path, a NumPy array or a Pillow image.")
         try:
-            # A copy, as the caller's own stays as it is.
+            # A copy, because the caller's image must not change.
             return to_tensor(ImageOps.exif_transpose(image), self.shorter_side)
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{self.name(index)} is not a whole image: {error}. Leave it out.") from error

@@ -1,4 +1,4 @@
-"""Strong changes of photographs beside RandAugment: colour jitter, greyscale, blur and Cutout."""
+"""Strong augmentations of photographs in addition to RandAugment: colour jitter, greyscale, blur and Cutout."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Colour jitter, greyscale and blur of Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
-# ICML 2020, appendix A. The jitter has half of the strength, as theirs for small images: RandAugment changes colours as well.
+# ICML 2020, appendix A. The jitter has half of the strength, as in the paper for small images: RandAugment also changes colours.
 JITTER_PROBABILITY = 0.8
 GREYSCALE_PROBABILITY = 0.2
 BLUR_PROBABILITY = 0.5
 BRIGHTNESS = CONTRAST = SATURATION = 0.4
 HUE = 0.1
 SIGMAS = (0.1, 2.0)
-# The blur's kernel has a tenth of the image's side.
+# The width of the blur's kernel is a tenth of the image's side.
 RADIUS = 1 / 20
 # Cutout of Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence", NeurIPS 2020,
 # appendix on augmentations: the side of a grey square, as a share of the image's, is drawn up to this.
@@ -27,7 +27,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Change(NamedTuple):
-    """The changes of one image.
+    """Changes of one image.
 
     Args:
         brightness: Factor of all values; 1 changes nothing.
@@ -35,7 +35,7 @@ class Change(NamedTuple):
         saturation: Factor of the distance from grey; 0 is greyscale.
         hue: Rotation around the grey axis, in turns.
         sigma: Standard deviation of the blur in pixels; 0 is none.
-        cutout: Side of the hidden square as a share of the image's, and the place of its centre, from 0 to 1.
+        cutout: Side of the hidden square as a share of the image's side, and the position of its centre, from 0 to 1.
     """
 
     brightness: float = 1.0
@@ -48,7 +48,7 @@ class Change(NamedTuple):
 
 def draw_change() -> Change:
     """Draw the changes of one image from torch's global generator."""
-    # As many numbers for each image, whatever becomes of them.
+    # The same number of draws for each image, whether they are used or not.
     jitters, greys, blurs, brightness, contrast, saturation, hue, sigma, side, row, column = torch.rand(11).tolist()
     change = Change(sigma=SIGMAS[0] + sigma * (SIGMAS[1] - SIGMAS[0]), cutout=(LARGEST_CUTOUT * side, row, column))
     if jitters < JITTER_PROBABILITY:
@@ -64,13 +64,13 @@ def draw_change() -> Change:
 
 
 def apply_changes(images: Tensor, changes: Sequence[Change]) -> Tensor:
-    """Return images after colour jitter, blur and Cutout, in this order, each with changes of its own.
+    """Apply colour jitter, blur and Cutout, in this order, to images with individual changes.
 
-    Values are rounded and clipped once, at the end. Hue is turned linearly, not in HSV, which takes ten times as long.
+    Values are rounded and clipped once, at the end. Hue is rotated linearly, not in HSV, which takes ten times as long.
 
     Args:
         images: uint8, shape (N, 3, H, W).
-        changes: N of `draw_change`.
+        changes: N results of `draw_change`.
 
     Returns:
         New images of the same type and shape.
@@ -96,7 +96,7 @@ def _changed(image: Tensor, change: Change) -> Tensor:
 
 
 def colour_matrix(change: Change) -> Tensor:
-    """The linear map of colours, shape (3, 3): brightness, saturation and hue."""
+    """Return the linear map of colours for brightness, saturation and hue, shape (3, 3)."""
     grey = torch.tensor(LUMA).expand(3, 3)
     angle = 2 * math.pi * change.hue
     # Rodrigues' rotation around (1, 1, 1), as a circulant matrix.
@@ -107,13 +107,13 @@ def colour_matrix(change: Change) -> Tensor:
 
 
 def _blurred(values: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur, along rows and then along columns, by sums of moved images: for small kernels faster than a convolution."""
+    """Gaussian blur along rows and then along columns by sums of shifted images, which is faster for small kernels."""
     height, width = values.shape[1:]
-    # Further away than three standard deviations weights are next to nothing.
+    # Weights beyond three standard deviations are negligible.
     radius = max(min(math.ceil(3 * sigma), round(RADIUS * min(height, width))), 1)
     weights = [math.exp(-(distance**2) / (2 * sigma**2)) for distance in range(radius + 1)]
     total = 2 * sum(weights) - weights[0]
-    # Reflected borders need an image that is larger than the radius.
+    # Reflection at the borders needs an image larger than the radius.
     mode = "reflect" if radius < min(height, width) else "replicate"
     blurred = F.pad(values[None], [radius] * 4, mode=mode)[0]
     for dim, size in ((1, height), (2, width)):

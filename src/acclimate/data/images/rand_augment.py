@@ -1,4 +1,4 @@
-"""RandAugment (Cubuk et al., "RandAugment: Practical automated data augmentation", CVPR Workshops 2020) of whole batches."""
+"""RandAugment (Cubuk et al., "RandAugment: Practical automated data augmentation", CVPR Workshops 2020) for batches."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,19 +10,19 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 NUM_CHANGES = 2
-# As a share of the strongest change: 10 of the 30 that the paper divides it into.
+# Share of the strongest change: 10 of the paper's 30 levels.
 MAGNITUDE = 1 / 3
 
 
 class Change(NamedTuple):
-    """One of `CHANGES` by its place, and how much of it, in [-1, 1]."""
+    """Index of one of `CHANGES` and its strength, in [-1, 1]."""
 
     place: int
     magnitude: float
 
 
 def draw_changes() -> list[Change]:
-    """The changes of one image, in their order, by torch's global generator."""
+    """Draw the changes of one image in order, from torch's global generator."""
     changes = []
     for _ in range(NUM_CHANGES):
         place = int(torch.randint(len(CHANGES), ()))
@@ -32,11 +32,11 @@ def draw_changes() -> list[Change]:
 
 
 def apply_changes(images: Tensor, changes: Sequence[list[Change]]) -> Tensor:
-    """Images after the changes of each; those that get the same change at the same turn get it together.
+    """Apply changes to images; images with the same change in the same position are processed together.
 
     Args:
         images: uint8, shape (N, 3, H, W).
-        changes: N lists of `draw_changes`.
+        changes: N results of `draw_changes`.
 
     Returns:
         New images of the same type and shape.
@@ -63,7 +63,7 @@ def _translate(images: Tensor, horizontal: float, vertical: float) -> Tensor:
     return translated
 
 
-# The paper's, in torchvision's order and with its strongest values.
+# The changes of the paper, in torchvision's order and with its strongest values.
 CHANGES: list[Callable[[Tensor, float], Tensor]] = [
     lambda images, _: images,
     lambda images, magnitude: _shear(images, 0.3 * magnitude, 0.0),
@@ -80,5 +80,5 @@ CHANGES: list[Callable[[Tensor, float], Tensor]] = [
     lambda images, _: F.autocontrast(images),
     lambda images, _: F.equalize(images),
 ]
-# Places of the changes that have two directions.
+# Indices of the changes with two directions.
 SIGNED = range(1, 10)

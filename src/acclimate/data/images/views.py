@@ -1,4 +1,4 @@
-"""How an image becomes what a model sees: sizes, and random changes for training."""
+"""Views of images: resizing to the size of the model, and random augmentation for training."""
 
 import hashlib
 import pickle
@@ -19,17 +19,17 @@ from acclimate.errors import ConfigError
 
 Transform = Callable[[Tensor], Tensor] | None
 ViewName = Literal["plain", "shift", "crop_flip", "strong", "strong_crop_flip"]
-# By name, or by an object of torchvision.
+# A name, or an object of torchvision.
 ViewOption = ViewName | v2.Transform
 
 
 def shorter_side(image_size: int, crop: float) -> int:
-    """What evaluation resizes the shorter side of an image to, in pixels, before it crops the centre."""
+    """Return the shorter side, in pixels, to which evaluation resizes an image before the centre crop."""
     return round(image_size / crop)
 
 
 class RandomPart(v2.RandomResizedCrop):  # type: ignore[misc]
-    """Torchvision's, in half of the time: a part whose pixels were put side by side first is resized faster."""
+    """Torchvision's random resized crop in half of the time: a contiguous crop is resized faster."""
 
     def transform(self, image: Tensor, params: dict[str, Any]) -> Tensor:
         part = F.crop(image, **params)
@@ -41,19 +41,19 @@ class ImageView(View):
     """A transform of uint8 images to the size of the model.
 
     Args:
-        name: `plain` resizes and crops the centre. `shift` moves by up to an eighth of the size, for what may not be
-            mirrored, such as digits. `crop_flip` takes a part of at least a quarter and mirrors half of the images, for
-            photographs. `strong` and `strong_crop_flip` add RandAugment (Cubuk et al., 2020) to a shift and to a
-            crop_flip, for terms that compare views; `strong_crop_flip` also adds colour jitter, greyscale and blur, as
-            SimCLR does, and Cutout, as FixMatch does.
+        name: `plain` resizes and crops the centre. `shift` shifts by up to an eighth of the size, for images that must not be
+            mirrored, such as digits. `crop_flip` crops at least a quarter of the area and mirrors half of the images, for
+            photographs. `strong` and `strong_crop_flip` add RandAugment (Cubuk et al., 2020) to shift and crop_flip, for terms
+            that compare views; `strong_crop_flip` also adds colour jitter, greyscale and blur, as in SimCLR, and Cutout, as in
+            FixMatch.
         image_size: Height and width of the result in pixels.
-        crop: The share of the shorter side that the centre crop keeps, in (0, 1].
+        crop: Share of the shorter side that the centre crop keeps, in (0, 1].
     """
 
     def __init__(self, name: ViewName, *, image_size: int, crop: float = 1.0) -> None:
         base = name.removeprefix("strong_").replace("strong", "shift")
         crop_flip = [RandomPart(image_size, scale=(0.25, 1.0), antialias=True), v2.RandomHorizontalFlip()]
-        # What all images get alike, and what each gets by chance.
+        # The common part for all images, and the random part for each.
         self._fit: Transform = (
             None
             if base == "crop_flip"
@@ -72,7 +72,7 @@ class ImageView(View):
         """Return the view of each image, shape (N, 3, image_size, image_size).
 
         Args:
-            images: uint8: one tensor of shape (N, 3, H, W) if all have one size, else a list of (3, H, W).
+            images: uint8, one tensor of shape (N, 3, H, W) if all have the same size, else a list of (3, H, W).
             seeds: See `View`.
         """
         if self._fit is not None:
@@ -98,16 +98,16 @@ class ImageView(View):
 class TransformView(View):
     """A view by a transform of torchvision, such as `ColorJitter`, or several in a `Compose`.
 
-    It is called with one image at a time, uint8 and of shape (3, H, W), whose shorter side is `image_size / crop`. Of an
-    image that it gives in another size than the model's, the centre is taken.
+    The transform is called with one image at a time, uint8, shape (3, H, W), whose shorter side is `image_size / crop`. If its
+    result does not have the size of the model, the centre is cropped.
 
     Args:
-        transform: Random by the global generator of torch alone. It keeps type and channels: the model normalises.
+        transform: A transform that uses only torch's global generator and keeps dtype and channels; the model normalises.
         image_size: Height and width of the result in pixels.
         crop: As for `ImageView`.
 
     Raises:
-        ConfigError: If the transform cannot be used on such an image, or gives something else.
+        ConfigError: If the transform fails for such an image, or changes its dtype or channels.
     """
 
     def __init__(self, transform: v2.Transform, *, image_size: int, crop: float = 1.0) -> None:
@@ -115,7 +115,7 @@ class TransformView(View):
         self.image_size = image_size
         self.side = shorter_side(image_size, crop)
         self.random = True
-        # With all settings, which a transform's text leaves out in part, so that kept features are not those of others.
+        # With a hash of all settings, which the transform's text does not all contain, as the key of cached features.
         self.name = f"{type(transform).__name__} {hashlib.sha256(pickle.dumps(transform, protocol=5)).hexdigest()[:16]}"
         self._try()
 
@@ -144,13 +144,13 @@ class TransformView(View):
             raise ConfigError(f"The view {name} cannot be used on an image of {self.side} x {self.side} pixels: {error}") from error
         if seen.dtype != torch.uint8 or seen.shape[-3] != 3:
             raise ConfigError(
-                f"The view {name} gives {seen.dtype} with {seen.shape[-3]} channels, but a view keeps uint8 with 3. "
-                "Leave out what changes the type or normalises: the model does so itself."
+                f"The view {name} returns {seen.dtype} with {seen.shape[-3]} channels, but a view must keep uint8 with 3. "
+                "Leave out transforms that change the dtype or normalise: the model does so itself."
             )
 
 
 def _centre(images: Tensor, *, image_size: int, crop: float, margin: int) -> Tensor:
-    """The centre of images, which are resized first unless they have the size already, with a margin of repeated pixels around it."""
+    """Resize images if necessary, crop the centre, and add a margin of repeated pixels."""
     side = shorter_side(image_size, crop)
     if min(images.shape[-2:]) != side:
         images = F.resize(images, [side], antialias=True)
@@ -159,7 +159,7 @@ def _centre(images: Tensor, *, image_size: int, crop: float, margin: int) -> Ten
 
 
 def _stack(images: list[Tensor]) -> Tensor:
-    """Images of one size as one tensor, in the layout that they have: for those of files channels_last, which convolutions want."""
+    """Stack images of the same size in their layout, which is channels-last for files, as convolutions prefer."""
     if images[0].stride(0) == 1:
         return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
     return torch.stack(images)

@@ -17,13 +17,13 @@ PARTS = ("train", "val", "test")
 
 
 class Table(NamedTuple):
-    """Rows of numbers.
+    """A table of numbers.
 
     Attributes:
         values: float32, shape (N, D).
-        columns: D names; None where the file names none.
-        labels: N names of classes; None without labels.
-        parts: Of `train`, `val` and `test` the one that each row belongs to; None where the file does not say.
+        columns: Names of the D columns; None if the file has none.
+        labels: Class names of the N rows; None without labels.
+        parts: Part of each row, `train`, `val` or `test`; None if the file does not define parts.
     """
 
     values: Tensor
@@ -38,12 +38,12 @@ def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: 
     Args:
         path: A CSV or Parquet file with named columns; or an `.npz` file with the arrays x, shape (N, D), and y, shape (N,), or with
             such arrays for each part: x_train, y_train, x_val and so on.
-        columns: Names of those with the numbers; None takes all but those of labels and parts.
-        label: Name of the column with the classes, which need not be there.
-        split: Name of the column with the parts; None if no column says.
+        columns: Names of the columns with numbers; None: all except those of labels and parts.
+        label: Name of the column with the classes, which need not exist.
+        split: Name of the column with the parts; None if there is none.
 
     Raises:
-        DataError: If the file cannot be read, or what is in the columns are not finite numbers.
+        DataError: If the file cannot be read, or the columns do not contain finite numbers.
     """
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give a table: FILE.csv, FILE.parquet or FILE.npz.")
@@ -86,7 +86,7 @@ def _read_frame(path: Path) -> Any:
         return pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
     except ImportError as error:
         raise ConfigError("Parquet files need a package that is not installed. Type pip install 'acclimate[parquet]'.") from error
-    # Whatever the bytes of a damaged or foreign file lead the readers to.
+    # The bytes of a damaged or foreign file can make the readers raise anything.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as a table: {reason}") from error
@@ -98,8 +98,8 @@ def _numbers(frame: Any, path: Path) -> Tensor:
             numeric = [str(one) for one in frame.columns if frame[one].dtype.kind in "biuf"]
             example = next((value for value in frame[name].tolist() if isinstance(value, str)), frame[name].tolist()[:1])
             raise DataError(
-                f"The column {name} of {path} holds no numbers, but such as {example!r}. If it holds the classes, type data.label={name}. "
-                f"Otherwise, turn it into numbers, or name the columns to use, such as data.columns=[{','.join(numeric[:8])}]."
+                f"The column {name} of {path} does not contain numbers, but {example!r}. If it has the classes, type data.label={name}. "
+                f"Otherwise, convert it to numbers, or name the columns to use, such as data.columns=[{','.join(numeric[:8])}]."
             )
     return torch.from_numpy(frame.to_numpy(dtype=np.float32, copy=True))
 
@@ -112,7 +112,7 @@ def _from_arrays(path: Path) -> Table:
         raise DataError(f"{path} has the arrays {_listed(sorted(arrays))}, but neither x nor x_train.")
     values = [_matrix(arrays[f"x{key}"], path, f"x{key}") for key in keys]
     if len({part.shape[1] for part in values}) > 1:
-        raise DataError(f"The arrays x of {path} have {_listed([str(part.shape[1]) for part in values])} columns. Give all the same.")
+        raise DataError(f"The arrays x of {path} have {_listed([str(part.shape[1]) for part in values])} columns. Give the same for all.")
     labelled = [f"y{key}" in arrays for key in keys]
     if any(labelled) and not all(labelled):
         raise DataError(f"{path} has no y{keys[labelled.index(False)]}. Give labels for all of its parts, or for none.")
@@ -131,7 +131,7 @@ def _matrix(array: np.ndarray[Any, Any], path: Path, name: str) -> Tensor:
 
 
 def _labels(values: np.ndarray[Any, Any], path: Path, name: str) -> list[str]:
-    """Return the labels as text; whole numbers that are stored as floats are whole numbers."""
+    """Return the labels as text, with integers stored as floats written as integers."""
     flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if flat.ndim != 1:
         raise DataError(f"{name} of {path} has the shape {values.shape}. Give one label for each row.")

@@ -1,4 +1,4 @@
-"""Somebody's own tables of numbers."""
+"""The user's own tables of numbers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,27 +21,27 @@ from acclimate.ranges import OpenShare
 
 
 class VectorTables(AdaptationData):
-    """A table for the source and one for the target: rows of a database, readings of sensors, or ready embeddings.
+    """Tables of numbers for the source and the target: rows of a database, sensor readings, or ready embeddings.
 
-    Each is a CSV or Parquet file with a column of classes, or an `.npz` file with the arrays x and y; a target may come without
-    classes. The parts are those that the file names, or it is divided by the contents of the rows: the source class by class,
-    the target without a look at its classes. Models standardise each number by its mean and deviation over the source's training part.
+    Each is a CSV or Parquet file with a column of classes, or an `.npz` file with the arrays x and y; a target needs no classes.
+    The parts are those of the file, or it is divided by the contents of the rows: the source class by class, the target without
+    using its classes. Models standardise each value by its mean and standard deviation over the source's training part.
 
     Args:
-        source: The labelled table; None only for methods that take no source.
-        target: The table of the target, or None for plain transfer learning.
+        source: The labelled table; None only for methods without a source.
+        target: The table of the target; None: transfer learning without a target.
         label: Name of the column with the classes.
-        columns: Names of the columns with the numbers; None takes all of the source's but those of classes and parts. A target
-            may have others besides.
-        split: Name of a column that says of each row whether it belongs to `train`, `val` or `test`; None if there is none.
-        val_fraction: Share that selects the checkpoint, where the file does not say.
-        test_fraction: Share for the final report, where the file does not say.
-        split_seed: Governs the division, apart from the run's seed.
-        source_view: How source vectors are seen in training, see `VectorView`.
-        target_views: How target vectors are seen in training.
-        strong_view: A further view of target vectors for terms that compare two, and both views of all vectors for methods that
-            compare two, such as SimCLR.
-        **loading: What `AdaptationData` takes.
+        columns: Names of the columns with numbers; None: all of the source except those of classes and parts. A target may have
+            additional columns.
+        split: Name of a column with the part of each row, `train`, `val` or `test`; None if there is none.
+        val_fraction: Share for the selection of the checkpoint, if the file does not define it.
+        test_fraction: Share for the final test, if the file does not define it.
+        split_seed: Seed of the division, independent of the run's seed.
+        source_view: View of source vectors in training, see `VectorView`.
+        target_views: Views of target vectors in training.
+        strong_view: Additional view of target vectors for terms that compare two views, and both views of all vectors for
+            methods that compare two views, such as SimCLR.
+        **loading: Arguments of `AdaptationData`.
 
     Raises:
         ConfigError: If a number is out of its range.
@@ -94,8 +94,8 @@ class VectorTables(AdaptationData):
         table = self._read(self.target)
         if unknown := sorted(set(table.labels or []) - set(classes), key=_numerically):
             raise DataError(
-                f"{self.target} has the classes {', '.join(unknown[:8])}, which the source lacks: it has {', '.join(classes[:8])}. Leave "
-                "these rows out, or the whole column."
+                f"{self.target} has the classes {', '.join(unknown[:8])}, which the source does not have: it has {', '.join(classes[:8])}. "
+                "Leave these rows out, or the whole column."
             )
         self.columns = table.columns
         return self._divide(table, self.target, classes, is_target=True)
@@ -109,7 +109,7 @@ class VectorTables(AdaptationData):
         assert part is not None and isinstance(part.train, VectorArrays)
         values = part.train.values.double()
         std, mean = torch.std_mean(values, dim=0, correction=0)
-        # A number that is always the same tells nothing, whatever it is divided by.
+        # A constant column is not informative, whatever it is divided by.
         return VectorSpec(values.shape[1], mean.float(), torch.where(std > 0, std, 1.0).float())
 
     def kind_for(self, spec: VectorSpec) -> Vectors:  # type: ignore[override]
@@ -136,6 +136,6 @@ def _numbered(labels: Sequence[str] | None, classes: Sequence[str]) -> Tensor | 
 
 
 def _numerically(name: str) -> tuple[bool, float, str]:
-    """Order whole numbers by their size, in front of other names."""
+    """Sort key that orders integers by value and before other names."""
     is_number = name.lstrip("-").isdecimal()
     return (not is_number, float(name) if is_number else 0.0, name)

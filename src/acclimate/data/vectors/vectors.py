@@ -20,7 +20,7 @@ from acclimate.inputs import VectorSpec
 from acclimate.ranges import Count
 
 VectorViewName = Literal["plain", "noise", "strong"]
-# Standard deviation of the noise, and the share of numbers that a strong view hides, relative to standardised numbers.
+# Standard deviation of the noise relative to standardised values, and the share of values that a strong view hides.
 NOISE = 0.1
 STRONG_NOISE = 0.2
 HIDDEN = 0.2
@@ -32,7 +32,7 @@ class VectorArrays(Samples):
     Args:
         values: float32, shape (N, D).
         labels: int64, shape (N,), or None.
-        names: Of the rows for messages, N of them.
+        names: Names of the N rows for messages.
     """
 
     def __init__(self, values: Tensor, labels: Tensor | None, names: Sequence[str]) -> None:
@@ -65,12 +65,12 @@ class VectorArrays(Samples):
 
 
 class VectorView(View):
-    """Vectors as they are, or with random changes.
+    """A view of vectors, unchanged or with random changes.
 
     Args:
-        name: `plain` changes nothing. `noise` adds Gaussian noise of a tenth of each number's standard deviation. `strong` adds
-            twice as much, and sets a fifth of the numbers to their mean, for terms and methods that compare views.
-        spec: Whose mean and deviation are those of the numbers.
+        name: `plain` changes nothing. `noise` adds Gaussian noise of a tenth of each value's standard deviation. `strong` adds
+            twice as much, and sets a fifth of the values to their mean, for terms and methods that compare views.
+        spec: Specification with the mean and the standard deviation of the values.
     """
 
     def __init__(self, name: VectorViewName, spec: VectorSpec) -> None:
@@ -97,13 +97,13 @@ class VectorView(View):
 
 
 class Vectors(Kind):
-    """Vectors of numbers.
+    """Vectors of numbers as a kind of input.
 
     Args:
-        width: How many numbers a vector has.
-        columns: Their names; None where they have none.
-        label: Name of the column that holds the classes, which tables to predict may have as well.
-        mean: See `VectorSpec`; only random views need it.
+        width: Number of values of a vector.
+        columns: Names of the values; None if they have none.
+        label: Name of the column with the classes, which tables for prediction may also have.
+        mean: See `VectorSpec`; needed only for random views.
         std: See `VectorSpec`.
     """
 
@@ -129,11 +129,11 @@ class Vectors(Kind):
         return VectorView(name, self.spec)
 
     def read(self, inputs: Any) -> VectorArrays:
-        """Read vectors that a program hands over.
+        """Read vectors from Python objects.
 
         Args:
-            inputs: An array or a tensor of numbers, shape (N, D) or (D,), or rows of D numbers; in the order of the columns that the
-                model was trained on. Or the path of a table.
+            inputs: An array or a tensor of numbers, shape (N, D) or (D,), or rows of D numbers, in the order of the columns that the
+                model was trained on; or the path of a table.
         """
         if isinstance(inputs, str | Path):
             return self.find(Path(inputs))[0]
@@ -154,7 +154,7 @@ class Vectors(Kind):
         return VectorArrays(table.values, None, [f"row {row} of {place}" for row in rows]), rows
 
     def draw(self, domains: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
-        """Draw all vectors by their first two principal components, in a colour for each domain."""
+        """Draw the first two principal components of all vectors, with one colour per domain."""
         vectors = torch.cat(list(domains.values())).double()
         centred = vectors - vectors.mean(dim=0)
         scaled = centred / centred.std(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
