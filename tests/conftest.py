@@ -20,7 +20,7 @@ Program = Callable[..., int]
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory):
-    """Keeps the tests out of the user's cache; commands that they start inherit it."""
+    """Keep the tests out of the user's cache; commands that they start inherit it."""
     os.environ["ACCLIMATE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
@@ -46,7 +46,7 @@ def no_handlers_of_other_tests():
 
 @pytest.fixture
 def acclimate(monkeypatch, capsys, tmp_path):
-    """Runs the command in an empty folder; returns its exit code and what it wrote to stderr."""
+    """Run the command in an empty folder; return its exit code and what it wrote to stderr."""
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["acclimate", *arguments])

@@ -11,7 +11,7 @@ ADAPT = "github.com/KevinMusgrave/pytorch-adapt at 1366df7, src/pytorch_adapt/la
 
 
 class Published(NamedTuple):
-    """What a published function gives.
+    """The result of a published function.
 
     Args:
         source: Repository, commit, file and name.

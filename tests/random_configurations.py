@@ -90,7 +90,7 @@ def candidates(hint: Any, rng: random.Random) -> Any:
 
 
 def change(config: dict[str, Any], rng: random.Random) -> str:
-    """Sets a random parameter of a random node, or a key at the top, to a random value; returns both as one would type them."""
+    """Set a random parameter of a random node, or a key at the top, to a random value; return both as one would type them."""
     if rng.random() < 0.1:
         key = rng.choice(["seed", "init_from", "resume", "folder", *(group for group in ("data", "model", "method", "optimizer"))])
         config[key] = rng.choice(NUMBERS + OTHERS)

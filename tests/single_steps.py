@@ -29,12 +29,12 @@ UNEQUAL_SIZES = [(7, 4), (3, 8), (5, 5)]
 
 
 class Objectives(NamedTuple):
-    """What an algorithm minimises.
+    """Objectives of an algorithm.
 
     Args:
         losses: By name, as the method names them.
-        classifier: What the backbone, the bottleneck and the head minimise.
-        added: What the method's own networks minimise; None without such, or where the algorithm has trained them itself.
+        classifier: Objective of the backbone, the bottleneck and the head.
+        added: Objective of the method's own networks; None if there are none, or the algorithm has already trained them.
     """
 
     losses: dict[str, Tensor]
@@ -130,7 +130,7 @@ def descend(loss: Tensor, parameters: Iterable[nn.Parameter]) -> None:
 
 
 def attach_optimizer(method: Method, *, accumulate: int = 1, clip: float | None = None, clip_by: str | None = None) -> Optimizer:
-    """Gives the method an optimizer, and of a trainer only what its extra steps look at."""
+    """Give the method an optimizer, and of a trainer only what its extra steps look at."""
     optimizer: Optimizer = method.configure_optimizers()["optimizer"]
     method.trainer = SimpleNamespace(
         accumulate_grad_batches=accumulate,
@@ -145,7 +145,7 @@ def attach_optimizer(method: Method, *, accumulate: int = 1, clip: float | None 
 
 
 def assert_same_step(method: Method, batch: DomainBatch, algorithm: Callable[[Method, DomainBatch], Objectives]) -> None:
-    """Trains the method for a batch, and a copy of its networks with what the algorithm minimises; losses and weights must be equal.
+    """Train the method for a batch, and a copy of its networks with what the algorithm minimises; losses and weights must be equal.
 
     An algorithm that alternates takes its earlier steps on the copy by itself and returns what the last one minimises.
     """

@@ -77,7 +77,7 @@ def shifted_domains(*, num_source: int, num_target: int, num_test: int, degrees:
 
 
 def write_archives(folder: Path, *, num_source: int = 23, num_target: int = 17, num_test: int = 12, degrees: float = 45.0) -> list[str]:
-    """Writes both domains and returns the options that name them: 5 batches of 4 source and 3 target images go through the source once."""
+    """Write both domains and return the options that name them: 5 batches of 4 source and 3 target images go through the source once."""
     source, target = shifted_domains(num_source=num_source, num_target=num_target, num_test=num_test, degrees=degrees)
     np.savez(folder / "source.npz", **source)
     np.savez(folder / "target.npz", **target)
@@ -96,7 +96,7 @@ PHOTOGRAPHED = ("ant", "bee", "owl")
 
 
 def write_photographs(root: Path, *, seed: int = 0, number: int = 12) -> None:
-    """Writes so many images of each of three classes into class folders: noise with a third that is brighter."""
+    """Write so many images of each of three classes into class folders: noise with a third that is brighter."""
     random = np.random.default_rng(seed)
     for label, name in enumerate(PHOTOGRAPHED):
         (root / name).mkdir(parents=True)
@@ -231,7 +231,7 @@ class StopAt(Callback):
 
 
 class PowerFailure(Callback):
-    """Ends everything at once, without a chance to save.
+    """Callback that ends everything at once, without a chance to save.
 
     Args:
         batches: How many batches must have been trained.
@@ -246,7 +246,7 @@ class PowerFailure(Callback):
 
 
 class RateHistory(Callback):
-    """Writes the learning rate that each step is taken with to a file.
+    """Callback that writes the learning rate that each step is taken with to a file.
 
     Args:
         file: A line for each step.
@@ -261,7 +261,7 @@ class RateHistory(Callback):
 
 
 class ValidationHistory(Callback):
-    """Writes the step and the selection's value of every validation to a file.
+    """Callback that writes the step and the selection's value of every validation to a file.
 
     Args:
         file: A resumed run adds to it.
@@ -277,7 +277,7 @@ class ValidationHistory(Callback):
 
 
 def train_and_stop(config: dict[str, Any], *, hook: str, batches: int) -> None:
-    """Trains until Ctrl-C arrives."""
+    """Train until Ctrl-C arrives."""
     stop = {"_target_": "small_runs.StopAt", "hook": hook, "batches": batches}
     run.train({**config, "callbacks": {"stop": stop, **config["callbacks"]}})
 

@@ -1,4 +1,4 @@
-"""What `import acclimate` offers: runs from Python, and trained models without Hydra and Lightning."""
+"""The Python interface: runs from Python, and trained models without Hydra and Lightning."""
 
 import json
 import re

@@ -31,7 +31,7 @@ def in_an_empty_folder(acclimate):
 
 @pytest.fixture
 def refused(acclimate):
-    """Runs a command that must be refused; returns the message."""
+    """Run a command that must be refused; return the message."""
 
     def run(*arguments: str) -> str:
         code, message = acclimate(*arguments)

@@ -69,7 +69,7 @@ def test_a_run_continues_from_the_checkpoint_before_to_the_same_bits(archives, f
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Runs the command; returns its exit code and what it wrote to stderr."""
+    """Run the command; return its exit code and what it wrote to stderr."""
 
     def call(*arguments):
         GlobalHydra.instance().clear()

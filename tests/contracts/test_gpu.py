@@ -37,7 +37,7 @@ def test_a_stopped_deterministic_run_continues_bit_for_bit(archives, tmp_path, m
 
 
 class Waits(Callback):
-    """Warns of operations that make the processor wait for the device, in steps that are not logged: an epoch has 5."""
+    """Callback that warns of operations that make the processor wait for the device, in steps that are not logged: an epoch has 5."""
 
     def __init__(self, first: int, last: int) -> None:
         self.first = first

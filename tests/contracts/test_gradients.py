@@ -99,7 +99,7 @@ def test_every_loss_but_the_task_s_aligns_or_regularises_the_backbone(archives, 
 
 
 class OtherTarget(Callback):
-    """Puts the negatives of the target images in their place."""
+    """Callback that puts the negatives of the target images in their place."""
 
     def on_train_batch_start(self, trainer, method, batch, number):
         if batch.target is not None:

@@ -43,7 +43,7 @@ def other_file_system():
 
 @pytest.fixture(scope="module")
 def command(other_file_system, tmp_path_factory):
-    """Runs the command in a process of its own; returns the exit code, the output and the seconds that it took."""
+    """Run the command in a process of its own; return the exit code, the output and the seconds that it took."""
     output = tmp_path_factory.mktemp("output") / "output"
 
     def call(*arguments, prepare=lambda: None):
@@ -97,7 +97,7 @@ def kill_at_a_moment_of_the_run(chance, seconds):
 
 
 def kill_while_a_checkpoint_is_written(chance):
-    """Ends the process in or right after the writing of one of the first checkpoints."""
+    """End the process in or right after the writing of one of the first checkpoints."""
     number, replacing = chance.randrange(5), checkpoint_files.replacing
     written = []
 

@@ -133,7 +133,7 @@ def num_jobs(arguments: list[str]) -> int:
 
 
 def fill(value: str, run: Path) -> str:
-    """What a placeholder stands for."""
+    """Return the value of a placeholder."""
     if value == "RUN":
         return str(run)
     assert not PLACEHOLDER.fullmatch(value) or Path(value).exists(), f"the test knows nothing to put in the place of {value}"
@@ -228,7 +228,7 @@ def test_make_commands_are_targets(line: str) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What links to the headings of a page end in, as GitHub names them."""
+    """Return the anchors of a page's headings, as named by GitHub."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL), flags=re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 

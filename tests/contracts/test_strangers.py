@@ -116,7 +116,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def command(acclimate, tmp_path, monkeypatch):
-    """Runs acclimate in a folder with things to lose; returns its exit code and what it wrote to stderr."""
+    """Run acclimate in a folder with things to lose; return its exit code and what it wrote to stderr."""
     (tmp_path / "payload.py").write_text(PAYLOAD)
     (tmp_path / "keep").mkdir()
     (tmp_path / "keep" / "file").write_text("dear")

@@ -24,7 +24,7 @@ def make_believe(proportions, target):
 
 
 class Note(Callback):
-    """Keeps the batch as it is given to the method."""
+    """Callback that keeps the batch as it is given to the method."""
 
     def __init__(self, notes):
         self.notes = notes

@@ -1,4 +1,4 @@
-"""Which target images lend their labels."""
+"""Choice of the labelled target samples."""
 
 import pytest
 import torch

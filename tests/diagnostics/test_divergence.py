@@ -15,7 +15,7 @@ from acclimate.training.callbacks.nonfinite import NonFinite
 
 @pytest.fixture
 def build(monkeypatch):
-    """Makes the features of the ninth batch NaN; returns what builds runs without that."""
+    """Make the features of the ninth batch NaN; return what builds runs without that."""
     for seconds in ("SECONDS", "PAUSE"):
         monkeypatch.setattr(LastCheckpoint, seconds, 0, raising=False)
     build = run.build

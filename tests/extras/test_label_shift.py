@@ -152,7 +152,7 @@ def noisy_logits(labels, generator):
 
 
 def observe(proportions, num_batches, *, progress=1.0, batch_size=64, seed=0):
-    """Shows training batches and returns the labels of all that came out."""
+    """Show training batches and return the labels of all that came out."""
     generator, drawn = torch.Generator().manual_seed(seed), []
     torch.manual_seed(seed)
     for _ in range(num_batches):

@@ -85,7 +85,7 @@ def fail(*_, **__):
 
 @pytest.fixture
 def acclimate(monkeypatch, capfd, tmp_path):
-    """Runs the command in an empty folder; returns its exit code and what it wrote to stderr."""
+    """Run the command in an empty folder; return its exit code and what it wrote to stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):

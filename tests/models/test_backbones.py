@@ -43,7 +43,7 @@ def test_trying_a_size_changes_no_statistics():
 
 
 def windowed(image_size, wanted):
-    """Takes multiples of 8 pixels only."""
+    """Take multiples of 8 pixels only."""
 
     class Windows(nn.Module):
         def forward(self, images):

@@ -25,7 +25,7 @@ SMALL = (f"data.image_size={IMAGE_SIZE}", "data.eval_batch_size=8")
 
 @pytest.fixture
 def rank(monkeypatch, capsys):
-    """Runs the command; returns its exit code and all that it printed."""
+    """Run the command; return its exit code and all that it printed."""
 
     def call(*arguments: str) -> tuple[int, str]:
         GlobalHydra.instance().clear()

@@ -33,7 +33,7 @@ def classifier_tensors(checkpoint):
 
 
 class FirstWeights(Callback):
-    """Keeps the classifier as it is before the first batch."""
+    """Callback that keeps the classifier as it is before the first batch."""
 
     def on_train_start(self, trainer, method):
         self.seen = {f"classifier.{name}": tensor.clone() for name, tensor in method.classifier.state_dict().items()}

@@ -33,7 +33,7 @@ class Leak(NamedTuple):
     example: str
 
 
-def seen_images(domains: Domains, origin: Mapping[str, Any] | None, *, trains_on_target: bool) -> Seen | None:
+def seen_samples(domains: Domains, origin: Mapping[str, Any] | None, *, trains_on_target: bool) -> Seen | None:
     """Collect the digests of the samples that a run trains on and selects its checkpoint by.
 
     Args:

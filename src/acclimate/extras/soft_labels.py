@@ -108,7 +108,7 @@ class SoftLabels(Extra):
         if self.mix is not None:
             if not isinstance(inputs, Tensor):
                 raise ConfigError("method.mixup mixes numbers, which these inputs are not. Set it to 0, its usual value.")
-            # Torchvision's Mixup takes images alone, although it does the same to every number.
+            # Torchvision's Mixup accepts only images, although it would work for any numbers.
             shaped = inputs if self.pastes_regions else inputs.reshape(len(inputs), -1, 1, 1)
             mixed, rows = self.mix(shaped if shaped.is_floating_point() else shaped.float(), batch.labels)
             mixed = mixed.view_as(inputs)

@@ -50,7 +50,7 @@ def density_ratio(source: Tensor, target: Tensor) -> Tensor:
     domains = np.repeat([0, 1], [num_source, num_target])
     classifier = LogisticRegression(max_iter=1000, tol=TOLERANCE)
     rows, log_odds = features.numpy(), np.empty(len(features))
-    # As scikit-learn's cross_val_predict, which takes as long for its checks as for the fit of a few hundred images.
+    # As scikit-learn's cross_val_predict, whose checks take as long as the fit of a few hundred inputs.
     with one_thread():
         for fitted, judged in StratifiedKFold(2).split(rows, domains):
             log_odds[judged] = classifier.fit(rows[fitted], domains[fitted]).decision_function(rows[judged])

@@ -18,7 +18,7 @@ from acclimate.config.method_options import divide_options
 from acclimate.config.untrusted import trusted_by
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.kind import contents
-from acclimate.data.leakage import Seen, refuse_leaks, seen_images
+from acclimate.data.leakage import Seen, refuse_leaks, seen_samples
 from acclimate.errors import ConfigError
 from acclimate.inputs import spec_after
 from acclimate.memory import keep_freed_memory
@@ -109,7 +109,7 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
     if checkpoint is not None and not allow_seen:
         refuse_leaks(data.domains, checkpoint)
     method.data = data.training_parts()
-    seen = seen_images(data.domains, checkpoint, trains_on_target=method.needs.target or bool(data.labelled_target))
+    seen = seen_samples(data.domains, checkpoint, trains_on_target=method.needs.target or bool(data.labelled_target))
     if compiles:
         classifier.compile()
 

@@ -25,7 +25,7 @@ def account_for_backbone(data: AdaptationData, method: Method, trainer: pl.Train
     num_inputs = sum(len(part.train) for part in parts)
     if data.frozen_backbone is not None and data.fixed_views is not None:
         return (
-            f"The backbone is frozen (model.freeze=backbone): its features of {num_inputs} training images in {data.fixed_views} "
+            f"The backbone is frozen (model.freeze=backbone): its features of {num_inputs} training inputs in {data.fixed_views} "
             "views are computed once, and every step trains only the layers after it. With thousands of labelled images, or a GPU, "
             "also try model.freeze=none data.fixed_views=null."
         )

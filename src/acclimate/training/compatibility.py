@@ -85,8 +85,8 @@ def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Train
         )
     for part, share in (("val", trainer.limit_val_batches), ("test", trainer.limit_test_batches)):
         for name, domain in (("source", data.domains.source), ("target", data.domains.target)):
-            images = getattr(domain, part, None)
-            batches = -(-len(images) // data.eval_batch_size) if images else 0
+            samples = getattr(domain, part, None)
+            batches = -(-len(samples) // data.eval_batch_size) if samples else 0
             if isinstance(share, float) and batches and int(batches * share) == 0:
                 raise ConfigError(
                     f"trainer.limit_{part}_batches={share} leaves nothing of the {name}, whose {part} part has only {batches} batches of "

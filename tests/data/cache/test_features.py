@@ -25,7 +25,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """How many images each pass through a backbone was given."""
+    """Return a list with the number of images in each pass through a backbone."""
     counts = []
     forward = ImageBackbone.forward
 

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def keep(key, text, *, about="some text"):
-    """What the entry of this name says, which is the text if nobody kept another one before."""
+    """Return the text of the entry with this name, creating it with the given text on a miss."""
     return cached(
         "texts", key, fill=lambda folder: (folder / "text").write_text(text), read=lambda folder: (folder / "text").read_text(), about=about
     )

@@ -46,7 +46,7 @@ def archives(tmp_path_factory):
 
 @pytest.fixture
 def warnings(archives, tmp_path, caplog):
-    """Trains and returns what is warned of."""
+    """Train and return what is warned of."""
 
     def train(*overrides, target="turned", change=lambda method: None):
         parts = assembly.build(compose(tmp_path, *archives[target], *TEN_EPOCHS, *overrides))

@@ -113,7 +113,7 @@ class Unstable:
 
 @pytest.fixture
 def train(monkeypatch, archives):
-    """Trains with batches that are not finite, saving after each validation, and returns the metrics."""
+    """Train with batches that are not finite, saving after each validation, and return the metrics."""
     monkeypatch.setattr(LastCheckpoint, "SECONDS", 0)
     monkeypatch.setattr(LastCheckpoint, "PAUSE", 0)
     build = assembly.build

@@ -15,14 +15,14 @@ PACKAGES = ("acclimate", "torch", "torchvision", "pytorch-lightning", "hydra-cor
 
 
 class Provenance(Callback):
-    """Puts into every checkpoint what is needed to rebuild the model without the run's folder.
+    """Callback that adds everything to checkpoints that is needed to rebuild the model without the run's folder.
 
     Args:
-        config: The run's configuration, plain and fully resolved.
+        config: The plain, fully resolved configuration of the run.
         classes: Names of the classes, in the order of the logits.
-        inputs: A node from which the kind of input is built again, see `acclimate.data.kind.contents`.
-        self_supervised: Whether the features alone were trained, without labels.
-        seen: Digests of the images that train and select, by which `evaluate` recognises them; None if they are not known.
+        inputs: The node of the kind of input, see `acclimate.data.kind.contents`.
+        self_supervised: Whether only the features were trained, without labels.
+        seen: Digests of the samples used in training and selection, by which `evaluate` recognises them; None if unknown.
     """
 
     def __init__(
