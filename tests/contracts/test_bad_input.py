@@ -323,7 +323,7 @@ def test_images_of_a_size_that_the_model_does_not_take_are_refused(refused):
 def test_adaptation_without_a_target_is_refused(refused):
     write_images("home")
     message = refused("train", *FOLDERS, "data.source=home", "data.target=null", "method=dann")
-    assert "data.target=DIR" in message
+    assert "data.target=PLACE" in message
     assert "method=fine_tune" in message
 
 

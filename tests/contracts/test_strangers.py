@@ -261,10 +261,13 @@ def test_contents_that_no_run_writes_are_refused(name, trained, command, tmp_pat
 
 IMAGES = {"_target_": "acclimate.data.images.images.Images", "image_size": 16}
 INPUTS = {
-    "an absurd size": (IMAGES | {"image_size": 10**9}, "inputs.image_size is a number beyond 4096"),
+    "an absurd size": (IMAGES | {"image_size": 10**9}, "inputs.image_size is a number above 4096"),
     "a size out of range": (IMAGES | {"image_size": -1}, "inputs.image_size must be at least 8, but is -1"),
     "a stranger's kind": (IMAGES | {"_target_": "os.system"}, "inputs._target_=os.system is not among what acclimate builds from a file"),
-    "another part": (IMAGES | {"_target_": "acclimate.data.images.arrays.Arrays"}, "is not among what acclimate builds from a file"),
+    "another part": (
+        IMAGES | {"_target_": "acclimate.data.images.arrays.Arrays"},
+        "inputs._target_=acclimate.data.images.arrays.Arrays is not",
+    ),
     "an interpolation": (IMAGES | {"crop": "${oc.env:HOME}"}, "is not a plain value"),
     "no kind": (16, "The checkpoint does not say what its inputs are"),
 }

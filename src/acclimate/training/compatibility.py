@@ -50,7 +50,7 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(f"This method, or method.cutmix, needs images, but the data contains {data.input_spec().noun}. Choose another.")
     if method.needs.target and data.domains.target is None:
         raise ConfigError(
-            "This method adapts to a target, but data.target is null. Name the target (data.target=...), "
+            "This method adapts to a target, but data.target is null. Name the target (data.target=PLACE), "
             "or choose a method that uses only the source: method=fine_tune or method=linear_probe."
         )
     if selection.is_oracle and not data.target_labels.known("val"):

@@ -61,7 +61,7 @@ class Arrays(ImageData):
 
     def read_target(self, classes: list[str]) -> Parts | None:
         if classes != numbers_as_names(len(classes)):
-            raise DataError(f"The classes of arrays are numbers from 0, but the model has the classes {', '.join(classes)}.")
+            raise DataError(f"The classes of arrays are numbers from 0, but the model knows {', '.join(classes)}.")
         if self.target is None:
             return None
         target = read_archive(self.target, needs_labels=False)
