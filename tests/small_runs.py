@@ -25,8 +25,8 @@ from acclimate.config.groups import conf_dir, group_options
 from acclimate.config.instantiate import locate
 from acclimate.config.method_options import declared_needs
 from acclimate.data.domains import Domains, Parts
+from acclimate.data.images.arrays import Archive as ImageArchive
 from acclimate.data.images.arrays import Arrays, read_archive
-from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.samples import Samples
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.extras.extra import Step
@@ -330,9 +330,6 @@ def with_value(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return config
 
 
-Archives = dict[str, ImageArrays]
-
-
 class Tampered(Arrays):
     """Arrays whose labels of the target's training and validation parts are changed before anything looks at them.
 
@@ -355,12 +352,12 @@ class Tampered(Arrays):
         return domains._replace(source=Parts(*(images and self.tampered(images) for images in domains.source)))
 
     def read_target(self, classes: list[str]) -> Parts | None:
-        def read_tampered(path: Path, **settings: bool) -> Archives:
+        def read_tampered(path: Path, **settings: Any) -> ImageArchive:
             archive = read_archive(path, **settings)
-            train = archive["train"]
+            train = archive.parts["train"]
             if self.tamper == "permute":
                 train = train.take(torch.randperm(len(train), generator=torch.Generator().manual_seed(0)).tolist())
-            return {**archive, "train": self.tampered(train)}
+            return archive._replace(parts={**archive.parts, "train": self.tampered(train)})
 
         with mock.patch("acclimate.data.images.arrays.read_archive", read_tampered):
             return super().read_target(classes)
@@ -370,7 +367,7 @@ class Tampered(Arrays):
         changes: dict[str, torch.Tensor | None] = {
             "nothing": images.labels,
             "permute": images.labels.roll(1),
-            "replace": torch.full_like(images.labels, 10**9),
+            "replace": torch.zeros_like(images.labels),
             "remove": None,
         }
         return images.with_labels(changes[self.tamper])

@@ -169,7 +169,7 @@ class WithoutDigests(ImageData):
 
 def test_a_data_set_without_digests_works_and_the_doubt_is_logged(archives, tmp_path, caplog):
     config = with_progress_bar(compose(tmp_path, *archives, "method=dann", "trainer.max_epochs=1"))
-    own = {"source", "target", "val_fraction", "split_seed", "_target_"}
+    own = {"source", "target", "axes", "unknown_classes", "val_fraction", "test_fraction", "split_seed", "_target_"}
     data = {key: value for key, value in config["data"].items() if key not in own} | {"_target_": "test_leakage.WithoutDigests"}
     run.train(config | {"data": data})
     with caplog.at_level(logging.WARNING, logger="acclimate"):

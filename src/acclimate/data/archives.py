@@ -3,7 +3,8 @@
 import math
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,16 @@ from acclimate.errors import DataError
 MAX_UNPACKED_RATIO, ALWAYS_UNPACKED = 100, 2**26
 
 
+def array_names(path: Path) -> list[str]:
+    """Return the names of all arrays in an archive.
+
+    Raises:
+        DataError: If the file is not an archive.
+    """
+    with _opened(path) as archive:
+        return sorted(member.filename.removesuffix(".npy") for member in archive.infolist() if member.filename.endswith(".npy"))
+
+
 def read_arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray[Any, Any]]:
     """Read the arrays of the given names that an archive has, after checking their headers.
 
@@ -23,20 +34,27 @@ def read_arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray[Any,
             very much larger in memory than in the file.
     """
     arrays = {}
+    with _opened(path) as archive:
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if name not in names or member.filename == name:
+                continue
+            _refuse_bomb(path, member)
+            with archive.open(member) as file:
+                _refuse_false_header(name, file, member)
+            with archive.open(member) as file:
+                arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+        if not arrays:
+            found = ", ".join(sorted(member.filename.removesuffix(".npy") for member in archive.infolist())[:9])
+            raise DataError(f"{path} has the arrays {found or '(none)'}, but no {' or '.join(names)}.")
+    return arrays
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                name = member.filename.removesuffix(".npy")
-                if name not in names or member.filename == name:
-                    continue
-                _refuse_bomb(path, member)
-                with archive.open(member) as file:
-                    _refuse_false_header(name, file, member)
-                with archive.open(member) as file:
-                    arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-            if not arrays:
-                found = ", ".join(sorted(member.filename.removesuffix(".npy") for member in archive.infolist())[:9])
-                raise DataError(f"{path} has the arrays {found or '(none)'}, but no {' or '.join(names)}.")
+            yield archive
     except (
         ValueError,
         OSError,
@@ -51,7 +69,6 @@ def read_arrays(path: Path, names: Collection[str]) -> dict[str, np.ndarray[Any,
         raise DataError(
             f"{path} cannot be read as a .npz archive: {error}. Write it with numpy.savez(FILE, x_train=..., y_train=..., ...)."
         ) from error
-    return arrays
 
 
 def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
@@ -74,7 +91,7 @@ def _refuse_false_header(name: str, file: IO[bytes], member: zipfile.ZipInfo) ->
         raise ValueError(f"{name} has the unknown version {version}")
     shape, _, dtype = read_header(file)
     if dtype.hasobject:
-        raise ValueError(f"{name} contains Python objects, which are not read")
+        raise ValueError(f"{name} contains Python objects, which are not read; text can be written as {name}.astype(str)")
     stated, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
     if stated != held or 0 in shape[1:]:
         raise ValueError(f"{name} states the shape {shape}, {stated} bytes, but contains {held} bytes")

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -84,28 +86,156 @@ def test_a_target_may_have_labels_in_its_test_part_only(write):
     assert [part.labels is None for part in target] == [True, True, False]
 
 
-def test_a_class_without_a_training_image_in_between_is_kept(write):
-    assert Arrays(source=write(y_train=np.arange(20) % 2 * 2)).read().classes == ["0", "1", "2"]
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.arange(20) % 2 * 4 + 3, ["3", "7"]),
+        (np.arange(20) % 10 + 1, [str(number) for number in range(1, 11)]),
+        (np.arange(20, dtype=np.uint8) % 2 * 255, ["0", "255"]),
+        (np.arange(20) % 2 * 2 - 1, ["-1", "1"]),
+        (np.arange(20) % 2 * 2**40, ["0", str(2**40)]),
+        (np.arange(20, dtype=np.uint64) % 2 * np.uint64(2**64 - 1), ["0", str(2**64 - 1)]),
+        (np.array(["owl", "ant"] * 10), ["ant", "owl"]),
+        (np.array([b"owl", b"ant"] * 10), ["ant", "owl"]),
+        (np.array(["Ka\u0308fer", "K\u00e4fer", "ant", "ant"] * 5), ["Käfer", "ant"]),
+        (np.array(["10", "9"] * 10), ["9", "10"]),
+        (np.arange(20) % 2 == 0, ["False", "True"]),
+        (np.arange(20.0) % 2, ["0", "1"]),
+        ((np.arange(20) % 3).reshape(-1, 1), ["0", "1", "2"]),
+        (np.eye(3)[np.arange(20) % 3], ["0", "1", "2"]),
+        (np.eye(4, dtype=bool)[np.arange(20) % 2 * 3], ["0", "3"]),
+    ],
+)
+def test_the_classes_are_the_labels_that_occur(write, labels, classes):
+    domains = Arrays(source=write(y_train=labels, y_test=labels[:6])).read()
+    assert sorted(domains.classes) == sorted(classes)
+    assert [classes[label] for label in domains.source.test.labels] == [domains.classes[label] for label in domains.source.test.labels]
+    flat = labels.argmax(axis=1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
+    for part in domains.source:
+        rows = part.images[:, 0, 0, 0].tolist()
+        assert len({(flat[row], domains.classes[label]) for row, label in zip(rows, part.labels, strict=True)}) <= len(np.unique(flat))
+
+
+def test_labels_of_the_target_are_matched_by_name(write):
+    names = np.array(["owl", "ant", "bee"])
+    source = write(y_train=names[np.arange(20) % 3], y_test=names[np.arange(6) % 3])
+    target = Arrays(source=source, target=write("target", y_train=names[np.arange(20) % 2 + 1], y_test=names[np.arange(6) % 2 + 1])).read()
+    assert target.classes == ["ant", "bee", "owl"]
+    assert target.target.test.labels.tolist() == [0, 1] * 3
+
+
+def test_a_target_without_some_classes_is_accepted_and_it_is_said(write, caplog):
+    with caplog.at_level(logging.INFO, logger="acclimate"):
+        target = Arrays(source=write(num_classes=3), target=write("target", num_classes=2)).read().target
+    assert target.test.labels.tolist() == [0, 1] * 3
+    assert "target.npz has no samples of 2." in caplog.text
+
+
+def test_samples_of_unknown_classes_are_left_out_as_the_message_says(write, caplog):
+    source, target = write(), write("target", num_classes=3)
+    with pytest.raises(
+        DataError, match=r"target\.npz has the classes 2 besides those to tell apart, which are 0, 1\. Type data\.unknown_classes=drop"
+    ):
+        Arrays(source=source, target=target).read()
+    found = Arrays(source=source, target=target, unknown_classes="drop").read().target
+    assert "left out 8 samples of the classes 2" in caplog.text
+    assert [len(part) for part in found] == [13, 1, 4]
+    for part in found:
+        assert torch.equal(part.images[:, 0, 0, 0] % 3, part.labels)
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        ({"x_train": "train_images", "y_train": "train_labels", "x_test": "test_images", "y_test": "test_labels"}, [18, 2, 6]),
+        ({"x_train": "X_train", "y_train": "Y_train", "x_test": "X_test", "y_test": "Y_test"}, [18, 2, 6]),
+        ({"x_train": "trainX", "y_train": "trainY", "x_test": "testX", "y_test": "testY"}, [18, 2, 6]),
+        ({"x_test": "x_val", "y_test": "y_val"}, [20, 6, None]),
+        ({"x_test": "x_valid", "y_test": "y_valid"}, [20, 6, None]),
+        ({"x_train": "data", "y_train": "target", "x_test": None, "y_test": None}, [14, 2, 4]),
+        ({"x_train": "x", "y_train": "y", "x_test": None, "y_test": None}, [14, 2, 4]),
+        ({"x_test": None, "y_test": None}, [18, 2, None]),
+    ],
+)
+def test_usual_names_of_arrays_are_understood(tmp_path, names, parts):
+    contents = {names.get(name, name): array for name, array in arrays().items()}
+    np.savez(tmp_path / "source.npz", about=np.zeros(3), **{name: array for name, array in contents.items() if name is not None})
+    source = Arrays(source=str(tmp_path / "source.npz")).read().source
+    assert [part and len(part) for part in source] == parts
+    for part in source:
+        assert part is None or torch.equal(part.images[:, 0, 0, 0] % 2, part.labels)
+
+
+def test_all_three_parts_may_be_given(write):
+    validation = arrays(num_train=5)
+    source = Arrays(source=write(x_val=validation["x_train"], y_val=validation["y_train"])).read().source
+    assert [len(part) for part in source] == [20, 5, 6]
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1 / 255), (np.float64, 1 / 255), (np.float16, 1 / 255)])
+def test_floats_from_0_to_1_are_the_images_that_they_came_from(write, dtype, scale):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
+    pixels[0, 0, 0] = 255
+    plain = Arrays(source=write(x_train=pixels)).read().source
+    scaled = Arrays(source=write(x_train=(pixels * scale).clip(0, 1).astype(dtype))).read().source
+    assert torch.equal(plain.train.images, scaled.train.images)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 9), (3, 8, 9)])
+def test_channels_may_come_first(write, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
+    first = Arrays(source=write(x_train=pixels)).read().source.train
+    last = Arrays(source=write(x_train=np.moveaxis(pixels, 1, -1))).read().source.train
+    assert torch.equal(first.images, last.images)
+
+
+def test_the_axes_are_asked_for_where_they_are_not_certain(write):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 3, 8, 3), dtype=np.uint8)
+    source = write(x_train=pixels)
+    with pytest.raises(DataError, match=r"Type data\.axes=NHWC if they come last, or data\.axes=NCHW"):
+        Arrays(source=source).read()
+    sizes = {axes: Arrays(source=source, axes=axes).read().source.train.images.shape[1:] for axes in ("NHWC", "NCHW")}
+    assert sizes == {"NHWC": (3, 3, 8), "NCHW": (3, 8, 3)}
+
+
+def test_messages_name_images_by_their_rows(write):
+    train = Arrays(source=write()).read().source.train
+    number = int(train.images[3, 0, 0, 0])
+    assert train.name(3) == f"row {number} of x_train of {write()}"
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"x_train": np.zeros((20, 8, 8), dtype=np.float32)}, r"x_train of .*source\.npz has the shape \(20, 8, 8\) and the type float32"),
+        ({"x_train": np.zeros((20, 8, 8), dtype=np.int64)}, r"x_train of .*source\.npz has the shape \(20, 8, 8\) and the type int64"),
+        ({"x_train": np.arange(20.0).repeat(64).reshape(20, 8, 8)}, r"float64, and values from 0 to 19.*x\.astype\('uint8'\)"),
+        ({"x_train": np.full((20, 8, 8), -0.5)}, r"values from -0\.5 to -0\.5.*floats from 0 to 1"),
+        ({"x_train": np.full((20, 8, 8), np.nan)}, r"values that are not finite.*nan_to_num"),
+        ({"x_train": np.full((20, 8, 8), "a")}, r"type <U1\. Images must be uint8"),
         ({"x_test": np.zeros((6, 8, 8, 4), dtype=np.uint8)}, r"x_test of .* has the shape \(6, 8, 8, 4\).*\(N, H, W, 3\)"),
-        ({"x_train": np.zeros((20, 64), dtype=np.uint8)}, r"has the shape \(20, 64\)"),
+        ({"x_train": np.zeros((20, 64), dtype=np.uint8)}, r"has the shape \(20, 64\).*data=vectors"),
         ({"x_train": np.zeros((0, 8, 8), dtype=np.uint8)}, r"has the shape \(0, 8, 8\).*at least one"),
         ({"x_train": np.zeros((), dtype=np.uint8)}, r"has the shape \(\)"),
-        ({"y_train": np.zeros(19, dtype=int)}, r"y_train of .* has the shape \(19,\).*one for each of the 20 images"),
-        ({"y_train": np.zeros((20, 2), dtype=int)}, r"y_train of .* has the shape \(20, 2\)"),
-        ({"y_train": np.linspace(0, 1, 20)}, r"y_train of .* the type float64.*whole numbers from 0"),
-        ({"y_test": np.full(6, -1)}, r"y_test of .*the smallest value -1.*whole numbers from 0"),
+        ({"y_train": np.arange(19)}, r"y_train of .* has the shape \(19,\).*for each of the 20 images"),
+        ({"y_train": np.zeros((20, 2), dtype=int)}, r"y_train of .* has the shape \(20, 2\).*one-hot"),
+        ({"y_train": np.linspace(0, 1, 20)}, r"y_train of .* has the label 0\.05.*whole numbers"),
+        ({"y_train": np.where(np.arange(20) < 3, np.nan, 1)}, r"3 of the 20 labels of y_train .* are missing"),
+        ({"y_train": np.array(["a", ""] * 10)}, r"10 of the 20 labels of y_train .* are missing"),
+        ({"y_train": np.arange(20).astype("datetime64[D]")}, r"y_train of .* has the type datetime64"),
+        ({"y_train": np.array(["a", "b"] * 10, dtype=object)}, r"cannot be read .*y_train\.astype\(str\)"),
+        ({"y_test": np.full(6, -1)}, r"source\.npz has the classes -1 besides those to tell apart, which are 0, 1"),
         ({"x_test": None}, r"has the arrays x_train, y_test, y_train, but no x_test"),
+        ({"x_train": None, "y_train": None}, r"has the arrays x_test, y_test, but no x_train"),
         ({"y_train": None}, r"has no y_train, but the source needs labels"),
         ({"y_test": None}, r"has no y_test, but the source needs labels"),
-        ({"y_train": np.zeros(20, dtype=int)}, r"has only the class 0 in y_train"),
-        ({"y_test": np.full(6, 7)}, r"has the label 7 in y_test, but the source has classes 0 to 1"),
+        ({"y_train": np.zeros(20, dtype=int)}, r"has only the class 0 in x_train"),
+        ({"y_test": np.full(6, 7)}, r"has the classes 7 besides those to tell apart, which are 0, 1"),
         ({"x_train": np.array([{}] * 20)}, r"cannot be read as a \.npz archive"),
+        ({"x": np.zeros((20, 8, 8), dtype=np.uint8)}, r"x belongs to no part, but there are parts"),
+        (
+            {"x_train": None, "X_train": arrays()["x_train"], "train_images": arrays()["x_train"]},
+            r"X_train and train_images, which may both be x_train",
+        ),
     ],
 )
 def test_wrong_arrays_are_named_with_what_is_allowed(write, changed, message):
@@ -114,7 +244,7 @@ def test_wrong_arrays_are_named_with_what_is_allowed(write, changed, message):
 
 
 def test_a_target_label_that_the_source_does_not_know_is_refused(write):
-    with pytest.raises(DataError, match=r"target\.npz has the label 2 in y_test"):
+    with pytest.raises(DataError, match=r"target\.npz has the classes 2 besides"):
         Arrays(source=write(), target=write("target", num_classes=3)).read()
 
 
@@ -144,7 +274,7 @@ def test_a_missing_archive_is_named_in_full(tmp_path):
 
 
 def test_a_target_too_small_to_divide_is_refused(write):
-    with pytest.raises(DataError, match=r"x_train of .*target\.npz has 1 samples, too few"):
+    with pytest.raises(DataError, match=r"The training part of .*target\.npz has 1 samples, too few"):
         Arrays(source=write(), target=write("target", num_train=1)).read()
 
 

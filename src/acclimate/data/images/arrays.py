@@ -1,126 +1,194 @@
 """Images in NumPy archives."""
 
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from acclimate.data.archives import read_arrays
+from acclimate.data.archives import array_names, read_arrays
+from acclimate.data.array_names import find_parts
+from acclimate.data.class_labels import UnknownClasses, find_unknown, in_order, read_labels
 from acclimate.data.datamodule import missing_source
-from acclimate.data.domains import Domains, Parts, class_names, numbers_as_names
+from acclimate.data.division import divide
+from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.image_data import ImageData
-from acclimate.data.splitting import split
-from acclimate.errors import DataError
+from acclimate.errors import ConfigError, DataError
 from acclimate.ranges import OpenShare
+
+# Order of the axes of colour images.
+Axes = Literal["NHWC", "NCHW"]
+NUM_CHANNELS = (1, 3)
 
 
 class Arrays(ImageData):
-    """Images in two .npz files with the arrays x_train, y_train, x_test and y_test.
+    """Two .npz files with the arrays x_train, y_train, x_val, y_val, x_test and y_test, or x and y.
 
-    Images are uint8, shape (N, H, W) or (N, H, W, C) with one or three channels; labels are whole numbers from 0,
-    shape (N,). A target needs no labels. The training images are divided by their contents into a training and a validation
-    part, the source class by class, the target without using its labels.
+    Other usual names will do, see `find_parts`. The classes are the labels that occur in the source's training part, by name, and
+    those of the target are matched with them. A target may come without labels. The parts are those of the file; what it does not
+    divide is divided by the content of the images, the source class by class, the target without using its labels.
 
     Args:
-        source: Path of the labelled archive; None only for methods without a source.
-        target: Path of the target's archive; None: transfer learning without a target.
-        val_fraction: Share of the training images for validation, above 0 and below 1.
+        source: Path of the labelled archive; None only for methods that take no source.
+        target: Path of the target's archive, or None for plain transfer learning.
+        axes: Order of the axes of images, if their shape does not say which is that of the channels.
+        unknown_classes: Handling of samples whose class the source's training part lacks: `error` refuses them, `drop` leaves
+            them out of all parts, also those of the target, so that the division then depends on which of its classes are known.
+        val_fraction: Share that selects the checkpoint, where the file does not say.
+        test_fraction: Share for the final report, where the file does not say.
         split_seed: Seed of the division, independent of the run's seed.
         **loading: Arguments of `ImageData`.
+
+    Raises:
+        ConfigError: If the fractions leave nothing to train on.
     """
 
     def __init__(
-        self, *, source: str | None, target: str | None = None, val_fraction: OpenShare = 0.1, split_seed: int = 0, **loading: Any
+        self,
+        *,
+        source: str | None,
+        target: str | None = None,
+        axes: Axes | None = None,
+        unknown_classes: UnknownClasses = "error",
+        val_fraction: OpenShare = 0.1,
+        test_fraction: OpenShare = 0.2,
+        split_seed: int = 0,
+        **loading: Any,
     ) -> None:
         super().__init__(**loading)
+        if val_fraction + test_fraction >= 1:
+            raise ConfigError("data.val_fraction and data.test_fraction must be above 0 with a sum below 1.")
         self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
-        self.val_fraction = val_fraction
+        self.axes: Axes | None = axes
+        self.unknown_classes: UnknownClasses = unknown_classes
+        self.fractions = {"val": val_fraction, "test": test_fraction}
         self.split_seed = split_seed
 
     def read(self) -> Domains:
         if self.source is None:
             raise missing_source()
-        source = read_archive(self.source, needs_labels=True)
-        train_labels = source["train"].labels
-        assert train_labels is not None
-        # Checked before each class gets a name and a row of the head.
-        if int(train_labels.max()) >= len(train_labels):
-            raise DataError(
-                f"{self.source} has the label {int(train_labels.max())} in y_train, but only {len(train_labels)} images. Number the "
-                "classes from 0, without gaps: numpy.unique(y_train, return_inverse=True)[1]."
-            )
-        classes = class_names(train_labels)
+        source = read_archive(self.source, needs_labels=True, axes=self.axes)
+        training = source.parts["train" if "train" in source.parts else "all"]
+        assert training.labels is not None
+        classes = in_order(source.names[number] for number in training.labels.unique().tolist())  # type: ignore[no-untyped-call]
         if len(classes) < 2:
-            raise DataError(f"{self.source} has only the class {classes[0]} in y_train. A classifier needs at least two.")
-        _check_test_labels(self.source, source, classes)
-        return Domains(classes, self._divide(self.source, source, train_labels), self.read_target(classes))
+            raise DataError(f"{self.source} has only the class {classes[0]} in {training.what}. A classifier needs at least two.")
+        return Domains(classes, self._divide(source, self.source, classes, is_target=False), self.read_target(classes))
 
     def read_target(self, classes: list[str]) -> Parts | None:
-        if classes != numbers_as_names(len(classes)):
-            raise DataError(f"The classes of arrays are numbers from 0, but the model knows {', '.join(classes)}.")
         if self.target is None:
             return None
-        target = read_archive(self.target, needs_labels=False)
-        _check_test_labels(self.target, target, classes)
-        return self._divide(self.target, target, None)
+        return self._divide(read_archive(self.target, needs_labels=False, axes=self.axes), self.target, classes, is_target=True)
 
-    def _divide(self, path: Path, archive: dict[str, ImageArrays], labels: Tensor | None) -> Parts:
-        images = archive["train"]
-        train, val = split(images.digests(), labels, fractions=[self.val_fraction], seed=self.split_seed, what=f"x_train of {path}")
-        return Parts(images.take(train), images.take(val), archive["test"])
+    def _divide(self, archive: "Archive", path: Path, classes: list[str], *, is_target: bool) -> Parts:
+        known = archive.with_classes(classes, self.unknown_classes, path)
+        return divide(known, fractions=self.fractions, seed=self.split_seed, what=path, is_target=is_target)
 
 
-def _check_test_labels(path: Path, archive: dict[str, ImageArrays], classes: list[str]) -> None:
-    labels = archive["test"].labels
-    if labels is not None and len(labels) and int(labels.max()) >= len(classes):
-        raise DataError(
-            f"{path} has the label {int(labels.max())} in y_test, but the source has classes 0 to {len(classes) - 1} in y_train."
-        )
+class Archive(NamedTuple):
+    """Images of an archive by part, or under the key `all`; labels are the places of their names."""
+
+    parts: dict[str, ImageArrays]
+    names: list[str]
+
+    def with_classes(self, classes: list[str], unknown: UnknownClasses, path: Path) -> dict[str, ImageArrays]:
+        """Return the images with labels that are the places of their classes.
+
+        Raises:
+            DataError: If there are images of other classes, and `unknown` does not leave them out.
+        """
+        counts = Counter[str]()
+        for images in self.parts.values():
+            if images.labels is not None:
+                numbers = torch.bincount(images.labels, minlength=len(self.names)).tolist()
+                counts += Counter(dict(zip(self.names, numbers, strict=True)))
+        dropped = find_unknown(counts, classes, unknown=unknown, what=str(path))
+        places = {name: place for place, name in enumerate(classes)}
+        renumbered = torch.tensor([-1 if name in dropped else places.get(name, -1) for name in self.names], dtype=torch.int64)
+        known = {}
+        for part, images in self.parts.items():
+            labels = None if images.labels is None else renumbered[images.labels]
+            relabelled = images.with_labels(labels)
+            known[part] = relabelled if labels is None or not dropped else relabelled.take((labels >= 0).nonzero().flatten().tolist())
+            if not len(known[part]):
+                raise DataError(f"{images.what} has no images of the classes {', '.join(classes)}, but only others.")
+        return known
 
 
-def read_archive(path: Path, *, needs_labels: bool) -> dict[str, ImageArrays]:
-    """Read the parts `train` and `test` of an archive.
+def read_archive(path: Path, *, needs_labels: bool, axes: Axes | None = None) -> Archive:
+    """Read the parts of an archive.
+
+    Args:
+        path: The file.
+        needs_labels: Whether all parts must have labels.
+        axes: Order of the axes, where it is not certain.
 
     Raises:
-        DataError: If the file or an array is missing, or has a wrong shape or type.
+        DataError: If the file or an array is missing, or an array has the wrong shape, type or values.
     """
     if not path.is_file():
         raise DataError(f"There is no file {path.resolve()}. With data=arrays, data.source and data.target are .npz files.")
-    arrays = read_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
-    parts = {}
-    for part in ("train", "test"):
-        if f"x_{part}" not in arrays:
-            raise DataError(f"{path} has the arrays {', '.join(sorted(arrays)) or '(none)'}, but no x_{part}. It needs x_train and x_test.")
-        images = _to_images(arrays[f"x_{part}"], f"x_{part} of {path}")
-        labels = arrays.get(f"y_{part}")
-        if labels is None and needs_labels:
-            raise DataError(f"{path} has no y_{part}, but the source needs labels.")
-        parts[part] = ImageArrays(images, None if labels is None else _to_labels(labels, len(images), f"y_{part} of {path}"))
-    return parts
+    found = find_parts(array_names(path), str(path))
+    arrays = read_arrays(path, [name for names in found.values() for name in names if name is not None])
+    parts, labels = {}, {}
+    for part, names in found.items():
+        what = f"{names.samples} of {path}"
+        images = _to_images(arrays[names.samples], what, axes)
+        if names.labels is None and needs_labels:
+            raise DataError(f"{path} has no {'y' if part == 'all' else f'y_{part}'}, but the source needs labels.")
+        if names.labels is not None:
+            labels[part] = read_labels(arrays[names.labels], f"{names.labels} of {path}")
+            if len(labels[part][1]) != len(images):
+                raise DataError(
+                    f"{names.labels} of {path} has the shape {arrays[names.labels].shape}. "
+                    f"Give one label for each of the {len(images)} images of {names.samples}."
+                )
+        parts[part] = ImageArrays(images, None, what=what)
+    ordered = in_order(name for names, _ in labels.values() for name in names)
+    for part, (own, numbers) in labels.items():
+        parts[part].labels = torch.tensor([ordered.index(name) for name in own], dtype=torch.int64)[numbers]
+    return Archive(parts, ordered)
 
 
-def _to_images(array: np.ndarray[Any, Any], what: str) -> Tensor:
-    channels = array.shape[-1] if array.ndim == 4 else 1
-    if array.ndim not in (3, 4) or channels not in (1, 3) or array.dtype != np.uint8 or len(array) == 0:
+def _to_images(array: np.ndarray[Any, Any], what: str, axes: Axes | None) -> Tensor:
+    has = f"{what} has the shape {array.shape} and the type {array.dtype}"
+    last, first = (array.ndim == 4 and array.shape[axis] in NUM_CHANNELS for axis in (-1, 1))
+    if len(array.shape) not in (3, 4) or (array.ndim == 4 and not (last or first)) or not array.size:
         raise DataError(
-            f"{what} has the shape {array.shape} and the type {array.dtype}. "
-            "Images must be uint8 from 0 to 255, at least one, shape (N, H, W), (N, H, W, 1) or (N, H, W, 3)."
+            f"{has}. Images must be at least one, shape (N, H, W), (N, H, W, 1), (N, H, W, 3), (N, 1, H, W) or (N, 3, H, W)."
+            + (" Rows of numbers can be read with data=vectors." if array.ndim == 2 else "")
         )
-    images = torch.from_numpy(array)
-    return (images[:, None] if array.ndim == 3 else images.permute(0, 3, 1, 2)).contiguous()
+    if last and first and axes is None:
+        raise DataError(f"{has}. Which are the channels? Type data.axes=NHWC if they come last, or data.axes=NCHW if they come first.")
+    if array.ndim == 4 and not {"NHWC": last, "NCHW": first, None: True}[axes]:
+        raise DataError(f"{has}, but data.axes={axes} needs one or three channels there. Type data.axes={'NCHW' if first else 'NHWC'}.")
+    images = torch.from_numpy(_to_eight_bits(array, has))
+    if array.ndim == 3:
+        return images[:, None].contiguous()
+    return (images if axes == "NCHW" or not last else images.permute(0, 3, 1, 2)).contiguous()
 
 
-def _to_labels(array: np.ndarray[Any, Any], num_images: int, what: str) -> Tensor:
-    if array.shape != (num_images,) or array.dtype.kind not in "iu" or (num_images and array.min() < 0):
-        smallest = f" and the smallest value {array.min()}" if array.dtype.kind == "i" and array.size else ""
-        raise DataError(
-            f"{what} has the shape {array.shape} and the type {array.dtype}{smallest}. "
-            f"Labels must be whole numbers from 0, one for each of the {num_images} images."
-        )
-    if num_images and array.max() > np.iinfo(np.int64).max:
-        raise DataError(f"{what} has the label {array.max()}. Number the classes from 0, without gaps.")
-    return torch.from_numpy(array.astype(np.int64))
+def _to_eight_bits(array: np.ndarray[Any, Any], has: str) -> np.ndarray[Any, Any]:
+    """Return uint8 from 0 to 255, of values whose range is certain."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array * np.uint8(255)
+    allowed = "Images must be uint8 from 0 to 255, or floats from 0 to 1."
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{has}. {allowed}")
+    low, high = array.min(), array.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise DataError(f"{has}, and values that are not finite. {allowed} Fill them in, such as numpy.nan_to_num(x).")
+    if array.dtype.kind != "f" or low < 0 or high > 1:
+        fits = low >= 0 and 1 < high <= 255
+        advice = "x.astype('uint8')" if fits else "((x - LOW) / (HIGH - LOW)).astype('float32') with the range of your values"
+        raise DataError(f"{has}, and values from {low:g} to {high:g}. {allowed} Convert all arrays alike: {advice}.")
+    # In steps, as the result is smaller than the array.
+    return np.concatenate(
+        [(255 * block.astype(np.float32)).round().astype(np.uint8) for block in np.array_split(array, -(-len(array) // 1024))]
+    )

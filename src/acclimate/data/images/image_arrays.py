@@ -17,11 +17,15 @@ class ImageArrays(Samples):
     Args:
         images: uint8, shape (N, 1, H, W) or (N, 3, H, W).
         labels: int64, shape (N,), or None.
+        what: Name of the array that they come from, for messages; None if there is none.
+        rows: Of each image in that array; None if these are all.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor | None) -> None:
+    def __init__(self, images: Tensor, labels: Tensor | None, *, what: str | None = None, rows: Tensor | None = None) -> None:
         self.images = images
         self.labels = labels
+        self.what = what
+        self.rows = torch.arange(len(images)) if rows is None else rows
 
     def __len__(self) -> int:
         return len(self.images)
@@ -31,7 +35,11 @@ class ImageArrays(Samples):
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return type(self)(self.images[chosen], None if self.labels is None else self.labels[chosen])
+        labels = None if self.labels is None else self.labels[chosen]
+        return type(self)(self.images[chosen], labels, what=self.what, rows=self.rows[chosen])
+
+    def name(self, index: int) -> str | None:
+        return None if self.what is None else f"row {int(self.rows[index])} of {self.what}"
 
     def describe(self) -> str:
         height, width = self.images.shape[2:]

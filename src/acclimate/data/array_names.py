@@ -1,0 +1,72 @@
+"""Names of the arrays in an archive: which hold samples and labels, and of which part."""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from acclimate.errors import DataError
+
+# Names that data sets and tools give to samples, labels and parts, in any case and in either order: x_train, train_images, testY.
+SAMPLES = "x|images?|imgs?|data|inputs?"
+LABELS = "y|labels?|targets?"
+PARTS = {"train": "train|training", "val": "val|valid|validation|dev", "test": "test|testing"}
+ANY_PART = "|".join(PARTS.values())
+PATTERN = re.compile(rf"(?:({ANY_PART})[_ -]?)?(?:({SAMPLES})|({LABELS}))(?:[_ -]?({ANY_PART}))?", re.IGNORECASE)
+
+
+class ArrayNames(NamedTuple):
+    """Names of the arrays of a part; None for labels that there are not."""
+
+    samples: str
+    labels: str | None
+
+
+def find_parts(names: Collection[str], what: str) -> dict[str, ArrayNames]:
+    """Return the names of the arrays of each part, or of those of all parts together under the key `all`.
+
+    Args:
+        names: Those of all arrays in an archive.
+        what: Name of the archive for messages.
+
+    Raises:
+        DataError: If several arrays may be the same, or there are labels without samples, or nothing to train on.
+
+    >>> find_parts(["train_images", "train_labels", "test_images", "about"], "a.npz")["train"]
+    ArrayNames(samples='train_images', labels='train_labels')
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(names):
+        if (match := PATTERN.fullmatch(name)) and not (match[1] and match[4]):
+            part = next((part for part, words in PARTS.items() if re.fullmatch(words, match[1] or match[4] or "", re.IGNORECASE)), "all")
+            found.setdefault((part, "x" if match[2] else "y"), []).append(name)
+    chosen = {key: _only(several, key, what) for key, several in found.items()}
+    given = [part for part in (*PARTS, "all") if (part, "x") in chosen]
+    has = f"{what} has the arrays {', '.join(sorted(names)) or '(none)'}"
+    if lonely := [(part, name) for (part, kind), name in chosen.items() if kind == "y" and part not in given]:
+        part, name = lonely[0]
+        raise DataError(
+            f"{has}, but no {_usual('x', part)} for {name}. Name the samples of a part x_train and its labels y_train, and so on."
+        )
+    if not given or ("train" not in given and "all" not in given):
+        raise DataError(f"{has}, but no x_train. Name the arrays x_train, y_train, x_val, y_val, x_test and y_test, or x and y.")
+    if "all" in given and len(given) > 1:
+        raise DataError(
+            f"{has}: {chosen['all', 'x']} belongs to no part, but there are parts. Leave it out, or name its part, such as x_val."
+        )
+    return {part: ArrayNames(chosen[part, "x"], chosen.get((part, "y"))) for part in given}
+
+
+def _usual(kind: str, part: str) -> str:
+    return kind if part == "all" else f"{kind}_{part}"
+
+
+def _only(names: list[str], key: tuple[str, str], what: str) -> str:
+    """Return the one name of an array, or the usual one of several."""
+    part, kind = key
+    if len(names) > 1 and _usual(kind, part) not in names:
+        raise DataError(f"{what} has {_and(names)}, which may both be {_usual(kind, part)}. Call the right one {_usual(kind, part)}.")
+    return names[0] if len(names) == 1 else _usual(kind, part)
+
+
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(names)

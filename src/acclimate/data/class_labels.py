@@ -1,0 +1,148 @@
+"""Classes by name, from labels as arrays and columns hold them."""
+
+import logging
+import math
+import os
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acclimate.errors import DataError
+
+log = logging.getLogger(__name__)
+
+UnknownClasses = Literal["error", "drop"]
+MAX_LISTED = 12
+
+
+def read_labels(values: np.ndarray[Any, Any], what: str) -> tuple[list[str], Tensor]:
+    """Return the names of the classes that occur, and of each label the place of its name among them.
+
+    Args:
+        values: Text, whole numbers in any type or truth values, shape (N,) or (N, 1); or one-hot rows, shape (N, K), whose classes
+            are the numbers of the columns.
+        what: Name of the labels for messages.
+
+    Returns:
+        Names in the order of `in_order`, and int64, shape (N,).
+
+    Raises:
+        DataError: If a label is missing, or its class is not certain.
+
+    >>> read_labels(np.array([7.0, 3.0, 7.0]), "y")
+    (['3', '7'], tensor([1, 0, 1]))
+    """
+    column = _as_column(values, what)
+    if column.dtype.kind not in "biufUSO":
+        raise DataError(f"{what} has the type {column.dtype}. Labels must be whole numbers, text, or one-hot rows.")
+    if column.dtype.kind == "O":
+        # Values of several types cannot be sorted.
+        distinct, codes = column.tolist(), np.arange(len(column))
+    else:
+        values, codes = np.unique(column, return_inverse=True)
+        distinct = values.tolist()
+    missing = [place for place, value in enumerate(distinct) if _is_missing(value)]
+    if missing:
+        number = int(np.isin(codes, missing).sum())
+        raise DataError(f"{number} of the {len(column)} labels of {what} are missing. Fill them in, or leave these rows out.")
+    names = [_name(value, what) for value in distinct]
+    ordered = in_order(names)
+    places = {name: place for place, name in enumerate(ordered)}
+    return ordered, torch.tensor([places[name] for name in names], dtype=torch.int64)[torch.from_numpy(codes)]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return each name once: whole numbers by their size, in front of other names.
+
+    >>> in_order(["10", "b", "2", "-1", "a", "2"])
+    ['-1', '2', '10', 'a', 'b']
+    """
+    return sorted(set(names), key=_numerically)
+
+
+def normalised(name: str) -> str:
+    r"""Return a name in Unicode's composed form, whose accents macOS separates; bytes that are no UTF-8 become escapes.
+
+    >>> normalised("Ka\u0308fer"), normalised("K\udce4fer")
+    ('Käfer', 'K\\xe4fer')
+    """
+    return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="backslashreplace"))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names for a message, the first ones if they are many."""
+    ordered = in_order(names)
+    return ", ".join(ordered[:MAX_LISTED]) + (f" and {len(ordered) - MAX_LISTED} more" if len(ordered) > MAX_LISTED else "")
+
+
+def find_unknown(counts: Mapping[str, int], classes: Sequence[str], *, unknown: UnknownClasses, what: str) -> set[str]:
+    """Compare the classes of samples with those to tell apart, and log which of these are absent.
+
+    Args:
+        counts: The number of samples of each class.
+        classes: Those to tell apart.
+        unknown: What to do about samples of other classes: `error` refuses them, `drop` leaves them out.
+        what: Name of the samples' file or folder for messages.
+
+    Returns:
+        The classes whose samples are to be left out.
+
+    Raises:
+        DataError: If there are others and `unknown` is `error`, or no sample would be left.
+    """
+    others = counts.keys() - set(classes)
+    number = sum(counts[name] for name in others)
+    if others and unknown == "error":
+        raise DataError(
+            f"{what} has the classes {listed(others)} besides those to tell apart, which are {listed(classes)}. "
+            f"Type data.unknown_classes=drop to leave out {_samples(number)}."
+        )
+    if others and number == sum(counts.values()):
+        raise DataError(f"{what} has only the classes {listed(others)}, but none of those to tell apart, which are {listed(classes)}.")
+    if others:
+        log.warning("%s: left out %s of the classes %s.", what, _samples(number), listed(others))
+    if counts and (absent := set(classes) - counts.keys()):
+        log.info("%s has no samples of %s.", what, listed(absent))
+    return others
+
+
+def _samples(number: int) -> str:
+    return f"{number:,} sample{'s' * (number != 1)}"
+
+
+def _as_column(values: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any]:
+    if values.ndim == 1:
+        return values
+    if values.ndim == 2 and values.shape[1] == 1:
+        return values[:, 0]
+    if values.ndim == 2 and values.dtype.kind in "biuf" and ((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all():
+        places: np.ndarray[Any, Any] = values.argmax(axis=1)
+        return places
+    raise DataError(
+        f"{what} has the shape {values.shape} and the type {values.dtype}. Give one label for each row, shape (N,) or (N, 1), or "
+        "one-hot rows, shape (N, K), of zeros and a single one."
+    )
+
+
+def _is_missing(value: object) -> bool:
+    return value in (None, "", b"") or (isinstance(value, float) and math.isnan(value))
+
+
+def _name(value: object, what: str) -> str:
+    """Return the name of a class; whole numbers that are stored as floats are whole numbers."""
+    if isinstance(value, float) and not value.is_integer():
+        raise DataError(
+            f"{what} has the label {value}. Labels must be whole numbers or text; to use such numbers as names, write them as text."
+        )
+    if isinstance(value, bytes):
+        return normalised(os.fsdecode(value))
+    return normalised(value) if isinstance(value, str) else str(int(value) if isinstance(value, float) else value)
+
+
+def _numerically(name: str) -> tuple[bool, float, str]:
+    is_number = name.lstrip("-").isdecimal()
+    return (not is_number, float(name.lstrip("-")) * (-1) ** name.startswith("-") if is_number else 0.0, name)
