@@ -28,11 +28,10 @@ from torch import Tensor
 import acclimate
 from acclimate.config.identity import differing, identity
 from acclimate.data.datamodule import AdaptationData
-from acclimate.data.images.views import ImageView
 from acclimate.data.loaders import EvaluationBatches
 from acclimate.data.samples import Samples
 from acclimate.files.atomic_files import write_json
-from acclimate.runs.checkpoints import read_checkpoint, rebuild_classifier
+from acclimate.runs.checkpoints import kind_of, read_checkpoint, rebuild_classifier
 from acclimate.runs.record import has_record, read_metrics, read_record
 from acclimate.training.assembly import usual_precision
 from acclimate.types import Prediction, Unlabelled
@@ -214,8 +213,7 @@ def predict(checkpoint: dict[str, Any], images: Samples) -> Prediction:
     data, trainer = checkpoint["config"]["data"], checkpoint["config"]["trainer"]
     device = "cuda" if torch.cuda.is_available() and trainer["accelerator"] != "cpu" else "cpu"
     classifier = rebuild_classifier(checkpoint).to(device)
-    view = ImageView("plain", image_size=checkpoint["image_size"], crop=data["crop"])
-    batches = EvaluationBatches(images, view, batch_size=data["eval_batch_size"], labelled=False)
+    batches = EvaluationBatches(images, kind_of(checkpoint).view("plain"), batch_size=data["eval_batch_size"], labelled=False)
     predictions = []
     precision = trainer["precision"] or usual_precision(trainer["accelerator"])
     with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
