@@ -109,6 +109,7 @@ class AdaptationData(pl.LightningDataModule, ABC):
         self.source_labels_per_class = source_labels_per_class
         self.seed = seed
         self.known_classes: list[str] | None = None
+        self.class_order: list[str] | None = None
         self.feature_cache: Cache = feature_cache
         self.frozen_backbone: FrozenBackbone | None = None
         self.feeds_target = False
@@ -142,6 +143,10 @@ class AdaptationData(pl.LightningDataModule, ABC):
         """Use the kind of input that a model was trained on; called before `domains` is accessed."""
         return
 
+    def number_classes_as(self, classes: list[str]) -> None:
+        """Number the classes like a trained model, if they have the same names; called before `domains` is accessed."""
+        self.class_order = classes
+
     def leave_out_source(self, classes: list[str]) -> None:
         """Do not read the source, which need not exist; called before `domains` is accessed.
 
@@ -164,6 +169,8 @@ class AdaptationData(pl.LightningDataModule, ABC):
     def _divided(self) -> tuple[Domains, TargetLabels]:
         known = self.known_classes
         domains = self.read() if known is None else Domains(known, None, self.read_target(known))
+        if self.class_order is not None:
+            domains = domains.in_order_of(self.class_order)
         target, labels = take_labels_off(domains.target)
         return domains._replace(target=target), labels
 

@@ -81,8 +81,9 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
     selection: Selection = instantiate(config["selection"])
     data: AdaptationData = instantiate(config["data"])
     kind = None if checkpoint is None else kind_of(checkpoint, trusted_by(config))
-    if kind is not None:
+    if checkpoint is not None and kind is not None:
         data.continue_from(kind)
+        data.number_classes_as(checkpoint["classes"])
     if needs.source == "none" and checkpoint is not None:
         data.leave_out_source(checkpoint["classes"])
     classes = data.domains.classes
