@@ -50,7 +50,10 @@ def test_a_run_is_evaluated_on_the_same_classes_in_another_order(trained):
 
 
 def test_a_run_starts_from_the_same_classes_in_another_order(trained, tmp_path):
-    options = ("data=image_folder", f"data.source={trained / 'folder'}", f"data.target={trained / 'folder'}", "data.num_workers=0")
+    (tmp_path / "target").mkdir()
+    for part in ("train", "val", "test"):
+        (tmp_path / "target" / part).symlink_to(trained / "folder" / part)
+    options = ("data=image_folder", f"data.source={trained / 'folder'}", f"data.target={tmp_path / 'target'}", "data.num_workers=0")
     parts = assembly.build(compose(tmp_path, *options, "model.weights=null", "method=dann", f"init_from={trained / 'run'}"))
     domains = parts.data.domains
     assert domains.classes == list(NAMES)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from acclimate.data.cache.features import FrozenBackbone
 from acclimate.data.cache.store import Cache
+from acclimate.data.copies import Copies
 from acclimate.data.data_overview import describe_data
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.few_labels import keep_labelled_source
@@ -220,6 +221,9 @@ class AdaptationData(pl.LightningDataModule, ABC):
             self.source_views = self.target_views = [self.strong_view] * 2
         for line in describe_data(self.domains, self.target_labels):
             log.info(line)
+        copies = Copies(self.domains)
+        for line in copies.exact():
+            log.warning(line)
         self.domains = self.ready(self.domains)
         if needs.is_self_supervised:
             self.domains, self.target_labels = self.domains.without_labels(), TargetLabels(None)

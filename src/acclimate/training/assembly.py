@@ -35,7 +35,7 @@ from acclimate.training.callbacks.step_seed import StepSeed
 from acclimate.training.callbacks.throughput import Throughput
 from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
-from acclimate.training.compatibility import refuse_contradictions
+from acclimate.training.compatibility import refuse_contradictions, refuse_same_domains
 from acclimate.training.profiler import NoProfiler
 
 Config = dict[str, Any]
@@ -56,13 +56,16 @@ class Run(NamedTuple):
     seen: Seen | None
 
 
-def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequence[Callback] = (), *, allow_seen: bool = True) -> Run:
+def build(
+    config: Config, checkpoint: Checkpoint | None = None, further: Sequence[Callback] = (), *, allow_seen: bool = True, trains: bool = True
+) -> Run:
     """Build all parts of a run.
 
     Args:
         config: A configuration that `check_config` accepts.
         checkpoint: A checkpoint from `read_checkpoint` to start from; None: that of `init_from`, if any.
         further: Additional callbacks, called after those of every run.
+        trains: Whether the run is trained, and not only evaluated.
         allow_seen: Whether the checkpoint may have been trained or selected on inputs of the validation and test parts.
 
     Raises:
@@ -99,6 +102,8 @@ def build(config: Config, checkpoint: Checkpoint | None = None, further: Sequenc
         extras=instantiate(options, num_classes=len(classes)),
     )
     refuse_contradictions(data, method, selection)
+    if trains:
+        refuse_same_domains(data, method)
     if several_devices and not any(parameter.requires_grad for parameter in method.parameters()):
         raise ConfigError("This method trains no weights, so several devices are of no use. Use trainer=gpu or trainer=cpu.")
     data.prepare_for(

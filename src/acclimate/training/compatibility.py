@@ -59,6 +59,23 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError("data.source_sampling=balanced needs labels, but this method trains without any. Leave it out.")
 
 
+def refuse_same_domains(data: AdaptationData, method: Method) -> None:
+    """Check before training that there is something to adapt to; a source with few labels may be its own unlabelled target.
+
+    Raises:
+        ConfigError: If the source and the target are the same file or folder.
+    """
+    source, target = (getattr(data, domain, None) for domain in ("source", "target"))
+    few_labels = data.source_labels_per_class is not None or method.needs.is_self_supervised
+    if not (isinstance(source, Path) and isinstance(target, Path)) or data.domains.source is None or few_labels:
+        return
+    if method.needs.target and source.resolve() == target.resolve():
+        raise ConfigError(
+            f"data.source and data.target are both {source.resolve()}, so there is nothing to adapt to. Name another target, or train "
+            "without one: data.target=null method=fine_tune. To train on a few labels and all samples, add data.source_labels_per_class=10."
+        )
+
+
 def _balances_classes(method: Method) -> bool:
     """Return True if class weights compensate for rare classes."""
     return any(isinstance(extra, SoftLabels) and extra.is_balanced for extra in method.extras.all())

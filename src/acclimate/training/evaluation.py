@@ -42,7 +42,7 @@ def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False
     config = config | changes
     check_config(config)
     with explain_out_of_memory(config), explain_misconfiguration():
-        run = build(config, checkpoint, allow_seen=allow_seen)
+        run = build(config, checkpoint, allow_seen=allow_seen, trains=False)
         leaks = find_leaks(run.data.domains, seen_by(checkpoint))
         warn_of_leaks(leaks)
         warn_if_unknown(run.data.domains, checkpoint)

@@ -1,0 +1,112 @@
+"""Copies of samples in other parts, in the other domain, or in other classes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from acclimate.data.class_labels import listed
+from acclimate.data.domains import Domains
+from acclimate.data.samples import Samples
+
+DOMAINS, PARTS = ("source", "target"), ("train", "val", "test")
+
+
+class Copies:
+    """Comparison of all samples of a run, a line for each relation that some have to their copies.
+
+    Args:
+        domains: All samples of a run; labels of the target are not used.
+    """
+
+    def __init__(self, domains: Domains) -> None:
+        self.classes = domains.classes
+        given = [
+            (domain, part, getattr(getattr(domains, name), PARTS[part]))
+            for domain, name in enumerate(DOMAINS)
+            if getattr(domains, name)
+            for part in range(3)
+        ]
+        self.members: list[tuple[int, int, Samples]] = [member for member in given if member[2] is not None]
+        sizes = torch.tensor([len(samples) for *_, samples in self.members])
+        self.starts = sizes.cumsum(0) - sizes
+        self.domain, self.part = (torch.tensor([member[axis] for member in self.members]).repeat_interleave(sizes) for axis in range(2))
+        self.digests = self.collect(lambda samples: samples.digests())
+
+    def collect(self, of: Callable[[Samples], Tensor | None]) -> Tensor | None:
+        """Return a tensor with a row for each sample, from one for each part; None if a part has none."""
+        found = [of(samples) for *_, samples in self.members]
+        known = [one for one in found if one is not None]
+        return torch.cat(known) if len(known) == len(found) else None
+
+    def exact(self) -> list[str]:
+        """Describe exact copies; nothing if the samples have no digests."""
+        return [] if self.digests is None else self._lines(self.digests, "copies", None)
+
+    def near(self, groups: Tensor) -> list[str]:
+        """Describe near copies that are not exact.
+
+        Args:
+            groups: Equal for near copies, int64, shape (N,), in the order of `collect`.
+        """
+        return self._lines(groups, "near copies", self.digests)
+
+    def _lines(self, groups: Tensor, word: str, known: Tensor | None) -> list[str]:
+        lines = []
+        for domain, name in enumerate(DOMAINS):
+            for part in (1, 2):
+                of, among = self._are(domain) & (self.part == part), self._are(domain) & (self.part < part)
+                others = "training samples" if part == 1 else "training or validation samples"
+                lines.append(self._compare(groups, known, of, among, f"{name} {PARTS[part]} samples are {word} of {others}"))
+        lines.append(self._compare(groups, known, self._are(1), self._are(0), f"target samples are {word} of source samples"))
+        lines.append(self._compare_classes(groups, known, word))
+        return [line for line in lines if line is not None]
+
+    def _are(self, domain: int) -> Tensor:
+        return self.domain == domain
+
+    def _compare(self, groups: Tensor, known: Tensor | None, of: Tensor, among: Tensor, what: str) -> str | None:
+        found = of & torch.isin(groups, groups[among])
+        if known is not None:
+            found &= ~torch.isin(known, known[among])
+        if not found.any():
+            return None
+        first = int(found.nonzero()[0])
+        other = int((among & (groups == groups[first])).nonzero()[0])
+        return f"{int(found.sum()):,} of the {int(of.sum()):,} {what}, such as {self._name(first)} and {self._name(other)}."
+
+    def _compare_classes(self, groups: Tensor, known: Tensor | None, word: str) -> str | None:
+        if any(domain == 0 and samples.labels is None for domain, _, samples in self.members):
+            return None
+        labels = self.collect(lambda samples: torch.full((len(samples),), -1) if samples.labels is None else samples.labels)
+        assert labels is not None
+        found = self._in_several_classes(groups, labels)
+        if known is not None:
+            found &= ~self._in_several_classes(known, labels)
+        if not found.any():
+            return None
+        first = int(found.nonzero()[0])
+        other = int((found & (groups == groups[first]) & (labels != labels[first])).nonzero()[0])
+        names = [f"{self._name(place)} ({self.classes[int(labels[place])]})" for place in (first, other)]
+        concerned = listed(self.classes[label] for label in labels[found].unique().tolist())  # type: ignore[no-untyped-call]
+        return (
+            f"{int(found.sum()):,} source samples are {word} of samples of another class, such as {names[0]} and {names[1]}. "
+            f"Check their labels; the classes are {concerned}."
+        )
+
+    def _in_several_classes(self, groups: Tensor, labels: Tensor) -> Tensor:
+        """Return a mask of the source samples whose groups have several classes."""
+        source = self._are(0)
+        numbers = groups[source].unique(return_inverse=True)[1]  # type: ignore[no-untyped-call]
+        lowest, highest = (
+            torch.full((len(numbers),), -1).scatter_reduce(0, numbers, labels[source], how, include_self=False) for how in ("amin", "amax")
+        )
+        found = torch.zeros(len(groups), dtype=torch.bool)
+        found[source] = (lowest != highest)[numbers]
+        return found
+
+    def _name(self, place: int) -> str:
+        member = int((self.starts <= place).sum()) - 1
+        domain, part, samples = self.members[member]
+        index = place - int(self.starts[member])
+        return samples.name(index) or f"number {index} of {DOMAINS[domain]} {PARTS[part]}"
