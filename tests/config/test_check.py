@@ -28,6 +28,7 @@ MANDATORY = {
     ("data", "image_folder"): ["data.source=photos"],
     ("data", "arrays"): ["data.source=a.npz"],
     ("data", "vectors"): ["data.source=a.csv"],
+    ("data", "table"): ["data.source=a.csv"],
     ("model", "timm"): ["model.backbone.name=resnet18"],
     ("experiment", "own_images"): ["data.source=photos"],
 }

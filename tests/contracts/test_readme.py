@@ -51,6 +51,7 @@ PLACEHOLDER = re.compile(r"[A-Z][A-Z_]+(\.\w+)?")
 SMALL = {
     "data=fonts_to_handwriting": ["data.num_source=100", "data.num_source_eval=20", "data.batch_size=16", "data.eval_batch_size=16"],
     "data=image_folder": ["data.batch_size=4", "data.num_workers=0", "data.image_size=32"],
+    "data=table": ["data.batch_size=4", "data.num_workers=0", "data.image_size=32"],
     "model=resnet50": ["model.weights=null"],
     "experiment=own_images": [
         "data.batch_size=4",
@@ -87,6 +88,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         make_images(tmp_path / "OTHER_DIR" / name, num_images=6)
     make_images(tmp_path / "TARGET_DIR", num_images=12)
     make_images(tmp_path / "IMAGES_DIR", num_images=3)
+    for table, root in (("SOURCE.csv", "SOURCE_DIR"), ("TARGET.csv", "OTHER_DIR")):
+        rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in sorted((tmp_path / root).rglob("*.png"))]
+        (tmp_path / table).write_text("\n".join(["path,label", *rows]))
     make_archive(tmp_path / "SOURCE.npz", 28, 28)
     make_archive(tmp_path / "TARGET.npz", 32, 32, 3)
     make_archive(tmp_path / "ARCHIVES_DIR" / "mnist.npz", 28, 28)

@@ -169,8 +169,21 @@ class WithoutDigests(ImageData):
 
 def test_a_data_set_without_digests_works_and_the_doubt_is_logged(archives, tmp_path, caplog):
     config = with_progress_bar(compose(tmp_path, *archives, "method=dann", "trainer.max_epochs=1"))
-    own = {"source", "target", "axes", "unknown_classes", "val_fraction", "test_fraction", "split_seed", "_target_"}
-    data = {key: value for key, value in config["data"].items() if key not in own} | {"_target_": "test_leakage.WithoutDigests"}
+    own = {
+        "source",
+        "target",
+        "axes",
+        "unknown_classes",
+        "val_fraction",
+        "test_fraction",
+        "split_seed",
+        "folds",
+        "fold",
+        "parts",
+        "_target_",
+    }
+    data = {key: value for key, value in config["data"].items() if key not in own}
+    data["_target_"] = "test_leakage.WithoutDigests"
     run.train(config | {"data": data})
     with caplog.at_level(logging.WARNING, logger="acclimate"):
         evaluation.evaluate(config | {"data": data}, read_checkpoint(best_checkpoint(tmp_path)))

@@ -22,6 +22,7 @@ ALLOWED: dict[str, dict[str, Settings]] = {
         **_of("data.images.arrays", "Arrays"),
         **_of("data.demo.fonts_to_handwriting", "FontsToHandwriting"),
         **_of("data.images.image_folder", "ImageFolder"),
+        **_of("data.images.image_table", "ImageTable"),
         **_of("data.vectors.vector_tables", "VectorTables"),
         # Views: transforms that take plain values and other transforms, and touch nothing but the image.
         **{

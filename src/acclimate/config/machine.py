@@ -9,6 +9,7 @@ from acclimate.errors import ConfigError
 # Descriptions of source and target for these classes.
 PLACES = {
     "acclimate.data.images.image_folder.ImageFolder": "DIR with one folder of images for each class",
+    "acclimate.data.images.image_table.ImageTable": "FILE.csv or FILE.parquet",
     "acclimate.data.images.arrays.Arrays": "FILE.npz",
     "acclimate.data.vectors.vector_tables.VectorTables": "FILE.csv, FILE.parquet or FILE.npz",
 }

@@ -70,18 +70,29 @@ def read_signature(target: str) -> Signature:
 
 def _builders(found: Definition) -> Iterator[tuple[bool, list[inspect.Parameter]]]:
     """Yield the constructors' parameters of a class and its base classes, and whether each class belongs to this package."""
-    assert isinstance(found.statement, ast.ClassDef)
-    for statement in found.statement.body:
-        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-            yield found.module.name.startswith("acclimate."), _parameters(Definition(found.module, statement))[1:]
+    # A base class that several classes share comes behind all of them, as in Python's own order.
+    ordered = {(one.module.name, ast.unparse(one.statement)): one for one in reversed(list(_ancestry(found)))}
+    for definition in reversed(ordered.values()):
+        if not isinstance(definition.statement, ast.ClassDef):
+            raise UnknownSourceError(ast.unparse(definition.statement))
+        for statement in definition.statement.body:
+            if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+                yield _is_ours(definition), _parameters(Definition(definition.module, statement))[1:]
+
+
+def _is_ours(definition: Definition) -> bool:
+    return definition.module.name.startswith("acclimate.")
+
+
+def _ancestry(found: Definition) -> Iterator[Definition]:
+    """Yield a class and, depth first, its base classes up to the first of another package; of an unknown one its name."""
+    yield found
+    if not isinstance(found.statement, ast.ClassDef) or not _is_ours(found):
+        return
     for base in found.statement.bases:
-        if isinstance(base, ast.Name) and base.id == "ABC":
-            # The class has no constructor.
-            continue
-        ancestor = _find_expression(found.module, base)
-        if ancestor is None or not isinstance(ancestor.statement, ast.ClassDef):
-            raise UnknownSourceError(ast.unparse(base))
-        yield from _builders(ancestor)
+        # ABC has no constructor.
+        if not (isinstance(base, ast.Name) and base.id == "ABC"):
+            yield from _ancestry(_find_expression(found.module, base) or Definition(found.module, ast.Expr(base)))
 
 
 def _find_expression(module: Module, expression: ast.expr) -> Definition | None:

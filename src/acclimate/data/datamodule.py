@@ -148,6 +148,10 @@ class AdaptationData(pl.LightningDataModule, ABC):
         """Number the classes like a trained model, if they have the same names; called before `domains` is accessed."""
         self.class_order = classes
 
+    def group_of(self, name: str) -> str | None:
+        """Return what a sample of a name belongs to, such as a patient, whose samples stay in one part; None if nothing."""
+        return None
+
     def leave_out_source(self, classes: list[str]) -> None:
         """Do not read the source, which need not exist; called before `domains` is accessed.
 
@@ -159,6 +163,11 @@ class AdaptationData(pl.LightningDataModule, ABC):
     @cached_property
     def domains(self) -> Domains:
         """All samples; the target's samples have no labels."""
+        return self._divided[0]
+
+    @property
+    def division(self) -> Domains:
+        """All samples as they were divided, also those that a run leaves out of training."""
         return self._divided[0]
 
     @cached_property

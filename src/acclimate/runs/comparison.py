@@ -27,7 +27,7 @@ class FinishedRun(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Runs that differ only in the seed.
+    """Runs that differ only in the seed and the fold.
 
     Attributes:
         name: The method, and the settings that differ between the compared runs.
@@ -113,8 +113,8 @@ def _read_runs(folders: Sequence[Path]) -> Iterator[_Known]:
 
 
 def _comparable(record: RunRecord) -> Settings:
-    """Return the identity of a run except for the seed, with the identity of its origin instead of the origin's folder."""
-    settings = without(identity(record.config), "seed")
+    """Return the identity of a run except for the seed and the fold, with the identity of its origin instead of the origin's folder."""
+    settings = without(identity(record.config), "seed", "data.fold")
     origin = record.config.get("init_from")
     if isinstance(origin, str) and has_record(Path(origin)):
         # If it cannot be read, the folder itself stands for it.

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from acclimate.config.check import check_config
 from acclimate.data.leakage import count_seen, find_leaks, warn_of_leaks
+from acclimate.data.parts_file import PARTS_FILE, write_parts
 from acclimate.diagnostics.negative_transfer import negative_transfer
 from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
 from acclimate.files.atomic_files import write_json, write_predictions
@@ -27,6 +28,7 @@ from acclimate.runs.record import METRICS, has_record, read_metrics
 from acclimate.selection.model_selection import PREDICTIONS
 from acclimate.training.assembly import Run, build, silence_known_advice
 from acclimate.training.backbone_advice import account_for_backbone
+from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
@@ -106,11 +108,14 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     last, best = last_checkpoint(folder), best_checkpoint(folder)
     if config["resume"]:
         config = {**config, "resume_with": []}
+    predictions = FinalPredictions()
     start = Start(folder, config, record, beginning.changes, step=beginning.step)
-    run = build(config, beginning.checkpoint, [Resumption(beginning.changes), start, LastCheckpoint(last, signals)])
+    run = build(config, beginning.checkpoint, [Resumption(beginning.changes), start, LastCheckpoint(last, signals), predictions])
     refuse_idle_training(run.data, run.method, run.trainer, best)
     if not beginning.is_recorded:
         start.keep(run.trainer)
+        if run.trainer.is_global_zero:
+            write_parts(folder / PARTS_FILE, run.data.division, run.data.group_of)
     leaks = find_leaks(run.data.domains, run.seen)
     warn_of_leaks(leaks)
     for line in describe_training(run, config):
@@ -146,6 +151,8 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     log_final(run.trainer, config, metrics)
     signals.check()
     if run.trainer.is_global_zero:
+        if not run.method.needs.is_self_supervised:
+            predictions.write(folder, run.data.domains)
         _write_results(folder, run, metrics)
     return metrics
 

@@ -243,7 +243,7 @@ def test_an_image_beside_class_folders_is_named(source):
 def test_a_folder_of_bad_images_only_says_so(tmp_path):
     for name in ("cat", "dog"):
         write_text_named_jpg(tmp_path / "photos" / name / "0.jpg")
-    with pytest.raises(DataError, match="contains 2 files, but none is a whole image"):
+    with pytest.raises(DataError, match="None of the 2 files is a complete image"):
         read(source=tmp_path / "photos", on_bad_image="skip")
 
 

@@ -12,11 +12,11 @@ from acclimate.data.archives import array_names, read_arrays
 from acclimate.data.array_names import find_parts
 from acclimate.data.class_labels import UnknownClasses, find_unknown, in_order, read_labels
 from acclimate.data.datamodule import missing_source
-from acclimate.data.division import divide
+from acclimate.data.division import DividedData
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.image_data import ImageData
-from acclimate.errors import ConfigError, DataError
+from acclimate.errors import DataError
 from acclimate.ranges import OpenShare
 
 # Order of the axes of colour images.
@@ -24,7 +24,7 @@ Axes = Literal["NHWC", "NCHW"]
 NUM_CHANNELS = (1, 3)
 
 
-class Arrays(ImageData):
+class Arrays(DividedData, ImageData):
     """Two .npz files with the arrays x_train, y_train, x_val, y_val, x_test and y_test, or x and y.
 
     Other usual names will do, see `find_parts`. The classes are the labels that occur in the source's training part, by name, and
@@ -38,12 +38,7 @@ class Arrays(ImageData):
         unknown_classes: Handling of samples whose class the source's training part lacks: `error` refuses them, `drop` leaves
             them out of all parts, also those of the target, so that the division then depends on which of its classes are known.
         val_fraction: Share that selects the checkpoint, where the file does not say.
-        test_fraction: Share for the final report, where the file does not say.
-        split_seed: Seed of the division, independent of the run's seed.
-        **loading: Arguments of `ImageData`.
-
-    Raises:
-        ConfigError: If the fractions leave nothing to train on.
+        **loading: Arguments of `DividedData` and `ImageData`.
     """
 
     def __init__(
@@ -54,19 +49,13 @@ class Arrays(ImageData):
         axes: Axes | None = None,
         unknown_classes: UnknownClasses = "error",
         val_fraction: OpenShare = 0.1,
-        test_fraction: OpenShare = 0.2,
-        split_seed: int = 0,
         **loading: Any,
     ) -> None:
-        super().__init__(**loading)
-        if val_fraction + test_fraction >= 1:
-            raise ConfigError("data.val_fraction and data.test_fraction must be above 0 with a sum below 1.")
+        super().__init__(val_fraction=val_fraction, **loading)
         self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.axes: Axes | None = axes
         self.unknown_classes: UnknownClasses = unknown_classes
-        self.fractions = {"val": val_fraction, "test": test_fraction}
-        self.split_seed = split_seed
 
     def read(self) -> Domains:
         if self.source is None:
@@ -86,7 +75,7 @@ class Arrays(ImageData):
 
     def _divide(self, archive: "Archive", path: Path, classes: list[str], *, is_target: bool) -> Parts:
         known = archive.with_classes(classes, self.unknown_classes, path)
-        return divide(known, fractions=self.fractions, seed=self.split_seed, what=path, is_target=is_target)
+        return self.divide(known, path, "target" if is_target else "source")
 
 
 class Archive(NamedTuple):

@@ -1,19 +1,22 @@
 """Tables of numbers in CSV, Parquet and NumPy files."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from acclimate.data.archives import read_arrays
-from acclimate.errors import ConfigError, DataError
+from acclimate.data.tables import class_names, listed, parts_of, read_frame, texts
+from acclimate.errors import DataError
+from acclimate.types import Part
 
 SUFFIXES = (".csv", ".parquet", ".npz")
-PARTS = ("train", "val", "test")
+
+
+PARTS = get_args(Part)
 
 
 class Table(NamedTuple):
@@ -24,15 +27,17 @@ class Table(NamedTuple):
         columns: Names of the D columns; None if the file has none.
         labels: Class names of the N rows; None without labels.
         parts: Part of each row, `train`, `val` or `test`; None if the file does not define parts.
+        groups: What each row belongs to, N names; None where nothing says.
     """
 
     values: Tensor
     columns: list[str] | None
     labels: list[str] | None
     parts: list[str] | None
+    groups: list[str] | None = None
 
 
-def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: str | None) -> Table:
+def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: str | None, group: str | None = None) -> Table:
     """Read a table.
 
     Args:
@@ -41,6 +46,7 @@ def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: 
         columns: Names of the columns with numbers; None: all except those of labels and parts.
         label: Name of the column with the classes, which need not exist.
         split: Name of the column with the parts; None if there is none.
+        group: Name of the column with what each row belongs to; None if there is none.
 
     Raises:
         DataError: If the file cannot be read, or the columns do not contain finite numbers.
@@ -49,7 +55,7 @@ def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: 
         raise DataError(f"There is no file {path}. Give a table: FILE.csv, FILE.parquet or FILE.npz.")
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path} is not a table. Give a file that ends in {', '.join(SUFFIXES)}.")
-    table = _from_arrays(path) if path.suffix == ".npz" else _from_frame(path, columns, label, split)
+    table = _from_arrays(path) if path.suffix == ".npz" else _from_frame(path, columns, label, split, group)
     wrong = ~table.values.isfinite()
     if wrong.any():
         row, column = (int(place) for place in wrong.nonzero()[0])
@@ -63,33 +69,16 @@ def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: 
     return table
 
 
-def _from_frame(path: Path, columns: Sequence[str] | None, label: str, split: str | None) -> Table:
-    frame = _read_frame(path)
-    frame.columns = [str(name) for name in frame.columns]
+def _from_frame(path: Path, columns: Sequence[str] | None, label: str, split: str | None, group: str | None) -> Table:
+    frame = read_frame(path)
     names = list(frame.columns)
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path} has several columns called {', '.join(doubled)}. Rename them.")
-    if split is not None and split not in names:
-        raise DataError(f"{path} has no column {split}, which data.split names. It has {_listed(names)}.")
-    wanted = [name for name in names if name not in (label, split)] if columns is None else list(columns)
+    wanted = [name for name in names if name not in (label, split, group)] if columns is None else list(columns)
     if missing := [name for name in wanted if name not in names]:
-        raise DataError(f"{path} lacks the columns {_listed(missing)}. It has {_listed(names)}.")
-    labels = None if label not in names else _labels(frame[label].to_numpy(), path, label)
-    parts = None if split is None else [_part(value, path, split) for value in frame[split].tolist()]
-    return Table(_numbers(frame[wanted], path), wanted, labels, parts)
-
-
-def _read_frame(path: Path) -> Any:
-    import pandas
-
-    try:
-        return pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
-    except ImportError as error:
-        raise ConfigError("Parquet files need a package that is not installed. Type pip install 'acclimate[parquet]'.") from error
-    # The bytes of a damaged or foreign file can make the readers raise anything.
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} cannot be read as a table: {reason}") from error
+        raise DataError(f"{path} lacks the columns {listed(missing)}. It has {listed(names)}.")
+    labels = class_names(frame[label].to_numpy(), path, label) if label in names else None
+    parts = None if split is None else parts_of(frame, path, split)
+    groups = None if group is None else texts(frame, path, "data.group", group)
+    return Table(_numbers(frame[wanted], path), wanted, labels, parts, groups)
 
 
 def _numbers(frame: Any, path: Path) -> Tensor:
@@ -109,14 +98,14 @@ def _from_arrays(path: Path) -> Table:
     given = [part for part in PARTS if f"x_{part}" in arrays]
     keys = [f"_{part}" for part in given] if given else [""]
     if "train" not in given and "x" not in arrays:
-        raise DataError(f"{path} has the arrays {_listed(sorted(arrays))}, but neither x nor x_train.")
+        raise DataError(f"{path} has the arrays {listed(sorted(arrays))}, but neither x nor x_train.")
     values = [_matrix(arrays[f"x{key}"], path, f"x{key}") for key in keys]
     if len({part.shape[1] for part in values}) > 1:
-        raise DataError(f"The arrays x of {path} have {_listed([str(part.shape[1]) for part in values])} columns. Give the same for all.")
+        raise DataError(f"The arrays x of {path} have {listed([str(part.shape[1]) for part in values])} columns. Give the same for all.")
     labelled = [f"y{key}" in arrays for key in keys]
     if any(labelled) and not all(labelled):
         raise DataError(f"{path} has no y{keys[labelled.index(False)]}. Give labels for all of its parts, or for none.")
-    labels = [_labels(arrays[f"y{key}"], path, f"y{key}") for key in keys] if all(labelled) else None
+    labels = [class_names(arrays[f"y{key}"], path, f"y{key}") for key in keys] if all(labelled) else None
     for key, part, names in zip(keys, values, labels or [], strict=False):
         if len(part) != len(names):
             raise DataError(f"{path} has {len(part)} rows in x{key}, but {len(names)} labels in y{key}.")
@@ -128,26 +117,3 @@ def _matrix(array: np.ndarray[Any, Any], path: Path, name: str) -> Tensor:
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise DataError(f"{name} of {path} has the shape {array.shape} and the type {array.dtype}. Give numbers, shape (rows, columns).")
     return torch.from_numpy(array.astype(np.float32))
-
-
-def _labels(values: np.ndarray[Any, Any], path: Path, name: str) -> list[str]:
-    """Return the labels as text, with integers stored as floats written as integers."""
-    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    if flat.ndim != 1:
-        raise DataError(f"{name} of {path} has the shape {values.shape}. Give one label for each row.")
-    labels = [str(int(value)) if isinstance(value, float) and value.is_integer() else str(value) for value in flat.tolist()]
-    missing = sum(value is None or value == "" or (isinstance(value, float) and math.isnan(value)) for value in flat.tolist())
-    if missing:
-        raise DataError(f"{missing} of the {len(labels)} rows of {path} have no {name}. Fill them in, or leave these rows out.")
-    return labels
-
-
-def _part(value: object, path: Path, split: str) -> str:
-    if value not in PARTS:
-        raise DataError(f"The column {split} of {path} has {value!r}, but may have only {', '.join(PARTS)}.")
-    return str(value)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:12])
-    return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown or "none"

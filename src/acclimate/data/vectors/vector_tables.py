@@ -8,19 +8,18 @@ import torch
 from annotated_types import Len, doc
 from torch import Tensor
 
-from acclimate.data.datamodule import AdaptationData, missing_source
-from acclimate.data.division import divide
+from acclimate.data.datamodule import missing_source
+from acclimate.data.division import DividedData
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.kind import Kind
 from acclimate.data.samples import Samples
 from acclimate.data.vectors.tables import Table, read_table
 from acclimate.data.vectors.vectors import VectorArrays, Vectors, VectorViewName
-from acclimate.errors import ConfigError, DataError
+from acclimate.errors import DataError
 from acclimate.inputs import VectorSpec
-from acclimate.ranges import OpenShare
 
 
-class VectorTables(AdaptationData):
+class VectorTables(DividedData):
     """Tables of numbers for the source and the target: rows of a database, sensor readings, or ready embeddings.
 
     Each is a CSV or Parquet file with a column of classes, or an `.npz` file with the arrays x and y; a target needs no classes.
@@ -34,14 +33,12 @@ class VectorTables(AdaptationData):
         columns: Names of the columns with numbers; None: all of the source except those of classes and parts. A target may have
             additional columns.
         split: Name of a column with the part of each row, `train`, `val` or `test`; None if there is none.
-        val_fraction: Share for the selection of the checkpoint, if the file does not define it.
-        test_fraction: Share for the final test, if the file does not define it.
-        split_seed: Seed of the division, independent of the run's seed.
+        group: Name of a column that says what a row belongs to, such as a patient, whose rows stay in one part; None if there is none.
         source_view: View of source vectors in training, see `VectorView`.
         target_views: Views of target vectors in training.
         strong_view: Additional view of target vectors for terms that compare two views, and both views of all vectors for
             methods that compare two views, such as SimCLR.
-        **loading: Arguments of `AdaptationData`.
+        **loading: Arguments of `DividedData`.
 
     Raises:
         ConfigError: If a number is out of its range.
@@ -55,24 +52,23 @@ class VectorTables(AdaptationData):
         label: str = "label",
         columns: Annotated[Sequence[str], Len(1), doc("Name the columns, or use null for all.")] | None = None,
         split: str | None = None,
-        val_fraction: OpenShare = 0.2,
-        test_fraction: OpenShare = 0.2,
-        split_seed: int = 0,
+        group: str | None = None,
         source_view: VectorViewName = "plain",
         target_views: Annotated[Sequence[VectorViewName], Len(1), doc("Name a view, such as [plain].")] = ("plain",),
         strong_view: VectorViewName = "strong",
         **loading: Any,
     ) -> None:
         super().__init__(source_view=source_view, target_views=target_views, strong_view=strong_view, **loading)
-        if val_fraction + test_fraction >= 1:
-            raise ConfigError("data.val_fraction and data.test_fraction must be above 0 with a sum below 1.")
         self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.label = label
         self.columns = None if columns is None else list(columns)
         self.split = split
-        self.fractions = {"val": val_fraction, "test": test_fraction}
-        self.split_seed = split_seed
+        self.group = group
+        self.groups: dict[str, str] = {}
+
+    def group_of(self, name: str) -> str | None:
+        return self.groups.get(name)
 
     def read(self) -> Domains:
         if self.source is None:
@@ -116,10 +112,12 @@ class VectorTables(AdaptationData):
         return Vectors(width=spec.width, columns=self.columns, label=self.label, mean=spec.mean, std=spec.std)
 
     def _read(self, path: Path) -> Table:
-        return read_table(path, columns=self.columns, label=self.label, split=self.split)
+        return read_table(path, columns=self.columns, label=self.label, split=self.split, group=self.group)
 
     def _divide(self, table: Table, path: Path, classes: list[str], *, is_target: bool) -> Parts:
-        samples = VectorArrays(table.values, _numbered(table.labels, classes), [f"row {row} of {path}" for row in range(len(table.values))])
+        names = [f"row {row} of {path}" for row in range(len(table.values))]
+        self.groups |= dict(zip(names, table.groups or (), strict=False))
+        samples = VectorArrays(table.values, _numbered(table.labels, classes), names)
         given: dict[str, Samples] = {"all": samples}
         if table.parts is not None:
             given = {
@@ -127,7 +125,7 @@ class VectorTables(AdaptationData):
                 for part in ("train", "val", "test")
                 if part in table.parts
             }
-        return divide(given, fractions=self.fractions, seed=self.split_seed, what=str(path), is_target=is_target)
+        return self.divide(given, path, "target" if is_target else "source")
 
 
 def _numbered(labels: Sequence[str] | None, classes: Sequence[str]) -> Tensor | None:

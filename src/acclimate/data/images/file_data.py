@@ -1,0 +1,81 @@
+"""The base class of data sets of image files, which are decoded once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acclimate.data.cache.store import Cache
+from acclimate.data.domains import Domains, Parts
+from acclimate.data.images.decoded_images import decode_once
+from acclimate.data.images.image_data import ImageData
+from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, keep_whole_images
+from acclimate.data.images.images import Images
+from acclimate.errors import DataError
+from acclimate.inputs import ImageSpec
+from acclimate.ranges import Count
+
+
+class ImageFileData(ImageData):
+    """Images in files.
+
+    Images are reduced to the size of evaluation as soon as they are decoded, so random crops are also taken from that size.
+    `cache` does not change the views.
+
+    Args:
+        on_bad_image: Reaction to a file that is not a complete image: `error` names it, `skip` leaves it out.
+        max_pixels: Largest number of pixels of an image, at least 1, because a small file can be huge in memory.
+        cache: Cache for decoded images: `disk` for all later runs, `ram` for this run, or `none`.
+        **loading: Arguments of `ImageData`.
+    """
+
+    def __init__(
+        self, *, on_bad_image: OnBadImage = "error", max_pixels: Count = MAX_PIXELS, cache: Cache = "none", **loading: Any
+    ) -> None:
+        super().__init__(**loading)
+        self.on_bad_image: OnBadImage = on_bad_image
+        self.max_pixels = max_pixels
+        self.cache: Cache = cache
+
+    def kind_for(self, spec: ImageSpec) -> Images:  # type: ignore[override]
+        return super().kind_for(spec).changed(max_pixels=self.max_pixels, on_bad_image=self.on_bad_image)
+
+    def whole(self, files: Sequence[Path]) -> set[Path]:
+        """Return the files that are complete images, as far as they are looked at before training.
+
+        Raises:
+            DataError: If a file is not one, and `on_bad_image` is `error`; or none is.
+        """
+        # If all images are decoded before training, bad ones are found then.
+        if self.cache != "none" and self.on_bad_image == "error":
+            return set(files)
+        whole = set(keep_whole_images(files, self.on_bad_image, self.max_pixels))
+        if not whole:
+            raise DataError(f"None of the {len(files)} files is a complete image. The messages above say what is wrong with each.")
+        return whole
+
+    def ready(self, domains: Domains) -> Domains:
+        side = self.kind.shorter_side
+        source, target = (None if parts is None else self._decode_once(parts, side) for parts in domains[1:])
+        return Domains(domains.classes, source, target)
+
+    def _decode_once(self, parts: Parts, side: int) -> Parts:
+        """Decode the parts together, so that another division finds the decoded images as well."""
+        files = [part for part in parts if isinstance(part, ImageFiles)]
+        digests: dict[Path, int] = {}
+        for part in files:
+            known = part.digests()
+            assert known is not None
+            digests |= zip(part.paths, known.tolist(), strict=True)
+        paths = sorted(digests)
+        places = {path: place for place, path in enumerate(paths)}
+        everything = ImageFiles(
+            paths, None, digests=torch.tensor([digests[path] for path in paths]), shorter_side=side, max_pixels=self.max_pixels
+        )
+        images = decode_once(everything, self.cache)
+        decoded = []
+        for part in files:
+            decoded.append(images.take([places[path] for path in part.paths]))
+            decoded[-1].labels = part.labels
+        return Parts(*decoded, *[None] * (len(parts) - len(decoded)))

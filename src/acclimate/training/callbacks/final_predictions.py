@@ -1,0 +1,68 @@
+"""The predictions of the final test, input by input."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from acclimate.data.domains import Domains
+from acclimate.files.atomic_files import write_table
+from acclimate.selection.evaluation_callback import EvaluationCallback
+from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
+
+FILE = "test_predictions.csv"
+# A file with more probabilities would serve nobody; it has the confidences alone.
+MAX_PROBABILITIES = 5_000_000
+
+
+class FinalPredictions(EvaluationCallback):
+    """Callback that collects the predictions of a test.
+
+    Attributes:
+        probabilities: By domain, a list of batches, shape (N, K).
+        labels: Those that the test knows by domain, a list of batches, shape (N,).
+    """
+
+    def __init__(self) -> None:
+        self.probabilities: dict[Domain, list[Tensor]] = {}
+        self.labels: dict[Domain, list[Tensor]] = {}
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.probabilities, self.labels = {}, {}
+
+    def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
+        if part == "test":
+            self.probabilities.setdefault(domain, []).append(prediction.logits.float().softmax(dim=1).cpu())
+            if isinstance(batch, Labelled):
+                self.labels.setdefault(domain, []).append(batch.labels.cpu())
+
+    def write(self, folder: Path, domains: Domains) -> None:
+        """Write `test_predictions.csv`: for each input the label, where it is known, the prediction and all probabilities.
+
+        Args:
+            folder: That of the run.
+            domains: The samples that were tested.
+        """
+        num = sum(len(batch) for batches in self.probabilities.values() for batch in batches)
+        shown = domains.classes if num * len(domains.classes) <= MAX_PROBABILITIES else []
+        headings = ("sample", "domain", "label", "prediction", "confidence", *(f"p({name})" for name in shown))
+        write_table(folder / FILE, [headings, *self._rows(domains, shown)])
+
+    def _rows(self, domains: Domains, shown: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        parts = {"source": domains.source, "target": domains.target}
+        for domain, batches in self.probabilities.items():
+            part = parts[domain]
+            samples = None if part is None else part.test
+            labels = torch.cat(self.labels[domain]).tolist() if domain in self.labels else None
+            for row, shares in enumerate(torch.cat(batches).tolist()):
+                confidence = max(shares)
+                yield (
+                    (samples.name(row) if samples is not None else None) or str(row),
+                    domain,
+                    "" if labels is None else domains.classes[labels[row]],
+                    domains.classes[shares.index(confidence)],
+                    f"{confidence:.6f}",
+                    *(f"{share:.6f}" for share in (shares if shown else ())),
+                )
