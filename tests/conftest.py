@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from small_runs import SMALL, write_archives
+from small_runs import SMALL, write_archives, write_tables
 
 from acclimate import cli
 
@@ -66,6 +66,12 @@ def acclimate(monkeypatch, capsys, tmp_path):
 def archives(tmp_path_factory):
     """The options of `data=arrays` for generated, shifted domains of unequal size; the target has labels."""
     return write_archives(tmp_path_factory.mktemp("archives"))
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory):
+    """The same of `data=vectors`."""
+    return write_tables(tmp_path_factory.mktemp("tables"))
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ from acclimate.extras.extra import Step
 from acclimate.methods.base import Method
 from acclimate.methods.shot import Shot
 from acclimate.models.backbones.image import ImageBackbone
+from acclimate.models.backbones.mlp import VectorBackbone, mlp
 from acclimate.models.backbones.small_cnn import small_cnn
 from acclimate.training import assembly, run
 from acclimate.types import DomainBatch
@@ -84,6 +85,33 @@ def write_archives(folder: Path, *, num_source: int = 23, num_target: int = 17, 
     return ["data=arrays", f"data.source={folder / 'source.npz'}", f"data.target={folder / 'target.npz'}"]
 
 
+def rotating_clouds(num_rows: int, *, degrees: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of two numbers around a place on a circle for each class, and two numbers of noise; and their labels.
+
+    Args:
+        num_rows: Classes are as equally frequent as they can be.
+        degrees: Turns all places on the circle; 120 turns every class into the next one.
+        seed: Governs the noise.
+
+    Returns:
+        float64, shape (N, 4), and int64, shape (N,).
+    """
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(num_rows) % NUM_CLASSES)
+    angles = np.deg2rad(degrees + 360 / NUM_CLASSES * labels)
+    places = np.stack([30 * np.cos(angles), 5 + np.sin(angles)], axis=1)
+    return np.concatenate([places, np.zeros_like(places)], axis=1) + random.normal(0, (6, 0.2, 1, 1), (num_rows, 4)), labels
+
+
+def write_tables(folder: Path, *, num_source: int = 33, num_target: int = 27, degrees: float = 45.0) -> list[str]:
+    """Write a table for each domain and return the options of `data=vectors` that name them: 20 and 17 rows or so train."""
+    for number, (name, num_rows, turned) in enumerate([("source", num_source, 0.0), ("target", num_target, degrees)]):
+        values, labels = rotating_clouds(num_rows, degrees=turned, seed=number)
+        rows = [",".join([*(f"{value:.6f}" for value in row), PHOTOGRAPHED[label]]) for row, label in zip(values, labels, strict=True)]
+        (folder / f"{name}.csv").write_text("\n".join(["heat,load,hum,sway,label", *rows, ""]))
+    return ["data=vectors", f"data.source={folder / 'source.csv'}", f"data.target={folder / 'target.csv'}"]
+
+
 def write_test_images(archives: list[str], folder: Path) -> np.ndarray:
     """Write the target's test images of archives to a folder, named in their order, and return their labels."""
     with np.load(next(text for text in archives if text.startswith("data.target=")).partition("=")[2]) as target:
@@ -106,13 +134,11 @@ def write_photographs(root: Path, *, seed: int = 0, number: int = 12) -> None:
             Image.fromarray(pixels).save(root / name / f"{place}.png")
 
 
-SMALL = (
-    f"data.image_size={IMAGE_SIZE}",
+SMALL_OF_ANY_KIND = (
     "data.batch_size=4",
     "data.target_batch_size=3",
     "data.epoch=source",
     "data.eval_batch_size=8",
-    "model.backbone.width=4",
     "model.bottleneck=8",
     "logger=none",
     "callbacks.pictures=null",
@@ -120,6 +146,8 @@ SMALL = (
     "trainer=cpu",
     "+trainer.enable_progress_bar=false",
 )
+SMALL = (f"data.image_size={IMAGE_SIZE}", "model.backbone.width=4", *SMALL_OF_ANY_KIND)
+SMALL_VECTORS = ("model.backbone.widths=[12]", *SMALL_OF_ANY_KIND)
 
 # For runs of some hundred inputs that are long enough to adapt.
 ADAPTS = (
@@ -143,7 +171,7 @@ def compose(folder: Path, *overrides: str) -> dict[str, Any]:
     needs = declared_needs(config["method"])
     if needs.pretrained_head and config["model"]["weights"] is None:
         config["model"]["weights"] = True
-        config["model"]["backbone"]["_target_"] = "small_runs.pretrained_cnn"
+        config["model"]["backbone"]["_target_"] = f"small_runs.pretrained_{'mlp' if 'vectors' in config['data']['_target_'] else 'cnn'}"
     if config["init_from"] is None and needs.source == "none":
         config["init_from"] = _trained_on_the_source(*(text for text in overrides if not text.lstrip("+").startswith("method")))
     return config
@@ -157,6 +185,13 @@ def headless_cnn(weights: bool | None, **size: int) -> ImageBackbone:
 def pretrained_cnn(weights: bool | None, **size: int) -> ImageBackbone:
     """A small CNN with a head of 7 classes that are told to be those that it was trained on."""
     backbone = headless_cnn(weights, **size)
+    backbone.make_source_head = lambda: torch.nn.Linear(backbone.num_features, 7)
+    return backbone
+
+
+def pretrained_mlp(weights: bool | None, **settings: Any) -> VectorBackbone:
+    """The same for vectors."""
+    backbone = mlp(**settings)
     backbone.make_source_head = lambda: torch.nn.Linear(backbone.num_features, 7)
     return backbone
 
@@ -197,7 +232,7 @@ def _composed(overrides: tuple[str, ...], folder: str) -> dict[str, Any]:
 @functools.cache
 def _composed_groups(groups: tuple[str, ...]) -> DictConfig:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("train", [*groups, *SMALL])
+        return hydra.compose("train", [*groups, *(SMALL_VECTORS if "data=vectors" in groups else SMALL)])
 
 
 def build_method(config: dict[str, Any]) -> tuple[assembly.Run, Any]:
