@@ -125,6 +125,10 @@ class AdaptationData(ServedData, ABC):
         """Return all samples ready for loading; a subclass may prepare them once, because their kind is now known."""
         return domains
 
+    def describe_near_copies(self, domains: Domains) -> list[str]:
+        """Return lines about samples that are almost equal; none unless a subclass can compare its kind of input."""
+        return []
+
     def prepare_for(
         self,
         *,
@@ -156,10 +160,11 @@ class AdaptationData(ServedData, ABC):
             self.source_views = self.target_views = [self.strong_view] * 2
         for line in describe_data(self.domains, self.target_labels):
             log.info(line)
-        copies = Copies(self.domains)
-        for line in copies.exact():
+        for line in Copies(self.domains).exact():
             log.warning(line)
         self.domains = self.ready(self.domains)
+        for line in self.describe_near_copies(self.domains):
+            log.warning(line)
         if needs.is_self_supervised:
             self.domains, self.target_labels = self.domains.without_labels(), TargetLabels(None)
         elif self.source_labels_per_class is not None and self.domains.source is not None:

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 from annotated_types import Len, doc
 
 from acclimate.data.datamodule import AdaptationData
+from acclimate.data.domains import Domains
 from acclimate.data.images.images import Crop, Images, ImageSize
+from acclimate.data.images.near_copies import NearCopies, describe_near_copies
 from acclimate.data.images.views import ViewOption
 from acclimate.inputs import ImageSpec
 
@@ -22,6 +24,7 @@ class ImageData(AdaptationData):
             images for methods that compare two views, such as SimCLR.
         crop: Share of the shorter side that evaluation keeps, see `ImageView`.
         image_size: Height and width in pixels; None: the size that the model was made for.
+        near_copies: Search for images that are almost equal to others, see `describe_near_copies`.
         **loading: Arguments of `AdaptationData`.
     """
 
@@ -35,14 +38,19 @@ class ImageData(AdaptationData):
         strong_view: ViewOption = "strong",
         crop: Crop = 1.0,
         image_size: ImageSize | None = None,
+        near_copies: NearCopies = "off",
         **loading: Any,
     ) -> None:
         super().__init__(source_view=source_view, target_views=target_views, strong_view=strong_view, **loading)
         self.crop = crop
         self.image_size = image_size
+        self.near_copies: NearCopies = near_copies
 
     def input_spec(self) -> ImageSpec:
         return ImageSpec(self.image_size)
+
+    def describe_near_copies(self, domains: Domains) -> list[str]:
+        return describe_near_copies(domains, self.near_copies)
 
     def kind_for(self, spec: ImageSpec) -> Images:  # type: ignore[override]
         return Images(image_size=spec.size, crop=self.crop)  # type: ignore[arg-type]
