@@ -17,7 +17,7 @@ class Features(NamedTuple):
     values: Tensor
 
 
-# Each tensor has one row per input. Images: uint8 or float in [0, 1], (N, 3, H, W); vectors: float32, (N, D). Kinds with several
+# Each tensor has one row per input. Images: uint8 or float in [0, 1], (N, C, H, W); vectors: float32, (N, D). Kinds with several
 # tensors have them by name, such as the tokens of texts and their mask.
 Inputs = Tensor | Mapping[str, Tensor] | Features
 
@@ -86,13 +86,20 @@ class ImageSpec(InputSpec):
 
     Attributes:
         size: Height and width in pixels; None: the size that the model was made for.
+        channels: C, 3 in RGB.
     """
 
     noun: ClassVar[str] = "images"
 
     size: int | None = None
+    channels: int = 3
 
     def after(self, earlier: "ImageSpec") -> "ImageSpec":
+        if self.channels != earlier.channels:
+            raise ConfigError(
+                f"The images have data.channels={self.channels}, but the model was trained on {earlier.channels}. "
+                f"Type data.channels={earlier.channels}."
+            )
         return self if self.size else earlier
 
 

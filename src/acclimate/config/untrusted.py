@@ -15,6 +15,7 @@ LARGEST = {
     "target_batch_size": 65_536,
     "eval_batch_size": 65_536,
     "image_size": 4_096,
+    "channels": 4_096,
     "num_workers": 256,
     "fixed_views": 65_536,
     "max_pixels": 2**30,

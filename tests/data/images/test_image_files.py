@@ -91,7 +91,7 @@ def test_damaged_files_are_never_more_than_a_user_error(unusual_images, tmp_path
             try:
                 assert decode(tmp_path / "damaged").shape[0] == 3
             except DataError as error:
-                assert "is not a whole image" in str(error)
+                assert "data.on_bad_image=skip" in str(error)
 
 
 def test_skipping_keeps_the_whole_images_and_logs_the_names_of_the_others(tmp_path, caplog):
@@ -168,7 +168,7 @@ def test_an_image_that_is_huge_in_memory_is_refused_before_it_is_decoded(size, k
         entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
         path.write_bytes(b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(99))
     tracemalloc.start()
-    with pytest.raises(DataError, match=r"is not a whole image: .*(data.max_pixels=NUMBER|at most 100 times the other)"):
+    with pytest.raises(DataError, match=r"has \d+ pixels, but the limit is data.max_pixels=89478485|at most 100 times the other"):
         decode(path, 224)
     assert tracemalloc.get_traced_memory()[1] < 3e6
     tracemalloc.stop()
@@ -177,12 +177,12 @@ def test_an_image_that_is_huge_in_memory_is_refused_before_it_is_decoded(size, k
 def test_the_limit_of_pixels_is_what_the_key_says(tmp_path):
     path = write_image(tmp_path / "large.png", size=50)
     assert decode(path, max_pixels=2500).shape == (3, 50, 50)
-    with pytest.raises(DataError, match=r"it has 50 × 50 pixels\. More than 2499 need a higher limit"):
+    with pytest.raises(DataError, match=r"has 2500 pixels, but the limit is data\.max_pixels=2499.* Type data\.max_pixels=2500, "):
         decode(path, max_pixels=2499)
 
 
 def test_no_program_is_run_for_an_image(tmp_path):
     path = tmp_path / "program.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(mark) (w) file closefile\n%%EOF\n")
-    with pytest.raises(DataError, match="is not a whole image: cannot identify image file"):
+    with pytest.raises(DataError, match=r"is a page description \(PostScript\), which is not read"):
         decode(path)

@@ -96,7 +96,10 @@ class PixelFile:
         self.checksums = np.load(folder / "checksums.npy")
         self._verified = np.zeros(len(self.sizes), dtype=bool)
         self._damaged = False
-        self.starts = np.concatenate([[0], (3 * self.sizes.prod(axis=1)).cumsum()])
+        self.channels = files.pixels.channels
+        # As all images were written, which have the form that the files are read to.
+        self.type = np.dtype(str(files.pixels.dtype).removeprefix("torch."))
+        self.starts = np.concatenate([[0], (self.channels * self.type.itemsize * self.sizes.prod(axis=1)).cumsum()])
         # Kept open, so that it can be read even after its removal.
         self._file = (folder / "pixels").open("rb")
 
@@ -104,7 +107,7 @@ class PixelFile:
         return len(self.sizes)
 
     def __getitem__(self, index: int) -> Tensor:
-        pixels = np.empty((*self.sizes[index], 3), dtype=np.uint8)
+        pixels = np.empty((*self.sizes[index], self.channels), dtype=self.type)
         # With an explicit offset, because processes share the position of the file.
         whole = os.preadv(self._file.fileno(), [pixels.data], int(self.starts[index])) == pixels.nbytes
         if not whole or not (self._verified[index] or zlib.crc32(pixels.data) == self.checksums[index]):
@@ -128,11 +131,11 @@ class PixelFile:
 
     @staticmethod
     def write(folder: Path, images: Iterator[Tensor]) -> None:
-        """Write images, uint8, each of shape (3, H, W)."""
+        """Write images, uint8 or float32, each of shape (C, H, W)."""
         sizes, checksums, total = [], [], 0
         with (folder / "pixels").open("wb") as file:
             for image in images:
-                total += image.numel()
+                total += image.nbytes
                 ensure_fits(total)
                 pixels = image.permute(1, 2, 0).contiguous().numpy()
                 file.write(pixels.data)
@@ -184,9 +187,9 @@ def _decoded(files: ImageFiles) -> Iterator[Tensor]:
         for start in range(0, len(files), AT_ONCE):
             try:
                 yield from threads.map(
-                    lambda path: decode(path, files.shorter_side, files.max_pixels), files.paths[start : start + AT_ONCE]
+                    lambda path: decode(path, files.shorter_side, files.max_pixels, files.pixels), files.paths[start : start + AT_ONCE]
                 )
             except DataError:
                 # Counts all bad files instead of naming only the first one.
-                keep_whole_images(files.paths, "error", files.max_pixels)
+                keep_whole_images(files.paths, "error", files.max_pixels, files.pixels)
                 raise

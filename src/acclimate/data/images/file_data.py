@@ -1,6 +1,7 @@
 """The base class of data sets of image files, which are decoded once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from acclimate.data.images.decoded_images import decode_once
 from acclimate.data.images.image_data import ImageData
 from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, keep_whole_images
 from acclimate.data.images.images import Images
+from acclimate.data.images.value_range import Extremes, find_range, joined
 from acclimate.errors import DataError
 from acclimate.inputs import ImageSpec
 from acclimate.ranges import Count
@@ -50,29 +52,41 @@ class ImageFileData(ImageData):
         # If all images are decoded before training, bad ones are found then.
         if self.cache != "none" and self.on_bad_image == "error":
             return set(files)
-        whole = set(keep_whole_images(files, self.on_bad_image, self.max_pixels))
+        whole = set(keep_whole_images(files, self.on_bad_image, self.max_pixels, self.pixels))
         if not whole:
             raise DataError(f"None of the {len(files)} files is a complete image. The messages above say what is wrong with each.")
         return whole
 
     def ready(self, domains: Domains) -> Domains:
+        if self.pixels.value_range is None:
+            self.pixels = replace(self.pixels, value_range=find_range(*map(self._extremes, domains[1:])))
+            self.kind = self.kind.changed(value_range=self.pixels.value_range)
         side = self.kind.shorter_side
         source, target = (None if parts is None else self._decode_once(parts, side) for parts in domains[1:])
         return Domains(domains.classes, source, target)
+
+    def _extremes(self, parts: Parts | None) -> Extremes | None:
+        """Return the extremes of the images of a domain that have more than 8 bits."""
+        files = [part for part in parts or () if isinstance(part, ImageFiles)]
+        try:
+            return joined(part.extremes() for part in files)
+        except DataError:
+            # Counts all bad files instead of naming only the first one.
+            keep_whole_images(sorted(path for part in files for path in part.paths), "error", self.max_pixels, self.pixels)
+            raise
 
     def _decode_once(self, parts: Parts, side: int) -> Parts:
         """Decode the parts together, so that another division finds the decoded images as well."""
         files = [part for part in parts if isinstance(part, ImageFiles)]
         digests: dict[Path, int] = {}
         for part in files:
-            known = part.digests()
-            assert known is not None
-            digests |= zip(part.paths, known.tolist(), strict=True)
+            own = part.digests()
+            assert own is not None
+            digests |= zip(part.paths, own.tolist(), strict=True)
         paths = sorted(digests)
         places = {path: place for place, path in enumerate(paths)}
-        everything = ImageFiles(
-            paths, None, digests=torch.tensor([digests[path] for path in paths]), shorter_side=side, max_pixels=self.max_pixels
-        )
+        known = torch.tensor([digests[path] for path in paths])
+        everything = ImageFiles(paths, None, digests=known, shorter_side=side, max_pixels=self.max_pixels, pixels=self.pixels)
         images = decode_once(everything, self.cache)
         decoded = []
         for part in files:

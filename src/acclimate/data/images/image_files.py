@@ -3,24 +3,38 @@
 import contextlib
 import logging
 import os
+import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-import numpy as np
 import PIL
 import torch
 import torchvision
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from acclimate.data.cache.store import key_of
+from acclimate.data.images import opening, stored_pixels
+from acclimate.data.images import pixels as pixels_module
+from acclimate.data.images.opening import may_be_deep, open_image
+from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat, from_stored, reduced, to_tensor
+from acclimate.data.images.stored_pixels import (
+    TIFF_BEGINNINGS,
+    ImageError,
+    has_other_channels,
+    is_deep,
+    read_stored,
+    read_tiff,
+    too_many_pixels,
+)
+from acclimate.data.images.value_range import Extremes, extremes, joined
 from acclimate.data.samples import Samples
 from acclimate.errors import DataError
 
@@ -35,8 +49,8 @@ MAX_PIXELS = 89_478_485
 MAX_RATIO = 100
 # Number of files whose headers are read to describe all.
 NUM_DESCRIBED = 100
-# Formats that Pillow decodes with a program that runs code in the file.
-PROGRAMS = ("EPS",)
+# The code on which decoded images depend.
+DECODING = [Path(str(module)).read_text() for module in (__file__, opening.__file__, pixels_module.__file__, stored_pixels.__file__)]
 
 
 class ImageFiles(Samples):
@@ -48,6 +62,7 @@ class ImageFiles(Samples):
         digests: Digests from `digest_files`, or None if they are not needed.
         shorter_side: Shorter side of larger images, see `decode`.
         max_pixels: Largest number of pixels of an image, see `decode`.
+        pixels: Pixel format of all images.
     """
 
     is_at_hand: ClassVar[bool] = False
@@ -60,11 +75,13 @@ class ImageFiles(Samples):
         digests: Tensor | None = None,
         shorter_side: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        pixels: PixelFormat = EIGHT_BIT_RGB,
     ) -> None:
         self.paths = list(paths)
         self.labels = labels
         self.shorter_side = shorter_side
         self.max_pixels = max_pixels
+        self.pixels = pixels
         self._digests = digests
 
     def __len__(self) -> int:
@@ -72,7 +89,7 @@ class ImageFiles(Samples):
 
     def load(self, indices: Sequence[int]) -> list[Tensor]:
         with without_pillows_advice():
-            return [decode(self.paths[index], self.shorter_side, self.max_pixels) for index in indices]
+            return [decode(self.paths[index], self.shorter_side, self.max_pixels, self.pixels) for index in indices]
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
@@ -83,7 +100,17 @@ class ImageFiles(Samples):
             digests=digests,
             shorter_side=self.shorter_side,
             max_pixels=self.max_pixels,
+            pixels=self.pixels,
         )
+
+    def extremes(self) -> Extremes | None:
+        """Return the extremes of all images of more than 8 bits, None if there are none.
+
+        Raises:
+            DataError: If an image is not whole, or has pixels without a value.
+        """
+        with decoding_threads() as threads:
+            return joined(threads.map(lambda path: read_extremes(path, self.max_pixels, self.pixels), self.paths))
 
     def name(self, index: int) -> str:
         return str(self.paths[index])
@@ -105,13 +132,13 @@ class ImageFiles(Samples):
     def fingerprint(self) -> str:
         """Return a fingerprint of the files' metadata, the size of images, and the code that decodes them."""
         files = [(str(path.absolute()), stat.st_size, stat.st_mtime_ns) for path in self.paths for stat in [path.stat()]]
-        return key_of(files, self.shorter_side, Path(__file__).read_text(), PIL.__version__, torchvision.__version__)
+        return key_of(files, self.shorter_side, repr(self.pixels), *DECODING, PIL.__version__, torchvision.__version__)
 
 
 def _read_header(path: Path) -> tuple[int, int, str] | None:
     """Return width, height and mode of an image without decoding it; None if they cannot be read."""
     try:
-        with without_pillows_advice(), Image.open(path, formats=_formats()) as image:
+        with without_pillows_advice(), open_image(path) as image:
             return *image.size, image.mode
     # A damaged file can make Pillow raise anything; it is reported when it is decoded.
     except Exception:
@@ -136,75 +163,99 @@ def decoding_threads() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """Decode an image file to uint8, shape (3, H, W), upright and in RGB, including greyscale, CMYK, palette and 16-bit images.
+def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PIXELS, pixels: PixelFormat = EIGHT_BIT_RGB) -> Tensor:
+    """Decode an image of any mode and depth to a tensor of shape (C, H, W), upright.
 
     Args:
         path: The file.
-        shorter_side: Shorter side in pixels to which larger images are reduced; smaller ones are unchanged. A JPEG of at least
-            twice that size is not decoded at full resolution. None keeps all pixels.
-        max_pixels: Largest number of pixels; larger files are refused before decoding.
+        shorter_side: In pixels; larger images are reduced to it, smaller ones stay as they are. A JPEG of twice that
+            size or more is not decoded in full. None keeps all pixels.
+        max_pixels: That the file may have; one of more is refused before it is decoded.
+        pixels: The form of the tensor.
 
     Raises:
-        DataError: If the file is not a complete image, has more pixels, or one side is more than a hundred times the other.
+        DataError: If the file is not a whole image, has more pixels, is more than a hundred times as long in one direction, or
+            cannot be brought to the form.
+    """
+    with _explained(path, max_pixels):
+        try:
+            with open_image(path) as image:
+                _refuse_size(image.size, max_pixels)
+                if shorter_side is not None:
+                    image.draft(None, (shorter_side, shorter_side))
+                if not _is_beyond_pillow(image, pixels.channels):
+                    return to_tensor(image, shorter_side, pixels)
+        except UnidentifiedImageError:
+            if not _is_tiff(path):
+                raise
+        # Pillow knows none of more than four channels, and takes each of several pages for an image.
+        with path.open("rb") as file:
+            return reduced(from_stored(read_tiff(file, max_pixels, num_pages=pixels.channels), pixels), shorter_side)
+
+
+def read_extremes(path: Path, max_pixels: int, pixels: PixelFormat) -> Extremes | None:
+    """Return the extremes of an image of more than 8 bits, None of others, most of which are told by their first bytes.
+
+    Raises:
+        DataError: If the image is not whole, or has pixels without a value.
+    """
+    with _explained(path, max_pixels):
+        with path.open("rb") as file:
+            if not may_be_deep(file):
+                return None
+        try:
+            with open_image(path) as image:
+                _refuse_size(image.size, max_pixels)
+                if not _is_beyond_pillow(image, pixels.channels):
+                    return extremes(read_stored(image), pixels.nan) if is_deep(image) else None
+        except UnidentifiedImageError:
+            if not _is_tiff(path):
+                raise
+        with path.open("rb") as file:
+            return extremes(read_tiff(file, max_pixels, num_pages=pixels.channels), pixels.nan)
+
+
+@contextlib.contextmanager
+def _explained(path: Path, max_pixels: int) -> Iterator[None]:
+    """Name the file in errors.
+
+    Raises:
+        DataError: In the place of all that a file leads Pillow to.
     """
     # Also applies to images inside images, such as those of icons.
     Image.MAX_IMAGE_PIXELS = max_pixels
+    advice = "or leave such files out with data.on_bad_image=skip."
     try:
-        with Image.open(path, formats=_formats()) as image:
-            _refuse_size(image.size, max_pixels)
-            if shorter_side is not None:
-                image.draft(None, (shorter_side, shorter_side))
-            return to_tensor(image, shorter_side)
-    except (OSError, ValueError, SyntaxError, OverflowError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError) as error:
-        reason = _raise_limit(max_pixels) if isinstance(error, Image.DecompressionBombError) else error
-        raise DataError(
-            f"{path} is not a whole image: {reason}. Repair or remove it, or leave such files out with data.on_bad_image=skip."
-        ) from error
+        yield
+    except ImageError as problem:
+        raise DataError(f"{path} {problem}, {advice}") from problem
+    except Image.DecompressionBombError as error:
+        # Which does not keep the number that it was raised for.
+        number = re.search(r"\d+", str(error))
+        reason = too_many_pixels(int(number[0]) if number else 2 * max_pixels, max_pixels)
+        raise DataError(f"{path} {reason}, {advice}") from error
+    except (OSError, ValueError, SyntaxError, OverflowError, MemoryError, RuntimeError, struct.error, zlib.error) as error:
+        raise DataError(f"{path} is not a whole image: {error}. Repair or remove it, {advice}") from error
 
 
-def to_tensor(image: Image.Image, shorter_side: int | None = None) -> Tensor:
-    """Convert an image of any mode to uint8, shape (3, H, W), upright and in RGB.
-
-    Args:
-        image: The image, which is rotated in place if its metadata require it.
-        shorter_side: As for `decode`.
-    """
-    ImageOps.exif_transpose(image, in_place=True)
-    upright = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image
-    # Pillow would copy an image that is already RGB.
-    pixels = np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
-    decoded = torch.from_numpy(pixels).permute(2, 0, 1)
-    if shorter_side is None or min(decoded.shape[1:]) <= shorter_side:
-        return decoded
-    reduced: Tensor = F.resize(decoded, [shorter_side], antialias=True)
-    return reduced
+def _is_beyond_pillow(image: Image.Image, channels: int) -> bool:
+    """Return whether an image has channels that Pillow leaves out: further ones, or pages."""
+    if channels in (1, 3) or image.format != "TIFF":
+        return False
+    return len(image.getbands()) != channels and (not has_other_channels(image, channels) or getattr(image, "n_frames", 1) == channels)
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in Image.OPEN if name not in PROGRAMS)
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in TIFF_BEGINNINGS
 
 
 def _refuse_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise ValueError(f"it has {width} × {height} pixels. {_raise_limit(max_pixels)}")
+        raise too_many_pixels(width * height, max_pixels)
     if max(size) > MAX_RATIO * min(size):
-        raise ValueError(f"it has {width} × {height} pixels, and one side may be at most {MAX_RATIO} times the other")
-
-
-def _raise_limit(max_pixels: int) -> str:
-    return f"More than {max_pixels} need a higher limit: data.max_pixels=NUMBER, or max_pixels=NUMBER for predict"
-
-
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Convert images with 16 or more bits per pixel, which Pillow's own conversion would clip to white."""
-    values = np.asarray(image, dtype=np.float32)
-    # PNG and TIFF store 16-bit greys unchanged, floating-point ones usually in [0, 1].
-    largest = 1.0 if image.mode == "F" and values.max() <= 1 else 65535.0 if values.max() > 255 or image.mode.startswith("I;16") else 255.0
-    return Image.fromarray((values.clip(0, largest) * (255 / largest)).round().astype(np.uint8))
+        raise ImageError(f"has {width} × {height} pixels, and one side may be at most {MAX_RATIO} times the other. Cut it")
 
 
 def find_files(root: Path) -> list[Path]:
@@ -220,19 +271,24 @@ def find_files(root: Path) -> list[Path]:
     return sorted(found, key=Path.as_posix)
 
 
-def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage, max_pixels: int = MAX_PIXELS) -> list[Path]:
-    """Return the files that can be decoded. All are read once, so that bad files are found before training starts.
+def keep_whole_images(
+    paths: Sequence[Path], on_bad_image: OnBadImage, max_pixels: int = MAX_PIXELS, pixels: PixelFormat = EIGHT_BIT_RGB
+) -> list[Path]:
+    """The files that can be decoded. All are read once, so that a bad one is found before the training starts, not in it.
 
     Args:
         paths: The files to check.
         on_bad_image: `error` refuses the first bad file, `skip` leaves bad files out and logs their names.
-        max_pixels: Largest number of pixels, see `decode`.
+        max_pixels: That a file may have, see `decode`.
+        pixels: The form that all must be brought to.
 
     Raises:
         DataError: If a file is bad and `on_bad_image` is `error`.
     """
+    # The range may not be known yet.
+    checked = replace(pixels, value_range=pixels.value_range or (0, 1))
     with decoding_threads() as threads:
-        problems = list(threads.map(partial(_find_problem, max_pixels=max_pixels), paths))
+        problems = list(threads.map(partial(_find_problem, max_pixels=max_pixels, pixels=checked), paths))
     bad = [problem for problem in problems if problem is not None]
     if bad and on_bad_image == "error":
         more = f" ({len(bad) - 1} more files are bad.)" if len(bad) > 1 else ""
@@ -242,10 +298,10 @@ def keep_whole_images(paths: Sequence[Path], on_bad_image: OnBadImage, max_pixel
     return [path for path, problem in zip(paths, problems, strict=True) if problem is None]
 
 
-def _find_problem(path: Path, max_pixels: int) -> DataError | None:
+def _find_problem(path: Path, max_pixels: int, pixels: PixelFormat) -> DataError | None:
     try:
-        # At the lowest resolution of JPEG, for which the whole file is still read.
-        decode(path, shorter_side=1, max_pixels=max_pixels)
+        # The smallest that a JPEG can be decoded to, for which the whole file is read all the same.
+        decode(path, shorter_side=1, max_pixels=max_pixels, pixels=pixels)
     except DataError as error:
         return error
     return None

@@ -148,7 +148,7 @@ class ImageFolder(DividedData, ImageFileData):
 
     def _divide(self, parts: dict[str, Found], classes: list[str], *, is_target: bool) -> Parts:
         images = {
-            name: ImageFiles(found.files, _labels(found, classes), digests=found.digests, max_pixels=self.max_pixels)
+            name: ImageFiles(found.files, _labels(found, classes), digests=found.digests, max_pixels=self.max_pixels, pixels=self.pixels)
             for name, found in parts.items()
         }
         root = next(iter(parts.values())).root

@@ -94,7 +94,7 @@ class ImageTable(DividedData, ImageFileData):
         files = [paths[place] for place in kept]
         numbers = {name: number for number, name in enumerate(classes)}
         labels = None if names is None else torch.tensor([numbers[names[place]] for place in kept])
-        images = ImageFiles(files, labels, digests=digest_files(files), max_pixels=self.max_pixels)
+        images = ImageFiles(files, labels, digests=digest_files(files), max_pixels=self.max_pixels, pixels=self.pixels)
         given = {"all": images}
         if self.split is not None:
             parts = parts_of(frame, table, self.split)

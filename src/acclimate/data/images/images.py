@@ -1,12 +1,13 @@
 """Images as a kind of input."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from annotated_types import Ge, Gt, Le
 from PIL import Image
 from torch import Tensor
@@ -15,6 +16,7 @@ from torchvision.utils import make_grid
 
 from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, find_files, keep_whole_images
 from acclimate.data.images.loose_images import LooseImage, LooseImages
+from acclimate.data.images.pixels import pixel_format
 from acclimate.data.images.views import ImageView, TransformView, ViewOption, shorter_side
 from acclimate.data.kind import Kind, View
 from acclimate.errors import DataError
@@ -30,25 +32,42 @@ DRAWN_IN_A_ROW = 16
 
 
 class Images(Kind):
-    """RGB images as a kind of input.
+    """Images as a kind of input, in RGB or with other channels.
 
     Args:
         image_size: Height and width of the model's images in pixels.
         crop: Share of the shorter side that evaluation keeps, see `ImageView`.
         max_pixels: Largest number of pixels of a file.
         on_bad_image: `error` refuses a folder with a file that is not a complete image, `skip` leaves the file out.
+        channels: See `PixelFormat`.
+        value_range: See `PixelFormat`.
+        nan: See `PixelFormat`.
+        background: See `PixelFormat`.
+
+    Raises:
+        ConfigError: If the background is no colour, or the range is empty.
     """
 
     spec: ImageSpec
 
     def __init__(
-        self, *, image_size: ImageSize, crop: Crop = 1.0, max_pixels: Count = MAX_PIXELS, on_bad_image: OnBadImage = "error"
+        self,
+        *,
+        image_size: ImageSize,
+        crop: Crop = 1.0,
+        max_pixels: Count = MAX_PIXELS,
+        on_bad_image: OnBadImage = "error",
+        channels: Count = 3,
+        value_range: Sequence[float] | None = None,
+        nan: float | None = None,
+        background: str = "white",
     ) -> None:
-        self.spec = ImageSpec(image_size)
+        self.spec = ImageSpec(image_size, channels)
         self.image_size = image_size
         self.crop = crop
         self.max_pixels = max_pixels
         self.on_bad_image: OnBadImage = on_bad_image
+        self.pixels = pixel_format(channels=channels, value_range=value_range, nan=nan, background=background)
 
     @property
     def shorter_side(self) -> int:
@@ -56,34 +75,46 @@ class Images(Kind):
         return shorter_side(self.image_size, self.crop)
 
     def settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("image_size", "crop", "max_pixels", "on_bad_image")}
+        return {
+            **{name: getattr(self, name) for name in ("image_size", "crop", "max_pixels", "on_bad_image")},
+            **{name: getattr(self.pixels, name) for name in ("channels", "nan", "background")},
+            "value_range": self.pixels.value_range and list(self.pixels.value_range),
+        }
 
     def view(self, name: ViewOption) -> View:
         if isinstance(name, v2.Transform):
-            return TransformView(name, image_size=self.image_size, crop=self.crop)
+            return TransformView(name, image_size=self.image_size, crop=self.crop, pixels=self.pixels)
         return ImageView(name, image_size=self.image_size, crop=self.crop)
 
     def read(self, inputs: LooseImage | Iterable[LooseImage]) -> LooseImages:
         """Read images from Python objects.
 
         Args:
-            inputs: One image or several: paths of files, arrays (uint8, shape (H, W), (H, W, 3) or (H, W, 4)) and Pillow images
-                of any sizes, also mixed; or one array of shape (N, H, W, 3). A large JPEG given as a path is only decoded at the
-                needed resolution, so its probabilities may differ slightly from those of its pixels.
+            inputs: One image or several: paths of files, arrays (uint8, shape (H, W), (H, W, 3) or (H, W, 4)) and images of
+                Pillow, of any sizes, also mixed; or one array of shape (N, H, W, 3). A model of images of more than 8 bits also takes
+                arrays of their values, one of other channels arrays of as many. Of a large JPEG that is given as a path
+                only the needed resolution is decoded, so its probabilities may differ a little from those of its pixels.
         """
         is_one = isinstance(inputs, str | PathLike | Image.Image) or (isinstance(inputs, np.ndarray) and inputs.ndim < 4)
         images: list[LooseImage] = [inputs] if is_one else list(inputs)  # type: ignore[arg-type, list-item]
-        return LooseImages(images, shorter_side=self.shorter_side, max_pixels=self.max_pixels)
+        return LooseImages(images, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
 
     def find(self, place: Path) -> tuple[ImageFiles, list[str]]:
         paths = find_files(place)
         if not paths:
             raise DataError(f"There are no images in {place}. Type inputs=DIR.")
-        whole = keep_whole_images(paths, self.on_bad_image, self.max_pixels)
-        images = ImageFiles(whole, None, shorter_side=self.shorter_side, max_pixels=self.max_pixels)
+        whole = keep_whole_images(paths, self.on_bad_image, self.max_pixels, self.pixels)
+        images = ImageFiles(whole, None, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
         return images, [path.relative_to(place).as_posix() for path in whole]
 
     def draw(self, domains: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
-        """Draw a grid with one row of images per domain."""
-        grid: Tensor = make_grid(list(itertools.chain(*domains.values())), nrow=DRAWN_IN_A_ROW, padding=1, pad_value=255)
+        """Draw a grid: the images of each domain below those of the one before it, of more than three channels the first three."""
+        shown = [_shown(image) for image in itertools.chain(*domains.values())]
+        grid: Tensor = make_grid(shown, nrow=DRAWN_IN_A_ROW, padding=1, pad_value=255)
         return grid
+
+
+def _shown(image: Tensor) -> Tensor:
+    """Return an image as one in RGB, uint8."""
+    colours = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
+    return (255 * colours).round().to(torch.uint8) if colours.is_floating_point() else colours

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from acclimate.data.images.image_files import MAX_PIXELS, decode, to_tensor, without_pillows_advice
+from acclimate.data.images.image_files import MAX_PIXELS, decode, without_pillows_advice
+from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat, from_stored, reduced, to_tensor
+from acclimate.data.images.stored_pixels import ImageError, Stored, is_deep
 from acclimate.data.samples import Samples
 from acclimate.errors import DataError
 
@@ -24,15 +26,24 @@ class LooseImages(Samples):
         images: Paths, arrays or Pillow images, see `Images.read`.
         shorter_side: As for `decode`.
         max_pixels: As for `decode`.
+        pixels: The form of all images.
     """
 
     is_at_hand: ClassVar[bool] = False
 
-    def __init__(self, images: Sequence[LooseImage], *, shorter_side: int | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        images: Sequence[LooseImage],
+        *,
+        shorter_side: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        pixels: PixelFormat = EIGHT_BIT_RGB,
+    ) -> None:
         self.images = images
         self.labels = None
         self.shorter_side = shorter_side
         self.max_pixels = max_pixels
+        self.pixels = pixels
 
     def __len__(self) -> int:
         return len(self.images)
@@ -46,29 +57,37 @@ class LooseImages(Samples):
             return [self._read(index) for index in indices]
 
     def take(self, indices: Sequence[int]) -> Self:
-        return type(self)([self.images[index] for index in indices], shorter_side=self.shorter_side, max_pixels=self.max_pixels)
+        chosen = [self.images[index] for index in indices]
+        return type(self)(chosen, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
 
     def _read(self, index: int) -> Tensor:
         image: Any = self.images[index]
         if isinstance(image, str | PathLike):
             if Path(image).is_dir():
                 raise DataError(f"{image} is a folder. Give the files in it, such as Path({str(image)!r}).glob('*.jpg').")
-            return decode(Path(image), self.shorter_side, self.max_pixels)
-        if isinstance(image, np.ndarray):
-            image = self._from_array(image, index)
-        if not isinstance(image, Image.Image):
-            raise DataError(f"{self.name(index)} is of the type {type(image).__name__}. Give a path, a NumPy array or a Pillow image.")
+            return decode(Path(image), self.shorter_side, self.max_pixels, self.pixels)
         try:
-            # A copy, because the caller's image must not change.
-            return to_tensor(ImageOps.exif_transpose(image), self.shorter_side)
+            if isinstance(image, np.ndarray):
+                return reduced(from_stored(self._stored(image, index), self.pixels), self.shorter_side)
+            if isinstance(image, Image.Image):
+                # A copy, as the caller's own stays as it is; it has lost what is not decoded yet.
+                upright = image if is_deep(image) else ImageOps.exif_transpose(image)
+                return to_tensor(upright, self.shorter_side, self.pixels)
+        except ImageError as problem:
+            raise DataError(f"{self.name(index)} {problem}, or leave it out.") from problem
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{self.name(index)} is not a whole image: {error}. Leave it out.") from error
+        raise DataError(f"{self.name(index)} is of the type {type(image).__name__}. Give a path, a NumPy array or an image of Pillow.")
 
-    def _from_array(self, array: NDArray[Any], index: int) -> Image.Image:
-        is_grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
-        if array.dtype != np.uint8 or not array.size or not (is_grey or (array.ndim == 3 and array.shape[2] in (3, 4))):
+    def _stored(self, array: NDArray[Any], index: int) -> Stored:
+        num_bands = 1 if array.ndim == 2 else array.shape[-1]
+        takes = (1, 3, 4) if self.pixels.channels in (1, 3) else (self.pixels.channels,)
+        is_shaped = array.ndim in (2, 3) and array.size and num_bands in takes
+        if not is_shaped or not (array.dtype == np.uint8 or (self.pixels.value_range is not None and array.dtype.kind in "iuf")):
+            others = {1: "(H, W)", 3: "(H, W, 3)", 4: "(H, W, 4)"}
+            shapes = " or ".join(others.get(number, f"(H, W, {number})") for number in takes)
             raise DataError(
-                f"{self.name(index)} is an array of {array.dtype} with the shape {array.shape}. Give uint8 with the shape (H, W), "
-                "(H, W, 3) or (H, W, 4). Values in [0, 1] become uint8 with (255 * array).round().astype('uint8')."
+                f"{self.name(index)} is an array of {array.dtype} with the shape {array.shape}. Give uint8 with the shape {shapes}. "
+                "Values in [0, 1] become uint8 with (255 * array).round().astype('uint8')."
             )
-        return Image.fromarray(array.squeeze(2) if is_grey and array.ndim == 3 else array)
+        return Stored(array[..., None] if array.ndim == 2 else array, has_alpha=num_bands == 4)

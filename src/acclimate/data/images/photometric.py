@@ -66,10 +66,11 @@ def draw_change() -> Change:
 def apply_changes(images: Tensor, changes: Sequence[Change]) -> Tensor:
     """Apply colour jitter, blur and Cutout, in this order, to images with individual changes.
 
-    Values are rounded and clipped once, at the end. Hue is rotated linearly, not in HSV, which takes ten times as long.
+    Values are clipped once, at the end, and those of uint8 rounded. Images that are not in RGB keep
+    saturation and hue. Hue is rotated linearly, not in HSV, which takes ten times as long.
 
     Args:
-        images: uint8, shape (N, 3, H, W).
+        images: uint8, or float32 in [0, 1], shape (N, C, H, W).
         changes: N results of `draw_change`.
 
     Returns:
@@ -79,11 +80,11 @@ def apply_changes(images: Tensor, changes: Sequence[Change]) -> Tensor:
 
 
 def _changed(image: Tensor, change: Change) -> Tensor:
-    values = image.float()
-    matrix = colour_matrix(change)
-    colours = (matrix @ values.flatten(1)).view_as(values)
+    values, is_rgb, full = image.float(), len(image) == 3, 1.0 if image.is_floating_point() else 255.0
+    colours = (colour_matrix(change) @ values.flatten(1)).view_as(values) if is_rgb else change.brightness * values
     if change.contrast != 1.0:
-        luma = change.brightness * (values.mean(dim=(1, 2)) @ torch.tensor(LUMA))
+        means = values.mean(dim=(1, 2))
+        luma = change.brightness * (means @ torch.tensor(LUMA) if is_rgb else means.mean())
         colours = colours * change.contrast + (1 - change.contrast) * luma
     if change.sigma > 0:
         colours = _blurred(colours, change.sigma)
@@ -91,8 +92,8 @@ def _changed(image: Tensor, change: Change) -> Tensor:
     _, height, width = image.shape
     half = share * min(height, width) / 2
     rows, columns = (slice(max(round(at - half), 0), max(round(at + half), 0)) for at in (row * height, column * width))
-    colours[:, rows, columns] = GREY
-    return colours.round_().clamp_(0, 255).to(torch.uint8)
+    colours[:, rows, columns] = GREY * (full / 255)
+    return (colours if full == 1 else colours.round_()).clamp_(0, full).to(image.dtype)
 
 
 def colour_matrix(change: Change) -> Tensor:

@@ -35,12 +35,16 @@ def apply_changes(images: Tensor, changes: Sequence[list[Change]]) -> Tensor:
     """Apply changes to images; images with the same change in the same position are processed together.
 
     Args:
-        images: uint8, shape (N, 3, H, W).
+        images: uint8, or float32 in [0, 1], shape (N, C, H, W). Those that are not in RGB are changed channel by channel.
         changes: N results of `draw_changes`.
 
     Returns:
         New images of the same type and shape.
     """
+    if images.shape[1] not in (1, 3):
+        num_channels = images.shape[1]
+        single = apply_changes(images.flatten(0, 1)[:, None], [one for one in changes for _ in range(num_channels)])
+        return single.view_as(images)
     changed = images.clone()
     for turn in zip(*changes, strict=True):
         rows = defaultdict(list)
@@ -76,7 +80,7 @@ CHANGES: list[Callable[[Tensor, float], Tensor]] = [
     lambda images, magnitude: F.adjust_contrast(images, 1 + 0.9 * magnitude),
     lambda images, magnitude: F.adjust_sharpness(images, 1 + 0.9 * magnitude),
     lambda images, magnitude: F.posterize(images, 8 - round(4 * magnitude)),
-    lambda images, magnitude: F.solarize(images, 255 * (1 - magnitude)),
+    lambda images, magnitude: F.solarize(images, (1 if images.is_floating_point() else 255) * (1 - magnitude)),
     lambda images, _: F.autocontrast(images),
     lambda images, _: F.equalize(images),
 ]

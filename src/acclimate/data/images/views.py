@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from acclimate.data.images import photometric, rand_augment
+from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat
 from acclimate.data.kind import View
 from acclimate.errors import ConfigError
 
@@ -38,7 +39,7 @@ class RandomPart(v2.RandomResizedCrop):  # type: ignore[misc]
 
 
 class ImageView(View):
-    """A transform of uint8 images to the size of the model.
+    """A transform of images, uint8 or float32 in [0, 1], to the size of the model.
 
     Args:
         name: `plain` resizes and crops the centre. `shift` shifts by up to an eighth of the size, for images that must not be
@@ -69,10 +70,10 @@ class ImageView(View):
         return [*super().code(), *(Path(str(module.__file__)) for module in (photometric, rand_augment))]
 
     def look(self, images: Tensor | list[Tensor], seeds: Sequence[int]) -> Tensor:
-        """Return the view of each image, shape (N, 3, image_size, image_size).
+        """Return the view of each image, shape (N, C, image_size, image_size).
 
         Args:
-            images: uint8, one tensor of shape (N, 3, H, W) if all have the same size, else a list of (3, H, W).
+            images: One tensor of shape (N, C, H, W) if all have one size, else a list of (C, H, W).
             seeds: See `View`.
         """
         if self._fit is not None:
@@ -98,20 +99,22 @@ class ImageView(View):
 class TransformView(View):
     """A view by a transform of torchvision, such as `ColorJitter`, or several in a `Compose`.
 
-    The transform is called with one image at a time, uint8, shape (3, H, W), whose shorter side is `image_size / crop`. If its
-    result does not have the size of the model, the centre is cropped.
+    It is called with one image at a time, uint8 and of shape (3, H, W) unless `pixels` says otherwise, whose shorter side is
+    `image_size / crop`. Of an image that it gives in another size than the model's, the centre is taken.
 
     Args:
         transform: A transform that uses only torch's global generator and keeps dtype and channels; the model normalises.
         image_size: Height and width of the result in pixels.
         crop: As for `ImageView`.
+        pixels: The form of the images.
 
     Raises:
         ConfigError: If the transform fails for such an image, or changes its dtype or channels.
     """
 
-    def __init__(self, transform: v2.Transform, *, image_size: int, crop: float = 1.0) -> None:
+    def __init__(self, transform: v2.Transform, *, image_size: int, crop: float = 1.0, pixels: PixelFormat = EIGHT_BIT_RGB) -> None:
         self.transform = transform
+        self.pixels = pixels
         self.image_size = image_size
         self.side = shorter_side(image_size, crop)
         self.random = True
@@ -139,12 +142,13 @@ class TransformView(View):
     def _try(self) -> None:
         name = type(self.transform).__name__
         try:
-            seen = self._see(torch.zeros(3, self.side, self.side, dtype=torch.uint8), 0)
+            seen = self._see(torch.zeros(self.pixels.channels, self.side, self.side, dtype=self.pixels.dtype), 0)
         except (TypeError, ValueError, RuntimeError, IndexError) as error:
             raise ConfigError(f"The view {name} cannot be used on an image of {self.side} x {self.side} pixels: {error}") from error
-        if seen.dtype != torch.uint8 or seen.shape[-3] != 3:
+        kept = self.pixels.dtype, self.pixels.channels
+        if (seen.dtype, seen.shape[-3]) != kept:
             raise ConfigError(
-                f"The view {name} returns {seen.dtype} with {seen.shape[-3]} channels, but a view must keep uint8 with 3. "
+                f"The view {name} returns {seen.dtype} with {seen.shape[-3]} channels, but a view must keep {kept[0]} with {kept[1]}. "
                 "Leave out transforms that change the dtype or normalise: the model does so itself."
             )
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from acclimate.errors import ConfigError
 from acclimate.inputs import ANY_SIZE, ImageSpec
 from acclimate.models.backbones.backbone import Backbone
+from acclimate.models.backbones.first_convolution import in_turn
 from acclimate.models.modes import evaluation
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -18,12 +19,12 @@ class ImageBackbone(Backbone):
     """A network from images to features.
 
     Args:
-        body: Network from (N, 3, H, W) to (N, num_features).
+        body: Network from (N, C, H, W) to (N, num_features).
         num_features: Width of the features.
         image_size: Height and width in pixels that the network was made for.
         inputs: Specification of the data's images, whose size takes precedence.
-        mean: Mean of each channel, subtracted from images in [0, 1].
-        std: Standard deviation of each channel, by which images are then divided.
+        mean: Mean of each colour, subtracted from images in [0, 1]; other channels take them in turn.
+        std: Standard deviation of each colour, by which images are then divided.
         make_source_head: See `Backbone`.
         has_fixed_size: Whether the network accepts only images of `image_size`.
 
@@ -48,17 +49,17 @@ class ImageBackbone(Backbone):
     ) -> None:
         super().__init__(body, num_features=num_features, make_source_head=make_source_head)
         self.image_size = inputs.size or image_size
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(in_turn(list(mean), inputs.channels)).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(in_turn(list(std), inputs.channels)).view(1, -1, 1, 1))
         if self.image_size != image_size:
             self._refuse_size(self.image_size, usual=image_size, is_fixed=has_fixed_size)
 
     @property
     def inputs(self) -> ImageSpec:
-        return ImageSpec(self.image_size)
+        return ImageSpec(self.image_size, self.mean.shape[1])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute features, shape (N, num_features), of images, uint8 or float in [0, 1], shape (N, 3, H, W)."""
+        """Compute features, shape (N, num_features), of images, uint8 or float in [0, 1], shape (N, C, H, W)."""
         if not images.is_floating_point():
             images = images.to(self.mean.dtype) / 255
         images = (images - self.mean) / self.std
@@ -83,7 +84,7 @@ class ImageBackbone(Backbone):
         """Return True if the network computes features of images of this size; in some networks, small images vanish."""
         try:
             with evaluation(self):
-                self(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+                self(torch.zeros(1, self.mean.shape[1], size, size, dtype=torch.uint8))
         except (RuntimeError, AssertionError, ValueError):
             # The last two come from models of timm that divide images into windows.
             return False

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from acclimate.errors import ConfigError
 from acclimate.inputs import ANY_SIZE, ImageSpec, refuse_other_inputs
+from acclimate.models.backbones.first_convolution import adapted, replace_first_convolution
 from acclimate.models.backbones.image import IMAGENET_MEAN, IMAGENET_STD, ImageBackbone
 from acclimate.models.weights import explain_missing_download, skip_retries_when_unreachable
 
@@ -44,6 +45,8 @@ def torchvision_backbone(weights: str | None, *, name: str, inputs: ImageSpec = 
         image_size, mean, std = preset.crop_size[0], preset.mean, preset.std
     with explain_missing_download(f"the weights {weights} of {name}"):
         body = models.get_model(name, weights=chosen)
+    if inputs.channels != 3:
+        replace_first_convolution(body, inputs.channels, pretrained=chosen is not None)
     if not isinstance(getattr(body, "fc", None), nn.Linear):
         raise ConfigError(f"{name} does not end in a layer called fc. Use model=timm model.backbone.name={name}.")
     num_features = int(body.fc.in_features)
@@ -83,7 +86,8 @@ def timm_backbone(weights: bool | None, *, name: str, inputs: ImageSpec = ANY_SI
     if weights:
         skip_retries_when_unreachable()
     with explain_missing_download(f"the weights of {name}"):
-        body: Any = timm.create_model(name, pretrained=bool(weights), num_classes=0)
+        channels: dict[str, Any] = {} if inputs.channels == 3 else {"in_chans": inputs.channels}
+        body: Any = timm.create_model(name, pretrained=bool(weights), num_classes=0, **channels)
     preset: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
     # Some models, such as MobileNetV3, have a hidden layer before their classifier that is wider than the pooled features.
     num_features = getattr(body, "head_hidden_size", body.num_features)
@@ -150,6 +154,8 @@ def efficientnet_lite0(weights: bool | None, *, inputs: ImageSpec = ANY_SIZE) ->
             published = torch.load(path, weights_only=True)
         # The package has different names for the same tensors in the same order; its last two belong to the classifier.
         own = backbone.body.state_dict()
+        first = next(iter(published))
+        published[first] = adapted(published[first], inputs.channels)
         backbone.body.load_state_dict(dict(zip(own, published.values(), strict=False)))
         weight, bias = list(published.values())[len(own) :]
         backbone.make_source_head = partial(_linear_layer, {"weight": weight, "bias": bias})

@@ -29,7 +29,7 @@ def small_cnn(weights: None = None, *, inputs: ImageSpec = ANY_SIZE, width: Coun
         )
     if kernel_size % 2 == 0:
         raise ConfigError(f"model.backbone.kernel_size must be odd, such as 3 or 5, but is {kernel_size}.")
-    channels = [3, width, 2 * width, 4 * width]
+    channels = [inputs.channels, width, 2 * width, 4 * width]
     layers: list[nn.Module] = []
     for num_in, num_out in pairwise(channels):
         convolution = nn.Conv2d(num_in, num_out, kernel_size, padding=kernel_size // 2, bias=False)
