@@ -19,6 +19,7 @@ SERVING = (
     "data.cache",
     "data.max_pixels",
     "data.feature_cache",
+    "data.near_copies",
     "data.eval_batch_size",
     "trainer.accelerator",
     "trainer.compile",
@@ -61,6 +62,7 @@ LOADING = (
     "image_size",
     "feature_cache",
     "cache",
+    "near_copies",
     "seed",
 )
 PATHS = ("data.source", "data.target")

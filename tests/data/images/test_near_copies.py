@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from small_runs import compose
 
+from acclimate.config.identity import identity
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.near_copies import group_near_copies, thumbnails
 from acclimate.training import assembly
@@ -103,3 +104,8 @@ def test_a_run_reports_them_besides_exact_copies(options, found, tmp_path, caplo
         assert "ant/3.png." in lines[1]
         assert lines[2].startswith("2 source samples are near copies of samples of another class")
         assert "the classes are ant, bee" in lines[2]
+
+
+def test_the_search_changes_no_result(tmp_path):
+    searching, other = (compose(tmp_path, "data=arrays", "data.source=a.npz", f"data.near_copies={value}") for value in ("warn", "off"))
+    assert identity(searching) == identity(other)

@@ -8,6 +8,7 @@ import torch
 from annotated_types import Len, doc
 from torch import Tensor
 
+from acclimate.data.class_labels import in_order
 from acclimate.data.datamodule import missing_source
 from acclimate.data.division import DividedData
 from acclimate.data.domains import Domains, Parts
@@ -78,7 +79,7 @@ class VectorTables(DividedData):
             wanted = "no array y" if self.source.suffix == ".npz" else f"no column {self.label}"
             raise DataError(f"{self.source} has {wanted}, and the source needs labels. Name the column: data.label=COLUMN.")
         self.columns = table.columns
-        classes = sorted(set(table.labels), key=_numerically)
+        classes = in_order(table.labels)
         if len(classes) < 2:
             raise DataError(f"{self.source} has only the class {classes[0]}. A classifier needs at least two.")
         source = self._divide(table, self.source, classes, is_target=False)
@@ -88,7 +89,7 @@ class VectorTables(DividedData):
         if self.target is None:
             return None
         table = self._read(self.target)
-        if unknown := sorted(set(table.labels or []) - set(classes), key=_numerically):
+        if unknown := in_order(set(table.labels or []) - set(classes)):
             raise DataError(
                 f"{self.target} has the classes {', '.join(unknown[:8])}, which the source does not have: it has {', '.join(classes[:8])}. "
                 "Leave these rows out, or the whole column."
@@ -131,9 +132,3 @@ class VectorTables(DividedData):
 def _numbered(labels: Sequence[str] | None, classes: Sequence[str]) -> Tensor | None:
     numbers = {name: number for number, name in enumerate(classes)}
     return None if labels is None else torch.tensor([numbers[label] for label in labels])
-
-
-def _numerically(name: str) -> tuple[bool, float, str]:
-    """Sort key that orders integers by value and before other names."""
-    is_number = name.lstrip("-").isdecimal()
-    return (not is_number, float(name) if is_number else 0.0, name)
