@@ -52,6 +52,7 @@ SMALL = {
     "data=fonts_to_handwriting": ["data.num_source=100", "data.num_source_eval=20", "data.batch_size=16", "data.eval_batch_size=16"],
     "data=image_folder": ["data.batch_size=4", "data.num_workers=0", "data.image_size=32"],
     "data=table": ["data.batch_size=4", "data.num_workers=0", "data.image_size=32"],
+    "data=vectors": ["data.batch_size=8"],
     "model=resnet50": ["model.weights=null"],
     "experiment=own_images": [
         "data.batch_size=4",
@@ -91,6 +92,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for table, root in (("SOURCE.csv", "SOURCE_DIR"), ("TARGET.csv", "OTHER_DIR")):
         rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in sorted((tmp_path / root).rglob("*.png"))]
         (tmp_path / table).write_text("\n".join(["path,label", *rows]))
+    for number, table in enumerate(("ROWS.csv", "OTHER_ROWS.csv")):
+        numbers = np.random.default_rng(number).normal(size=(60, 2)).tolist()
+        rows = [f"{a},{b},{('cat', 'dog')[row % 2]}" for row, (a, b) in enumerate(numbers)]
+        (tmp_path / table).write_text("\n".join(["a,b,label", *rows]))
     make_archive(tmp_path / "SOURCE.npz", 28, 28)
     make_archive(tmp_path / "TARGET.npz", 32, 32, 3)
     make_archive(tmp_path / "ARCHIVES_DIR" / "mnist.npz", 28, 28)

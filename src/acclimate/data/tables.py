@@ -1,5 +1,6 @@
 """Tables in CSV and Parquet files: named columns of texts."""
 
+import gzip
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,15 @@ from acclimate.data.class_labels import read_labels
 from acclimate.errors import ConfigError, DataError
 from acclimate.types import Part
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+SEPARATORS = ",;\t|"
 
 
 def read_frame(path: Path, *, only_texts: bool = False) -> Any:
     """Read a table as a data frame of pandas, whose columns have different names.
 
     Args:
-        path: A CSV or Parquet file.
+        path: A CSV file, with commas, semicolons, tabs or bars between the columns, perhaps compressed (.csv.gz); or a Parquet file.
         only_texts: Whether a CSV file has no numbers, so that 007 and NA are texts like others.
 
     Raises:
@@ -27,14 +29,19 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
     """
     import pandas
 
-    if not path.is_file() or path.suffix not in SUFFIXES:
+    if not path.is_file() or not path.name.endswith(SUFFIXES):
         raise DataError(f"{path} is not a table. Give an existing file that ends in {' or '.join(SUFFIXES)}.")
     try:
         if path.suffix == ".parquet":
             frame = pandas.read_parquet(path)
         else:
-            as_texts: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]} if only_texts else {}
-            frame = pandas.read_csv(path, **as_texts)
+            as_texts: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
+            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+                separator = max(SEPARATORS, key=file.readline().count)
+            # Pandas would rename columns that are called alike.
+            names = pandas.read_csv(path, header=None, nrows=1, sep=separator, **as_texts).iloc[0].tolist()
+            frame = pandas.read_csv(path, sep=separator, **(as_texts if only_texts else {}))
+            frame.columns = names if len(names) == len(frame.columns) else frame.columns
     except ImportError as error:
         raise ConfigError("Parquet files need a package that is not installed. Type pip install 'acclimate[parquet]'.") from error
     # Whatever the bytes of a damaged or foreign file lead the readers to.

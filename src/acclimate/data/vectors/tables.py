@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acclimate.data import tables
 from acclimate.data.archives import read_arrays
 from acclimate.data.tables import class_names, listed, parts_of, read_frame, texts
 from acclimate.errors import DataError
 from acclimate.types import Part
 
-SUFFIXES = (".csv", ".parquet", ".npz")
+SUFFIXES = (*tables.SUFFIXES, ".npz")
 
 
 PARTS = get_args(Part)
@@ -53,7 +54,7 @@ def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: 
     """
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give a table: FILE.csv, FILE.parquet or FILE.npz.")
-    if path.suffix not in SUFFIXES:
+    if not path.name.endswith(SUFFIXES):
         raise DataError(f"{path} is not a table. Give a file that ends in {', '.join(SUFFIXES)}.")
     table = _from_arrays(path) if path.suffix == ".npz" else _from_frame(path, columns, label, split, group)
     wrong = ~table.values.isfinite()
@@ -75,10 +76,19 @@ def _from_frame(path: Path, columns: Sequence[str] | None, label: str, split: st
     wanted = [name for name in names if name not in (label, split, group)] if columns is None else list(columns)
     if missing := [name for name in wanted if name not in names]:
         raise DataError(f"{path} lacks the columns {listed(missing)}. It has {listed(names)}.")
-    labels = class_names(frame[label].to_numpy(), path, label) if label in names else None
+    if chosen := [name for name in wanted if name in (label, split, group)]:
+        raise DataError(f"data.columns names {listed(chosen)}, but classes, parts and groups are no inputs. Leave it out.")
+    labels = _classes(frame, path, label) if label in names else None
     parts = None if split is None else parts_of(frame, path, split)
     groups = None if group is None else texts(frame, path, "data.group", group)
     return Table(_numbers(frame[wanted], path), wanted, labels, parts, groups)
+
+
+def _classes(frame: Any, path: Path, label: str) -> list[str]:
+    """Return the class of each row; text as it is written, also NA and None."""
+    if path.suffix != ".parquet" and (frame[label].dtype.kind not in "biuf" or frame[label].isna().any()):
+        frame = read_frame(path, only_texts=True)
+    return class_names(frame[label].to_numpy(), path, label)
 
 
 def _numbers(frame: Any, path: Path) -> Tensor:
