@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from acclimate.data.images.arrays import Arrays
-from acclimate.errors import DataError
+from acclimate.errors import ConfigError, DataError
 from acclimate.inputs import ImageSpec
 from acclimate.types import Needs
 
@@ -196,6 +196,11 @@ def test_the_axes_are_asked_for_where_they_are_not_certain(write):
         Arrays(source=source).read()
     sizes = {axes: Arrays(source=source, axes=axes).read().source.train.images.shape[1:] for axes in ("NHWC", "NCHW")}
     assert sizes == {"NHWC": (3, 3, 8), "NCHW": (3, 8, 3)}
+
+
+def test_other_channels_than_those_of_rgb_are_refused(write):
+    with pytest.raises(ConfigError, match=r"data\.channels=1, but arrays are read as RGB.*at 3"):
+        Arrays(source=write(), channels=1)
 
 
 def test_messages_name_images_by_their_rows(write):

@@ -16,7 +16,7 @@ from acclimate.data.division import DividedData
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.image_data import ImageData
-from acclimate.errors import DataError
+from acclimate.errors import ConfigError, DataError
 from acclimate.ranges import OpenShare
 
 # Order of the axes of colour images.
@@ -52,6 +52,10 @@ class Arrays(DividedData, ImageData):
         **loading: Any,
     ) -> None:
         super().__init__(val_fraction=val_fraction, **loading)
+        if self.pixels.channels != 3:
+            raise ConfigError(
+                f"data.channels={self.pixels.channels}, but arrays are read as RGB; grey ones get three equal channels. Leave the key at 3."
+            )
         self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.axes: Axes | None = axes
