@@ -1,15 +1,44 @@
 """Parts of messages about a configuration: values as typed, and suggestions."""
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from acclimate.config.instantiate import RESERVED_KEYS
 
+# Text that Hydra reads as it is. Words such as null and numbers are not.
+PLAIN_TEXT = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_][A-Za-z0-9_-]*", re.IGNORECASE)
+
 
 def show(value: Any) -> str:
     """Return a value as typed on the command line."""
     return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def setting(key: str, value: object) -> str:
+    """Return a setting as typed in a shell, which every verb understands.
+
+    >>> print(setting("data.source", "my photos"), setting("data.rename", {"Red": "red"}), setting("data.classes", ["cat", "1e3"]))
+    'data.source=my photos' 'data.rename={Red:red}' 'data.classes=[cat,"1e3"]'
+    """
+    if isinstance(value, Mapping):
+        text = "{" + ",".join(f"{_item(name)}:{_item(item)}" for name, item in value.items()) + "}"
+    else:
+        text = f"[{','.join(map(_item, value))}]" if isinstance(value, list) else show(value)
+    return shlex.quote(f"{key}={text}")
+
+
+def _item(name: object) -> str:
+    text = str(name)
+    if PLAIN_TEXT.fullmatch(text):
+        return text
+    quote = '"' if '"' not in text else "'"
+    # As in Hydra, a backslash counts only in front of a quote, where it must be doubled.
+    escaped = re.sub(r"(\\*)" + quote, lambda found: 2 * found[1] + "\\" + quote, text)
+    ending = re.search(r"\\*$", escaped)
+    return quote + escaped + (ending[0] if ending else "") + quote
 
 
 def most_similar(word: str, words: Sequence[str]) -> str | None:

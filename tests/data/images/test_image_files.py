@@ -11,7 +11,8 @@ from pictures import write_image, write_text_named_jpg, write_truncated_jpeg, wr
 from PIL import Image
 
 from acclimate.data.images.decoded_images import decode_once
-from acclimate.data.images.image_files import ImageFiles, decode, find_files, keep_whole_images
+from acclimate.data.images.file_search import find_files
+from acclimate.data.images.image_files import ImageFiles, decode, keep_whole_images
 from acclimate.errors import DataError
 
 RAMP = torch.arange(0, 256, 17, dtype=torch.uint8).expand(3, 16, 16)
@@ -126,12 +127,12 @@ def test_files_are_found_in_all_folders_in_the_order_of_their_paths_without_hidd
     for name in ("b/2.png", "b/10.png", "a/x/1.png", "c.png", ".hidden/1.png", "a/.DS_Store", "b/._2.png", "b/Thumbs.db", "desktop.ini"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert [path.relative_to(tmp_path).as_posix() for path in find_files(tmp_path)] == ["a/x/1.png", "b/10.png", "b/2.png", "c.png"]
+    assert [path.relative_to(tmp_path).as_posix() for path in find_files(tmp_path).images] == ["a/x/1.png", "b/10.png", "b/2.png", "c.png"]
 
 
 def test_a_hidden_folder_above_the_root_hides_nothing(tmp_path):
     path = write_image(tmp_path / ".cache" / "photos" / "1.png")
-    assert find_files(tmp_path / ".cache" / "photos") == [path]
+    assert find_files(tmp_path / ".cache" / "photos").images == [path]
 
 
 def test_linked_files_and_folders_are_followed_but_not_in_circles(tmp_path):
@@ -141,7 +142,7 @@ def test_linked_files_and_folders_are_followed_but_not_in_circles(tmp_path):
     (root / "dog").symlink_to(tmp_path / "elsewhere")
     (root / "cat" / "2.png").symlink_to(tmp_path / "elsewhere" / "1.png")
     (root / "cat" / "circle").symlink_to(root)
-    assert [path.relative_to(root).as_posix() for path in find_files(root)] == ["cat/1.png", "cat/2.png", "dog/1.png"]
+    assert [path.relative_to(root).as_posix() for path in find_files(root).images] == ["cat/1.png", "cat/2.png", "dog/1.png"]
 
 
 def test_a_part_of_a_set_keeps_labels_with_their_images(tmp_path):

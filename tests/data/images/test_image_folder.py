@@ -144,17 +144,19 @@ def test_a_class_may_be_called_train(tmp_path):
 
 
 def test_folders_beside_train_that_are_no_parts_are_left_out_and_named(tmp_path, caplog):
-    root = write_parts(tmp_path / "photos", "train", "validation")
+    root = write_parts(tmp_path / "photos", "train", "val", "rejected")
     with caplog.at_level(logging.WARNING):
         assert read(source=root).classes == ["cat", "dog"]
-    assert "not validation" in caplog.text
+    assert "not rejected" in caplog.text
 
 
 def test_images_deeper_in_a_class_folder_belong_to_it(tmp_path):
     for name in ("cat", "dog"):
         for number in range(5):
             write_image(tmp_path / "photos" / name / f"camera{number % 2}" / f"{number}.png", number=number)
-    assert read(source=tmp_path / "photos").source.train.labels.bincount().tolist() == [3, 3]
+    with pytest.raises(DataError, match=r"hold the same folders: camera0, camera1.*domains or parts.*'data\.classes=\[cat,dog\]'"):
+        read(source=tmp_path / "photos")
+    assert read(source=tmp_path / "photos", classes=["cat", "dog"]).source.train.labels.bincount().tolist() == [3, 3]
 
 
 def test_hidden_files_are_no_images(source):
@@ -207,18 +209,33 @@ def test_a_source_with_an_unlabelled_part_is_refused(tmp_path):
 def test_differing_classes_are_named_with_the_key_that_keeps_the_shared_ones(tmp_path):
     source = write_class_folders(tmp_path / "source", classes=("cat", "dog", "owl"))
     target = write_class_folders(tmp_path / "target", classes=("cat", "dog"))
-    with pytest.raises(DataError, match=r"target has the classes cat, dog, but the source has cat, dog, owl: it lacks owl") as caught:
-        read(source=source, target=target)
-    assert "data.classes=[cat,dog]" in str(caught.value)
-    with pytest.raises(DataError, match="it also has owl"):
+    with pytest.raises(DataError, match=r"source has the classes cat, dog, owl, but the source has cat, dog: it also has owl") as caught:
         read(source=target, target=source)
+    assert "data.classes=[cat,dog]" in str(caught.value)
+    for advised in ({"classes": ["cat", "dog"]}, {"unknown_classes": "drop"}):
+        assert sum(map(len, read(source=target, target=source, **advised).target)) == 20
+    assert [part.labels for part in read(source=target, target=source, unknown_classes="unlabelled").target] == [None] * 3
 
 
-def test_a_target_class_of_which_no_image_is_whole_is_missed(source, tmp_path):
+def test_a_target_may_lack_classes_which_is_said(tmp_path, caplog):
+    source = write_class_folders(tmp_path / "source", classes=("cat", "dog", "owl"))
+    target = write_class_folders(tmp_path / "target", classes=("cat", "owl"))
+    (target / "dog").mkdir()
+    for classes in (None, ["cat", "dog", "owl"]):
+        domains = read(source=source, target=target, classes=classes)
+        assert domains.classes == ["cat", "dog", "owl"]
+        assert {label for part in domains.target for label in part.labels.tolist()} == {0, 2}
+        assert "target has no images of dog" in caplog.text
+
+
+def test_a_class_of_which_no_image_is_whole_is_missed(source, tmp_path, caplog):
     target = write_class_folders(tmp_path / "target", classes=("cat",))
     write_text_named_jpg(target / "dog" / "0.jpg")
-    with pytest.raises(DataError, match="it lacks dog"):
-        read(source=source, target=target, on_bad_image="skip")
+    assert sum(map(len, read(source=source, target=target, on_bad_image="skip").target)) == 10
+    assert "target has no images of dog" in caplog.text
+    write_text_named_jpg(source / "owl" / "0.jpg")
+    with pytest.raises(DataError, match=r"source has no images of owl.*'data\.classes=\[cat,dog\]'"):
+        read(source=source, on_bad_image="skip")
 
 
 def test_classes_that_are_not_there_are_named(source):

@@ -41,8 +41,6 @@ from acclimate.errors import DataError
 log = logging.getLogger(__name__)
 
 OnBadImage = Literal["error", "skip"]
-# Files of file managers.
-LITTER = ("Thumbs.db", "desktop.ini")
 # The limit above which Pillow warns about files that are small on disk and huge in memory.
 MAX_PIXELS = 89_478_485
 # Largest ratio of the sides, because views enlarge images until the shorter side is as large as the model needs.
@@ -256,19 +254,6 @@ def _refuse_size(size: tuple[int, int], max_pixels: int) -> None:
         raise too_many_pixels(width * height, max_pixels)
     if max(size) > MAX_RATIO * min(size):
         raise ImageError(f"has {width} × {height} pixels, and one side may be at most {MAX_RATIO} times the other. Cut it")
-
-
-def find_files(root: Path) -> list[Path]:
-    """Return all files below a folder that are not hidden, sorted by relative path; links to folders are followed."""
-    found: list[Path] = []
-    # Path.rglob skips linked folders, from which data sets are often assembled.
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        here = Path(folder)
-        ancestors = {root.resolve(), *(parent.resolve() for parent in (here, *here.parents) if parent.is_relative_to(root))}
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and (here / name).resolve() not in ancestors]
-        found += [here / name for name in files if not name.startswith(".") and name not in LITTER and (here / name).is_file()]
-    # All paths begin with the root, so this sorts by the relative path.
-    return sorted(found, key=Path.as_posix)
 
 
 def keep_whole_images(

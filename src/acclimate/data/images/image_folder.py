@@ -1,48 +1,50 @@
 """The user's own images in folders."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from acclimate.config.messages import setting
+from acclimate.data.class_labels import listed, normalised
+from acclimate.data.class_names import offer_renaming
 from acclimate.data.datamodule import missing_source
 from acclimate.data.digests import digest_files
-from acclimate.data.division import PARTS, DividedData, compiled
+from acclimate.data.division import DividedData, compiled
 from acclimate.data.domains import Domains, Parts
+from acclimate.data.images.class_folders import ClassFolders, find_class_folders, find_parts, refuse_loose_images, refuse_odd_layout
 from acclimate.data.images.file_data import ImageFileData
-from acclimate.data.images.image_files import ImageFiles, find_files
+from acclimate.data.images.file_search import subfolders_of
+from acclimate.data.images.image_files import ImageFiles
 from acclimate.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
 
-class Found(NamedTuple):
-    """Files of a folder with their digests and the names of their class folders, if there are any."""
-
-    root: Path
-    files: list[Path]
-    digests: Tensor
-    classes: list[str] | None
-
-
 class ImageFolder(DividedData, ImageFileData):
     """Images in a folder for the source and one for the target, each with one folder per class.
 
-    A folder may instead contain train/, val/ and optionally test/ with the class folders inside. Otherwise it is divided by a
-    hash of each file's contents, so that copies of an image are in the same part: the source class by class, the target
-    without using its class folders. A target without class folders is unlabelled. A source without test/ has no test part;
-    for a target, half of val/ is kept for testing.
+    A folder may instead contain train/, val/ and optionally test/ with the class folders inside, under any usual name of these
+    parts, such as Training/, valid/ and holdout/. Otherwise it is divided by a hash of each file's contents, so that copies of an
+    image are in the same part: the source class by class, the target without using its class folders. A target without class
+    folders is unlabelled. A source without test/ has no test part; for a target, half of val/ is kept for testing.
 
-    Two things do depend on the target's class folders: they must have the same names as those of the source, and `classes`
-    leaves out the images of all others. For a run without any knowledge of the target's classes, use a folder without them.
+    Two things do depend on the target's class folders: they must be among those of the source, of which it may lack some, and
+    `classes` leaves out the images of all others. For a run without any knowledge of them, use `unknown_classes=unlabelled`.
+
+    Files that file managers, network drives and notebooks leave behind, and files that are not images, are left out and logged.
+    Names of classes are equal whether their accents are composed or not; bytes in them that are not UTF-8 become escapes.
 
     Args:
         source: The folder of labelled images; None only for methods without a source.
         target: The folder of the target; None: transfer learning without a target.
-        classes: The class folders of both domains to keep; None: all, which must then be the same.
+        classes: The class folders of both domains to keep; None: all.
+        rename: Other names for classes of both domains, by the name of the folder.
+        unknown_classes: Handling of target classes that the source lacks: `error` refuses them, `drop` leaves their images out,
+            `unlabelled` takes all images of the target without labels.
         group: A regular expression for what an image belongs to, such as a patient, whose images stay in one part; it is searched
             in the path, and its first group counts, or else the whole match. None: each image is by itself.
         **loading: Arguments of `DividedData` and `ImageFileData`.
@@ -57,13 +59,19 @@ class ImageFolder(DividedData, ImageFileData):
         source: str | None,
         target: str | None = None,
         classes: Sequence[str | int] | None = None,
+        rename: Mapping[str, str] | Sequence[Sequence[str]] | None = None,
+        unknown_classes: Literal["error", "drop", "unlabelled"] = "error",
         group: str | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
         self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
-        self.classes = None if classes is None else [str(name) for name in classes]
+        self.classes = None if classes is None else [normalised(str(name)) for name in classes]
+        # Pairs are what the command makes of names that Hydra would not take as keys.
+        pairs = rename.items() if isinstance(rename, Mapping) else rename or ()
+        self.rename = {normalised(str(old)): normalised(str(new)) for old, new in pairs}
+        self.unknown_classes = unknown_classes
         if self.classes is not None and len(set(self.classes)) < max(len(self.classes), 2):
             raise ConfigError(f"data.classes=[{','.join(self.classes)}] must name at least two classes, each once.")
         self.group = compiled(group)
@@ -75,80 +83,131 @@ class ImageFolder(DividedData, ImageFileData):
     def read(self) -> Domains:
         if self.source is None:
             raise missing_source()
-        source = self._find(self.source, "source")
-        for found in source.values():
-            if found.classes is None:
-                raise DataError(
-                    f"{found.root} has images, but no class folders, and the source needs labels. "
-                    f"Put them into one folder for each class: {found.root}/CLASS/IMAGE.jpg."
-                )
-        classes = self.classes or sorted({name for found in source.values() for name in found.classes or []})
-        if len(classes) < 2:
+        source, classes = self._read_source(self.source)
+        if self.class_order is not None and (others := set(classes) ^ set(self.class_order)):
             raise DataError(
-                f"data.source={self.source} has only the class folder {classes[0]}. "
-                f"A classifier needs at least two: {self.source}/CLASS/IMAGE.jpg."
+                f"{self.source} has the classes {listed(classes)}, but the model knows {listed(self.class_order)}. "
+                f"{offer_renaming(others, self.class_order, self.rename)}Name data with the same classes."
             )
-        for found in source.values():
-            self._check_classes(found, classes)
         return Domains(classes, self._divide(source, classes, is_target=False), self.read_target(classes))
 
     def read_target(self, classes: list[str]) -> Parts | None:
         if self.target is None:
             return None
         if self.classes is not None and sorted(self.classes) != sorted(classes):
-            raise DataError(f"data.classes=[{','.join(self.classes)}], but the model knows {', '.join(classes)}.")
-        target = self._find(self.target, "target")
-        for found in target.values():
-            self._check_classes(found, classes)
-        return self._divide(target, classes, is_target=True)
+            raise DataError(f"data.classes=[{','.join(self.classes)}], but the model knows {listed(classes)}.")
+        return self._divide(self._read_known(self.target, classes), classes, is_target=True)
 
-    def _find(self, root: Path, domain: str) -> dict[str, Found]:
-        """Find the files of each part, or of an undivided folder under the key `all`."""
+    def _find(self, root: Path, domain: Literal["source", "target"]) -> dict[str, ClassFolders]:
+        """The files of each part, or of all parts together under the key `all`."""
+        key = f"data.{domain}"
         if not root.is_dir():
             raise DataError(
-                f"data.{domain}={root} is not a folder. It should hold one folder of images for each class; type data.{domain}=DIR."
+                f"{key}={root} is not a folder. It should hold one folder of images for each class; type {key}=DIR. "
+                "Archives must be unpacked."
             )
-        roots = {part: root / part for part in PARTS if (root / part).is_dir()} if _has_parts(root) else {"all": root}
-        return {part: self._find_images(folder) for part, folder in roots.items()}
+        parts = find_parts(root, key, [*(self.classes or ()), *self.rename])
+        found = {part: find_class_folders(folder, self.rename) for part, folder in parts.items()}
+        if unused := sorted(self.rename.keys() - {normalised(name) for folder in parts.values() for name in subfolders_of(folder)}):
+            log.info("%s has no folder %s, which data.rename names.", root, ", ".join(unused))
+        return found
 
-    def _find_images(self, root: Path) -> Found:
-        files = find_files(root)
-        if not files:
-            raise DataError(f"{root} contains no images. Put them into one folder for each class: {root}/CLASS/IMAGE.jpg.")
-        names = [path.relative_to(root).parts for path in files]
-        labelled = all(len(name) > 1 for name in names)
-        if not labelled and any(len(name) > 1 for name in names):
-            loose = next(path for path, name in zip(files, names, strict=True) if len(name) == 1)
-            raise DataError(f"{root} has class folders, but {loose.name} is next to them. Move it into one, or remove it.")
-        if labelled and self.classes is not None:
-            present = sorted({name[0] for name in names})
-            files = [path for path, name in zip(files, names, strict=True) if name[0] in self.classes]
-            if not files:
-                raise DataError(f"{root} has the classes {', '.join(present)}, but none of data.classes=[{','.join(self.classes)}].")
-        # Decoding all files before training finds the bad ones as well.
-        kept = self.whole(files)
-        whole = [path for path in files if path in kept]
-        return Found(root, whole, digest_files(whole), [path.relative_to(root).parts[0] for path in whole] if labelled else None)
+    def _choose_classes(self, found: ClassFolders, key: str) -> ClassFolders:
+        """The images of `data.classes` alone."""
+        if self.classes is None:
+            refuse_loose_images(found, key)
+            return found
+        if not found.inner:
+            return found
+        chosen = found.only(self.classes)
+        if not chosen.files:
+            raise DataError(f"{found.root} has the classes {listed(found.inner)}, but none of data.classes=[{','.join(self.classes)}].")
+        if left := sum(name is None for name in found.classes):
+            log.warning("Left out of %s: %d images beside the class folders.", found.root, left)
+        return chosen
 
-    def _check_classes(self, found: Found, classes: list[str]) -> None:
-        names = sorted(set(found.classes or classes))
-        if names == sorted(classes):
-            return
-        if self.classes is not None:
-            raise DataError(f"{found.root} has no images of {', '.join(sorted(set(classes) - set(names)))}, which data.classes names.")
-        missing, extra = sorted(set(classes) - set(names)), sorted(set(names) - set(classes))
-        difference = " and ".join([f"lacks {', '.join(missing)}"] * bool(missing) + [f"also has {', '.join(extra)}"] * bool(extra))
-        shared = ",".join(sorted(set(classes) & set(names)))
-        raise DataError(
-            f"{found.root} has the classes {', '.join(names)}, but the source has {', '.join(classes)}: it {difference}. "
-            "All parts of both domains need the same folders. "
-            + (f"Set 'data.classes=[{shared}]' to keep only shared ones, or, " if shared else "")
-            + "if these folders are not classes, put their images into one folder without any."
+    def _keep_whole(self, found: ClassFolders) -> ClassFolders:
+        whole = self.whole(found.files)
+        kept = [place for place, path in enumerate(found.files) if path in whole]
+        return found._replace(files=[found.files[place] for place in kept], classes=[found.classes[place] for place in kept])
+
+    def _read_source(self, root: Path) -> tuple[dict[str, ClassFolders], list[str]]:
+        """The images of the source and its classes."""
+        parts = self._find(root, "source")
+        for part, found in parts.items():
+            if not found.inner:
+                raise DataError(
+                    f"{found.root} has images, but no class folders, and the source needs labels. "
+                    f"Put them into one folder for each class: {found.root}/CLASS/IMAGE.jpg."
+                )
+            chosen = self._choose_classes(found, "data.source")
+            if self.classes is None and len(parts) == 1 and len(found.folders) == 1:
+                raise DataError(_single_class(root, found))
+            if self.classes is None:
+                refuse_odd_layout(chosen, "data.source")
+            parts[part] = self._keep_whole(chosen)
+        training = parts.get("all") or parts["train"]
+        classes = self.classes or sorted({name for found in parts.values() for name in found.folders})
+        if missing := sorted(set(classes) - set(training.classes)):
+            rest = sorted(set(classes) - set(missing))
+            if self.classes is not None:
+                raise DataError(f"{training.root} has no images of {listed(missing)}, which data.classes names.")
+            raise DataError(
+                f"{training.root} has no images of {listed(missing)}, so this class cannot be learned. "
+                f"{offer_renaming(missing, rest, self.rename)}"
+                + (f"Leave it out: {setting('data.classes', rest)}." if len(rest) > 1 else "Put some into its folder.")
+            )
+        if len(classes) < 2:
+            raise DataError(_single_class(root, training))
+        for found in parts.values():
+            _say_what_is_missing(found, classes)
+        return parts, classes
+
+    def _read_known(self, root: Path, classes: list[str]) -> dict[str, ClassFolders]:
+        """The images of the target, of which no more is known than the classes."""
+        parts = self._find(root, "target")
+        for part, found in parts.items():
+            if self.unknown_classes == "unlabelled":
+                parts[part] = self._keep_whole(found.without_classes())
+                continue
+            chosen = self._choose_classes(found, "data.target")
+            unknown = sorted(set(chosen.inner) - set(classes))
+            if unknown and self.unknown_classes == "error":
+                raise DataError(self._describe_unknown(chosen, unknown, classes))
+            if self.classes is None and chosen.inner:
+                refuse_odd_layout(chosen, "data.target")
+            if unknown:
+                kept = chosen.only(classes)
+                if not kept.files:
+                    raise DataError(f"{chosen.root} has the classes {listed(unknown)}, but none that the source has: {listed(classes)}.")
+                log.warning(
+                    "Left out of %s: %d images of the classes %s, which the source lacks.",
+                    chosen.root,
+                    len(chosen.files) - len(kept.files),
+                    listed(unknown),
+                )
+                chosen = kept
+            parts[part] = self._keep_whole(chosen)
+            if chosen.inner:
+                _say_what_is_missing(parts[part], classes)
+        return parts
+
+    def _describe_unknown(self, found: ClassFolders, unknown: list[str], classes: list[str]) -> str:
+        around = _folder_around(found, "data.target") if len(found.folders) == 1 else ""
+        shared = sorted(set(classes) & set(found.inner))
+        return (
+            f"{found.root} has the classes {listed(found.inner)}, but the source has {listed(classes)}: it also has {listed(unknown)}. "
+            f"{offer_renaming(unknown, classes, self.rename)}{around}"
+            + (f"Keep the shared ones with {setting('data.classes', shared)}, or leave" if len(shared) > 1 else "Leave")
+            + " their images out with data.unknown_classes=drop. If these folders are not classes, take all images "
+            "without labels: data.unknown_classes=unlabelled."
         )
 
-    def _divide(self, parts: dict[str, Found], classes: list[str], *, is_target: bool) -> Parts:
+    def _divide(self, parts: dict[str, ClassFolders], classes: list[str], *, is_target: bool) -> Parts:
         images = {
-            name: ImageFiles(found.files, _labels(found, classes), digests=found.digests, max_pixels=self.max_pixels, pixels=self.pixels)
+            name: ImageFiles(
+                found.files, _labels(found, classes), digests=digest_files(found.files), max_pixels=self.max_pixels, pixels=self.pixels
+            )
             for name, found in parts.items()
         }
         root = next(iter(parts.values())).root
@@ -156,18 +215,26 @@ class ImageFolder(DividedData, ImageFileData):
         return self.divide(images, whole, "target" if is_target else "source")
 
 
-def _labels(found: Found, classes: list[str]) -> Tensor | None:
-    return None if found.classes is None else torch.tensor([classes.index(name) for name in found.classes])
+def _labels(found: ClassFolders, classes: list[str]) -> Tensor | None:
+    numbers = {name: number for number, name in enumerate(classes)}
+    return torch.tensor([numbers[name] for name in found.classes if name is not None]) if found.inner else None
 
 
-def _has_parts(root: Path) -> bool:
-    """Return True if a folder is divided into train/, val/ and test/; a folder of classes may have a class called train."""
-    folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    others = sorted(folders.difference(PARTS))
-    if "train" not in folders:
-        return False
-    if others and "val" not in folders and not any(path.is_dir() for path in (root / "train").iterdir()):
-        return False
-    if others:
-        log.warning("%s has train/, so only its folders %s are used, not %s.", root, ", ".join(PARTS), ", ".join(others))
-    return True
+def _single_class(root: Path, found: ClassFolders) -> str:
+    name = found.folders[0]
+    return (
+        f"data.source={root} has only the class folder {name}. A classifier needs at least two: {root}/CLASS/IMAGE.jpg. "
+        f"{_folder_around(found, 'data.source')}"
+    ).rstrip()
+
+
+def _folder_around(found: ClassFolders, key: str) -> str:
+    """Say which folder to name if the only one looks like one around the class folders."""
+    inner = found.inner.get(found.folders[0], set()) - {""}
+    folder = next((name for name in subfolders_of(found.root)), None)
+    return f"If its folders {listed(inner)} are the classes, type {setting(key, str(found.root / folder))}. " if inner and folder else ""
+
+
+def _say_what_is_missing(found: ClassFolders, classes: list[str]) -> None:
+    if missing := set(classes) - set(found.classes):
+        log.warning("%s has no images of %s.", found.root, listed(missing))

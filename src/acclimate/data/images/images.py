@@ -14,7 +14,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
-from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, find_files, keep_whole_images
+from acclimate.data.images.file_search import find_files
+from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, keep_whole_images
 from acclimate.data.images.loose_images import LooseImage, LooseImages
 from acclimate.data.images.pixels import pixel_format
 from acclimate.data.images.views import ImageView, TransformView, ViewOption, shorter_side
@@ -100,7 +101,7 @@ class Images(Kind):
         return LooseImages(images, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
 
     def find(self, place: Path) -> tuple[ImageFiles, list[str]]:
-        paths = find_files(place)
+        paths = find_files(place).images
         if not paths:
             raise DataError(f"There are no images in {place}. Type inputs=DIR.")
         whole = keep_whole_images(paths, self.on_bad_image, self.max_pixels, self.pixels)
