@@ -8,6 +8,7 @@ import pytest
 import torch
 from small_runs import compose, write_photographs
 
+from acclimate.data.vectors.vector_tables import VectorTables
 from acclimate.errors import ConfigError
 from acclimate.memory import explain_out_of_memory, keep_freed_memory
 from acclimate.models.backbones.image import ImageBackbone
@@ -16,6 +17,7 @@ from acclimate.training import assembly, run
 # In a process of its own, since what it changes lasts.
 PAGES_TAKEN_ANEW = """
 import ctypes, resource, sys
+from acclimate.data.vectors.vector_tables import VectorTables
 from acclimate.errors import ConfigError
 from acclimate.memory import explain_out_of_memory, keep_freed_memory
 if sys.argv[1] == "keep":
@@ -115,3 +117,15 @@ def test_ranking_names_the_sizes_that_need_less(archives, acclimate):
     assert "There is not enough memory: " in message
     assert "The sizes are data.eval_batch_size=5, data.image_size=1000000, the model is small_cnn. Lower data.eval_batch_size" in message
     assert acclimate("rank", *archives, "model=small_cnn", "data.image_size=16", "data.eval_batch_size=2") == (0, "")
+
+
+def test_only_images_have_a_size_to_lower(tables, tmp_path, acclimate, monkeypatch):
+    def exhausted(*arguments, **keywords):
+        raise MemoryError
+
+    monkeypatch.setattr(VectorTables, "read", exhausted)
+    with pytest.raises(ConfigError, match=r"Lower data.batch_size, data.target_batch_size and data.eval_batch_size, or") as caught:
+        run.train(compose(tmp_path, *tables, "method=dann"))
+    code, message = acclimate("rank", *tables, "model=mlp")
+    assert (code, "The sizes are data.eval_batch_size=256, the model is mlp. Lower data.eval_batch_size, or" in message) == (2, True)
+    assert "image_size" not in f"{caught.value}{message}"

@@ -60,7 +60,9 @@ def explain_out_of_memory(config: Mapping[str, Any], sizes: Mapping[str, Any] | 
         if reason is None:
             raise
         data, name = config["data"], model_name(config)
-        sizes = {f"data.{key}": data.get(key) for key in SIZES} if sizes is None else sizes
+        sizes = {f"data.{key}": data[key] for key in SIZES if key in data} if sizes is None else sizes
+        # Only images have a size.
+        advice = advice if "image_size" in data else advice.replace(", then data.image_size", "")
         typed = ", ".join(f"{key}={'null' if value is None else value}" for key, value in sizes.items())
         raise ConfigError(f"There is not enough memory: {reason}. The sizes are {typed}, the model is {name}. {advice}") from error
 

@@ -58,7 +58,7 @@ def rank(configs: Mapping[str, dict[str, Any]]) -> list[RankedBackbone]:
     ranked = []
     for name, config in configs.items():
         check_config(config)
-        sizes = {f"data.{key}": config["data"].get(key) for key in ("eval_batch_size", "image_size")}
+        sizes = {f"data.{key}": config["data"][key] for key in ("eval_batch_size", "image_size") if key in config["data"]}
         with explain_out_of_memory(config, sizes, "Lower data.eval_batch_size, then data.image_size, or leave the model out."):
             ranked.append(_score(name, config, device))
     return sorted(ranked, key=lambda backbone: nan_lowest(backbone.logme), reverse=True)
