@@ -106,7 +106,7 @@ def evaluate(
 
     checkpoint = read_checkpoint(selected)
     config = override(trusted_config(checkpoint, trust), overrides)
-    return evaluation.evaluate(config, checkpoint, allow_seen=allow_seen)
+    return evaluation.evaluate(config, checkpoint, allow_seen=allow_seen, trust=trust)
 
 
 def load(run: str | PathLike[str], *, trust: Collection[str] = (), device: str | None = None) -> "Predictor":

@@ -67,9 +67,11 @@ class InputSpec(ABC):
 
     Attributes:
         noun: Name of the kind in the plural, for messages.
+        can_be_mixed: True if inputs are a single tensor of numbers whose weighted means are inputs as well.
     """
 
     noun: ClassVar[str]
+    can_be_mixed: ClassVar[bool] = False
 
     def after(self, earlier: Self) -> Self:
         """Return the specification for a model that was trained on other inputs of the same kind.
@@ -90,6 +92,7 @@ class ImageSpec(InputSpec):
     """
 
     noun: ClassVar[str] = "images"
+    can_be_mixed: ClassVar[bool] = True
 
     size: int | None = None
     channels: int = 3
@@ -117,6 +120,7 @@ class VectorSpec(InputSpec):
     """
 
     noun: ClassVar[str] = "vectors"
+    can_be_mixed: ClassVar[bool] = True
 
     width: int
     mean: Tensor | None = None

@@ -29,7 +29,8 @@ class Needs(NamedTuple):
         target_labels: True if a few labelled inputs of the target may be used in addition.
         views: `one`: one view of each input; `strong`: also a strongly augmented view of each target input; `pair`: two
             strongly augmented views of each input of both domains.
-        inputs: `any` includes `Features`; `raw` does not; `images`: only images.
+        inputs: `any` includes `Features`; `raw` does not; `mixable`: raw inputs with `InputSpec.can_be_mixed`; `images`: only
+            images.
         trained_features: True if the method aligns features, so that a layer before the head must be trainable.
         pretrained_head: True if the method needs the head of the backbone's pretrained weights.
         batch_size: Smallest number of inputs of each domain in a batch.
@@ -39,7 +40,7 @@ class Needs(NamedTuple):
     target: bool = True
     target_labels: bool = True
     views: Literal["one", "strong", "pair"] = "one"
-    inputs: Literal["any", "raw", "images"] = "any"
+    inputs: Literal["any", "raw", "mixable", "images"] = "any"
     trained_features: bool = True
     pretrained_head: bool = False
     batch_size: int = 1

@@ -96,6 +96,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         numbers = np.random.default_rng(number).normal(size=(60, 2)).tolist()
         rows = [f"{a},{b},{('cat', 'dog')[row % 2]}" for row, (a, b) in enumerate(numbers)]
         (tmp_path / table).write_text("\n".join(["a,b,label", *rows]))
+    for table, beginning in (("SOURCE_TEXTS.csv", "This is"), ("TARGET_TEXTS.csv", "Here we see")):
+        rows = [f"{beginning} {word} {number},{word}" for number in range(12) for word in ("cat", "dog")]
+        (tmp_path / table).write_text("\n".join(["text,label", *rows]))
     make_archive(tmp_path / "SOURCE.npz", 28, 28)
     make_archive(tmp_path / "TARGET.npz", 32, 32, 3)
     make_archive(tmp_path / "ARCHIVES_DIR" / "mnist.npz", 28, 28)

@@ -29,6 +29,7 @@ LARGEST = {
 }
 # Largest value of all other whole numbers; seeds have 32 bits.
 LARGEST_OF_ALL = 2**32
+KNOWN = frozenset(name for group in ALLOWED.values() for name in group)
 MAX_DEPTH, MAX_VALUES, MAX_TEXT, MAX_LISTED = 20, 20_000, 4_096, 9
 
 
@@ -60,8 +61,9 @@ def refuse_strangers(config: object, place: object, trust: Collection[str] = ())
     if problems:
         more = [f"{len(problems) - MAX_LISTED} more problems."] * (len(problems) > MAX_LISTED)
         listed = [f"  - {problem}" for problem in [*problems[:MAX_LISTED], *more]]
-        names = ",".join(dict.fromkeys(strangers))
-        advice = [f"If this code is your own, add trust=[{names}]. Otherwise, do not use the file."] * bool(names)
+        # Together with what is already trusted, because an argument replaces an earlier one.
+        names = ",".join(dict.fromkeys([*sorted({*trust} - KNOWN), *strangers]))
+        advice = [f"If this code is your own, add trust=[{names}]. Otherwise, do not use the file."] * any(strangers)
         raise ConfigError(f"Nothing was built from {place}, which somebody else may have written:", *listed, *advice)
     return config
 

@@ -78,7 +78,7 @@ class SoftLabels(Extra):
         if self.mix is None or needs.inputs == "images":
             return needs
         # Precomputed features cannot be mixed instead of inputs, and only images have regions to paste.
-        return needs._replace(inputs="images" if self.pastes_regions else "raw")
+        return needs._replace(inputs="images" if self.pastes_regions else "mixable")
 
     def prepare(self, data: TrainingInputs) -> None:
         if self.is_balanced:
@@ -106,8 +106,7 @@ class SoftLabels(Extra):
             return batch
         inputs, rows = batch.inputs, F.one_hot(batch.labels, self.num_classes).float()
         if self.mix is not None:
-            if not isinstance(inputs, Tensor):
-                raise ConfigError("method.mixup mixes numbers, which these inputs are not. Set it to 0, its usual value.")
+            assert isinstance(inputs, Tensor)
             # Torchvision's Mixup accepts only images, although it would work for any numbers.
             shaped = inputs if self.pastes_regions else inputs.reshape(len(inputs), -1, 1, 1)
             mixed, rows = self.mix(shaped if shaped.is_floating_point() else shaped.float(), batch.labels)

@@ -50,7 +50,7 @@ def read_origin(config: Mapping[str, Any], needs: Needs) -> Checkpoint | None:
             f"init_from={path} is not finished, so its checkpoint is not selected yet. Type acclimate train resume={path} first."
         )
     checkpoint = read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
-    refuse_strangers(checkpoint["config"], "the checkpoint", trusted_by(config))
+    trusted_config(checkpoint, trusted_by(config))
     if needs.source == "none":
         refuse_untrained_head(checkpoint)
     return checkpoint
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[str, Any]:
-    """Return the configuration of a checkpoint after checking that it contains only trusted targets.
+    """Return the configuration of a checkpoint after checking that it and the kind of input contain only trusted targets.
 
     Args:
         checkpoint: A checkpoint from `read_checkpoint`.
@@ -77,7 +77,11 @@ def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[
     Raises:
         ConfigError: If it contains other targets.
     """
-    return refuse_strangers(checkpoint["config"], "the checkpoint", trust)
+    config: dict[str, Any] = checkpoint["config"]
+    # Together, so that the message lists everything that would have to be trusted.
+    together = {**config, "inputs": checkpoint.get("inputs")} if isinstance(config, dict) else config
+    refuse_strangers(together, "the checkpoint", trust)
+    return config
 
 
 def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
@@ -112,21 +116,23 @@ def rebuild_classifier(checkpoint: Checkpoint, trust: Collection[str] = ()) -> C
         ConfigError: If it was trained without labels, or its model is not trusted.
     """
     refuse_untrained_head(checkpoint)
-    model = refuse_strangers({"model": checkpoint["config"].get("model")}, "the checkpoint", trust)["model"]
-    return restart(checkpoint, model | {"lora_rank": None}, checkpoint["classes"], kind_of(checkpoint, trust).spec).eval()
+    kind = kind_of(checkpoint, trust)
+    model = checkpoint["config"]["model"]
+    return restart(checkpoint, model | {"lora_rank": None}, checkpoint["classes"], kind.spec).eval()
 
 
 def kind_of(checkpoint: Checkpoint, trust: Collection[str] = ()) -> Any:
     """Return the kind of input that a checkpoint's model was trained on, an `acclimate.data.kind.Kind`.
 
     Args:
-        checkpoint: As `read_checkpoint` gives it.
-        trust: As for `trusted_config`.
+        checkpoint: A checkpoint from `read_checkpoint`.
+        trust: As for `trusted_config`; the model is checked as well, so that the message lists everything to be trusted.
 
     Raises:
-        ConfigError: If it is not to be built, or was trained by another version.
+        ConfigError: If it or the model is not trusted, or it was trained by another version.
     """
-    node = refuse_strangers({"inputs": checkpoint.get("inputs")}, "the checkpoint", trust)["inputs"]
+    parts = {"model": checkpoint["config"].get("model"), "inputs": checkpoint.get("inputs")}
+    node = refuse_strangers(parts, "the checkpoint", trust)["inputs"]
     if not (isinstance(node, dict) and "_target_" in node):
         raise ConfigError("The checkpoint does not say what its inputs are: it was written by another version. Train the run again.")
     refuse_problems(list(check_components({"inputs": node}, signature_of)))

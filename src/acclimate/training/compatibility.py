@@ -48,6 +48,8 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(f"data.{key}={sizes[key]} is too small for this method or this model. Use data.{key}={fewest} or more.")
     if method.needs.inputs == "images" and not isinstance(data.input_spec(), ImageSpec):
         raise ConfigError(f"This method, or method.cutmix, needs images, but the data contains {data.input_spec().noun}. Choose another.")
+    if method.needs.inputs == "mixable" and not data.input_spec().can_be_mixed:
+        raise ConfigError(f"method.mixup mixes inputs, but {data.input_spec().noun} cannot be mixed. Set method.mixup=0.")
     if method.needs.target and data.domains.target is None:
         raise ConfigError(
             "This method adapts to a target, but data.target is null. Name the target (data.target=PLACE), "

@@ -1,5 +1,6 @@
 """Accuracies of a checkpoint on the validation and test parts of both domains."""
 
+from collections.abc import Collection
 from typing import Any
 
 from acclimate.config.check import check_config
@@ -7,22 +8,21 @@ from acclimate.data.leakage import count_seen, find_leaks, seen_by, warn_if_unkn
 from acclimate.diagnostics.divergence import advice
 from acclimate.errors import DivergenceError
 from acclimate.memory import explain_out_of_memory
-from acclimate.runs.checkpoints import (
-    Checkpoint,
-)
+from acclimate.runs.checkpoints import Checkpoint
 from acclimate.training.assembly import NO_LOGGER, Run, build, silence_known_advice
 from acclimate.training.misconfiguration import explain_misconfiguration
 
 Config = dict[str, Any]
 
 
-def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False) -> dict[str, Any]:
+def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False, trust: Collection[str] = ()) -> dict[str, Any]:
     """Test a checkpoint.
 
     Args:
         config: The configuration from the checkpoint, possibly with other data or another trainer.
         checkpoint: A checkpoint from `read_checkpoint`.
         allow_seen: Whether to allow test inputs that the checkpoint was trained or selected on; they are counted.
+        trust: As for `trusted_config`.
 
     Returns:
         Accuracies, and the value of the selection unless it depends on several validations.
@@ -33,7 +33,8 @@ def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False
     silence_known_advice()
     changes: Config = {
         "init_from": None,
-        "trust": [],
+        # Those that the checkpoint names are not trusted.
+        "trust": sorted(trust),
         "callbacks": {"progress_bar": {"_target_": "acclimate.training.callbacks.progress_bar.ProgressBar"}},
         "logger": NO_LOGGER,
         # A test is too short for compilation to pay off.
