@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from acclimate.data.images.arrays import Arrays
-from acclimate.errors import ConfigError, DataError
+from acclimate.errors import DataError
 from acclimate.inputs import ImageSpec
 from acclimate.types import Needs
 
@@ -198,9 +198,9 @@ def test_the_axes_are_asked_for_where_they_are_not_certain(write):
     assert sizes == {"NHWC": (3, 3, 8), "NCHW": (3, 8, 3)}
 
 
-def test_other_channels_than_those_of_rgb_are_refused(write):
-    with pytest.raises(ConfigError, match=r"data\.channels=1, but arrays are read as RGB.*at 3"):
-        Arrays(source=write(), channels=1)
+def test_one_channel_is_grey(write):
+    data = Arrays(source=write(), channels=1)
+    assert data.read().source.train.load([0]).shape == (1, 1, 8, 8)
 
 
 def test_messages_name_images_by_their_rows(write):
@@ -217,7 +217,7 @@ def test_messages_name_images_by_their_rows(write):
         ({"x_train": np.full((20, 8, 8), -0.5)}, r"values from -0\.5 to -0\.5.*floats from 0 to 1"),
         ({"x_train": np.full((20, 8, 8), np.nan)}, r"values that are not finite.*nan_to_num"),
         ({"x_train": np.full((20, 8, 8), "a")}, r"type <U1\. Images must be uint8"),
-        ({"x_test": np.zeros((6, 8, 8, 4), dtype=np.uint8)}, r"x_test of .* has the shape \(6, 8, 8, 4\).*\(N, H, W, 3\)"),
+        ({"x_test": np.zeros((6, 8, 8, 5), dtype=np.uint8)}, r"x_test of .* has the shape \(6, 8, 8, 5\).*\(N, H, W, 3\)"),
         ({"x_train": np.zeros((20, 64), dtype=np.uint8)}, r"has the shape \(20, 64\).*data=vectors"),
         ({"x_train": np.zeros((0, 8, 8), dtype=np.uint8)}, r"has the shape \(0, 8, 8\).*at least one"),
         ({"x_train": np.zeros((), dtype=np.uint8)}, r"has the shape \(\)"),

@@ -1,6 +1,7 @@
 """Images in NumPy archives."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,12 +17,15 @@ from acclimate.data.division import DividedData
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.image_data import ImageData
-from acclimate.errors import ConfigError, DataError
+from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat, from_stored
+from acclimate.data.images.stored_pixels import ImageError, Stored
+from acclimate.errors import DataError
 from acclimate.ranges import OpenShare
 
 # Order of the axes of colour images.
 Axes = Literal["NHWC", "NCHW"]
-NUM_CHANNELS = (1, 3)
+# Images that become arrays of one type at a time, for the memory.
+AT_ONCE = 1024
 
 
 class Arrays(DividedData, ImageData):
@@ -52,10 +56,6 @@ class Arrays(DividedData, ImageData):
         **loading: Any,
     ) -> None:
         super().__init__(val_fraction=val_fraction, **loading)
-        if self.pixels.channels != 3:
-            raise ConfigError(
-                f"data.channels={self.pixels.channels}, but arrays are read as RGB; grey ones get three equal channels. Leave the key at 3."
-            )
         self.source = None if source is None else Path(source)
         self.target = None if target is None else Path(target)
         self.axes: Axes | None = axes
@@ -64,7 +64,7 @@ class Arrays(DividedData, ImageData):
     def read(self) -> Domains:
         if self.source is None:
             raise missing_source()
-        source = read_archive(self.source, needs_labels=True, axes=self.axes)
+        source = read_archive(self.source, needs_labels=True, axes=self.axes, pixels=self.pixels)
         training = source.parts["train" if "train" in source.parts else "all"]
         assert training.labels is not None
         classes = in_order(source.names[number] for number in training.labels.unique().tolist())  # type: ignore[no-untyped-call]
@@ -75,7 +75,8 @@ class Arrays(DividedData, ImageData):
     def read_target(self, classes: list[str]) -> Parts | None:
         if self.target is None:
             return None
-        return self._divide(read_archive(self.target, needs_labels=False, axes=self.axes), self.target, classes, is_target=True)
+        target = read_archive(self.target, needs_labels=False, axes=self.axes, pixels=self.pixels)
+        return self._divide(target, self.target, classes, is_target=True)
 
     def _divide(self, archive: "Archive", path: Path, classes: list[str], *, is_target: bool) -> Parts:
         known = archive.with_classes(classes, self.unknown_classes, path)
@@ -112,13 +113,14 @@ class Archive(NamedTuple):
         return known
 
 
-def read_archive(path: Path, *, needs_labels: bool, axes: Axes | None = None) -> Archive:
+def read_archive(path: Path, *, needs_labels: bool, axes: Axes | None = None, pixels: PixelFormat = EIGHT_BIT_RGB) -> Archive:
     """Read the parts of an archive.
 
     Args:
         path: The file.
         needs_labels: Whether all parts must have labels.
         axes: Order of the axes, where it is not certain.
+        pixels: Pixel format of all images.
 
     Raises:
         DataError: If the file or an array is missing, or an array has the wrong shape, type or values.
@@ -130,7 +132,7 @@ def read_archive(path: Path, *, needs_labels: bool, axes: Axes | None = None) ->
     parts, labels = {}, {}
     for part, names in found.items():
         what = f"{names.samples} of {path}"
-        images = _to_images(arrays[names.samples], what, axes)
+        images = _to_images(arrays[names.samples], what, axes, pixels)
         if names.labels is None and needs_labels:
             raise DataError(f"{path} has no {'y' if part == 'all' else f'y_{part}'}, but the source needs labels.")
         if names.labels is not None:
@@ -140,48 +142,73 @@ def read_archive(path: Path, *, needs_labels: bool, axes: Axes | None = None) ->
                     f"{names.labels} of {path} has the shape {arrays[names.labels].shape}. "
                     f"Give one label for each of the {len(images)} images of {names.samples}."
                 )
-        parts[part] = ImageArrays(images, None, what=what)
+        parts[part] = ImageArrays(images, None, what=what, channels=pixels.channels)
     ordered = in_order(name for names, _ in labels.values() for name in names)
     for part, (own, numbers) in labels.items():
         parts[part].labels = torch.tensor([ordered.index(name) for name in own], dtype=torch.int64)[numbers]
     return Archive(parts, ordered)
 
 
-def _to_images(array: np.ndarray[Any, Any], what: str, axes: Axes | None) -> Tensor:
+def _to_images(array: np.ndarray[Any, Any], what: str, axes: Axes | None, pixels: PixelFormat) -> Tensor:
     has = f"{what} has the shape {array.shape} and the type {array.dtype}"
-    last, first = (array.ndim == 4 and array.shape[axis] in NUM_CHANNELS for axis in (-1, 1))
-    if len(array.shape) not in (3, 4) or (array.ndim == 4 and not (last or first)) or not array.size:
+    # Of four channels the last is transparency.
+    allowed = (1, 3, 4) if pixels.channels in (1, 3) else (pixels.channels,)
+    last, first = (array.ndim == 4 and array.shape[axis] in allowed for axis in (-1, 1))
+    is_grey = array.ndim == 3 and 1 in allowed
+    if not (is_grey or last or first) or not array.size:
+        shapes = ["(N, H, W)"] * (1 in allowed) + [f"(N, H, W, {num}) or (N, {num}, H, W)" for num in allowed]
         raise DataError(
-            f"{has}. Images must be at least one, shape (N, H, W), (N, H, W, 1), (N, H, W, 3), (N, 1, H, W) or (N, 3, H, W)."
+            f"{has}. Images must be at least one, shape {', '.join(shapes)}."
             + (" Rows of numbers can be read with data=vectors." if array.ndim == 2 else "")
+            + (f" For as many channels as these have, type data.channels={min(array.shape[1:])}." if array.ndim == 4 and array.size else "")
         )
     if last and first and axes is None:
         raise DataError(f"{has}. Which are the channels? Type data.axes=NHWC if they come last, or data.axes=NCHW if they come first.")
     if array.ndim == 4 and not {"NHWC": last, "NCHW": first, None: True}[axes]:
-        raise DataError(f"{has}, but data.axes={axes} needs one or three channels there. Type data.axes={'NCHW' if first else 'NHWC'}.")
-    images = torch.from_numpy(_to_eight_bits(array, has))
-    if array.ndim == 3:
-        return images[:, None].contiguous()
-    return (images if axes == "NCHW" or not last else images.permute(0, 3, 1, 2)).contiguous()
+        raise DataError(f"{has}, but data.axes={axes} needs the channels there. Type data.axes={'NCHW' if first else 'NHWC'}.")
+    values = array[..., None] if is_grey else array.transpose(0, 2, 3, 1) if axes == "NCHW" or not last else array
+    blocks = np.array_split(values, -(-len(values) // AT_ONCE))
+    if pixels.value_range is None:
+        blocks = _to_eight_bits(array, blocks, has, pixels.nan)
+    try:
+        return torch.cat([_formatted(block, pixels) for block in blocks]).contiguous()
+    except ImageError as problem:
+        raise DataError(f"{what} {problem}.") from problem
 
 
-def _to_eight_bits(array: np.ndarray[Any, Any], has: str) -> np.ndarray[Any, Any]:
-    """Return uint8 from 0 to 255, of values whose range is certain."""
+def _formatted(values: np.ndarray[Any, Any], pixels: PixelFormat) -> Tensor:
+    """Return images of shape (N, H, W, C) in the format, or grey ones with one channel, which is repeated when they are loaded."""
+    num, height, width, channels = values.shape
+    is_grey = channels == 1 and pixels.channels == 3
+    wanted = replace(pixels, channels=1) if is_grey else pixels
+    # One below the other, as if they were one image.
+    stored = Stored(values.reshape(num * height, width, channels), has_alpha=channels == 4)
+    return from_stored(stored, wanted).view(-1, num, height, width).transpose(0, 1)
+
+
+def _to_eight_bits(
+    array: np.ndarray[Any, Any], blocks: list[np.ndarray[Any, Any]], has: str, nan: float | None
+) -> list[np.ndarray[Any, Any]]:
+    """Return blocks of an array as uint8 from 0 to 255, if the range of its values is certain."""
     if array.dtype == np.uint8:
-        return array
+        return blocks
     if array.dtype == np.bool_:
-        return array * np.uint8(255)
+        return [block * np.uint8(255) for block in blocks]
     allowed = "Images must be uint8 from 0 to 255, or floats from 0 to 1."
     if array.dtype.kind not in "iuf":
         raise DataError(f"{has}. {allowed}")
+    if nan is not None and array.dtype.kind == "f":
+        array = np.where(np.isfinite(array), array, array.dtype.type(nan))
+        blocks = [np.where(np.isfinite(block), block, block.dtype.type(nan)) for block in blocks]
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise DataError(f"{has}, and values that are not finite. {allowed} Fill them in, such as numpy.nan_to_num(x).")
+        raise DataError(f"{has}, and values that are not finite. {allowed} Type data.nan=0, or fill them in, such as numpy.nan_to_num(x).")
     if array.dtype.kind != "f" or low < 0 or high > 1:
         fits = low >= 0 and 1 < high <= 255
         advice = "x.astype('uint8')" if fits else "((x - LOW) / (HIGH - LOW)).astype('float32') with the range of your values"
-        raise DataError(f"{has}, and values from {low:g} to {high:g}. {allowed} Convert all arrays alike: {advice}.")
+        raise DataError(
+            f"{has}, and values from {low:g} to {high:g}. {allowed} Type data.value_range=[LOW,HIGH], "
+            f"or convert all arrays alike: {advice}."
+        )
     # In steps, as the result is smaller than the array.
-    return np.concatenate(
-        [(255 * block.astype(np.float32)).round().astype(np.uint8) for block in np.array_split(array, -(-len(array) // 1024))]
-    )
+    return [(255 * block.astype(np.float32)).round().astype(np.uint8) for block in blocks]
