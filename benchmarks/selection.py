@@ -26,13 +26,13 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from acclimate.files.atomic_files import write_json
+from acclimate.scores.all_scores import GROUPS
 from acclimate.scores.automatic import Automatic
 from acclimate.scores.ensemble_agreement import EnsembleAgreement, ensemble_agreement
 from acclimate.scores.mean_ranks import mean_ranks
 from acclimate.scores.ordering import nan_lowest
 from acclimate.selection.model_selection import DEFAULTS, ENSEMBLE, NOT_ACROSS_RUNS, VOTE, VOTERS
 from acclimate.selection.vote import Vote
-from acclimate.training.callbacks.scores import GROUPS
 from acclimate.types import Prediction
 
 # Settings whose runs differ only in hyper-parameters, with their common data.

@@ -26,9 +26,9 @@ class TargetLabels:
     def __init__(self, target: Parts | None) -> None:
         self._has_target = target is not None
         self._labels: dict[str, Tensor] = {}
-        for part, images in (target._asdict() if target else {}).items():
-            if images is not None and images.labels is not None:
-                self._labels[part] = images.labels
+        for part, samples in (target._asdict() if target else {}).items():
+            if samples is not None and samples.labels is not None:
+                self._labels[part] = samples.labels
 
     def known(self, part: Part) -> bool:
         """Return True if a part has labels."""
@@ -82,6 +82,6 @@ def take_labels_off(target: Parts | None) -> tuple[Parts | None, TargetLabels]:
     return ordered.without_labels(), TargetLabels(ordered)
 
 
-def _in_order(images: Samples) -> Samples:
-    digests = images.digests()
-    return images if digests is None else images.take(digests.argsort(stable=True).tolist())
+def _in_order(samples: Samples) -> Samples:
+    digests = samples.digests()
+    return samples if digests is None else samples.take(digests.argsort(stable=True).tolist())

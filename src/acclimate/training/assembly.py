@@ -15,7 +15,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from acclimate.config.instantiate import instantiate
 from acclimate.config.machine import uses_several_devices
 from acclimate.config.method_options import divide_options
-from acclimate.config.untrusted import trusted_by
+from acclimate.config.untrusted import trusted_by, trusted_with
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.kind import contents
 from acclimate.data.leakage import Seen, refuse_leaks, seen_samples
@@ -83,7 +83,7 @@ def build(
 
     selection: Selection = instantiate(config["selection"])
     data: AdaptationData = instantiate(config["data"])
-    kind = None if checkpoint is None else kind_of(checkpoint, trusted_by(config))
+    kind = None if checkpoint is None else kind_of(checkpoint, trusted_by(config) | trusted_with(config["data"]))
     if checkpoint is not None and kind is not None:
         data.continue_from(kind)
         data.number_classes_as(checkpoint["classes"])
