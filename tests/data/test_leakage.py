@@ -63,14 +63,14 @@ def move(folder, new):
 @pytest.mark.parametrize(
     ("override", "found"),
     [
-        ("data.test_fraction=0.7", r"18 of the 25 target test images, in training, such as .*\.png"),
-        ("data.test_fraction=0.7", r"18 of the 24 source test images, in training, such as .*\.png"),
-        ("data.split_seed=1", r"\d of the \d+ target test images, in training"),
-        ("data.split_seed=1", r"\d of the \d+ target test images, in the selection of its checkpoint"),
-        ("data.val_fraction=0.6", r"\d of the \d+ source val images, in training"),
-        ("data.source=TARGET", r"\d of the \d+ source test images, in training"),
-        ("data.target=SOURCE", r"\d of the \d+ target test images, in training"),
-        ("data.target=MOVED", r"\d of the \d+ target test images, in training"),
+        ("data.test_fraction=0.7", r"18 of the 25 target test inputs, in training, such as .*\.png"),
+        ("data.test_fraction=0.7", r"18 of the 24 source test inputs, in training, such as .*\.png"),
+        ("data.split_seed=1", r"\d of the \d+ target test inputs, in training"),
+        ("data.split_seed=1", r"\d of the \d+ target test inputs, in the selection of its checkpoint"),
+        ("data.val_fraction=0.6", r"\d of the \d+ source val inputs, in training"),
+        ("data.source=TARGET", r"\d of the \d+ source test inputs, in training"),
+        ("data.target=SOURCE", r"\d of the \d+ target test inputs, in training"),
+        ("data.target=MOVED", r"\d of the \d+ target test inputs, in training"),
     ],
 )
 def test_images_that_trained_are_refused_with_their_number(photographs, tmp_path, override, found):
@@ -97,7 +97,7 @@ def test_they_are_tested_and_counted_if_that_is_allowed(photographs, monkeypatch
     with caplog.at_level(logging.WARNING, logger="acclimate"):
         cli.main()
     assert "target/test_seen" in capsys.readouterr().out
-    assert "The results include images that the run has seen" in caplog.text
+    assert "The results include inputs that the run has seen" in caplog.text
     metrics = evaluate(photographs / "run", "data.test_fraction=0.7", allow_seen=True)
     assert (metrics["source/test_seen"], metrics["target/test_seen"]) == (18, 18)
 
@@ -140,7 +140,7 @@ def test_copies_between_parts_that_the_user_has_divided_are_reported_after_train
     with caplog.at_level(logging.WARNING, logger="acclimate"):
         metrics = run.train(compose(tmp_path / "run", *options, "method=dann"))
     assert metrics["source/test_seen"] == metrics["target/test_seen"] == 2
-    assert "The results include images that the run has seen: 2 of the 12 source test images" in caplog.text
+    assert "The results include inputs that the run has seen: 2 of the 12 source test inputs" in caplog.text
 
 
 class Undigested(Samples):
@@ -187,7 +187,7 @@ def test_a_data_set_without_digests_works_and_the_doubt_is_logged(archives, tmp_
     run.train(config | {"data": data})
     with caplog.at_level(logging.WARNING, logger="acclimate"):
         evaluation.evaluate(config | {"data": data}, read_checkpoint(best_checkpoint(tmp_path)))
-    assert "Whether the run has seen images of source/val, source/test, target/val, target/test in training is not known" in caplog.text
+    assert "Whether the run has seen inputs of source/val, source/test, target/val, target/test in training is not known" in caplog.text
 
 
 def test_a_checkpoint_of_an_earlier_version_is_evaluated_and_the_doubt_is_logged(photographs, caplog):
@@ -195,7 +195,7 @@ def test_a_checkpoint_of_an_earlier_version_is_evaluated_and_the_doubt_is_logged
     del checkpoint["seen"]
     with caplog.at_level(logging.WARNING, logger="acclimate"):
         evaluation.evaluate(checkpoint["config"], checkpoint)
-    assert "its checkpoint does not list the images that trained it" in caplog.text
+    assert "its checkpoint does not list the inputs that trained it" in caplog.text
 
 
 @pytest.mark.parametrize("seen", [{}, [1], {"trained": [1], "selected": [2]}, {"trained": torch.ones(2), "selected": torch.ones(2)}])

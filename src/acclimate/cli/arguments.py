@@ -38,6 +38,28 @@ def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: S
     return keys, [text for text in arguments if text.partition("=")[0] not in keys]
 
 
+def split_config_dir(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Separate `--config-dir DIR`, the folder with the user's own configs, from the other arguments.
+
+    Raises:
+        ConfigError: If it is not a folder.
+
+    >>> split_config_dir(["model=mlp", "seed=1"])
+    (None, ['model=mlp', 'seed=1'])
+    """
+    config_dir, others = None, list[str]()
+    remaining = iter(arguments)
+    for word in remaining:
+        flag, _, value = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            config_dir = value or next(remaining, "")
+        else:
+            others.append(word)
+    if config_dir is not None and not (config_dir and Path(config_dir).is_dir()):
+        raise ConfigError(f"--config-dir {config_dir} is not a folder. Name the one with your own configs: --config-dir DIR.")
+    return None if config_dir is None else Path(config_dir), others
+
+
 def refuse_unwritable(keys: Mapping[str, str]) -> None:
     """Check, before any work is done, that `out=FILE` can be written.
 

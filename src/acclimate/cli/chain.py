@@ -1,6 +1,6 @@
 """Train several runs in sequence, each starting from the previous one.
 
-usage: acclimate chain first.KEY=VALUE ... second.KEY=VALUE ... [third.KEY=VALUE ...] [KEY=VALUE ...]
+usage: acclimate chain first.KEY=VALUE ... second.KEY=VALUE ... [third.KEY=VALUE ...] [KEY=VALUE ...] [--config-dir DIR]
 
 Trains several runs in sequence: each starts from the selected classifier of the previous one (init_from), with a new head
 after self-supervised training. Overrides of acclimate train apply to the stage whose name precedes them, or to all stages:
@@ -18,7 +18,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from acclimate.cli.arguments import list_of, split_keys
+from acclimate.cli.arguments import list_of, split_config_dir, split_keys
 from acclimate.errors import Interrupted, StorageError, command
 
 
@@ -30,13 +30,14 @@ def run(arguments: Sequence[str]) -> None:
     from acclimate.files.folders import new_folder
     from acclimate.training.chain import compose_stages, stages_to_resume, write_record
 
-    keys, words = split_keys(arguments, required=(), optional=("resume", "hydra.run.dir"))
+    config_dir, words = split_config_dir(arguments)
+    keys, words = split_keys(words, required=(), optional=("resume", "hydra.run.dir"))
     folder = Path(keys.get("resume") or keys.get("hydra.run.dir") or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-chain")
     if "resume" in keys:
         trust, words = split_keys(words, required=(), optional=("trust",))
         stages = stages_to_resume(folder, words, list_of(trust.get("trust")))
     else:
-        stages = compose_stages(words, folder)
+        stages = compose_stages(words, folder, config_dir)
     # Check all stages before the first one trains, and run the checks without torch before those that import it.
     for stage in stages.values():
         check_before_imports(stage.config)
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
         refuse_successor(first.config, second.config)
     if "resume" not in keys:
         if "hydra.run.dir" not in keys and (made := new_folder(folder)) != folder:
-            folder, stages = made, compose_stages(words, made)
+            folder, stages = made, compose_stages(words, made, config_dir)
         write_record(folder, words, stages)
     for name, stage in stages.items():
         try:

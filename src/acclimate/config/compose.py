@@ -119,12 +119,13 @@ def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Pa
     return plain
 
 
-def compose_sweep(overrides: Sequence[str], folder: Path = Path()) -> dict[str, dict[str, Any]]:
+def compose_sweep(overrides: Sequence[str], folder: Path = Path(), config_dir: Path | None = None) -> dict[str, dict[str, Any]]:
     """Compose the configurations of all combinations of comma-separated values.
 
     Args:
         overrides: As for `acclimate train -m`.
         folder: The folder of the runs.
+        config_dir: As for `compose`.
 
     Returns:
         Plain, resolved configurations. Their keys list the varying overrides in order, or all overrides if none varies.
@@ -143,7 +144,7 @@ def compose_sweep(overrides: Sequence[str], folder: Path = Path()) -> dict[str, 
     configs = {}
     for combination in itertools.product(*choices):
         varying = [text for text, values in zip(combination, choices, strict=True) if len(values) > 1]
-        configs[" ".join(text.lstrip("+") for text in varying or combination)] = compose(combination, folder)
+        configs[" ".join(text.lstrip("+") for text in varying or combination)] = compose(combination, folder, config_dir)
     return configs
 
 

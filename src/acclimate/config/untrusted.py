@@ -149,13 +149,3 @@ def targets(config: object) -> set[str]:
 def trusted_by(config: Mapping[str, Any]) -> set[str]:
     """Return the targets that the author of a configuration trusts: those that it names, and those of `trust`."""
     return targets(config).union(config.get("trust") or [])
-
-
-def trusted_with(data: Mapping[str, Any]) -> set[str]:
-    """Return the package of a data set of the user's own, which also has its kind of input; none for a data set of ours.
-
-    >>> trusted_with({"_target_": "mine.signals.Signals"}), trusted_with({"_target_": "acclimate.data.images.arrays.Arrays"})
-    ({'mine'}, set())
-    """
-    package = str(data["_target_"]).partition(".")[0]
-    return set() if package == "acclimate" else {package}

@@ -93,6 +93,11 @@ class Kind(ABC):
         return None
 
 
+def target_of(kind: type) -> str:
+    """Return the name of a class in configurations."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def contents(kind: Kind) -> dict[str, Any]:
     """Return the node of a kind of input for checkpoints, from which it can be rebuilt."""
-    return {"_target_": f"{type(kind).__module__}.{type(kind).__qualname__}", **kind.settings()}
+    return {"_target_": target_of(type(kind)), **kind.settings()}

@@ -29,7 +29,7 @@ class Leak(NamedTuple):
     part: str
     use: Use
     num_seen: int
-    num_images: int
+    num_inputs: int
     example: str
 
 
@@ -83,8 +83,8 @@ def find_leaks(domains: Domains, seen: Seen | None) -> list[Leak]:
     leaks: list[Leak] = []
     if seen is None:
         return leaks
-    for part, images in _evaluated(domains).items():
-        digests = images.digests()
+    for part, samples in _evaluated(domains).items():
+        digests = samples.digests()
         if digests is None:
             continue
         trained = torch.isin(digests, seen.trained)
@@ -92,7 +92,7 @@ def find_leaks(domains: Domains, seen: Seen | None) -> list[Leak]:
         uses: dict[Use, Tensor] = {"trained": trained, "selected": selected} if part.endswith("test") else {"trained": trained}
         for use, found in uses.items():
             if found.any():
-                name = images.name(int(found.nonzero()[0]))
+                name = samples.name(int(found.nonzero()[0]))
                 example = "" if name is None else f", such as {name}"
                 leaks.append(Leak(part, use, int(found.sum()), len(found), example))
     return leaks
@@ -101,7 +101,7 @@ def find_leaks(domains: Domains, seen: Seen | None) -> list[Leak]:
 def _evaluated(domains: Domains) -> dict[str, Samples]:
     parts = {"source": domains.source, "target": domains.target}
     found = {f"{domain}/{part}": getattr(parts[domain], part, None) for domain in parts for part in ("val", "test")}
-    return {name: images for name, images in found.items() if images is not None}
+    return {name: samples for name, samples in found.items() if samples is not None}
 
 
 def refuse_leaks(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
@@ -112,8 +112,8 @@ def refuse_leaks(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
     """
     if leaks := find_leaks(domains, seen_by(checkpoint)):
         raise DataError(
-            f"This run has seen images that it should be evaluated on: {_describe(leaks)}. Accuracies on them would say too little about "
-            "new images. Leave out the overrides of data that made it so, such as data.test_fraction or data.split_seed, or type "
+            f"This run has seen inputs that it should be evaluated on: {_describe(leaks)}. Accuracies on them would say too little about "
+            "new inputs. Leave out the overrides of data that made it so, such as data.test_fraction or data.split_seed, or type "
             "allow_seen=true to evaluate on all of them."
         )
 
@@ -121,16 +121,16 @@ def refuse_leaks(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
 def warn_of_leaks(leaks: list[Leak]) -> None:
     """Log that results include samples that the run has seen."""
     if leaks:
-        log.warning("The results include images that the run has seen: %s. Accuracies on new images may be lower.", _describe(leaks))
+        log.warning("The results include inputs that the run has seen: %s. Accuracies on new inputs may be lower.", _describe(leaks))
 
 
 def warn_if_unknown(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
     """Log if samples cannot be compared with those that a checkpoint has seen."""
     is_told = checkpoint.get("seen") is not None
-    unknown = [name for name, images in _evaluated(domains).items() if not is_told or images.digests() is None]
+    unknown = [name for name, samples in _evaluated(domains).items() if not is_told or samples.digests() is None]
     if unknown:
-        reason = "the data set has no digests()" if is_told else "its checkpoint does not list the images that trained it"
-        log.warning("Whether the run has seen images of %s in training is not known: %s.", ", ".join(unknown), reason)
+        reason = "the data set has no digests()" if is_told else "its checkpoint does not list the inputs that trained it"
+        log.warning("Whether the run has seen inputs of %s in training is not known: %s.", ", ".join(unknown), reason)
 
 
 def count_seen(leaks: list[Leak]) -> dict[str, int]:
@@ -144,6 +144,6 @@ def count_seen(leaks: list[Leak]) -> dict[str, int]:
 def _describe(leaks: list[Leak]) -> str:
     purposes = {"trained": "in training", "selected": "in the selection of its checkpoint"}
     return "; ".join(
-        f"{leak.num_seen} of the {leak.num_images} {leak.part.replace('/', ' ')} images, {purposes[leak.use]}{leak.example}"
+        f"{leak.num_seen} of the {leak.num_inputs} {leak.part.replace('/', ' ')} inputs, {purposes[leak.use]}{leak.example}"
         for leak in leaks
     )

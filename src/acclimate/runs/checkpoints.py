@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[str, Any]:
-    """Return the configuration of a checkpoint after checking that it and the kind of input contain only trusted targets.
+    """Return the configuration of a checkpoint after checking that it contains only trusted targets.
 
     Args:
         checkpoint: A checkpoint from `read_checkpoint`.
@@ -77,11 +77,7 @@ def trusted_config(checkpoint: Checkpoint, trust: Collection[str] = ()) -> dict[
     Raises:
         ConfigError: If it contains other targets.
     """
-    config: dict[str, Any] = checkpoint["config"]
-    # Together, so that the message lists everything that would have to be trusted.
-    together = {**config, "inputs": checkpoint.get("inputs")} if isinstance(config, dict) else config
-    refuse_strangers(together, "the checkpoint", trust)
-    return config
+    return refuse_strangers(checkpoint["config"], "the checkpoint", trust)
 
 
 def refuse_successor(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:

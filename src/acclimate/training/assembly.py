@@ -15,9 +15,10 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from acclimate.config.instantiate import instantiate
 from acclimate.config.machine import uses_several_devices
 from acclimate.config.method_options import divide_options
-from acclimate.config.untrusted import trusted_by, trusted_with
+from acclimate.config.signatures import made_by
+from acclimate.config.untrusted import trusted_by
 from acclimate.data.datamodule import AdaptationData
-from acclimate.data.kind import contents
+from acclimate.data.kind import contents, target_of
 from acclimate.data.leakage import Seen, refuse_leaks, seen_samples
 from acclimate.errors import ConfigError
 from acclimate.inputs import spec_after
@@ -83,7 +84,7 @@ def build(
 
     selection: Selection = instantiate(config["selection"])
     data: AdaptationData = instantiate(config["data"])
-    kind = None if checkpoint is None else kind_of(checkpoint, trusted_by(config) | trusted_with(config["data"]))
+    kind = None if checkpoint is None else kind_of(checkpoint, trusted_by(config) | _own_kind(data))
     if checkpoint is not None and kind is not None:
         data.continue_from(kind)
         data.number_classes_as(checkpoint["classes"])
@@ -154,6 +155,12 @@ def build(
             # Lightning sets it, but each step of Adam asks for a GPU, and torch would then search the disk for its driver.
             os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     return Run(data, method, selection, scores, throughput, nonfinite, trainer, seen)
+
+
+def _own_kind(data: AdaptationData) -> set[str]:
+    """Return the name of the kind of input that data declares to make: if the data is trusted, so is its kind."""
+    kind = made_by(data.kind_for)
+    return {target_of(kind)} if isinstance(kind, type) else set()
 
 
 def _complete(trainer: Mapping[str, Any]) -> dict[str, Any]:

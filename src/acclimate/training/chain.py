@@ -61,12 +61,13 @@ class Stage(NamedTuple):
     overrides: list[str]
 
 
-def compose_stages(words: Sequence[str], folder: Path) -> dict[str, Stage]:
+def compose_stages(words: Sequence[str], folder: Path, config_dir: Path | None = None) -> dict[str, Stage]:
     """Compose the stages of a chain, each of which starts from the previous one.
 
     Args:
         words: Overrides, as for `divide`.
         folder: The folder of the chain.
+        config_dir: A folder with additional configs, as for `--config-dir`.
 
     Raises:
         ConfigError: If a stage cannot be composed.
@@ -75,7 +76,7 @@ def compose_stages(words: Sequence[str], folder: Path) -> dict[str, Stage]:
 
     stages: dict[str, Stage] = {}
     for name, overrides in divide(words).items():
-        composed = list(compose_sweep(overrides, folder=Path.cwd() / folder / name).values())
+        composed = list(compose_sweep(overrides, folder=Path.cwd() / folder / name, config_dir=config_dir).values())
         if len(composed) > 1:
             raise ConfigError(f"The {name} stage has several values for one key, but a chain has one run for each stage.")
         stages[name] = Stage(composed[0], overrides)
