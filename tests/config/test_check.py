@@ -349,7 +349,7 @@ def test_overriding_does_not_change_what_is_saved(config):
         (["data=arrays"], "No value for data.source. Type data.source=VALUE"),
         (["experiment=mnist_to_mnist_m"], "An experiment is a recipe for training"),
         (["data.target_views=[plain"], "data.target_views=[plain cannot be read"),
-        (["data.source=${nowhere}"], "nowhere"),
+        (["data.split_seed=${nowhere}"], "nowhere"),
     ],
 )
 def test_overrides_that_cannot_be_understood_are_named(config, overrides, message):

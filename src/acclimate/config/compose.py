@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config.groups import conf_dir
-from acclimate.config.overrides import accept_any_key, config_groups, explain, missing_values, mistaken_for, unreadable
+from acclimate.config.overrides import accept_any_key, config_groups, explain, missing_values, mistaken_for, path_of, unreadable
 from acclimate.errors import ConfigError
 from acclimate.files.folders import new_folder
 
@@ -67,15 +67,30 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
             config[group] = OmegaConf.to_container(_resolved_node(fresh, group))
         for text in overrides:
             if text.split("=")[0].split(".")[0] not in groups:
-                try:
-                    changes = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=True)
-                except yaml.YAMLError as error:
-                    raise ConfigError(unreadable(text, str(error))) from error
-                assert isinstance(changes, dict)
-                config = _merge(config, changes)
+                config = _merge(config, _changes(text))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
     return config
+
+
+def _changes(text: str) -> dict[str, Any]:
+    """Return the nested keys and the value of an override.
+
+    Raises:
+        ConfigError: If the value cannot be read.
+    """
+    if (named := path_of(text)) is not None:
+        key, path = named
+        changes: Any = path
+        for part in reversed(key.split(".")):
+            changes = {part: changes}
+        return dict(changes)
+    try:
+        changes = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=True)
+    except yaml.YAMLError as error:
+        raise ConfigError(unreadable(text, str(error))) from error
+    assert isinstance(changes, dict)
+    return {str(key): value for key, value in changes.items()}
 
 
 def _merge(saved: Any, changes: Any) -> Any:

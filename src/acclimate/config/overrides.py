@@ -20,7 +20,9 @@ PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
 # The first config of Optuna that Hydra looks for.
 SAMPLER = "sampler/tpe"
 # Keys whose values are always text.
-PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target")
+PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target", "data.parts")
+# Values of these keys that mean that there is none.
+NO_PATH = ("", "null")
 # Values that Hydra reads as null, a boolean or nothing; these, and numbers, cannot be names of configs.
 NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
 
@@ -45,16 +47,33 @@ def accept_any_key(arguments: Sequence[str]) -> list[str]:
 
 
 def _quote_path(argument: str) -> str:
-    """Quote the name of a file or a folder that Hydra would not read as one text."""
+    """Quote the name of a file or a folder that Hydra would not read as this text: a path is text, whatever is in it."""
     key, _, value = argument.partition("=")
-    if key.lstrip("+") not in PATHS:
+    if key.lstrip("+") not in PATHS or value in NO_PATH:
         return argument
     try:
         parsed = OverridesParser.create().parse_override(argument)
-        is_text = not (Path(value).exists() and (parsed.is_sweep_override() or isinstance(parsed.value(), list | dict)))
+        if parsed.is_sweep_override() or isinstance(parsed.value(), list | dict):
+            # Several values, unless there is such a file.
+            is_read = not Path(value).exists()
+        else:
+            is_read = parsed.value() == (value[1:-1] if value[0] in "'\"" and value[-1] == value[0] else value)
     except HydraException:
-        is_text = False
-    return argument if is_text else f"{key}={QuotedString(text=value, quote=Quote.single).with_quotes()}"
+        is_read = False
+    return argument if is_read else f"{key}={QuotedString(text=value, quote=Quote.single).with_quotes()}"
+
+
+def path_of(argument: str) -> tuple[str, str | None] | None:
+    """Return the key and the path of an override that names a file or a folder; None for other overrides.
+
+    >>> path_of("data.target=photos/cam #2"), path_of("data.target=null"), path_of("seed=1")
+    (('data.target', 'photos/cam #2'), ('data.target', None), None)
+    """
+    key, _, value = argument.partition("=")
+    if key.lstrip("+") not in PATHS:
+        return None
+    is_quoted = len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
+    return key.lstrip("+"), None if value in NO_PATH else value[1:-1] if is_quoted else value
 
 
 def explain(error: Exception) -> str:

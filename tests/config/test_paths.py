@@ -1,0 +1,69 @@
+"""A path is text in every verb, whatever is in its name."""
+
+import pytest
+from small_runs import SMALL, write_photographs
+
+from acclimate.config.compose import compose, compose_sweep, override
+
+NAMES = [
+    "2024",
+    "1e3",
+    "true",
+    "None",
+    "cam #2",
+    "a=b",
+    "with space",
+    "(brackets)",
+    "[square]",
+    "{curly}",
+    "o'brien",
+    'say "hi"',
+    "back\\slash",
+    "Käfer",
+    "照片",
+    "~home",
+    "a:b",
+    "100%",
+    "$10_$20",
+    "a & b; c",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_path_is_the_text_that_was_typed(tmp_path, monkeypatch, name, exists):
+    monkeypatch.chdir(tmp_path)
+    if name == "[square]" and not exists:
+        pytest.skip("it could be a list")
+    if exists:
+        (tmp_path / name).mkdir()
+    config = compose(["data=image_folder", f"data.source={name}", f"data.target=x/{name}"])
+    assert config["data"]["source"] == name
+    assert config["data"]["target"] == f"x/{name}"
+    changed = override(config, [f"data.source=y/{name}", f"data.target={name}"])
+    assert changed["data"]["source"] == f"y/{name}"
+    assert changed["data"]["target"] == name
+    again = override(config, ["data=image_folder", f"data.source={name}"])
+    assert again["data"]["source"] == name
+
+
+def test_a_name_with_a_comma_is_one_folder_if_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(compose_sweep(["data=image_folder", "data.source=a,b"])) == 2
+    (tmp_path / "a,b").mkdir()
+    (config,) = compose_sweep(["data=image_folder", "data.source=a,b"]).values()
+    assert config["data"]["source"] == "a,b"
+
+
+def test_null_is_no_path():
+    config = compose(["data=image_folder", "data.source=x", "data.target=null"])
+    assert config["data"]["target"] is None
+    assert override(config | {"data": {**config["data"], "target": "y"}}, ["data.target=null"])["data"]["target"] is None
+
+
+def test_a_folder_that_is_not_there_is_named_and_no_other_is_tested(tmp_path, acclimate):
+    write_photographs(tmp_path / "cam")
+    small = [*SMALL, "data.num_workers=0", "trainer.max_epochs=1", "method=source_only"]
+    assert acclimate("train", "data=image_folder", "data.source=cam", "data.target=cam", *small, "hydra.run.dir=run #1") == (0, "")
+    code, message = acclimate("evaluate", "run=run #1", "data.target=cam #2", "allow_seen=true")
+    assert code == 2 and "cam #2 is not a folder" in message
