@@ -1,15 +1,15 @@
-"""Rank pretrained models for labelled images, without training.
+"""Rank pretrained models for labelled inputs, without training.
 
 usage: acclimate rank model=NAME,NAME,... [data=NAME] [KEY=VALUE ...] [--config-dir DIR]
 
-Scores backbones on the labelled training images of the source, without training them, and prints them best first.
+Scores backbones on the labelled training inputs of the source, without training them, and prints them best first.
 All combinations of comma-separated values are scored:
 
   acclimate rank model=efficientnet_lite0,resnet18,resnet50 data=image_folder data.source=DIR data.target=null
   acclimate rank model=efficientnet_lite0 model.weights=true,null
   acclimate rank model=timm model.backbone.name=resnet10t,mobilenetv3_small_100
 
-They are ranked by LogME. The H-score is also shown if there are more images than features.
+They are ranked by LogME. The H-score is also shown if there are more inputs than features.
 """
 
 from collections.abc import Sequence

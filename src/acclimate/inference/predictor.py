@@ -73,7 +73,7 @@ class Predictor:
         """Predict the classes of inputs.
 
         Args:
-            inputs: Inputs of the kind that the model was trained on, see `Images.read` or `Vectors.read`.
+            inputs: Inputs of the kind that the model was trained on, see `read` of the kind, such as `Images.read` or `Vectors.read`.
             features: Whether to return the features as well.
             batch_size: Inputs per batch; None: `data.eval_batch_size` of the run.
             max_pixels: Largest number of pixels of an image file; None: `data.max_pixels` of the run.
