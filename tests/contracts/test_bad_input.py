@@ -11,7 +11,7 @@ from filelock import FileLock
 from PIL import Image
 
 from acclimate import __version__, cli
-from acclimate.data.images.image_files import decode
+from acclimate.data.images.decoding import decode
 
 DIGITS = ["trainer=smoke", "data.num_source=40", "data.num_source_eval=20", "model.backbone.width=4", "callbacks.pictures=null"]
 FOLDERS = [

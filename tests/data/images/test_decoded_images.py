@@ -12,7 +12,8 @@ from small_runs import compose, trained_state
 
 from acclimate.data.cache import store
 from acclimate.data.images.decoded_images import decode_once
-from acclimate.data.images.image_files import ImageFiles, decode
+from acclimate.data.images.decoding import decode
+from acclimate.data.images.image_files import ImageFiles
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.images.views import ImageView
 from acclimate.data.loaders import EvaluationBatches, batch_loader
@@ -69,7 +70,7 @@ def test_images_from_the_cache_are_those_of_the_files(files, kind):
 @pytest.mark.parametrize("kind", ["ram", "disk"])
 def test_files_are_decoded_once(files, kind, monkeypatch):
     decoded = decode_once(files, kind)
-    monkeypatch.setattr("acclimate.data.images.image_files.Image.open", None)
+    monkeypatch.setattr("acclimate.data.images.decoding.Image.open", None)
     decoded.load(range(len(files)))
     if kind == "disk":
         decode_once(files, kind).load([0])

@@ -11,8 +11,9 @@ from pictures import write_image, write_text_named_jpg, write_truncated_jpeg, wr
 from PIL import Image
 
 from acclimate.data.images.decoded_images import decode_once
+from acclimate.data.images.decoding import decode, keep_whole_images
 from acclimate.data.images.file_search import find_files
-from acclimate.data.images.image_files import ImageFiles, decode, keep_whole_images
+from acclimate.data.images.image_files import ImageFiles
 from acclimate.errors import DataError
 
 RAMP = torch.arange(0, 256, 17, dtype=torch.uint8).expand(3, 16, 16)

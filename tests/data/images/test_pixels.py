@@ -13,7 +13,7 @@ import tifffile
 import torch
 from PIL import Image, ImageOps
 
-from acclimate.data.images.image_files import decode
+from acclimate.data.images.decoding import decode
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.images.images import Images
 from acclimate.data.images.pixels import PixelFormat

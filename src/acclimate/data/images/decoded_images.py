@@ -14,7 +14,8 @@ from torch import Tensor
 from acclimate.data.cache import store
 from acclimate.data.cache.entries import discard
 from acclimate.data.cache.store import Cache, CacheUnavailable, ensure_fits, key_of
-from acclimate.data.images.image_files import ImageFiles, decode, decoding_threads, keep_whole_images
+from acclimate.data.images.decoding import decode, decoding_threads, keep_whole_images
+from acclimate.data.images.image_files import ImageFiles
 from acclimate.data.samples import Samples
 from acclimate.errors import DataError
 

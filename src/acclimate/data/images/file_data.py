@@ -10,8 +10,9 @@ import torch
 from acclimate.data.cache.store import Cache
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.decoded_images import decode_once
+from acclimate.data.images.decoding import MAX_PIXELS, OnBadImage, keep_whole_images
 from acclimate.data.images.image_data import ImageData
-from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, keep_whole_images
+from acclimate.data.images.image_files import ImageFiles
 from acclimate.data.images.images import Images
 from acclimate.data.images.value_range import Extremes, find_range, joined
 from acclimate.errors import DataError

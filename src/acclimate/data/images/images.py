@@ -14,8 +14,9 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
+from acclimate.data.images.decoding import MAX_PIXELS, OnBadImage, keep_whole_images
 from acclimate.data.images.file_search import find_files
-from acclimate.data.images.image_files import MAX_PIXELS, ImageFiles, OnBadImage, keep_whole_images
+from acclimate.data.images.image_files import ImageFiles
 from acclimate.data.images.loose_images import LooseImage, LooseImages
 from acclimate.data.images.pixels import pixel_format
 from acclimate.data.images.views import ImageView, TransformView, ViewOption, shorter_side

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from acclimate.data.images.image_files import MAX_PIXELS, decode, without_pillows_advice
+from acclimate.data.images.decoding import MAX_PIXELS, decode, without_pillows_advice
 from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat, from_stored, reduced, to_tensor
 from acclimate.data.images.stored_pixels import ImageError, Stored, is_deep
 from acclimate.data.samples import Samples

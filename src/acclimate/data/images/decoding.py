@@ -1,0 +1,203 @@
+"""Decoding of image files, and the check that they are complete images."""
+
+import contextlib
+import logging
+import os
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from acclimate.data.images import opening, stored_pixels
+from acclimate.data.images import pixels as pixels_module
+from acclimate.data.images.opening import may_be_deep, open_image
+from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat, from_stored, reduced, to_tensor
+from acclimate.data.images.stored_pixels import (
+    TIFF_BEGINNINGS,
+    ImageError,
+    has_other_channels,
+    is_deep,
+    read_stored,
+    read_tiff,
+    too_many_pixels,
+)
+from acclimate.data.images.value_range import Extremes, extremes
+from acclimate.errors import DataError
+
+log = logging.getLogger(__name__)
+
+OnBadImage = Literal["error", "skip"]
+# The limit above which Pillow warns about files that are small on disk and huge in memory.
+MAX_PIXELS = 89_478_485
+# Largest ratio of the sides, because views enlarge images until the shorter side is as large as the model needs.
+MAX_RATIO = 100
+# The code on which decoded images depend.
+DECODING = [Path(str(module)).read_text() for module in (__file__, opening.__file__, pixels_module.__file__, stored_pixels.__file__)]
+
+
+def read_header(path: Path) -> tuple[int, int, str] | None:
+    """Return width, height and mode of an image without decoding it; None if they cannot be read."""
+    try:
+        with without_pillows_advice(), open_image(path) as image:
+            return *image.size, image.mode
+    # A damaged file can make Pillow raise anything; it is reported when it is decoded.
+    except Exception:
+        return None
+
+
+@contextlib.contextmanager
+def without_pillows_advice() -> Iterator[None]:
+    """Context manager that silences Pillow's warnings about palettes with transparency and about metadata.
+
+    It must surround all decoding threads: inside of each, threads that end first would leave warnings off for the process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def decoding_threads() -> Iterator[ThreadPoolExecutor]:
+    """Context manager with one decoding thread per core; more threads, the executor's default, would wait for each other."""
+    with without_pillows_advice(), ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield threads
+
+
+def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PIXELS, pixels: PixelFormat = EIGHT_BIT_RGB) -> Tensor:
+    """Decode an image of any mode and depth to a tensor of shape (C, H, W), upright.
+
+    Args:
+        path: The file.
+        shorter_side: In pixels; larger images are reduced to it, smaller ones stay as they are. A JPEG of twice that
+            size or more is not decoded in full. None keeps all pixels.
+        max_pixels: That the file may have; one of more is refused before it is decoded.
+        pixels: The form of the tensor.
+
+    Raises:
+        DataError: If the file is not a whole image, has more pixels, is more than a hundred times as long in one direction, or
+            cannot be brought to the form.
+    """
+    with _explained(path, max_pixels):
+        try:
+            with open_image(path) as image:
+                _refuse_size(image.size, max_pixels)
+                if shorter_side is not None:
+                    image.draft(None, (shorter_side, shorter_side))
+                if not _is_beyond_pillow(image, pixels.channels):
+                    return to_tensor(image, shorter_side, pixels)
+        except UnidentifiedImageError:
+            if not _is_tiff(path):
+                raise
+        # Pillow knows none of more than four channels, and takes each of several pages for an image.
+        with path.open("rb") as file:
+            return reduced(from_stored(read_tiff(file, max_pixels, num_pages=pixels.channels), pixels), shorter_side)
+
+
+def read_extremes(path: Path, max_pixels: int, pixels: PixelFormat) -> Extremes | None:
+    """Return the extremes of an image of more than 8 bits, None of others, most of which are told by their first bytes.
+
+    Raises:
+        DataError: If the image is not whole, or has pixels without a value.
+    """
+    with _explained(path, max_pixels):
+        with path.open("rb") as file:
+            if not may_be_deep(file):
+                return None
+        try:
+            with open_image(path) as image:
+                _refuse_size(image.size, max_pixels)
+                if not _is_beyond_pillow(image, pixels.channels):
+                    return extremes(read_stored(image), pixels.nan) if is_deep(image) else None
+        except UnidentifiedImageError:
+            if not _is_tiff(path):
+                raise
+        with path.open("rb") as file:
+            return extremes(read_tiff(file, max_pixels, num_pages=pixels.channels), pixels.nan)
+
+
+@contextlib.contextmanager
+def _explained(path: Path, max_pixels: int) -> Iterator[None]:
+    """Name the file in errors.
+
+    Raises:
+        DataError: In the place of all that a file leads Pillow to.
+    """
+    # Also applies to images inside images, such as those of icons.
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    advice = "or leave such files out with data.on_bad_image=skip."
+    try:
+        yield
+    except ImageError as problem:
+        raise DataError(f"{path} {problem}, {advice}") from problem
+    except Image.DecompressionBombError as error:
+        # Which does not keep the number that it was raised for.
+        number = re.search(r"\d+", str(error))
+        reason = too_many_pixels(int(number[0]) if number else 2 * max_pixels, max_pixels)
+        raise DataError(f"{path} {reason}, {advice}") from error
+    except (OSError, ValueError, SyntaxError, OverflowError, MemoryError, RuntimeError, struct.error, zlib.error) as error:
+        raise DataError(f"{path} is not a whole image: {error}. Repair or remove it, {advice}") from error
+
+
+def _is_beyond_pillow(image: Image.Image, channels: int) -> bool:
+    """Return whether an image has channels that Pillow leaves out: further ones, or pages."""
+    if channels in (1, 3) or image.format != "TIFF":
+        return False
+    return len(image.getbands()) != channels and (not has_other_channels(image, channels) or getattr(image, "n_frames", 1) == channels)
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in TIFF_BEGINNINGS
+
+
+def _refuse_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise too_many_pixels(width * height, max_pixels)
+    if max(size) > MAX_RATIO * min(size):
+        raise ImageError(f"has {width} × {height} pixels, and one side may be at most {MAX_RATIO} times the other. Cut it")
+
+
+def keep_whole_images(
+    paths: Sequence[Path], on_bad_image: OnBadImage, max_pixels: int = MAX_PIXELS, pixels: PixelFormat = EIGHT_BIT_RGB
+) -> list[Path]:
+    """The files that can be decoded. All are read once, so that a bad one is found before the training starts, not in it.
+
+    Args:
+        paths: The files to check.
+        on_bad_image: `error` refuses the first bad file, `skip` leaves bad files out and logs their names.
+        max_pixels: That a file may have, see `decode`.
+        pixels: The form that all must be brought to.
+
+    Raises:
+        DataError: If a file is bad and `on_bad_image` is `error`.
+    """
+    # The range may not be known yet.
+    checked = replace(pixels, value_range=pixels.value_range or (0, 1))
+    with decoding_threads() as threads:
+        problems = list(threads.map(partial(_find_problem, max_pixels=max_pixels, pixels=checked), paths))
+    bad = [problem for problem in problems if problem is not None]
+    if bad and on_bad_image == "error":
+        more = f" ({len(bad) - 1} more files are bad.)" if len(bad) > 1 else ""
+        raise DataError(f"{bad[0]}{more}")
+    for problem in bad:
+        log.warning("Left out: %s", problem)
+    return [path for path, problem in zip(paths, problems, strict=True) if problem is None]
+
+
+def _find_problem(path: Path, max_pixels: int, pixels: PixelFormat) -> DataError | None:
+    try:
+        # The smallest that a JPEG can be decoded to, for which the whole file is read all the same.
+        decode(path, shorter_side=1, max_pixels=max_pixels, pixels=pixels)
+    except DataError as error:
+        return error
+    return None
