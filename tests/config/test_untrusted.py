@@ -84,3 +84,10 @@ def test_what_is_beyond_measure_is_refused_at_once():
 def test_what_is_no_configuration_is_refused(config):
     with pytest.raises(ConfigError, match="contains no configuration"):
         refuse_strangers(config, "file")
+
+
+def test_the_advice_repeats_what_is_already_trusted():
+    """A second trust= replaces the first."""
+    config = {"model": {"_target_": "second.Net"}, "optimizer": {"_target_": "torch.optim.SGD"}}
+    with pytest.raises(ConfigError, match=r"add trust=\[first,second.Net\]\."):
+        refuse_strangers(config, "the file", trust=["first", "torch.optim.SGD"])

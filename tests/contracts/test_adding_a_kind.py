@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_runs import SMALL_OF_ANY_KIND, differences, trained_state
 
 import acclimate as package
@@ -156,3 +157,13 @@ def test_rank_and_chain_take_configs_of_one_s_own(acclimate, words):
     assert Path("chain", "second", "metrics.json").is_file()
     code, message = acclimate("rank", "--config-dir", "nowhere", "model=bag_of_words")
     assert (code, "--config-dir nowhere is not a folder" in message) == (2, True)
+
+
+def test_data_vouch_only_for_the_kind_that_they_declare(train, acclimate, words, tmp_path):
+    """Not for everything else in their module, which a checkpoint from a stranger could name."""
+    first = train("first", "method=source_only")
+    checkpoint = torch.load(first / "checkpoints" / "best.ckpt", weights_only=True)
+    checkpoint["inputs"] = {"_target_": "texts.rows_of", "path": "target.csv"}
+    torch.save(checkpoint, tmp_path / "strange.ckpt")
+    code, message = acclimate("train", *words, "init_from=strange.ckpt", "hydra.run.dir=second")
+    assert (code, "inputs._target_=texts.rows_of is not among what acclimate builds from a file" in message) == (2, True)
