@@ -91,7 +91,7 @@ def test_every_verb_names_a_checkpoint_that_nothing_can_take_the_place_of(archiv
     training = [*archives, *SMALL, *OPTIONS]
     for arguments, file in (
         (["evaluate", "run=run"], best),
-        (["predict", "run=run", "images=images", "out=out.csv"], best),
+        (["predict", "run=run", "inputs=images", "out=out.csv"], best),
         (["train", *training, "hydra.run.dir=run", "resume=true"], last),
         (["train", *training, f"init_from={best}", "hydra.run.dir=other"], best),
     ):

@@ -143,9 +143,9 @@ def test_the_vote_of_runs_has_the_scores_of_the_vote_of_checkpoints():
 
 def test_keys_that_name_no_images_are_those_of_every_data_set():
     # And how files are kept once they are decoded.
-    # Of its keys these alone say which images there are to train on, and which have labels.
-    keys = {*parameters(ImageData), "cache"}
-    assert {*LOADING, "source_labels_per_class", "target_labels_per_class"} == keys
+    # Of its keys these alone say which images there are to train on, which have labels, and what their pixels mean.
+    meaning = {"source_labels_per_class", "target_labels_per_class", "background", "value_range", "channels", "nan"}
+    assert {*LOADING, *meaning} == {*parameters(ImageData), "cache"}
 
 
 def test_the_result_of_an_oracle_says_so(tmp_path, capsys):

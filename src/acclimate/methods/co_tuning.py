@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from acclimate.errors import ConfigError
-from acclimate.inputs import move
+from acclimate.inputs import Features, move
 from acclimate.losses.precision import in_float32
 from acclimate.methods.base import Method
 from acclimate.methods.parts.category_relationship import calibrated_relationship, direct_relationship
@@ -81,7 +81,8 @@ class CoTuning(Method):
         return [self.classifier.backbone]
 
     def source_losses(self, source: LabelledPass) -> dict[str, Tensor]:
-        (features,) = source.hidden
+        # Kept features do not pass the backbone again.
+        features = source.inputs.values if isinstance(source.inputs, Features) else source.hidden[0]
         translated = _translated(source.labels, self.relationship)
         return {"pretrained_classification": self.pretrained_weight * F.cross_entropy(self.source_head(features), translated)}
 
