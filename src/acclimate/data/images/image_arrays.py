@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -51,6 +52,10 @@ class ImageArrays(Samples):
         return f"{height} × {width} pixels, {mode}, values from 0 to {1 if self.images.is_floating_point() else 255}"
 
     def digests(self) -> Tensor:
+        return self._digests
+
+    @cached_property
+    def _digests(self) -> Tensor:
         return digest_arrays(self.images)
 
     def fingerprint(self) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -58,6 +59,10 @@ class VectorArrays(Samples):
         return f"{self.values.shape[1]:,} numbers, from {self.values.min():.4g} to {self.values.max():.4g}"
 
     def digests(self) -> Tensor:
+        return self._digests
+
+    @cached_property
+    def _digests(self) -> Tensor:
         return digest_arrays(self.values)
 
     def fingerprint(self) -> str:
