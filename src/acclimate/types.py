@@ -4,7 +4,7 @@ They are NamedTuples, which collation, memory pinning and Lightning's transfer t
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from acclimate.inputs import Inputs, count
 
 Domain = Literal["source", "target"]
 Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 NO_SAMPLES = torch.empty(0, dtype=torch.int64)
 

@@ -8,8 +8,9 @@ from torch import Tensor
 from acclimate.data.class_labels import listed
 from acclimate.data.domains import Domains
 from acclimate.data.samples import Samples
+from acclimate.types import PARTS
 
-DOMAINS, PARTS = ("source", "target"), ("train", "val", "test")
+DOMAINS = ("source", "target")
 
 
 class Copies:

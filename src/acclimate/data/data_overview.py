@@ -1,14 +1,14 @@
 """Overview of a run's data, with which the user can check how they were read."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 
 from acclimate.data.domains import Domains
 from acclimate.data.labels import TargetLabels
 from acclimate.files.printable import printable
-from acclimate.types import Part
+from acclimate.types import PARTS
 
 # Further classes are only counted.
 MAX_CLASSES = 20
@@ -46,7 +46,7 @@ def describe_data(domains: Domains, target_labels: TargetLabels) -> list[str]:
         if parts is not None and (about := parts.train.describe()):
             lines.append(printable(f"{name}: {about}"))
     if domains.target is not None:
-        known = [part for part in get_args(Part) if target_labels.to_show(part) is not None]
+        known = [part for part in PARTS if target_labels.to_show(part) is not None]
         lines.append(
             f"target labels: known of {', '.join(known)}; only the final test uses those of test"
             if known
@@ -72,7 +72,7 @@ def _table(domains: Domains, target_labels: TargetLabels) -> list[str]:
 def _columns(domains: Domains, target_labels: TargetLabels) -> list[Column]:
     columns = []
     for name, parts in (("source", domains.source), ("target", domains.target)):
-        for part in get_args(Part) if parts is not None else ():
+        for part in PARTS if parts is not None else ():
             samples = getattr(parts, part)
             if samples is not None:
                 labels = samples.labels if name == "source" else target_labels.to_show(part)

@@ -15,11 +15,10 @@ from acclimate.data.samples import Samples
 from acclimate.data.splitting import Fold, split
 from acclimate.errors import ConfigError, DataError
 from acclimate.ranges import NonNegativeInt, OpenShare
-from acclimate.types import Domain
+from acclimate.types import PARTS, Domain
 
 log = logging.getLogger(__name__)
 
-PARTS = ("train", "val", "test")
 # Names that data sets and tools give to the parts, in any case.
 PART_NAMES = {
     "train": "train|training|trn",

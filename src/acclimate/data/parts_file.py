@@ -4,13 +4,12 @@ import csv
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import get_args
 
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.samples import Samples
 from acclimate.errors import ConfigError, DataError
 from acclimate.files.atomic_files import write_table
-from acclimate.types import Domain, Part
+from acclimate.types import PARTS, Domain
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ def write_parts(path: Path, domains: Domains, group_of: Callable[[str], str | No
 
 def _rows(domains: Domains, group_of: Callable[[str], str | None]) -> Iterator[tuple[str, ...]]:
     for domain, parts in (("source", domains.source), ("target", domains.target)):
-        for part in get_args(Part) if parts is not None else ():
+        for part in PARTS if parts is not None else ():
             samples = getattr(parts, part)
             digests = None if samples is None else samples.digests()
             for index, digest in enumerate([] if digests is None else digests.tolist()):
@@ -64,7 +63,7 @@ def read_parts(path: Path, given: Mapping[str, Samples], domain: Domain, what: s
                 f"{path} does not say in which part {len(unknown)} of the {len(keys)} samples of {what} are, such as "
                 f"{samples.name(unknown[0]) or f'number {unknown[0]}'}. Take a table of the same data, or divide anew: data.parts=null."
             )
-        for part in get_args(Part):
+        for part in PARTS:
             if indices := [index for index, key in enumerate(keys) if known[key] == part]:
                 if part in found:
                     raise DataError(f"{what} is divided already, and {path} mixes its parts. Divide anew: data.parts=null.")
@@ -88,6 +87,6 @@ def _read(path: Path, domain: Domain) -> dict[str, str]:
             rows = [row for row in table if row["domain"] == domain]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"data.parts={path} cannot be read: {error}. Type data.parts=RUN/{PARTS_FILE}.") from error
-    if wrong := next((row for row in rows if row["part"] not in get_args(Part)), None):
-        raise DataError(f"{path} has the part {wrong['part']!r}, but may have only {', '.join(get_args(Part))}.")
+    if wrong := next((row for row in rows if row["part"] not in PARTS), None):
+        raise DataError(f"{path} has the part {wrong['part']!r}, but may have only {', '.join(PARTS)}.")
     return {row["digest"]: row["part"] for row in rows}

@@ -4,13 +4,13 @@ import gzip
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from acclimate.data.class_labels import read_labels
 from acclimate.errors import ConfigError, DataError
-from acclimate.types import Part
+from acclimate.types import PARTS
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 SEPARATORS = ",;\t|"
@@ -84,8 +84,8 @@ def class_names(values: np.ndarray[Any, Any], path: Path, name: str) -> list[str
 def parts_of(frame: Any, path: Path, split: str) -> list[str]:
     """Return the part of each row: `train`, `val` or `test`."""
     parts = texts(frame, path, "data.split", split)
-    if wrong := next((part for part in parts if part not in get_args(Part)), None):
-        raise DataError(f"The column {split} of {path} has {wrong!r}, but may have only {', '.join(get_args(Part))}.")
+    if wrong := next((part for part in parts if part not in PARTS), None):
+        raise DataError(f"The column {split} of {path} has {wrong!r}, but may have only {', '.join(PARTS)}.")
     return parts
 
 

@@ -129,6 +129,12 @@ def test_a_column_may_say_the_parts(tmp_path):
     assert data.input_spec().width == 2
 
 
+def test_a_column_of_parts_without_one_to_train_on_is_named(tmp_path):
+    rows(part="test").to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(DataError, match=r"The column part of .* has no train"):
+        VectorTables(source=str(tmp_path / "rows.csv"), split="part").read()
+
+
 def test_models_get_mean_and_deviation_of_the_training_rows(tmp_path):
     rows(c=5.0).to_csv(tmp_path / "rows.csv", index=False)
     data = VectorTables(source=str(tmp_path / "rows.csv"))

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from acclimate.config.messages import setting
 from acclimate.data.class_labels import listed, normalised
-from acclimate.data.division import PARTS, part_named
+from acclimate.data.division import part_named
 from acclimate.data.images.file_search import find_files, subfolders_of
 from acclimate.errors import DataError
+from acclimate.types import PARTS
 
 log = logging.getLogger(__name__)
 

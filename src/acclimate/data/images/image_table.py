@@ -9,55 +9,36 @@ import torch
 from acclimate.data.class_labels import UnknownClasses, find_unknown, in_order
 from acclimate.data.datamodule import missing_source
 from acclimate.data.digests import digest_files
-from acclimate.data.division import DividedData
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.file_data import ImageFileData
 from acclimate.data.images.image_files import ImageFiles
+from acclimate.data.table_data import TableData
 from acclimate.data.tables import listed, parts_of, read_frame, texts
 from acclimate.errors import DataError
 
 
-class ImageTable(DividedData, ImageFileData):
+class ImageTable(TableData, ImageFileData):
     """Images that are listed in a table for the source and one for the target, wherever the files lie.
 
     A table is a CSV or Parquet file with a row for each image. Paths in it are relative to its folder, or absolute. A target
     without a column of classes is unlabelled. What the tables do not divide is divided by the contents of the images.
 
     Args:
-        source: The table of labelled images; None only for methods without a source.
-        target: The table of the target; None: transfer learning without a target.
         path: Name of the column with the paths of the files.
-        label: Name of the column with the classes.
-        split: Name of a column with `train`, `val` or `test` for each row; None if there is none.
-        group: Name of a column with what each image belongs to, such as a patient, whose images stay in one part.
         unknown_classes: Handling of samples whose class the source lacks: `error` refuses them, `drop` leaves them out.
-        **loading: Arguments of `DividedData` and `ImageFileData`.
+        **loading: Arguments of `TableData` and `ImageFileData`.
     """
 
     def __init__(
         self,
         *,
-        source: str | None,
-        target: str | None = None,
         path: str = "path",
-        label: str = "label",
-        split: str | None = None,
-        group: str | None = None,
         unknown_classes: UnknownClasses = "error",
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        self.source = None if source is None else Path(source)
-        self.target = None if target is None else Path(target)
         self.path = path
-        self.label = label
-        self.split = split
-        self.group = group
         self.unknown_classes: UnknownClasses = unknown_classes
-        self.groups: dict[str, str] = {}
-
-    def group_of(self, name: str) -> str | None:
-        return self.groups.get(name)
 
     def read(self) -> Domains:
         if self.source is None:
@@ -95,11 +76,6 @@ class ImageTable(DividedData, ImageFileData):
         numbers = {name: number for number, name in enumerate(classes)}
         labels = None if names is None else torch.tensor([numbers[names[place]] for place in kept])
         images = ImageFiles(files, labels, digests=digest_files(files), max_pixels=self.max_pixels, pixels=self.pixels)
-        given = {"all": images}
-        if self.split is not None:
-            parts = parts_of(frame, table, self.split)
-            found = {part: [row for row, place in enumerate(kept) if parts[place] == part] for part in ("train", "val", "test")}
-            given = {part: images.take(rows) for part, rows in found.items() if rows}
-            if "train" not in given:
-                raise DataError(f"The column {self.split} of {table} has no train. Say of some rows that they train.")
+        parts = None if self.split is None else parts_of(frame, table, self.split)
+        given = self.given_parts(images, None if parts is None else [parts[place] for place in kept], table)
         return self.divide(given, table, "target" if is_target else "source")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,12 +12,9 @@ from acclimate.data import tables
 from acclimate.data.archives import read_arrays
 from acclimate.data.tables import class_names, listed, parts_of, read_frame, texts
 from acclimate.errors import DataError
-from acclimate.types import Part
+from acclimate.types import PARTS
 
 SUFFIXES = (*tables.SUFFIXES, ".npz")
-
-
-PARTS = get_args(Part)
 
 
 class Table(NamedTuple):
@@ -34,7 +31,7 @@ class Table(NamedTuple):
     values: Tensor
     columns: list[str] | None
     labels: list[str] | None
-    parts: list[str] | None
+    parts: Sequence[str] | None
     groups: list[str] | None = None
 
 

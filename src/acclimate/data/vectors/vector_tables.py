@@ -10,17 +10,16 @@ from torch import Tensor
 
 from acclimate.data.class_labels import in_order
 from acclimate.data.datamodule import missing_source
-from acclimate.data.division import DividedData
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.kind import Kind
-from acclimate.data.samples import Samples
+from acclimate.data.table_data import TableData
 from acclimate.data.vectors.tables import Table, read_table
 from acclimate.data.vectors.vectors import VectorArrays, Vectors, VectorViewName
 from acclimate.errors import DataError
 from acclimate.inputs import VectorSpec
 
 
-class VectorTables(DividedData):
+class VectorTables(TableData):
     """Tables of numbers for the source and the target: rows of a database, sensor readings, or ready embeddings.
 
     Each is a CSV or Parquet file with a column of classes, or an `.npz` file with the arrays x and y; a target needs no classes.
@@ -28,18 +27,13 @@ class VectorTables(DividedData):
     using its classes. Models standardise each value by its mean and standard deviation over the source's training part.
 
     Args:
-        source: The labelled table; None only for methods without a source.
-        target: The table of the target; None: transfer learning without a target.
-        label: Name of the column with the classes.
         columns: Names of the columns with numbers; None: all of the source except those of classes and parts. A target may have
             additional columns.
-        split: Name of a column with the part of each row, `train`, `val` or `test`; None if there is none.
-        group: Name of a column that says what a row belongs to, such as a patient, whose rows stay in one part; None if there is none.
         source_view: View of source vectors in training, see `VectorView`.
         target_views: Views of target vectors in training.
         strong_view: Additional view of target vectors for terms that compare two views, and both views of all vectors for
             methods that compare two views, such as SimCLR.
-        **loading: Arguments of `DividedData`.
+        **loading: Arguments of `TableData`.
 
     Raises:
         ConfigError: If a number is out of its range.
@@ -48,28 +42,14 @@ class VectorTables(DividedData):
     def __init__(
         self,
         *,
-        source: str | None,
-        target: str | None = None,
-        label: str = "label",
         columns: Annotated[Sequence[str], Len(1), doc("Name the columns, or use null for all.")] | None = None,
-        split: str | None = None,
-        group: str | None = None,
         source_view: VectorViewName = "plain",
         target_views: Annotated[Sequence[VectorViewName], Len(1), doc("Name a view, such as [plain].")] = ("plain",),
         strong_view: VectorViewName = "strong",
         **loading: Any,
     ) -> None:
         super().__init__(source_view=source_view, target_views=target_views, strong_view=strong_view, **loading)
-        self.source = None if source is None else Path(source)
-        self.target = None if target is None else Path(target)
-        self.label = label
         self.columns = None if columns is None else list(columns)
-        self.split = split
-        self.group = group
-        self.groups: dict[str, str] = {}
-
-    def group_of(self, name: str) -> str | None:
-        return self.groups.get(name)
 
     def read(self) -> Domains:
         if self.source is None:
@@ -119,14 +99,7 @@ class VectorTables(DividedData):
         names = [f"row {row} of {path}" for row in range(len(table.values))]
         self.groups |= dict(zip(names, table.groups or (), strict=False))
         samples = VectorArrays(table.values, _numbered(table.labels, classes), names)
-        given: dict[str, Samples] = {"all": samples}
-        if table.parts is not None:
-            given = {
-                part: samples.take([row for row, own in enumerate(table.parts) if own == part])
-                for part in ("train", "val", "test")
-                if part in table.parts
-            }
-        return self.divide(given, path, "target" if is_target else "source")
+        return self.divide(self.given_parts(samples, table.parts, path), path, "target" if is_target else "source")
 
 
 def _numbered(labels: Sequence[str] | None, classes: Sequence[str]) -> Tensor | None:

@@ -1,0 +1,63 @@
+"""The base class of data sets in tables: a file for each domain, with columns for classes, parts and groups."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from acclimate.data.division import DividedData
+from acclimate.data.samples import Samples
+from acclimate.errors import DataError
+from acclimate.types import PARTS
+
+
+class TableData(DividedData):
+    """Samples that are the rows of a table, or that it lists.
+
+    Args:
+        source: The labelled table; None only for methods without a source.
+        target: The table of the target; None: transfer learning without a target.
+        label: Name of the column with the classes.
+        split: Name of a column with the part of each row, `train`, `val` or `test`; None if there is none.
+        group: Name of a column that says what a row belongs to, such as a patient, whose rows stay in one part; None if there is none.
+        **loading: Arguments of `DividedData`.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: str | None,
+        target: str | None = None,
+        label: str = "label",
+        split: str | None = None,
+        group: str | None = None,
+        **loading: Any,
+    ) -> None:
+        super().__init__(**loading)
+        self.source = None if source is None else Path(source)
+        self.target = None if target is None else Path(target)
+        self.label = label
+        self.split = split
+        self.group = group
+        # By the name of the sample.
+        self.groups: dict[str, str] = {}
+
+    def group_of(self, name: str) -> str | None:
+        return self.groups.get(name)
+
+    def given_parts(self, samples: Samples, parts: Sequence[str] | None, table: Path) -> dict[str, Samples]:
+        """Return the samples of each part that a table names, or all of them under the key `all`.
+
+        Args:
+            samples: Those of the table.
+            parts: The part of each sample; None if the table does not say.
+            table: Its file, for messages.
+
+        Raises:
+            DataError: If there is nothing to train on.
+        """
+        if parts is None:
+            return {"all": samples}
+        rows = {part: [row for row, own in enumerate(parts) if own == part] for part in PARTS}
+        if not rows["train"]:
+            raise DataError(f"The column {self.split} of {table} has no train. Say of some rows that they train.")
+        return {part: samples.take(chosen) for part, chosen in rows.items() if chosen}
