@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from browser import chromium
 from hydra.core.global_hydra import GlobalHydra
 from small_runs import SMALL, write_archives, write_tables
 
@@ -72,6 +73,13 @@ def archives(tmp_path_factory):
 def tables(tmp_path_factory):
     """The same of `data=vectors`."""
     return write_tables(tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless browser; tests that need one are skipped where there is none."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
