@@ -22,6 +22,22 @@ class DataError(UserError):
     """Files that are not what a data set needs."""
 
 
+class BadInputError(DataError):
+    """An input that cannot be read, although others may be.
+
+    Args:
+        message: The whole message.
+        name: Name of the input.
+        problem: The end of a sentence that begins with the name.
+    """
+
+    def __init__(self, message: str, name: str = "", problem: str = "") -> None:
+        # Processes that pass it on rebuild it from the message.
+        super().__init__(message)
+        self.name = name
+        self.problem = problem
+
+
 class StorageError(UserError):
     """A file that cannot be written, because of a full disk, an exhausted quota or missing permissions."""
 

@@ -1,5 +1,6 @@
 """Arguments of the command: the keys of a verb itself, and overrides."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from acclimate.files.atomic_files import refuse_output
 
 # Flags of Hydra.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+
+# Text in quotes, or text without a comma.
+LIST_ITEM = re.compile(r"""\s*"[^"]*"\s*(?=,|$)|\s*'[^']*'\s*(?=,|$)|[^,]+""")
 
 
 def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -31,7 +35,7 @@ def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: S
         ConfigError: If a required key is missing.
     """
     pairs = [text.partition("=") for text in arguments]
-    keys = {key: value for key, _, value in pairs if key in (*required, *optional)}
+    keys = {key: unquoted(value) for key, _, value in pairs if key in (*required, *optional)}
     missing = [key for key in required if not keys.get(key)]
     if missing:
         raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=...' for key in required)}.")
@@ -71,12 +75,24 @@ def refuse_unwritable(keys: Mapping[str, str]) -> None:
 
 
 def list_of(text: str | None) -> list[str]:
-    """Parse the value of an argument such as trust=[a,b] or trust=a as a list.
+    """Parse the value of an argument such as trust=[a,b] or trust=a as a list; quotes keep commas and spaces.
 
-    >>> list_of("[a, b]"), list_of("a"), list_of(None)
-    (['a', 'b'], ['a'], [])
+    >>> list_of("[a, b]"), list_of("a"), list_of(None), list_of('["a, b","c[1]"]')
+    (['a', 'b'], ['a'], [], ['a, b', 'c[1]'])
     """
-    return [word.strip("'\" ") for word in (text or "").strip("[] ").split(",") if word.strip("'\" ")]
+    inside = (text or "").strip()
+    inside = inside[1:-1] if inside.startswith("[") and inside.endswith("]") else inside
+    items = (found[0].strip() for found in LIST_ITEM.finditer(inside))
+    return [unquoted(item) for item in items if unquoted(item)]
+
+
+def unquoted(text: str) -> str:
+    """Return text without the quotes around it, as Hydra reads it.
+
+    >>> unquoted('"my photos"'), unquoted("o'brien")
+    ('my photos', "o'brien")
+    """
+    return text[1:-1] if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0] else text
 
 
 def count(keys: Mapping[str, str], key: str, unit: str) -> int | None:

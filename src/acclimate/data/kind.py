@@ -9,7 +9,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from acclimate.data.samples import Samples
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, DataError
 from acclimate.inputs import Inputs, InputSpec
 
 
@@ -83,6 +83,20 @@ class Kind(ABC):
         Raises:
             DataError: If there are no samples, or one cannot be read.
         """
+
+    def find_all(self, places: Sequence[Path]) -> tuple[Samples, list[str]]:
+        """Find the samples of several folders and files, as `find` does; a kind that can read more than one overrides this.
+
+        Raises:
+            DataError: As for `find`, or if there are several.
+        """
+        if len(places) != 1:
+            raise DataError(f"There are {len(places)} inputs, but {self.spec.noun} are read from one place. Type inputs=PLACE.")
+        return self.find(places[0])
+
+    def problems(self, samples: Samples) -> dict[int, str]:
+        """Return what is wrong with samples that cannot be read, by their number; none if this kind reads all or refuses all."""
+        return {}
 
     def draw(self, domains: Mapping[str, Inputs]) -> Tensor | None:
         """Draw inputs of the domains as seen by the network.

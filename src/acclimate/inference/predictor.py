@@ -1,7 +1,8 @@
 """Prediction with the selected model of a run."""
 
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -9,25 +10,32 @@ from torch import Tensor
 from acclimate.data.kind import Kind
 from acclimate.data.loaders import EvaluationBatches
 from acclimate.data.samples import Samples
-from acclimate.errors import ConfigError, DataError, DivergenceError
+from acclimate.errors import BadInputError, ConfigError, DataError, DivergenceError
 from acclimate.inputs import Inputs, move
 from acclimate.memory import explain_out_of_memory
 from acclimate.runs.checkpoints import Checkpoint, kind_of, rebuild_classifier
 from acclimate.types import Prediction
 
 
-class Predictions(NamedTuple):
-    """Predictions for N inputs.
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for N inputs, which can be unpacked: `labels, probabilities, features = model.predict(inputs)`.
 
     Attributes:
-        labels: Name of the most probable class of each input, a list of N.
-        probabilities: Probabilities of all K classes in the order of `Predictor.classes`, float32, shape (N, K), on the CPU.
-        features: Inputs of the head, float32, shape (N, D), on the CPU; None unless requested.
+        labels: Name of the most probable class of each input, a list of N; empty for an input that cannot be read.
+        probabilities: Probabilities of all K classes in the order of `Predictor.classes`, float32, shape (N, K), on the CPU; NaN
+            for an input that cannot be read.
+        features: Inputs of the head, float32, shape (N, D), on the CPU, with the same exception; None unless requested.
+        problems: Reasons why inputs cannot be read, by their numbers; empty unless `on_bad_image` is `skip`.
     """
 
     labels: list[str]
     probabilities: Tensor
     features: Tensor | None = None
+    problems: Mapping[int, str] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.labels, self.probabilities, self.features))
 
 
 class Predictor:
@@ -69,6 +77,7 @@ class Predictor:
         features: bool = False,
         batch_size: int | None = None,
         max_pixels: int | None = None,
+        on_bad_image: Literal["error", "skip"] | None = None,
     ) -> Predictions:
         """Predict the classes of inputs.
 
@@ -77,6 +86,8 @@ class Predictor:
             features: Whether to return the features as well.
             batch_size: Inputs per batch; None: `data.eval_batch_size` of the run.
             max_pixels: Largest number of pixels of an image file; None: `data.max_pixels` of the run.
+            on_bad_image: `error` refuses images that cannot be read; `skip` leaves their labels empty and gives the reasons in
+                `problems`; None: `data.on_bad_image` of the run.
 
         Returns:
             The predictions, in the order of the inputs.
@@ -86,19 +97,38 @@ class Predictor:
             DataError: If there are no inputs, or one cannot be read.
             DivergenceError: If a prediction is not finite.
         """
-        kind = self.kind if max_pixels is None else self.kind.changed(max_pixels=max_pixels)
-        return self.predict_samples(kind.read(inputs), features=features, batch_size=batch_size)
+        kind = self.kind_with(max_pixels=max_pixels, on_bad_image=on_bad_image)
+        samples = kind.read(inputs)
+        problems = kind.problems(samples) if kind.settings().get("on_bad_image") == "skip" else {}
+        try:
+            return self.predict_samples(samples, features=features, batch_size=batch_size, problems=problems)
+        except BadInputError as error:
+            message = f"{error.name} {error.problem}, or leave its label empty: on_bad_image='skip'."
+            raise BadInputError(message, error.name, error.problem) from error
 
-    def predict_samples(self, samples: Samples, *, features: bool = False, batch_size: int | None = None) -> Predictions:
+    def kind_with(self, **settings: Any) -> Kind:
+        """Return the kind of input with other settings, unless they are None.
+
+        Raises:
+            ConfigError: If there is no such setting, or it does not have such a value.
+        """
+        return self.kind.changed(**{key: value for key, value in settings.items() if value is not None})
+
+    def predict_samples(
+        self, samples: Samples, *, features: bool = False, batch_size: int | None = None, problems: Mapping[int, str] | None = None
+    ) -> Predictions:
         """Predict the classes of samples.
 
         Args:
             samples: Samples of the kind that the model was trained on.
             features: As for `predict`.
             batch_size: As for `predict`.
+            problems: Reasons why samples cannot be read, by their numbers; the other samples are predicted.
         """
         if len(samples) == 0:
             raise DataError("There are no inputs. Give at least one.")
+        if problems:
+            return self._predict_others(samples, problems, features=features, batch_size=batch_size)
         size = self.batch_size if batch_size is None else batch_size
         if size < 1:
             raise ConfigError(f"batch_size={size} must be a whole number of {self.kind.spec.noun}, at least 1.")
@@ -122,6 +152,21 @@ class Predictor:
         rows = torch.cat(probabilities)
         labels = [self.classes[label] for label in rows.argmax(dim=1).tolist()]
         return Predictions(labels, rows, torch.cat(found_features) if features else None)
+
+    def _predict_others(self, samples: Samples, problems: Mapping[int, str], *, features: bool, batch_size: int | None) -> Predictions:
+        """Predict the samples without problems, and leave the places of the others empty."""
+        readable = [number for number in range(len(samples)) if number not in problems]
+        labels, probabilities = [""] * len(samples), torch.full((len(samples), len(self.classes)), torch.nan)
+        found_features = None
+        if readable:
+            found = self.predict_samples(samples.take(readable), features=features, batch_size=batch_size)
+            probabilities[readable] = found.probabilities
+            for number, label in zip(readable, found.labels, strict=True):
+                labels[number] = label
+            if found.features is not None:
+                found_features = found.features.new_full((len(samples), found.features.shape[1]), torch.nan)
+                found_features[readable] = found.features
+        return Predictions(labels, probabilities, found_features, dict(problems))
 
     @torch.inference_mode()
     def _compute(self, inputs: Inputs) -> Prediction:

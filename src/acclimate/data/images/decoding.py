@@ -31,7 +31,7 @@ from acclimate.data.images.stored_pixels import (
     too_many_pixels,
 )
 from acclimate.data.images.value_range import Extremes, extremes
-from acclimate.errors import DataError
+from acclimate.errors import BadInputError, DataError
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PI
         pixels: The form of the tensor.
 
     Raises:
-        DataError: If the file is not a whole image, has more pixels, is more than a hundred times as long in one direction, or
+        BadInputError: If the file is not a whole image, has more pixels, is more than a hundred times as long in one direction, or
             cannot be brought to the form.
     """
     with _explained(path, max_pixels):
@@ -106,7 +106,7 @@ def read_extremes(path: Path, max_pixels: int, pixels: PixelFormat) -> Extremes 
     """Return the extremes of an image of more than 8 bits, None of others, most of which are told by their first bytes.
 
     Raises:
-        DataError: If the image is not whole, or has pixels without a value.
+        BadInputError: If the image is not whole, or has pixels without a value.
     """
     with _explained(path, max_pixels):
         with path.open("rb") as file:
@@ -129,22 +129,26 @@ def _explained(path: Path, max_pixels: int) -> Iterator[None]:
     """Name the file in errors.
 
     Raises:
-        DataError: In the place of all that a file leads Pillow to.
+        BadInputError: In the place of all that a file leads Pillow to.
     """
     # Also applies to images inside images, such as those of icons.
     Image.MAX_IMAGE_PIXELS = max_pixels
-    advice = "or leave such files out with data.on_bad_image=skip."
     try:
         yield
     except ImageError as problem:
-        raise DataError(f"{path} {problem}, {advice}") from problem
+        raise _bad_image(path, str(problem)) from problem
     except Image.DecompressionBombError as error:
         # Which does not keep the number that it was raised for.
         number = re.search(r"\d+", str(error))
-        reason = too_many_pixels(int(number[0]) if number else 2 * max_pixels, max_pixels)
-        raise DataError(f"{path} {reason}, {advice}") from error
+        raise _bad_image(path, str(too_many_pixels(int(number[0]) if number else 2 * max_pixels, max_pixels))) from error
+    except FileNotFoundError as error:
+        raise _bad_image(path, "is not a whole image: it does not exist. Correct the path") from error
     except (OSError, ValueError, SyntaxError, OverflowError, MemoryError, RuntimeError, struct.error, zlib.error) as error:
-        raise DataError(f"{path} is not a whole image: {error}. Repair or remove it, {advice}") from error
+        raise _bad_image(path, f"is not a whole image: {error}. Repair or remove it") from error
+
+
+def _bad_image(path: Path, problem: str) -> BadInputError:
+    return BadInputError(f"{path} {problem}, or leave such files out with data.on_bad_image=skip.", str(path), problem)
 
 
 def _is_beyond_pillow(image: Image.Image, channels: int) -> bool:
@@ -184,7 +188,7 @@ def keep_whole_images(
     # The range may not be known yet.
     checked = replace(pixels, value_range=pixels.value_range or (0, 1))
     with decoding_threads() as threads:
-        problems = list(threads.map(partial(_find_problem, max_pixels=max_pixels, pixels=checked), paths))
+        problems = list(threads.map(partial(find_problem, max_pixels=max_pixels, pixels=checked), paths))
     bad = [problem for problem in problems if problem is not None]
     if bad and on_bad_image == "error":
         more = f" ({len(bad) - 1} more files are bad.)" if len(bad) > 1 else ""
@@ -194,10 +198,11 @@ def keep_whole_images(
     return [path for path, problem in zip(paths, problems, strict=True) if problem is None]
 
 
-def _find_problem(path: Path, max_pixels: int, pixels: PixelFormat) -> DataError | None:
+def find_problem(path: Path, max_pixels: int, pixels: PixelFormat) -> BadInputError | None:
+    """Return the error that decoding an image would raise, None if it is whole."""
     try:
         # The smallest that a JPEG can be decoded to, for which the whole file is read all the same.
         decode(path, shorter_side=1, max_pixels=max_pixels, pixels=pixels)
-    except DataError as error:
+    except BadInputError as error:
         return error
     return None

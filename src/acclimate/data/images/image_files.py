@@ -15,6 +15,7 @@ from acclimate.data.images.decoding import (
     MAX_PIXELS,
     decode,
     decoding_threads,
+    find_problem,
     read_extremes,
     read_header,
     without_pillows_advice,
@@ -85,6 +86,11 @@ class ImageFiles(Samples):
         """
         with decoding_threads() as threads:
             return joined(threads.map(lambda path: read_extremes(path, self.max_pixels, self.pixels), self.paths))
+
+    def problem(self, index: int) -> str | None:
+        """Return what is wrong with an image, None if it is whole."""
+        error = find_problem(self.paths[index], self.max_pixels, self.pixels)
+        return None if error is None else error.problem
 
     def name(self, index: int) -> str:
         return str(self.paths[index])

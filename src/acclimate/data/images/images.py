@@ -1,10 +1,12 @@
 """Images as a kind of input."""
 
 import itertools
+import logging
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import torch
@@ -14,16 +16,19 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.utils import make_grid
 
-from acclimate.data.images.decoding import MAX_PIXELS, OnBadImage, keep_whole_images
-from acclimate.data.images.file_search import find_files
+from acclimate.data.images.decoding import MAX_PIXELS, OnBadImage, decoding_threads
+from acclimate.data.images.file_search import find_files, is_image
 from acclimate.data.images.image_files import ImageFiles
 from acclimate.data.images.loose_images import LooseImage, LooseImages
 from acclimate.data.images.pixels import pixel_format
 from acclimate.data.images.views import ImageView, TransformView, ViewOption, shorter_side
 from acclimate.data.kind import Kind, View
-from acclimate.errors import DataError
+from acclimate.data.samples import Samples
+from acclimate.errors import ConfigError, DataError
 from acclimate.inputs import ImageSpec
 from acclimate.ranges import Count
+
+log = logging.getLogger(__name__)
 
 # Smaller images vanish after three poolings.
 ImageSize = Annotated[int, Ge(8)]
@@ -40,14 +45,14 @@ class Images(Kind):
         image_size: Height and width of the model's images in pixels.
         crop: Share of the shorter side that evaluation keeps, see `ImageView`.
         max_pixels: Largest number of pixels of a file.
-        on_bad_image: `error` refuses a folder with a file that is not a complete image, `skip` leaves the file out.
+        on_bad_image: `error` refuses files that are not complete images, `skip` predicts only the others.
         channels: See `PixelFormat`.
         value_range: See `PixelFormat`.
         nan: See `PixelFormat`.
         background: See `PixelFormat`.
 
     Raises:
-        ConfigError: If the background is no colour, or the range is empty.
+        ConfigError: If the background is no colour, the range is empty, or `on_bad_image` has another value.
     """
 
     spec: ImageSpec
@@ -68,6 +73,8 @@ class Images(Kind):
         self.image_size = image_size
         self.crop = crop
         self.max_pixels = max_pixels
+        if on_bad_image not in get_args(OnBadImage):
+            raise ConfigError(f"on_bad_image={on_bad_image} must be error or skip.")
         self.on_bad_image: OnBadImage = on_bad_image
         self.pixels = pixel_format(channels=channels, value_range=value_range, nan=nan, background=background)
 
@@ -102,12 +109,33 @@ class Images(Kind):
         return LooseImages(images, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
 
     def find(self, place: Path) -> tuple[ImageFiles, list[str]]:
-        paths = find_files(place).images
-        if not paths:
-            raise DataError(f"There are no images in {place}. Type inputs=DIR.")
-        whole = keep_whole_images(paths, self.on_bad_image, self.max_pixels, self.pixels)
-        images = ImageFiles(whole, None, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
-        return images, [path.relative_to(place).as_posix() for path in whole]
+        if not place.exists():
+            raise DataError(f"inputs={place} does not exist. Type inputs=DIR or inputs=FILE. A relative path starts at {Path.cwd()}.")
+        if place.is_file() and not is_image(place):
+            raise DataError(f"inputs={place} is not an image. If it lists paths, one per line, type inputs=- < {shlex.quote(str(place))}")
+        images, names = self.find_all([place])
+        return images, [Path(name).relative_to(place).as_posix() if place.is_dir() else name for name in names]
+
+    def find_all(self, places: Sequence[Path]) -> tuple[ImageFiles, list[str]]:
+        paths: list[Path] = []
+        for place in places:
+            if not place.is_dir():
+                paths.append(place)
+                continue
+            found = find_files(place)
+            if left_out := found.left_out():
+                log.warning("Left out of %s: %s.", place, left_out)
+            if not found.images:
+                raise DataError(f"There are no images in {place}. Type inputs=DIR, where DIR holds some.")
+            paths += found.images
+        images = ImageFiles(paths, None, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
+        return images, list(map(str, paths))
+
+    def problems(self, samples: Samples) -> dict[int, str]:
+        assert isinstance(samples, ImageFiles | LooseImages)
+        with decoding_threads() as threads:
+            found = list(threads.map(samples.problem, range(len(samples))))
+        return {number: problem for number, problem in enumerate(found) if problem is not None}
 
     def draw(self, domains: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
         """Draw a grid: the images of each domain below those of the one before it, of more than three channels the first three."""

@@ -14,7 +14,7 @@ from acclimate.data.images.decoding import MAX_PIXELS, decode, without_pillows_a
 from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat, from_stored, reduced, to_tensor
 from acclimate.data.images.stored_pixels import ImageError, Stored, is_deep
 from acclimate.data.samples import Samples
-from acclimate.errors import DataError
+from acclimate.errors import BadInputError, DataError
 
 LooseImage = str | PathLike[str] | NDArray[np.uint8] | Image.Image
 
@@ -54,30 +54,41 @@ class LooseImages(Samples):
 
     def load(self, indices: Sequence[int]) -> list[Tensor]:
         with without_pillows_advice():
-            return [self._read(index) for index in indices]
+            return [self._read(index, self.shorter_side) for index in indices]
+
+    def problem(self, index: int) -> str | None:
+        """Return what is wrong with an image, None if it is whole."""
+        try:
+            self._read(index, shorter_side=1)
+        except BadInputError as error:
+            return error.problem
+        return None
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = [self.images[index] for index in indices]
         return type(self)(chosen, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
 
-    def _read(self, index: int) -> Tensor:
+    def _read(self, index: int, shorter_side: int | None) -> Tensor:
         image: Any = self.images[index]
         if isinstance(image, str | PathLike):
             if Path(image).is_dir():
                 raise DataError(f"{image} is a folder. Give the files in it, such as Path({str(image)!r}).glob('*.jpg').")
-            return decode(Path(image), self.shorter_side, self.max_pixels, self.pixels)
+            return decode(Path(image), shorter_side, self.max_pixels, self.pixels)
         try:
             if isinstance(image, np.ndarray):
-                return reduced(from_stored(self._stored(image, index), self.pixels), self.shorter_side)
+                return reduced(from_stored(self._stored(image, index), self.pixels), shorter_side)
             if isinstance(image, Image.Image):
                 # A copy, as the caller's own stays as it is; it has lost what is not decoded yet.
                 upright = image if is_deep(image) else ImageOps.exif_transpose(image)
-                return to_tensor(upright, self.shorter_side, self.pixels)
+                return to_tensor(upright, shorter_side, self.pixels)
         except ImageError as problem:
-            raise DataError(f"{self.name(index)} {problem}, or leave it out.") from problem
+            raise self._bad_image(index, str(problem)) from problem
         except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"{self.name(index)} is not a whole image: {error}. Leave it out.") from error
+            raise self._bad_image(index, f"is not a whole image: {error}. Repair it") from error
         raise DataError(f"{self.name(index)} is of the type {type(image).__name__}. Give a path, a NumPy array or an image of Pillow.")
+
+    def _bad_image(self, index: int, problem: str) -> BadInputError:
+        return BadInputError(f"{self.name(index)} {problem}, or leave it out.", self.name(index), problem)
 
     def _stored(self, array: NDArray[Any], index: int) -> Stored:
         num_bands = 1 if array.ndim == 2 else array.shape[-1]
