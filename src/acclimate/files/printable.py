@@ -16,7 +16,7 @@ def printable(text: object) -> str:
     >>> printable("red\x1b[31m"), printable("a\nb"), printable("caf\u00e9 \u202egnp.exe")
     ('red\\x1b[31m', 'a\\nb', 'café \\u202egnp.exe')
     """
-    return "".join(character if character.isprintable() else _escape(character) for character in str(text))
+    return "".join(character if character.isprintable() else escape(character) for character in str(text))
 
 
 def printable_lines(text: str) -> str:
@@ -61,5 +61,6 @@ def _argument(value: object) -> object:
     return printable(value) if isinstance(value, str | Path) else value
 
 
-def _escape(character: str) -> str:
+def escape(character: str) -> str:
+    """Return the Python escape of a character."""
     return character.encode("unicode_escape").decode("ascii")

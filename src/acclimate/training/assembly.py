@@ -37,6 +37,7 @@ from acclimate.training.callbacks.throughput import Throughput
 from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions, refuse_same_domains
+from acclimate.training.optional_outputs import make_optional
 from acclimate.training.profiler import NoProfiler
 
 Config = dict[str, Any]
@@ -146,6 +147,7 @@ def build(
         *further,
     ]
     trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]))
+    make_optional(trainer.loggers)
     # Keep a plug-in of the user, for example for asynchronous checkpoints.
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = ReplacingCheckpointIO()

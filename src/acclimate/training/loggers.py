@@ -13,6 +13,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
 from acclimate.files.atomic_files import replacing
+from acclimate.training.optional_outputs import optional_output
 
 FINAL = "final/"
 
@@ -122,10 +123,11 @@ def log_final(trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[s
     """
     numbers = {f"{FINAL}{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(dict(config), numbers, step=trainer.global_step)
-        else:
-            logger.log_metrics(numbers, step=trainer.global_step)
-        logger.save()
-        if isinstance(logger, TensorBoard):
-            logger.close()
+        with optional_output(f"the results in {type(logger).__name__}"):
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(dict(config), numbers, step=trainer.global_step)
+            else:
+                logger.log_metrics(numbers, step=trainer.global_step)
+            logger.save()
+            if isinstance(logger, TensorBoard):
+                logger.close()

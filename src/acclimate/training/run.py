@@ -28,12 +28,14 @@ from acclimate.runs.record import METRICS, has_record, read_metrics
 from acclimate.selection.model_selection import PREDICTIONS
 from acclimate.training.assembly import Run, build, silence_known_advice
 from acclimate.training.backbone_advice import account_for_backbone
+from acclimate.training.callbacks.final_predictions import FILE as FINAL_PREDICTIONS
 from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.loggers import log_final, without_loggers
 from acclimate.training.misconfiguration import explain_misconfiguration
+from acclimate.training.optional_outputs import optional_output
 from acclimate.training.resume import Resumption, find_beginning
 from acclimate.training.run_overview import describe_training
 from acclimate.training.start import Start
@@ -152,7 +154,8 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     signals.check()
     if run.trainer.is_global_zero:
         if not run.method.needs.is_self_supervised:
-            predictions.write(folder, run.data.domains)
+            with optional_output(FINAL_PREDICTIONS):
+                predictions.write(folder, run.data.domains)
         _write_results(folder, run, metrics)
     return metrics
 
@@ -160,10 +163,12 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
 def _write_results(folder: Path, run: Run, metrics: dict[str, Any]) -> None:
     """Write the results, `metrics.json` last, because it marks a run as finished."""
     if run.scores.probabilities:
-        write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
+        with optional_output(PREDICTIONS):
+            write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
     write_json(folder / METRICS, metrics)
-    if message := negative_transfer(folder, metrics):
-        log.warning(message)
+    with optional_output("the comparison with other runs"):
+        if message := negative_transfer(folder, metrics):
+            log.warning(message)
 
 
 def _fit(run: Run, last: Path) -> None:

@@ -10,6 +10,7 @@ from torchvision.io import write_png
 
 from acclimate.data.datamodule import data_of
 from acclimate.training.callbacks.accuracies import Accuracies
+from acclimate.training.optional_outputs import optional_output
 
 NUM_SAMPLES = 32
 
@@ -25,6 +26,7 @@ class Pictures(Callback):
         self.folder = Path(folder)
         self._logger: TensorBoardLogger | None = None
 
+    @optional_output("the picture of samples")
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The test at the end runs without loggers.
         self._logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
@@ -36,6 +38,7 @@ class Pictures(Callback):
                 write_png(drawn, str(self.folder / "samples.png"))
                 self._to_tensorboard(trainer, "samples", drawn)
 
+    @optional_output("the pictures of confusion matrices")
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         accuracies = next(callback for callback in trainer.callbacks if isinstance(callback, Accuracies))  # type: ignore[attr-defined]
         classes = data_of(trainer).domains.classes
@@ -60,7 +63,7 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
     """
     from matplotlib.figure import Figure
 
-    from acclimate.figures import picture
+    from acclimate.figures import drawable, picture
 
     num_classes = len(classes)
     side = min(3.0 + 0.35 * num_classes, 16.0)
@@ -69,8 +72,9 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
     shares = confusion / confusion.sum(dim=1, keepdim=True).clamp_min(1)
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     ticks = range(0, num_classes, max(num_classes // 40, 1))
-    axes.set_xticks(ticks, [classes[tick] for tick in ticks], rotation=90)
-    axes.set_yticks(ticks, [classes[tick] for tick in ticks])
+    names = [drawable(classes[tick]) for tick in ticks]
+    axes.set_xticks(ticks, names, rotation=90)
+    axes.set_yticks(ticks, names)
     axes.set(xlabel="predicted", ylabel="true", title=f"{title}: accuracy {confusion.trace() / confusion.sum():.3f}")
     if num_classes <= 20:
         for row, column in confusion.nonzero().tolist():
