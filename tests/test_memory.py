@@ -17,9 +17,7 @@ from acclimate.training import assembly, run
 # In a process of its own, since what it changes lasts.
 PAGES_TAKEN_ANEW = """
 import ctypes, resource, sys
-from acclimate.data.vectors.vector_tables import VectorTables
-from acclimate.errors import ConfigError
-from acclimate.memory import explain_out_of_memory, keep_freed_memory
+from acclimate.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 library = ctypes.CDLL(None)

@@ -28,7 +28,17 @@ def trained(tables, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in OF_PICTURES])
+# One of each kind: aligned, taking turns, with terms, without a target, without a source, with a network of its own.
+KINDS = ("dann", "mcd", "dann_mcc_fixmatch", "fine_tune", "shot", "co_tuning")
+WITH_A_STOP = [pytest.param(method, marks=() if method in KINDS else pytest.mark.slow) for method in METHODS if method not in OF_PICTURES]
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in (*OF_PICTURES, *KINDS)])
+def test_every_method_trains(tables, tmp_path, method):
+    run.train(compose(tmp_path, *tables, *RANDOM, f"method={method}", "trainer.max_epochs=1"))
+
+
+@pytest.mark.parametrize("method", WITH_A_STOP)
 def test_every_method_trains_and_a_stop_changes_nothing(tables, tmp_path, method):
     assert_stop_changes_nothing(tmp_path, *tables, *RANDOM, f"method={method}", TWO_EPOCHS, batches=4)
 
