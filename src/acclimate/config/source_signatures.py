@@ -44,6 +44,7 @@ class Definition(NamedTuple):
     statement: ast.stmt
 
 
+@cache
 def read_signature(target: str) -> Signature:
     """Read a signature, with the same result as `signature_of`, from source code.
 
@@ -71,13 +72,17 @@ def read_signature(target: str) -> Signature:
 def _builders(found: Definition) -> Iterator[tuple[bool, list[inspect.Parameter]]]:
     """Yield the constructors' parameters of a class and its base classes, and whether each class belongs to this package."""
     # A base class that several classes share comes behind all of them, as in Python's own order.
-    ordered = {(one.module.name, ast.unparse(one.statement)): one for one in reversed(list(_ancestry(found)))}
+    ordered = {(one.module.name, _name_of(one.statement)): one for one in reversed(list(_ancestry(found)))}
     for definition in reversed(ordered.values()):
         if not isinstance(definition.statement, ast.ClassDef):
             raise UnknownSourceError(ast.unparse(definition.statement))
         for statement in definition.statement.body:
             if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
                 yield _is_ours(definition), _parameters(Definition(definition.module, statement))[1:]
+
+
+def _name_of(statement: ast.stmt) -> str:
+    return statement.name if isinstance(statement, ast.ClassDef) else ast.unparse(statement)
 
 
 def _is_ours(definition: Definition) -> bool:
