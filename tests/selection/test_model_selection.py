@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from finished_runs import write_predictions, write_run
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from small_runs import compose
@@ -15,28 +15,12 @@ from acclimate.config.identity import LOADING
 from acclimate.config.signatures import parameters
 from acclimate.data.images.image_data import ImageData
 from acclimate.errors import ConfigError
-from acclimate.reports.tables import describe_pick, print_comparison, print_metrics
+from acclimate.reports.comparison_rows import data_tables
+from acclimate.reports.comparison_table import describe_pick, print_table
+from acclimate.reports.tables import console_of_tables, print_metrics
 from acclimate.runs.comparison import compare_runs
 from acclimate.selection.model_selection import PREDICTIONS, VOTERS, has_score, pick, pick_by_default
 from acclimate.training import run
-
-
-def write_run(folder: Path, method: str, *overrides: str, accuracy: float | None = None, selection: str = "information", **scores: float):
-    hydra = folder / ".hydra"
-    hydra.mkdir(parents=True)
-    hydra.joinpath("overrides.yaml").write_text(yaml.safe_dump([f"method={method}", *overrides]))
-    settings = {"name": method, "seed": 0, "folder": str(folder), "optimizer": {"lr": 0.001}, "trainer": {"log_every_n_steps": 10}}
-    config = OmegaConf.merge(settings, OmegaConf.from_dotlist(list(overrides)))
-    folder.joinpath("run.json").write_text(json.dumps({"name": method, "config": OmegaConf.to_container(config)}))
-    metrics = {"source/test_accuracy": 0.9, "selection/name": selection, "train/seconds": 1.0}
-    metrics |= {} if accuracy is None else {"target/test_accuracy": accuracy}
-    metrics |= {f"score/{name}": value for name, value in scores.items()}
-    folder.joinpath("metrics.json").write_text(json.dumps(metrics))
-    return folder
-
-
-def write_predictions(folder: Path, *classes: int) -> None:
-    np.savez(folder / PREDICTIONS, probabilities=np.eye(3, dtype=np.float16)[list(classes)])
 
 
 def picks(folder: Path, by: str = "information"):
@@ -162,7 +146,7 @@ def test_runs_that_know_no_accuracy_are_listed_first(tmp_path, capsys):
     write_run(tmp_path / "b", "dann", accuracy=0.1, information=1.0)
     comparisons = compare_runs([tmp_path])
     assert [comparison.name for comparison in comparisons] == ["shot", "dann"]
-    print_comparison(comparisons, [])
+    print_table(console_of_tables(), data_tables(comparisons, []), [])
     assert "unknown" in capsys.readouterr().out
 
 
@@ -245,7 +229,7 @@ def test_a_run_with_a_score_that_is_not_finite_is_shown_and_never_picked(tmp_pat
     found = pick(comparisons, by)
     assert [(sorted(one.scores), all(map(np.isfinite, one.scores.values()))) for one in found] == [(["cdan", "mcc"], True)]
     assert found[0].name != "dann"
-    print_comparison(comparisons, found)
+    print_table(console_of_tables(), data_tables(comparisons, found), found)
     assert "dann" in capsys.readouterr().out
 
 

@@ -1,37 +1,58 @@
 """Compare finished runs in a table.
 
-usage: acclimate compare DIR [DIR ...] [by=SCORE] [out=FILE.json]
+usage: acclimate compare DIR [DIR ...] [by=SCORE] [format=table|markdown|csv|latex|json] [out=FILE]
 
-Prints one row for each method and for each difference in settings over all finished runs below the folders:
-mean and standard deviation over the seeds of the accuracy on the target's test inputs.
-Below the table are the method that a score without target labels selects, and its gap to the oracle, the selection
-by target test labels. The default is by=corr_c; by=vote uses the mean rank over several scores,
+Prints one row for each method and for each difference in settings over all finished runs below the folders: mean, standard
+deviation and 95 % confidence interval over n seeds and folds of the accuracy on the target's test inputs, and a paired t-test
+against source_only in the same seeds. If the target's labels are unknown, the rows are ordered by the score that selects.
+▸ marks the row that a score without target labels selects. Below the table are its best run and its gap to the oracle, the
+selection by target test labels. The default is by=corr_c; by=vote uses the mean rank over several scores,
 by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
+
+out=FILE writes to a file; the format follows from its ending (.txt, .md, .csv, .tex, otherwise JSON):
+
+  acclimate compare outputs out=comparison.csv
+  acclimate compare outputs format=markdown
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from acclimate.cli.arguments import refuse_unwritable, split_keys
+from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
+
+FORMATS = ("table", "markdown", "csv", "latex", "json")
+ENDINGS = {".txt": "table", ".md": "markdown", ".csv": "csv", ".tex": "latex"}
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print a table of finished runs."""
-    keys, folders = split_keys(arguments, required=(), optional=("by", "out"))
+    """Print a table of finished runs, and write it to a file."""
+    keys, folders = split_keys(arguments, required=(), optional=("by", "format", "out"))
     if not folders:
         raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")
+    if keys.get("format", "table") not in FORMATS:
+        close = did_you_mean(keys["format"], FORMATS)
+        raise ConfigError(f"format={keys['format']} is not a format of the table.{close} Use one of {', '.join(FORMATS)}.")
     refuse_unwritable(keys)
-    from acclimate.reports.tables import print_comparison
+    from acclimate.files.atomic_files import replacing
+    from acclimate.reports.comparison_formats import render
+    from acclimate.reports.comparison_rows import data_tables
+    from acclimate.reports.comparison_table import print_table
+    from acclimate.reports.tables import console_of_tables
     from acclimate.runs.comparison import compare_runs
     from acclimate.selection.model_selection import pick, pick_by_default
 
     comparisons = compare_runs([Path(folder) for folder in folders])
     picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
-    print_comparison(comparisons, picks)
+    tables = data_tables(comparisons, picks)
     if "out" in keys:
-        from acclimate.files.atomic_files import write_json
-
-        methods = [{"name": one.name, "runs": [{"folder": str(run.folder), **run.metrics} for run in one.runs]} for one in comparisons]
-        contents = [pick._asdict() | {"data": sorted(pick.data), "run": str(pick.run)} for pick in picks]
-        write_json(Path(keys["out"]), {"methods": methods, "picks": contents})
+        file = Path(keys["out"])
+        contents = render(tables, picks, keys.get("format") or ENDINGS.get(file.suffix.lower(), "json"))
+        with replacing(file) as opened:
+            opened.write(contents.encode())
+    if "out" in keys or keys.get("format", "table") == "table":
+        print_table(console_of_tables(), tables, picks)
+    else:
+        sys.stdout.write(render(tables, picks, keys["format"]))

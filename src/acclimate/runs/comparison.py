@@ -5,7 +5,7 @@ import logging
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +20,18 @@ ORIGIN = "init_from.identity"
 
 
 class FinishedRun(NamedTuple):
-    """The folder of a finished run and the contents of its `metrics.json`."""
+    """A finished run.
+
+    Attributes:
+        folder: Its folder.
+        metrics: The contents of its `metrics.json`.
+        repetition: Its seed and its fold, or its folder if the record has no seed. It is equal in runs of different methods that
+            can be compared in pairs.
+    """
 
     folder: Path
     metrics: dict[str, Any]
+    repetition: tuple[str, str]
 
 
 class Comparison(NamedTuple):
@@ -33,11 +41,17 @@ class Comparison(NamedTuple):
         name: The method, and the settings that differ between the compared runs.
         data: The settings of the data that differ; a selection is only possible among runs of the same data.
         runs: One or more runs.
+        method: The name of the method.
+        shown: The settings in the name that are not settings of the data.
+        settings: The identity of the runs, except for the seed and the fold.
     """
 
     name: str
     data: frozenset[str]
     runs: list[FinishedRun]
+    method: str
+    shown: list[str]
+    settings: Settings
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -52,6 +66,14 @@ class Comparison(NamedTuple):
     def values(self, key: str) -> list[float]:
         """Return a metric of all runs that have it."""
         return [run[key] for run in self.metrics if key in run]
+
+    def repeated(self, values: Mapping[Path, float]) -> dict[tuple[str, str], float]:
+        """Return the value of each seed and fold, from values by folder: the mean of runs that were trained twice."""
+        found = defaultdict(list)
+        for run in self.runs:
+            if run.folder in values:
+                found[run.repetition].append(values[run.folder])
+        return {repetition: statistics.fmean(several) for repetition, several in found.items()}
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
@@ -83,13 +105,15 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
     for known in found:
         groups[known.record.name, digest(known.settings)].append(known)
     shown = _settings_to_show(found)
-    data = [key for key in _varying([known.settings for known in found]) if names_data(key)]
+    varying = _varying([known.settings for known in found])
+    data = [key for key in varying if names_data(key)]
     comparisons = []
     for (name, _), group in groups.items():
         first = group[0]
-        label = " ".join([name, *show_settings(first.settings, shown[name] | _typed(first, found))])
+        texts = show_settings(first.settings, shown[name] | _typed(first, varying))
         images = frozenset(show_settings(first.settings, data))
-        comparisons.append(Comparison(label, images, [known.run for known in group]))
+        others = [text for text in texts if text not in images]
+        comparisons.append(Comparison(" ".join([name, *texts]), images, [known.run for known in group], name, others, first.settings))
     return sorted(comparisons, key=_mean_accuracy)
 
 
@@ -107,9 +131,15 @@ def _read_runs(folders: Sequence[Path]) -> Iterator[_Known]:
             record, metrics = read_record(folder), read_metrics(folder)
             if "selection/name" not in metrics:
                 raise DataError(f"{folder / METRICS} does not name the selection of the checkpoint: it has no selection/name.")
-            yield _Known(FinishedRun(folder, metrics), record, _comparable(record))
+            yield _Known(FinishedRun(folder, metrics, _repetition(folder, record)), record, _comparable(record))
         except DataError as error:
             log.warning("Left out: %s", error)
+
+
+def _repetition(folder: Path, record: RunRecord) -> tuple[str, str]:
+    seed, data = record.config.get("seed"), record.config.get("data")
+    fold = data.get("fold") if isinstance(data, Mapping) else None
+    return (str(folder), "") if seed is None else (str(seed), str(fold))
 
 
 def _comparable(record: RunRecord) -> Settings:
@@ -136,10 +166,9 @@ def _settings_to_show(found: Sequence[_Known]) -> dict[str, set[str]]:
     return {name: _varying(settings) for name, settings in by_name.items()}
 
 
-def _typed(known: _Known, found: Sequence[_Known]) -> set[str]:
+def _typed(known: _Known, varying: set[str]) -> set[str]:
     """Return the typed settings of a run that differ in runs of other names, which also differ in the defaults of their methods."""
     typed = {text.lstrip("+").partition("=")[0] for text in known.record.overrides} - {"method"}
-    varying = _varying([other.settings for other in found])
     return {key for key in varying - {ORIGIN} if any(key == text or key.startswith(f"{text}.") for text in typed)}
 
 

@@ -16,9 +16,10 @@ log = logging.getLogger(__name__)
 # Scores with equal weight in a vote; the same as in conf/selection/vote.yaml.
 VOTERS = ("bnm", "corr_c", "class_ami", "source_accuracy")
 VOTE = "vote"
+SOURCE_ACCURACY = "source_accuracy"
 # With a target and without one. Checkpoints are selected by `information_corr_c`, but several methods maximise information,
 # so a comparison of methods by it would measure their objective more than their accuracy; none maximises correlation.
-DEFAULTS = ("corr_c", "source_accuracy")
+DEFAULTS = ("corr_c", SOURCE_ACCURACY)
 ENSEMBLE = "ensemble_agreement"
 NOT_ACROSS_RUNS = {"rankme": "it grows with the width of the features"}
 PREDICTIONS = "target_predictions.npz"
@@ -36,6 +37,7 @@ class Pick(NamedTuple):
         accuracy: Mean target test accuracy of the selected method; None if the target has no labels.
         oracle_name: The method with the highest target test accuracy; None if the target has no labels.
         oracle_accuracy: Mean target test accuracy of that method.
+        run_scores: The score of each run of each candidate, by its folder.
     """
 
     data: frozenset[str]
@@ -46,6 +48,7 @@ class Pick(NamedTuple):
     accuracy: float | None
     oracle_name: str | None
     oracle_accuracy: float | None
+    run_scores: dict[Path, float]
 
 
 def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
@@ -99,6 +102,7 @@ def _pick_among(candidates: Sequence[Comparison], by: str) -> Pick:
         accuracy=accuracies.get(best.name),
         oracle_name=oracle,
         oracle_accuracy=None if oracle is None else accuracies[oracle],
+        run_scores=scores,
     )
 
 

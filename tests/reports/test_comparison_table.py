@@ -1,0 +1,191 @@
+"""The table of acclimate compare: its statistics, its order, and its formats."""
+
+import csv
+import io
+import json
+
+import pytest
+import scipy.stats
+from finished_runs import write_run
+
+from acclimate import cli
+from acclimate.reports.comparison_rows import data_tables
+from acclimate.reports.significance import paired_difference, summarise
+from acclimate.runs.comparison import compare_runs
+from acclimate.selection.model_selection import pick_by_default
+
+
+@pytest.fixture
+def compare(monkeypatch, capsys, tmp_path):
+    """Run the verb in the folder of the test and return what it prints, on 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments):
+        cli.run_verb("compare", ["runs", *arguments])
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Write runs of `source_only` and others for several seeds, given the accuracy on the target of each; None: it has no labels."""
+
+    def write(method, *accuracies, overrides=(), scores=(0.1, 0.2, 0.3, 0.4, 0.5)):
+        for seed, (accuracy, score) in enumerate(zip(accuracies, scores, strict=False)):
+            number = len(list(tmp_path.glob("runs/*")))
+            write_run(tmp_path / "runs" / f"{number}-{method}", method, f"seed={seed}", *overrides, accuracy=accuracy, corr_c=score)
+
+    return write
+
+
+def tables(folder):
+    comparisons = compare_runs([folder])
+    return data_tables(comparisons, pick_by_default(comparisons))
+
+
+def rows_of(folder):
+    (table,) = tables(folder)
+    return {" ".join([row.comparison.method, *row.comparison.shown]): row for row in table.rows}
+
+
+def test_the_interval_and_the_test_are_those_of_scipy():
+    first, second = [0.61, 0.65, 0.59, 0.7], [0.5, 0.61, 0.58, 0.6]
+    interval = scipy.stats.t.interval(0.95, 3, loc=sum(first) / 4, scale=scipy.stats.sem(first))
+    assert summarise(first).interval == pytest.approx(interval)
+    found = paired_difference(dict(enumerate(first)), dict(enumerate(second)))
+    assert found.p == pytest.approx(scipy.stats.ttest_rel(first, second).pvalue)
+    assert (found.mean, found.num) == (pytest.approx(0.065), 4)
+
+
+@pytest.mark.parametrize(("values", "reference"), [([0.5, 0.6], [0.4, 0.3]), ([0.5, 0.6, 0.7], [0.4, 0.5, 0.6])])
+def test_a_difference_without_a_known_deviation_has_no_p_value(values, reference):
+    assert paired_difference(dict(enumerate(values)), dict(enumerate(reference))).p is None
+
+
+def test_runs_are_paired_by_seed_with_the_nearest_source_only(runs, tmp_path):
+    runs("source_only", 0.4, 0.5, 0.45, 0.9)
+    runs("source_only", 0.1, 0.1, 0.1, overrides=["optimizer.lr=0.1"])
+    runs("dann", 0.6, 0.8, 0.7)
+    runs("dann", 0.3, 0.5, 0.3, overrides=["optimizer.lr=0.1"])
+    found = rows_of(tmp_path)
+    assert found["dann optimizer.lr=0.001"].difference[::2] == (pytest.approx(0.25), 3)
+    assert found["dann optimizer.lr=0.1"].difference.mean == pytest.approx(0.8 / 3)
+    assert found["source_only optimizer.lr=0.1"].difference is None
+
+
+def test_a_seed_that_was_trained_twice_counts_once(runs, tmp_path):
+    for _ in range(2):
+        runs("dann", 0.6, 0.8)
+    row = rows_of(tmp_path)["dann"]
+    assert (row.result.num, row.result.mean, len(row.comparison.runs)) == (2, pytest.approx(0.7), 4)
+
+
+def test_folds_are_repetitions_like_seeds(runs, tmp_path):
+    for fold in (0, 1):
+        runs("source_only", 0.5, 0.5 + fold / 10, overrides=[f"data.fold={fold}"])
+        runs("dann", 0.6, 0.7, overrides=[f"data.fold={fold}"])
+    row = rows_of(tmp_path)["dann"]
+    assert (row.result.num, row.difference.num) == (4, 4)
+
+
+def test_at_80_columns_nothing_is_cut_and_the_pick_is_marked_with_its_run(runs, compare):
+    runs("source_only", 0.5, 0.55, 0.6, overrides=["optimizer.lr=0.0123456789"])
+    runs("a_method_with_quite_a_long_name", 0.7, 0.75, 0.9, overrides=["optimizer.lr=0.01234"], scores=(0.7, 0.8, 0.9))
+    text = compare()
+    lines = text.splitlines()
+    table = lines[: next(number for number, line in enumerate(lines) if line.startswith("±"))]
+    assert max(map(len, table)) <= 80
+    width = next(line for line in table if "method" in line).index(" n ")
+    joined = "".join(line[:width].strip() for line in table)
+    assert "▸ a_method_with_quite_a_long_namelr=0.01234" in joined
+    assert "runs/5-a_method_with_quite_a_long_name" in joined
+    for shown in ("0.7833 ± 0.1041", "[0.5248, 1.0419]", "+0.2333", "p = 0.020"):
+        assert any(shown in line for line in table), shown
+    assert "paired t-test" in text
+    assert "Student's t" in text
+    assert "Its best run: runs/5-a_method_with_quite_a_long_name" in text
+
+
+def test_without_target_labels_the_score_orders_the_rows_and_the_source_is_named_as_such(runs, compare, tmp_path):
+    runs("dann", None, None, scores=(0.1, 0.2))
+    runs("mcc", None, None, scores=(0.8, 0.9))
+    runs("source_only", None, None, scores=(0.4, 0.5))
+    (table,) = tables(tmp_path)
+    assert (table.measure, [row.comparison.method for row in table.rows]) == ("corr_c", ["dann", "source_only", "mcc"])
+    assert [row.is_pick for row in table.rows] == [False, False, True]
+    text = compare("format=markdown")
+    assert text.splitlines()[0] == r"| method | n | corr\_c | vs source\_only | source accuracy | seconds |"
+    assert "| ▸ mcc | 2 | 0.8500 ± 0.0707" in text
+    assert "accuracy on the source is not that on the target" in text
+
+
+def test_without_a_target_the_accuracy_on_the_source_orders_the_rows(tmp_path):
+    write_run(tmp_path / "a", "fine_tune", source_accuracy=0.9)
+    (table,) = tables(tmp_path)
+    assert (table.measure, table.shows_source, table.rows[0].result.mean) == ("source/test_accuracy", False, 0.9)
+
+
+def test_runs_of_other_data_are_in_a_table_of_their_own(runs, compare):
+    runs("dann", 0.5, overrides=["data.target=x"])
+    runs("dann", None, overrides=["data.target=y"])
+    text = compare()
+    assert [line for line in text.splitlines() if line.startswith("data.target=")] == [
+        *(line for line in text.splitlines() if line.endswith(("/x", "/y")) and not line.startswith("▸"))
+    ]
+    assert [row["measure"] for row in csv.DictReader(io.StringIO(compare("format=csv")))] == ["target/test_accuracy", "corr_c"]
+
+
+def test_an_oracle_is_marked(tmp_path, compare):
+    write_run(tmp_path / "runs" / "a", "dann", accuracy=0.9, selection="oracle", corr_c=0.9)
+    text = compare()
+    assert "dann (oracle)" in text
+    assert "never the pick" in text
+
+
+def test_numbers_have_full_precision_in_csv_and_names_cannot_be_formulas(runs, compare):
+    runs("=cmd|calc", 0.123456789, 0.2)
+    runs("source_only", 0.3, 0.4)
+    first, second = csv.DictReader(io.StringIO(compare("format=csv"), newline=""))
+    assert (first["method"], float(first["mean"])) == ("'=cmd|calc", pytest.approx((0.123456789 + 0.2) / 2, abs=1e-15))
+    assert float(first["minus_source_only"]) < 0
+    assert second["minus_source_only"] == ""
+
+
+def test_names_cannot_break_markdown_or_latex(runs, compare):
+    runs("a|b<script>\\x_{y}%$&#~^\x1b", 0.5)
+    assert r"| ▸ a\|b\<script\>\\x\_{y}" in compare("format=markdown") or r"| a\|b\<script\>\\x\_{y}" in compare("format=markdown")
+    line = next(line for line in compare("format=latex").splitlines() if line.startswith("a"))
+    assert line.startswith(r"a|b\textless{}script\textgreater{}\textbackslash{}x\_\{y\}\%\$\&\#\textasciitilde{}\textasciicircum{}")
+    assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    ("file", "beginning"), [("a.csv", "data,"), ("a.md", "| method"), ("a.tex", "% "), ("a.json", "{"), ("a", "{"), ("a.txt", " ")]
+)
+def test_the_ending_of_a_file_is_its_format(runs, compare, tmp_path, file, beginning):
+    runs("dann", 0.5, 0.6)
+    printed = compare(f"out={file}")
+    assert "0.5500" in printed
+    text = (tmp_path / file).read_text()
+    assert text.startswith(beginning)
+    assert "dann" in text
+
+
+def test_json_has_the_runs_their_metrics_and_the_picks(runs, compare, tmp_path):
+    runs("dann", 0.5, 0.6)
+    runs("mcc", 0.7, 0.8)
+    compare("out=a.json", "by=corr_c")
+    contents = json.loads((tmp_path / "a.json").read_text())
+    assert [(method["name"], len(method["runs"]), method["mean"]) for method in contents["methods"]] == [
+        ("dann", 2, 0.55),
+        ("mcc", 2, 0.75),
+    ]
+    assert contents["picks"][0]["run_scores"]["runs/3-mcc"] == 0.2
+
+
+def test_an_unknown_format_is_named(acclimate):
+    code, message = acclimate("compare", ".", "format=exel")
+    assert code == 2
+    assert "format=exel is not a format of the table." in message
