@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from acclimate.config.paths import NAMES_OR_PATHS, PATHS
+
 Settings = dict[str, Any]
 
 # Folder and name of a run, and whether it is resumed.
@@ -65,7 +67,6 @@ LOADING = (
     "near_copies",
     "seed",
 )
-PATHS = ("data.source", "data.target")
 # A resumed run may train longer and on another machine.
 MACHINE = ("trainer", "callbacks")
 
@@ -160,7 +161,7 @@ def _canonical(value: Any, key: str, folder: str) -> Any:
         return int(value)
     if isinstance(value, str) and folder and Path(value).is_relative_to(folder):
         return str(Path(value).relative_to(folder))
-    if isinstance(value, str) and key in PATHS:
+    if isinstance(value, str) and (key in PATHS or (key in NAMES_OR_PATHS and Path(value).exists())):
         return str(Path(value).resolve())
     return value
 

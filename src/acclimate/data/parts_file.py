@@ -4,6 +4,7 @@ import csv
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 from acclimate.data.domains import Domains, Parts
 from acclimate.data.samples import Samples
@@ -73,6 +74,20 @@ def read_parts(path: Path, given: Mapping[str, Samples], domain: Domain, what: s
     if empty := next((part for part in ("train", "val") if part not in found), None):
         raise DataError(f"{path} leaves the part {empty} of {what} empty. Divide anew: data.parts=null.")
     return Parts(found["train"], found["val"], found.get("test"))
+
+
+def has_same_parts(path: Path, domains: Domains) -> bool:
+    """Return True if a table lists exactly these samples, by their digests, in the same parts.
+
+    Args:
+        path: As `write_parts` writes it.
+        domains: All samples of a run.
+    """
+    rows = list(_rows(domains, lambda name: None))
+    return all(
+        _read(path, domain) == {digest: part for _, owner, part, _, digest in rows if owner.partition("/")[0] == domain}
+        for domain in get_args(Domain)
+    )
 
 
 def _read(path: Path, domain: Domain) -> dict[str, str]:

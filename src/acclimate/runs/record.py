@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from acclimate.config.identity import digest, identity
+from acclimate.config.paths import with_absolute_paths
 from acclimate.errors import DataError
 from acclimate.files.atomic_files import write_json
 
@@ -41,7 +42,8 @@ def write_record(folder: Path, config: Mapping[str, Any], changes: Mapping[str, 
     """
     name = config.get("name") or str(config["method"]["_target_"]).split(".")[-2]
     history = _changes(folder) + ([{"step": step, **{key: list(change) for key, change in changes.items()}}] if changes else [])
-    write_json(folder / RECORD, {"name": name, "identity": digest(identity(config)), "config": config, "changes": history})
+    contents = {"name": name, "identity": digest(identity(config)), "config": with_absolute_paths(config), "changes": history}
+    write_json(folder / RECORD, contents)
 
 
 def read_record(folder: Path) -> RunRecord:

@@ -80,7 +80,7 @@ def placed(saved: Mapping[str, Any], folder: Path, override: Override) -> dict[s
     here = Path.cwd() / folder
     moved, outside = copy.deepcopy(dict(saved)), dict[str, str]()
     for group in ("callbacks", "logger", "trainer"):
-        outside |= _move(moved.get(group), group, there=Path(str(saved.get("folder") or here)), here=here)
+        outside |= _move(moved.get(group), group, there=_normal(saved.get("folder") or here), here=here)
     changed = override({**moved, "folder": str(here)})
     left = [f"{key}={value}" for key, value in outside.items() if _at(changed, key) == value]
     if left:
@@ -94,7 +94,7 @@ def _move(node: Any, path: str, *, there: Path, here: Path) -> dict[str, str]:
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         where = f"{path}.{key}"
         if key in FOLDERS and isinstance(value, str):
-            place = Path(os.path.normpath(Path.cwd() / value))
+            place = _normal(value)
             if place.is_relative_to(there):
                 node[key] = str(here / place.relative_to(there))
             else:
@@ -102,6 +102,11 @@ def _move(node: Any, path: str, *, there: Path, here: Path) -> dict[str, str]:
         else:
             outside |= _move(value, where, there=there, here=here)
     return outside
+
+
+def _normal(path: str | Path) -> Path:
+    """Return a path as an absolute one; two that were relative to one folder stay so, wherever it is."""
+    return Path(os.path.normpath(Path.cwd() / path))
 
 
 def _at(config: Mapping[str, Any], key: str) -> Any:

@@ -15,6 +15,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from acclimate.config.instantiate import instantiate
 from acclimate.config.machine import uses_several_devices
 from acclimate.config.method_options import divide_options
+from acclimate.config.paths import with_absolute_paths
 from acclimate.config.signatures import made_by
 from acclimate.config.untrusted import trusted_by
 from acclimate.data.datamodule import AdaptationData
@@ -133,7 +134,13 @@ def build(
         scores,
         Health(accuracies, scores),
         StepSeed(config["seed"]),
-        Provenance(config, classes=classes, inputs=contents(data.kind), self_supervised=method.needs.is_self_supervised, seen=seen),
+        Provenance(
+            with_absolute_paths(config),
+            classes=classes,
+            inputs=contents(data.kind),
+            self_supervised=method.needs.is_self_supervised,
+            seen=seen,
+        ),
         *(
             instantiate(callback)
             for callback in config["callbacks"].values()

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from acclimate.config.paths import with_absolute_paths
 from acclimate.config.untrusted import refuse_strangers, targets
 from acclimate.errors import ConfigError
 from acclimate.files.atomic_files import write_json
@@ -106,7 +107,9 @@ def write_record(folder: Path, words: Sequence[str], stages: Mapping[str, Stage]
             f"{folder} already contains a chain or a run. Continue it with acclimate chain resume={folder}, "
             "or choose another folder: hydra.run.dir=DIR."
         )
-    write_json(folder / RECORD, {"words": list(words), "stages": {name: stage.config for name, stage in stages.items()}})
+    write_json(
+        folder / RECORD, {"words": list(words), "stages": {name: with_absolute_paths(stage.config) for name, stage in stages.items()}}
+    )
 
 
 def stages_to_resume(folder: Path, words: Sequence[str], trust: Sequence[str]) -> dict[str, Stage]:

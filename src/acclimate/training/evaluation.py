@@ -4,6 +4,8 @@ from collections.abc import Collection
 from typing import Any
 
 from acclimate.config.check import check_config
+from acclimate.config.machine import refuse_missing_files
+from acclimate.config.method_options import declared_needs
 from acclimate.data.leakage import count_seen, find_leaks, seen_by, warn_if_unknown, warn_of_leaks
 from acclimate.diagnostics.divergence import advice
 from acclimate.errors import DivergenceError
@@ -42,6 +44,8 @@ def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False
     }
     config = config | changes
     check_config(config)
+    needs_source = declared_needs(config["method"]).source != "none"
+    refuse_missing_files(config if needs_source else {**config, "data": {**config["data"], "source": None}})
     with explain_out_of_memory(config), explain_misconfiguration():
         run = build(config, checkpoint, allow_seen=allow_seen, trains=False)
         leaks = find_leaks(run.data.domains, seen_by(checkpoint))

@@ -8,6 +8,10 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from acclimate.config.identity import MACHINE, identity
+from acclimate.config.messages import setting
+from acclimate.config.paths import DATA_PATHS, exist
+from acclimate.data.domains import Domains
+from acclimate.data.parts_file import PARTS_FILE, has_same_parts
 from acclimate.errors import ConfigError, DataError, command
 from acclimate.files.atomic_files import remove_unfinished
 from acclimate.runs import checkpoint_files
@@ -80,11 +84,37 @@ def find_beginning(folder: Path, config: Mapping[str, Any]) -> Beginning:
     return Beginning(changes, checkpoint, is_recorded=config["resume"] and has_record(folder), is_finished=False)
 
 
+def is_moved(key: str, change: Change) -> bool:
+    """Return True if a change names another place of data that are no longer where they were."""
+    return key in DATA_PATHS and change.now is not None and not exist(change.before)
+
+
+def refuse_other_data(folder: Path, changes: Mapping[str, Change], domains: Domains) -> None:
+    """Check that data in another place are those that a run was started with.
+
+    Args:
+        folder: The folder of the run.
+        changes: Settings that differ from the earlier start.
+        domains: All samples as the run divides them now.
+
+    Raises:
+        DataError: If other samples are in a part, or the run does not know its samples.
+    """
+    moved = {key: change for key, change in changes.items() if is_moved(key, change)}
+    if moved and not ((folder / PARTS_FILE).is_file() and has_same_parts(folder / PARTS_FILE, domains)):
+        listed = " ".join(setting(key, change.now) for key, change in moved.items())
+        before = ", ".join(str(change.before) for change in moved.values())
+        raise DataError(
+            f"{listed}: these are not the data that the run in {folder} was started with, which were {before}. Name a copy of them, or "
+            f"start a new run from its weights: {setting('init_from', str(folder))}."
+        )
+
+
 def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:
     """Compare a configuration with that of the run in a folder, if there is one.
 
-    The length of a run and settings of the machine may change. Other changes must be named in `resume_with`, which accepts
-    only settings of the optimizer and the scheduler.
+    The length of a run, settings of the machine and the place of data that have been moved may change. Other changes must be
+    named in `resume_with`, which accepts only settings of the optimizer and the scheduler.
 
     Returns:
         Changed settings by key, without those that do not affect the results.
@@ -122,7 +152,11 @@ def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:
 def _refuse_others(folder: Path, config: Mapping[str, Any], changes: Changes) -> None:
     """Refuse changes that are not named in `resume_with`, unless an earlier start without a new checkpoint named them."""
     accepted = _recorded(folder)
-    others = [key for key in changes if key.partition(".")[0] not in MACHINE and accepted.get(key) != changes[key].now]
+    others = [
+        key
+        for key, change in changes.items()
+        if key.partition(".")[0] not in MACHINE and accepted.get(key) != change.now and not is_moved(key, change)
+    ]
     named = tuple(config.get("resume_with") or ())
     allowed = [key for key in others if key.startswith(CHANGEABLE) and key != "optimizer._target_"]
     refused = [key for key in others if key not in allowed or not any(key == name or key.startswith(f"{name}.") for name in named)]

@@ -36,7 +36,7 @@ from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.loggers import log_final, without_loggers
 from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.optional_outputs import optional_output
-from acclimate.training.resume import Resumption, find_beginning
+from acclimate.training.resume import Resumption, find_beginning, refuse_other_data
 from acclimate.training.run_overview import describe_training
 from acclimate.training.start import Start
 from acclimate.training.stop_signals import StopSignals
@@ -113,6 +113,7 @@ def _train(config: Config, folder: Path, record: Callable[[], None] | None, sign
     predictions = FinalPredictions()
     start = Start(folder, config, record, beginning.changes, step=beginning.step)
     run = build(config, beginning.checkpoint, [Resumption(beginning.changes), start, LastCheckpoint(last, signals), predictions])
+    refuse_other_data(folder, beginning.changes, run.data.division)
     refuse_idle_training(run.data, run.method, run.trainer, best)
     if not beginning.is_recorded:
         start.keep(run.trainer)
