@@ -205,7 +205,7 @@ def features_of(run: Run) -> KeptFeatures:
     """Return the training data of a run with a frozen backbone, which are computed here and then read by all runs."""
     run.data.trainer = run.trainer
     epoch = list(run.data.train_dataloader())
-    source, target = (torch.cat([getattr(batch, domain).inputs for batch in epoch]) for domain in ("source", "target"))
+    source, target = (torch.cat([getattr(batch, domain).inputs.values for batch in epoch]) for domain in ("source", "target"))
     return KeptFeatures(source, torch.cat([batch.source.labels for batch in epoch]), target[: len(run.data.domains.target.train)])
 
 
