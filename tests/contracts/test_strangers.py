@@ -168,7 +168,7 @@ def test_nothing_of_a_stranger_s_runs_is_imported_or_writes(name, trained, comma
         assert "Traceback" not in message
     if name not in ELSEWHERE:
         with pytest.raises(ConfigError, match="Nothing was built"):
-            read_origin({"init_from": str(best_checkpoint(tmp_path / "run"))}, Needs())
+            read_origin(str(best_checkpoint(tmp_path / "run")), Needs())
     assert "payload" not in sys.modules
     assert not {module for module in set(sys.modules) - modules if module.startswith(("torch.utils.", "ctypes.", "timm.", "runpy"))}
     assert contents(tmp_path) == before

@@ -19,15 +19,13 @@ from acclimate.training.run_overview import describe_training
     ],
 )
 def test_the_length_is_that_of_the_training(archives, tmp_path, options, length):
-    config = compose(tmp_path, *archives, "method=dann", *options)
-    lines = describe_training(assembly.build(config), config)
+    lines = describe_training(assembly.build(compose(tmp_path, *archives, "method=dann", *options)), tmp_path)
     assert f"training: Dann, {length}" in lines
     assert f"results: {tmp_path}" in lines
 
 
 def test_what_trains_is_counted(archives, tmp_path):
-    config = compose(tmp_path, *archives, "method=linear_probe", "data.target=null", "model.bottleneck=null")
-    run = assembly.build(config)
+    run = assembly.build(compose(tmp_path, *archives, "method=linear_probe", "data.target=null", "model.bottleneck=null"))
     head = sum(parameter.numel() for parameter in run.method.classifier.head.parameters())
     everything = sum(parameter.numel() for parameter in run.method.parameters())
-    assert f"model: small_cnn, from random weights; {head:,} of {everything:,} parameters train" in describe_training(run, config)
+    assert f"model: small_cnn, from random weights; {head:,} of {everything:,} parameters train" in describe_training(run, tmp_path)

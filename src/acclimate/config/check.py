@@ -59,6 +59,19 @@ def check_before_imports(config: Mapping[str, Any]) -> None:
     _refuse_problems(config, read_signature)
 
 
+def check_component(key: str, node: Mapping[str, Any]) -> None:
+    """Compare a single component with the signature of its target.
+
+    Args:
+        key: The place of the component in the configuration, such as `model`, or `inputs` for the kind of input of a checkpoint.
+        node: Plain and fully resolved.
+
+    Raises:
+        ConfigError: As for `check_config`.
+    """
+    _refuse(list(check_components({key: node}, signature_of)))
+
+
 def _refuse_problems(config: Mapping[str, Any], *readers: Read) -> None:
     """Raise an error with the problems found by the first of several readers of signatures that knows all of them."""
     for read in readers:
@@ -67,11 +80,10 @@ def _refuse_problems(config: Mapping[str, Any], *readers: Read) -> None:
         except UnknownSourceError:
             # A component with an unknown signature may have further problems, which belong into the same message.
             continue
-        refuse_problems(problems)
+        _refuse(problems)
 
 
-def refuse_problems(problems: Sequence[str]) -> None:
-    """Raise a `ConfigError` that lists problems, if there are any."""
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
         heading = "The configuration has a problem:" if len(problems) == 1 else f"The configuration has {len(problems)} problems:"
         raise ConfigError(heading, *(f"  - {problem}" for problem in problems))

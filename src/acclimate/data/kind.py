@@ -2,12 +2,13 @@
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from torch import Tensor
 
+from acclimate.config.signatures import made_by
 from acclimate.data.samples import Samples
 from acclimate.errors import ConfigError, DataError
 from acclimate.inputs import Inputs, InputSpec
@@ -107,11 +108,20 @@ class Kind(ABC):
         return None
 
 
-def target_of(kind: type) -> str:
-    """Return the name of a class in configurations."""
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
 def contents(kind: Kind) -> dict[str, Any]:
     """Return the node of a kind of input for checkpoints, from which it can be rebuilt."""
-    return {"_target_": target_of(type(kind)), **kind.settings()}
+    return {"_target_": _target(type(kind)), **kind.settings()}
+
+
+def kinds_made_by(function: Callable[..., Kind]) -> set[str]:
+    """Return the target that a function declares to make; none if it declares no class.
+
+    A run that trusts a data set also trusts the kind of input that its `kind_for` declares.
+    """
+    made = made_by(function)
+    return {_target(made)} if isinstance(made, type) else set()
+
+
+def _target(kind: type) -> str:
+    """Return the name of a class in configurations."""
+    return f"{kind.__module__}.{kind.__qualname__}"

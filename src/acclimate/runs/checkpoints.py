@@ -4,13 +4,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from acclimate.config.check import refuse_problems
-from acclimate.config.components import check_components
+from acclimate.config.check import check_component
 from acclimate.config.identity import flat
 from acclimate.config.instantiate import instantiate
 from acclimate.config.method_options import declared_needs
-from acclimate.config.signatures import signature_of
-from acclimate.config.untrusted import refuse_strangers, trusted_by
+from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError
 from acclimate.inputs import InputSpec
 from acclimate.models.classifier import Classifier
@@ -22,18 +20,19 @@ from acclimate.types import Needs
 Checkpoint = dict[str, Any]
 
 
-def read_origin(config: Mapping[str, Any], needs: Needs) -> Checkpoint | None:
-    """Read the checkpoint of `init_from`: the selected one of a finished run's folder, or a file; None for null.
+def read_origin(place: str | None, needs: Needs, trust: Collection[str] = ()) -> Checkpoint | None:
+    """Read the checkpoint that a run starts from.
 
     Args:
-        config: Plain and fully resolved. The targets that it contains are trusted, and those of `trust`.
-        needs: Those of its method.
+        place: The value of `init_from`: the folder of a finished run, whose selected checkpoint is read, or a file; None for none.
+        needs: Needs of the run's method.
+        trust: As for `trusted_config`.
 
     Raises:
         ConfigError: If there is none, the run is not finished, its configuration is not trusted, see `trusted_config`, or the
             method cannot start from it, or needs one.
     """
-    if config["init_from"] is None:
+    if place is None:
         if needs.source == "none":
             raise ConfigError("This method adapts a trained classifier without its source. Name the run that trained it: init_from=RUN.")
         return None
@@ -42,7 +41,7 @@ def read_origin(config: Mapping[str, Any], needs: Needs) -> Checkpoint | None:
             "This method starts from the head of a pretrained model, but the checkpoint of a run does not contain it. "
             "Leave out init_from, or use method=fine_tune."
         )
-    path = Path(config["init_from"])
+    path = Path(place)
     if not path.exists():
         raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
     if path.is_dir() and checkpoint_files.exists(last_checkpoint(path)) and not (path / "metrics.json").exists():
@@ -50,7 +49,7 @@ def read_origin(config: Mapping[str, Any], needs: Needs) -> Checkpoint | None:
             f"init_from={path} is not finished, so its checkpoint is not selected yet. Type acclimate train resume={path} first."
         )
     checkpoint = read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
-    trusted_config(checkpoint, trusted_by(config))
+    trusted_config(checkpoint, trust)
     if needs.source == "none":
         refuse_untrained_head(checkpoint)
     return checkpoint
@@ -131,7 +130,7 @@ def kind_of(checkpoint: Checkpoint, trust: Collection[str] = ()) -> Any:
     node = refuse_strangers(parts, "the checkpoint", trust)["inputs"]
     if not (isinstance(node, dict) and "_target_" in node):
         raise ConfigError("The checkpoint does not say what its inputs are: it was written by another version. Train the run again.")
-    refuse_problems(list(check_components({"inputs": node}, signature_of)))
+    check_component("inputs", node)
     return instantiate(node)
 
 

@@ -13,17 +13,15 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from acclimate.config.instantiate import instantiate
-from acclimate.config.machine import uses_several_devices
 from acclimate.config.method_options import divide_options
 from acclimate.config.paths import with_absolute_paths
-from acclimate.config.signatures import made_by
 from acclimate.config.untrusted import trusted_by
 from acclimate.data.datamodule import AdaptationData
-from acclimate.data.kind import contents, target_of
+from acclimate.data.kind import contents, kinds_made_by
 from acclimate.data.leakage import Seen, refuse_leaks, seen_samples
 from acclimate.errors import ConfigError
 from acclimate.inputs import spec_after
-from acclimate.memory import keep_freed_memory
+from acclimate.memory import keep_freed_memory, model_name
 from acclimate.methods.base import Method
 from acclimate.models.classifier import Classifier
 from acclimate.runs.checkpoints import Checkpoint, kind_of, read_origin, restart
@@ -47,8 +45,9 @@ NO_LOGGER = {"_target_": "pytorch_lightning.loggers.logger.DummyLogger"}
 
 
 class Run(NamedTuple):
-    """The parts of a run, each built once."""
+    """The parts of a run, each built once, and the name of its backbone."""
 
+    model_name: str
     data: AdaptationData
     method: Method
     selection: Selection
@@ -77,38 +76,35 @@ def build(
     """
     settings = _complete(config["trainer"])
     compiles, on_nonfinite = settings.pop("compile", False), settings.pop("on_nonfinite", "stop")
+    optimizer = _clippable(config["optimizer"], settings)
     if compiles:
         require_compiler()
-    optimizer, several_devices = _clippable(config["optimizer"], settings), uses_several_devices(settings)
     pl.seed_everything(config["seed"], verbose=False)
     needs, own, options = divide_options(config["method"])
-    checkpoint = checkpoint or read_origin(config, needs)
 
     selection: Selection = instantiate(config["selection"])
     data: AdaptationData = instantiate(config["data"])
-    kind = None if checkpoint is None else kind_of(checkpoint, trusted_by(config) | _own_kind(data))
-    if checkpoint is not None and kind is not None:
+    trust = trusted_by(config) | kinds_made_by(data.kind_for)
+    checkpoint = checkpoint or read_origin(config["init_from"], needs, trust)
+    if checkpoint is None:
+        classifier: Classifier = instantiate(config["model"], num_classes=len(data.domains.classes), inputs=data.input_spec())
+    else:
+        kind = kind_of(checkpoint, trust)
         data.continue_from(kind)
         data.number_classes_as(checkpoint["classes"])
-    if needs.source == "none" and checkpoint is not None:
-        data.leave_out_source(checkpoint["classes"])
-    classes = data.domains.classes
-    if checkpoint is None or kind is None:
-        classifier: Classifier = instantiate(config["model"], num_classes=len(classes), inputs=data.input_spec())
-    else:
-        classifier = restart(checkpoint, config["model"], classes, spec_after(data.input_spec(), kind.spec))
+        if needs.source == "none":
+            data.leave_out_source(checkpoint["classes"])
+        classifier = restart(checkpoint, config["model"], data.domains.classes, spec_after(data.input_spec(), kind.spec))
     method: Method = instantiate(
         own,
         classifier=classifier,
         optimizer=instantiate(optimizer),
         schedule=instantiate(config["scheduler"]),
-        extras=instantiate(options, num_classes=len(classes)),
+        extras=instantiate(options, num_classes=len(data.domains.classes)),
     )
     refuse_contradictions(data, method, selection)
     if trains:
         refuse_same_domains(data, method)
-    if several_devices and not any(parameter.requires_grad for parameter in method.parameters()):
-        raise ConfigError("This method trains no weights, so several devices are of no use. Use trainer=gpu or trainer=cpu.")
     data.prepare_for(
         spec=classifier.backbone.inputs,
         needs=method.needs,
@@ -128,6 +124,7 @@ def build(
         has_target=data.domains.target is not None,
         has_head=not method.needs.is_self_supervised,
     )
+    shown = [node for node in config["callbacks"].values() if node is not None and not _is_hidden(node, settings)]
     callbacks: list[Callback] = [
         selection,
         accuracies,
@@ -136,16 +133,12 @@ def build(
         StepSeed(config["seed"]),
         Provenance(
             with_absolute_paths(config),
-            classes=classes,
+            classes=data.domains.classes,
             inputs=contents(data.kind),
             self_supervised=method.needs.is_self_supervised,
             seen=seen,
         ),
-        *(
-            instantiate(callback)
-            for callback in config["callbacks"].values()
-            if callback is not None and not _is_hidden(callback, settings)
-        ),
+        *map(instantiate, shown),
         # After the callbacks that change the contents of a checkpoint.
         nonfinite,
         ValidationLog(),
@@ -154,22 +147,8 @@ def build(
         *further,
     ]
     trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]))
-    make_optional(trainer.loggers)
-    # Keep a plug-in of the user, for example for asynchronous checkpoints.
-    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-        trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
-    if trainer.strategy.root_device.type == "cpu":
-        keep_freed_memory()
-        if not torch.cuda.is_available():
-            # Lightning sets it, but each step of Adam asks for a GPU, and torch would then search the disk for its driver.
-            os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    return Run(data, method, selection, scores, throughput, nonfinite, trainer, seen)
-
-
-def _own_kind(data: AdaptationData) -> set[str]:
-    """Return the name of the kind of input that data declares to make: if the data is trusted, so is its kind."""
-    kind = made_by(data.kind_for)
-    return {target_of(kind)} if isinstance(kind, type) else set()
+    _prepare(trainer)
+    return Run(model_name(config), data, method, selection, scores, throughput, nonfinite, trainer, seen)
 
 
 def _complete(trainer: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,6 +161,19 @@ def _complete(trainer: Mapping[str, Any]) -> dict[str, Any]:
     if settings.get("max_steps", -1) > 0:
         settings["max_epochs"] = -1
     return settings
+
+
+def _prepare(trainer: pl.Trainer) -> None:
+    """Prepare a trainer for loggers that fail, for atomic checkpoints and, on a CPU, for fast steps."""
+    make_optional(trainer.loggers)
+    # Keep a plug-in of the user, for example for asynchronous checkpoints.
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
+        if not torch.cuda.is_available():
+            # Lightning sets it, but each step of Adam asks for a GPU, and torch would then search the disk for its driver.
+            os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
 def _is_hidden(callback: Mapping[str, Any], trainer: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.strategies import ParallelStrategy
 
 from acclimate.config.messages import show
 from acclimate.data.datamodule import AdaptationData
@@ -95,6 +96,8 @@ def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Train
     Raises:
         ConfigError: With the first wrong key.
     """
+    if isinstance(trainer.strategy, ParallelStrategy) and not any(parameter.requires_grad for parameter in method.parameters()):
+        raise ConfigError("This method trains no weights, so several devices are of no use. Use trainer=gpu or trainer=cpu.")
     _refuse_repetitive_batches(data, method)
     every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
     if every is not None and epochs is not None and 0 < epochs < every:

@@ -1,6 +1,6 @@
 """Resuming a run: the changes that are allowed, and their application to the checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,12 +55,13 @@ class Beginning(NamedTuple):
         return self.checkpoint["global_step"] if self.checkpoint else 0
 
 
-def find_beginning(folder: Path, config: Mapping[str, Any]) -> Beginning:
+def find_beginning(folder: Path, config: Mapping[str, Any], accepted: Sequence[str] = ()) -> Beginning:
     """Find what a run continues from in its folder.
 
     Args:
         folder: The folder of the run.
         config: The plain, fully resolved configuration; `resume` allows the run to continue an earlier one.
+        accepted: As for `accept_changes`.
 
     Raises:
         ConfigError: If the folder contains a run that this one does not continue, see also `accept_changes`, or a checkpoint
@@ -70,7 +71,7 @@ def find_beginning(folder: Path, config: Mapping[str, Any]) -> Beginning:
     is_finished = (folder / METRICS).exists()
     changes: Changes = {}
     if config["resume"]:
-        changes = accept_changes(folder, config)
+        changes = accept_changes(folder, config, accepted)
         if is_finished and not changes.keys() & {EPOCHS, STEPS}:
             return Beginning(changes, None, is_recorded=True, is_finished=True)
     elif is_finished or checkpoint_files.exists(last) or checkpoint_files.exists(best):
@@ -110,11 +111,16 @@ def refuse_other_data(folder: Path, changes: Mapping[str, Change], domains: Doma
         )
 
 
-def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:
+def accept_changes(folder: Path, config: Mapping[str, Any], accepted: Sequence[str] = ()) -> Changes:
     """Compare a configuration with that of the run in a folder, if there is one.
 
     The length of a run, settings of the machine and the place of data that have been moved may change. Other changes must be
-    named in `resume_with`, which accepts only settings of the optimizer and the scheduler.
+    accepted.
+
+    Args:
+        folder: The folder of the run.
+        config: The plain, fully resolved configuration.
+        accepted: The value of `resume_with`: keys or groups of the optimizer and the scheduler.
 
     Returns:
         Changed settings by key, without those that do not affect the results.
@@ -133,8 +139,8 @@ def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:
     for key in (EPOCHS, STEPS):
         if there.get(key) != here.get(key):
             changes[key] = Change(there.get(key), here.get(key))
-    _refuse_others(folder, config, changes)
-    _refuse_length(folder, config, checkpoint)
+    _refuse_others(folder, changes, accepted)
+    _refuse_length(folder, config["trainer"], checkpoint)
     if not (folder / METRICS).exists():
         return changes
     if changes.keys() & {EPOCHS, STEPS}:
@@ -149,17 +155,16 @@ def accept_changes(folder: Path, config: Mapping[str, Any]) -> Changes:
     return changes
 
 
-def _refuse_others(folder: Path, config: Mapping[str, Any], changes: Changes) -> None:
-    """Refuse changes that are not named in `resume_with`, unless an earlier start without a new checkpoint named them."""
-    accepted = _recorded(folder)
+def _refuse_others(folder: Path, changes: Changes, accepted: Sequence[str]) -> None:
+    """Refuse changes whose keys or groups are not accepted, unless an earlier start without a new checkpoint accepted them."""
+    before = _recorded(folder)
     others = [
         key
         for key, change in changes.items()
-        if key.partition(".")[0] not in MACHINE and accepted.get(key) != change.now and not is_moved(key, change)
+        if key.partition(".")[0] not in MACHINE and before.get(key) != change.now and not is_moved(key, change)
     ]
-    named = tuple(config.get("resume_with") or ())
     allowed = [key for key in others if key.startswith(CHANGEABLE) and key != "optimizer._target_"]
-    refused = [key for key in others if key not in allowed or not any(key == name or key.startswith(f"{name}.") for name in named)]
+    refused = [key for key in others if key not in allowed or not any(key == name or key.startswith(f"{name}.") for name in accepted)]
     if not refused:
         return
     differing = ", ".join(f"{key}={changes[key].now} ({changes[key].before} there)" for key in refused)
@@ -177,8 +182,9 @@ def _recorded(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _refuse_length(folder: Path, config: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    there, here = checkpoint["config"]["trainer"], config["trainer"]
+def _refuse_length(folder: Path, here: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """Refuse the settings of a trainer that end the training before the step that it has reached."""
+    there = checkpoint["config"]["trainer"]
     steps = here.get("max_steps", -1)
     if steps > 0:
         if here.get("max_epochs") != there.get("max_epochs") and steps == there.get("max_steps"):

@@ -15,16 +15,14 @@ from acclimate.config.check import check_config
 from acclimate.data.leakage import count_seen, find_leaks, warn_of_leaks
 from acclimate.data.parts_file import PARTS_FILE, write_parts
 from acclimate.diagnostics.negative_transfer import negative_transfer
-from acclimate.errors import ConfigError, DivergenceError, Interrupted, StorageError, command
+from acclimate.errors import ConfigError, DivergenceError
 from acclimate.files.atomic_files import write_json, write_predictions
 from acclimate.files.full_disk import name_full_disk
 from acclimate.memory import explain_out_of_memory
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
-from acclimate.runs.checkpoints import (
-    read_checkpoint,
-)
-from acclimate.runs.record import METRICS, has_record, read_metrics
+from acclimate.runs.checkpoints import read_checkpoint
+from acclimate.runs.record import METRICS, read_metrics
 from acclimate.selection.model_selection import PREDICTIONS
 from acclimate.training.assembly import Run, build, silence_known_advice
 from acclimate.training.backbone_advice import account_for_backbone
@@ -33,6 +31,7 @@ from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
+from acclimate.training.interruptions import advise_to_continue
 from acclimate.training.loggers import log_final, without_loggers
 from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.optional_outputs import optional_output
@@ -65,22 +64,61 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
     if folder.is_relative_to(here):
         # As typed, relative to the current folder.
         folder = folder.relative_to(here)
-    with claim(folder), StopSignals() as signals, explain_out_of_memory(config), explain_misconfiguration():
-        try:
-            with name_full_disk(folder):
-                return _train(config, folder, record, signals)
-        except (Exception, SystemExit, Interrupted) as error:
-            again = command("train", f"resume={folder}")
-            # A signal to all processes of a run also ends the workers of its loaders, which then raise their own errors.
-            if signals.received is not None:
-                if not has_record(folder):
-                    Start(folder, config, record, {}, step=0).write()
-                reached = error if isinstance(error, Interrupted) else Interrupted(signals.received)
-                raise Interrupted(signals.received, f"{reached} Continue with: {again}") from error
-            if isinstance(error, StorageError):
-                saved = any(checkpoint_files.exists(file(folder)) for file in (last_checkpoint, best_checkpoint))
-                raise StorageError(f"{error} Then {f'continue with: {again}' if saved else 'type the same command again'}") from error
-            raise
+    last, best = last_checkpoint(folder), best_checkpoint(folder)
+    # The changes that this start accepts are not accepted again by the next one.
+    accepted, config = config.get("resume_with") or [], {**config, "resume_with": []}
+    start = Start(folder, config, record)
+    with (
+        claim(folder),
+        StopSignals() as signals,
+        explain_out_of_memory(config),
+        explain_misconfiguration(),
+        advise_to_continue(start, signals),
+        name_full_disk(folder),
+    ):
+        silence_known_advice()
+        beginning = find_beginning(folder, config, accepted)
+        if beginning.is_finished:
+            log.info("%s is already finished.", folder)
+            return read_metrics(folder)
+        start.continue_from(beginning)
+        predictions = FinalPredictions()
+        run = build(config, beginning.checkpoint, [Resumption(beginning.changes), start, LastCheckpoint(last, signals), predictions])
+        refuse_other_data(folder, beginning.changes, run.data.division)
+        refuse_idle_training(run.data, run.method, run.trainer, best)
+        if not beginning.is_recorded:
+            start.keep(run.trainer)
+            if run.trainer.is_global_zero:
+                write_parts(folder / PARTS_FILE, run.data.division, run.data.group_of)
+        leaks = find_leaks(run.data.domains, run.seen)
+        warn_of_leaks(leaks)
+        _announce(run, folder)
+
+        _fit(run, last)
+        start.keep(run.trainer)
+        signals.check()
+
+        is_selected = checkpoint_files.exists(best)
+        if not is_selected:
+            _keep_last(run, best)
+        training = _measure_training(run)
+        checkpoint = read_checkpoint(best)
+        with without_loggers(run.trainer):
+            metrics = evaluate_parts(run, checkpoint) | count_seen(leaks) | {"selection/step": checkpoint["global_step"]} | training
+        metrics["seed"] = config["seed"]
+        _refuse_selection(metrics)
+        if not is_selected and metrics["train/steps"] > 0:
+            # The other metrics are those of the last step, although another selection was configured.
+            metrics |= {"selection/name": "last", "selection/value": float(metrics["train/steps"])}
+        log_final(run.trainer, config, metrics)
+        signals.check()
+
+        if run.trainer.is_global_zero:
+            if not run.method.needs.is_self_supervised:
+                with optional_output(FINAL_PREDICTIONS):
+                    predictions.write(folder, run.data.domains)
+            _write_results(folder, run, metrics)
+    return metrics
 
 
 @contextmanager
@@ -101,75 +139,11 @@ def claim(folder: Path) -> Iterator[None]:
         raise ConfigError(f"Another run is using {folder}. Wait for it, or choose another folder: hydra.run.dir=DIR.") from None
 
 
-def _train(config: Config, folder: Path, record: Callable[[], None] | None, signals: StopSignals) -> dict[str, Any]:
-    silence_known_advice()
-    beginning = find_beginning(folder, config)
-    if beginning.is_finished:
-        log.info("%s is already finished.", folder)
-        return read_metrics(folder)
-    last, best = last_checkpoint(folder), best_checkpoint(folder)
-    if config["resume"]:
-        config = {**config, "resume_with": []}
-    predictions = FinalPredictions()
-    start = Start(folder, config, record, beginning.changes, step=beginning.step)
-    run = build(config, beginning.checkpoint, [Resumption(beginning.changes), start, LastCheckpoint(last, signals), predictions])
-    refuse_other_data(folder, beginning.changes, run.data.division)
-    refuse_idle_training(run.data, run.method, run.trainer, best)
-    if not beginning.is_recorded:
-        start.keep(run.trainer)
-        if run.trainer.is_global_zero:
-            write_parts(folder / PARTS_FILE, run.data.division, run.data.group_of)
-    leaks = find_leaks(run.data.domains, run.seen)
-    warn_of_leaks(leaks)
-    for line in describe_training(run, config):
+def _announce(run: Run, folder: Path) -> None:
+    for line in describe_training(run, folder):
         log.info(line)
     if account := account_for_backbone(run.data, run.method, run.trainer):
         log.info(account)
-    _fit(run, last)
-    start.keep(run.trainer)
-    signals.check()
-    steps = run.trainer.global_step
-    keeps_last = not checkpoint_files.exists(best)
-    if keeps_last:
-        _keep_last(run, best)
-    checkpoint = read_checkpoint(best)
-    with without_loggers(run.trainer):
-        evaluated = evaluate_parts(run, checkpoint)
-    metrics = {
-        **evaluated,
-        **count_seen(leaks),
-        "selection/step": checkpoint["global_step"],
-        "train/steps": steps,
-        "train/skipped_steps": run.nonfinite.skipped,
-        "train/seconds": run.throughput.seconds,
-        "train/samples_per_second": run.throughput.samples / max(run.throughput.seconds, 1e-9),
-        "seed": config["seed"],
-    }
-    _refuse_selection(metrics)
-    if keeps_last and steps > 0:
-        # The other metrics are those of the last step, although another selection was configured.
-        metrics["selection/name"], metrics["selection/value"] = "last", float(steps)
-    if config["trainer"].get("compile"):
-        metrics["train/warm_up_seconds"] = run.throughput.warm_up_seconds
-    log_final(run.trainer, config, metrics)
-    signals.check()
-    if run.trainer.is_global_zero:
-        if not run.method.needs.is_self_supervised:
-            with optional_output(FINAL_PREDICTIONS):
-                predictions.write(folder, run.data.domains)
-        _write_results(folder, run, metrics)
-    return metrics
-
-
-def _write_results(folder: Path, run: Run, metrics: dict[str, Any]) -> None:
-    """Write the results, `metrics.json` last, because it marks a run as finished."""
-    if run.scores.probabilities:
-        with optional_output(PREDICTIONS):
-            write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
-    write_json(folder / METRICS, metrics)
-    with optional_output("the comparison with other runs"):
-        if message := negative_transfer(folder, metrics):
-            log.warning(message)
 
 
 def _fit(run: Run, last: Path) -> None:
@@ -208,9 +182,31 @@ def _keep_last(run: Run, best: Path) -> None:
     trainer.save_checkpoint(best)
 
 
+def _measure_training(run: Run) -> dict[str, Any]:
+    """Return the length and the speed of the training that has just ended."""
+    measured: dict[str, Any] = {
+        "train/steps": run.trainer.global_step,
+        "train/skipped_steps": run.nonfinite.skipped,
+        "train/seconds": run.throughput.seconds,
+        "train/samples_per_second": run.throughput.samples / max(run.throughput.seconds, 1e-9),
+    }
+    return measured | ({"train/warm_up_seconds": run.throughput.warm_up_seconds} if run.throughput.warm_up_seconds else {})
+
+
 def _refuse_selection(metrics: Mapping[str, Any]) -> None:
     if not math.isfinite(metrics["selection/value"]):
         raise DivergenceError(
             f"No validation gave a finite value of selection={metrics['selection/name']}, so there is no checkpoint to select. "
             "Use another selection, such as selection=last, or more validation inputs."
         )
+
+
+def _write_results(folder: Path, run: Run, metrics: dict[str, Any]) -> None:
+    """Write the results, `metrics.json` last, because it marks a run as finished."""
+    if run.scores.probabilities:
+        with optional_output(PREDICTIONS):
+            write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
+    write_json(folder / METRICS, metrics)
+    with optional_output("the comparison with other runs"):
+        if message := negative_transfer(folder, metrics):
+            log.warning(message)

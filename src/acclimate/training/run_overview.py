@@ -1,18 +1,16 @@
 """Overview of a run before training: its model, its device, its length and its folder."""
 
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 
 from acclimate.data.datamodule import AdaptationData
 from acclimate.files.printable import printable
-from acclimate.memory import model_name
 from acclimate.training.assembly import Run
 
 
-def describe_training(run: Run, config: Mapping[str, Any]) -> list[str]:
+def describe_training(run: Run, folder: Path) -> list[str]:
     """Return a line for each of the model, the device, the training and the folder of a run."""
     method, trainer = run.method, run.trainer
     parameters = list(method.parameters())
@@ -24,10 +22,10 @@ def describe_training(run: Run, config: Mapping[str, Any]) -> list[str]:
     counted = f"{devices} × {device.type}" if devices > 1 else str(device)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     return [
-        f"model: {model_name(config)}, {start}; {trained:,} of {total:,} parameters train",
+        f"model: {run.model_name}, {start}; {trained:,} of {total:,} parameters train",
         f"device: {counted}, precision {trainer.precision}{threads}",
         f"training: {type(method).__name__}, {_length(run.data, trainer)}",
-        printable(f"results: {config['folder']}"),
+        printable(f"results: {folder}"),
     ]
 
 

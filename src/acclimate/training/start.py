@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from acclimate.files.atomic_files import write_json
 from acclimate.runs.record import METRICS, write_record
 from acclimate.training.callbacks.provenance import describe_environment
-from acclimate.training.resume import Changes
+from acclimate.training.resume import Beginning, Changes
 
 
 class Start(Callback):
@@ -23,17 +23,19 @@ class Start(Callback):
         folder: The folder of the run.
         config: The plain, fully resolved configuration.
         record: Function that saves the overrides as typed.
-        changes: Settings that differ from the earlier start.
-        step: The step from which the run continues.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], record: Callable[[], None] | None, changes: Changes, *, step: int) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], record: Callable[[], None] | None) -> None:
         self.folder = folder
         self.config = config
         self.record = record
-        self.changes = changes
-        self.step = step
+        self.changes: Changes = {}
+        self.step = 0
         self._is_kept = False
+
+    def continue_from(self, beginning: Beginning) -> None:
+        """Record the changes of a resumed run, and the step from which it continues."""
+        self.changes, self.step = beginning.changes, beginning.step
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not self._is_kept:
