@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow train sweep dashboard benchmark benchmark-methods benchmark-mnist-m benchmark-selection \
+.PHONY: help install demo test test-slow train sweep compare report dashboard benchmark benchmark-methods benchmark-mnist-m benchmark-selection \
 	benchmark-transfer benchmark-test-time benchmark-ranking benchmark-self-supervised benchmark-gpu wheels lint format types clean
 
 help: ## Lists the targets
@@ -52,6 +52,13 @@ train: $(STAMP) ## Trains: make train ARGS="method=dann_mcc_fixmatch seed=1"
 
 sweep: $(STAMP) ## Trains every combination: make sweep ARGS="method=source_only,dann_mcc_fixmatch seed=0,1"
 	@$(BIN)/acclimate train -m $(ARGS)
+
+compare: $(STAMP) ## Compares all finished runs in outputs/: make compare ARGS="by=vote format=markdown"
+	@$(BIN)/acclimate compare outputs $(ARGS)
+
+report: $(STAMP) ## Writes outputs/report.html: tables, curves, confusion matrices and settings of all finished runs
+	@$(BIN)/acclimate compare outputs out=outputs/report.html $(ARGS)
+	@echo "Open outputs/report.html in a browser."
 
 dashboard: $(STAMP) ## Shows the curves and pictures of outputs/ in TensorBoard
 	@$(BIN)/tensorboard --logdir outputs

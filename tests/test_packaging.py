@@ -34,7 +34,8 @@ def test_the_wheel_holds_all_code_and_configs_and_nothing_else(wheel: Path) -> N
     code = {f"acclimate/{path.relative_to(ROOT / 'src' / 'acclimate').as_posix()}" for path in (ROOT / "src" / "acclimate").rglob("*.py")}
     configs = {f"acclimate/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
     assert "acclimate/conf/train.yaml" in configs
-    assert names - {"acclimate/py.typed"} == code | configs
+    pages = {f"acclimate/reports/html/report.{ending}" for ending in ("html", "css", "js")}
+    assert names - {"acclimate/py.typed"} == code | configs | pages
 
 
 def test_the_wheel_brings_the_licence_and_the_command(wheel: Path) -> None:

@@ -99,7 +99,7 @@ def test_at_80_columns_nothing_is_cut_and_the_pick_is_marked_with_its_run(runs, 
     assert max(map(len, table)) <= 80
     width = next(line for line in table if "method" in line).index(" n ")
     joined = "".join(line[:width].strip() for line in table)
-    assert "▸ a_method_with_quite_a_long_namelr=0.01234" in joined
+    assert "▸a_method_with_quite_a_long_namelr=0.01234" in joined
     assert "runs/5-a_method_with_quite_a_long_name" in joined
     for shown in ("0.7833 ± 0.1041", "[0.5248, 1.0419]", "+0.2333", "p = 0.020"):
         assert any(shown in line for line in table), shown

@@ -1,6 +1,6 @@
 """Compare finished runs in a table.
 
-usage: acclimate compare DIR [DIR ...] [by=SCORE] [format=table|markdown|csv|latex|json] [out=FILE]
+usage: acclimate compare DIR [DIR ...] [by=SCORE] [format=table|markdown|csv|latex|html|json] [out=FILE]
 
 Prints one row for each method and for each difference in settings over all finished runs below the folders: mean, standard
 deviation and 95 % confidence interval over n seeds and folds of the accuracy on the target's test inputs, and a paired t-test
@@ -9,9 +9,11 @@ against source_only in the same seeds. If the target's labels are unknown, the r
 selection by target test labels. The default is by=corr_c; by=vote uses the mean rank over several scores,
 by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
 
-out=FILE writes to a file; the format follows from its ending (.txt, .md, .csv, .tex, otherwise JSON):
+out=FILE writes to a file; the format follows from its ending (.txt, .md, .csv, .tex, .html, otherwise JSON). HTML is one
+file without links to the network: tables that can be sorted and filtered, settings that differ, curves, confusion matrices and
+pictures:
 
-  acclimate compare outputs out=comparison.csv
+  acclimate compare outputs out=comparison.html
   acclimate compare outputs format=markdown
 """
 
@@ -23,8 +25,8 @@ from acclimate.cli.arguments import refuse_unwritable, split_keys
 from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
 
-FORMATS = ("table", "markdown", "csv", "latex", "json")
-ENDINGS = {".txt": "table", ".md": "markdown", ".csv": "csv", ".tex": "latex"}
+FORMATS = ("table", "markdown", "csv", "latex", "html", "json")
+ENDINGS = {".txt": "table", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -17,7 +17,12 @@ from acclimate.selection.model_selection import Pick
 
 
 def render(tables: Sequence[DataTable], picks: Sequence[Pick], form: str) -> str:
-    """Return the comparison in one of the formats table, markdown, latex, csv and json."""
+    """Return the comparison in one of the formats table, markdown, latex, csv, html and json."""
+    if form == "html":
+        # Imported here, because other formats need neither Jinja nor TensorBoard.
+        from acclimate.reports.html_report import html_report
+
+        return html_report(tables, picks)
     writers = {"table": _text, "markdown": _markdown_tables, "latex": _latex_tables, "csv": _csv, "json": _json}
     return writers[form](tables, picks)
 

@@ -105,7 +105,7 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
     for known in found:
         groups[known.record.name, digest(known.settings)].append(known)
     shown = _settings_to_show(found)
-    varying = _varying([known.settings for known in found])
+    varying = varying_settings([known.settings for known in found])
     data = [key for key in varying if names_data(key)]
     comparisons = []
     for (name, _), group in groups.items():
@@ -154,7 +154,8 @@ def _comparable(record: RunRecord) -> Settings:
     return settings
 
 
-def _varying(settings: Sequence[Settings]) -> set[str]:
+def varying_settings(settings: Sequence[Settings]) -> set[str]:
+    """Return the keys of settings that are not equal in all runs."""
     return {key for other in settings[1:] for key in differing(settings[0], other)}
 
 
@@ -163,7 +164,7 @@ def _settings_to_show(found: Sequence[_Known]) -> dict[str, set[str]]:
     by_name = defaultdict(list)
     for known in found:
         by_name[known.record.name].append(known.settings)
-    return {name: _varying(settings) for name, settings in by_name.items()}
+    return {name: varying_settings(settings) for name, settings in by_name.items()}
 
 
 def _typed(known: _Known, varying: set[str]) -> set[str]:

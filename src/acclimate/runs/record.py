@@ -15,6 +15,7 @@ from acclimate.files.atomic_files import write_json
 
 RECORD = "run.json"
 METRICS = "metrics.json"
+TEST_PREDICTIONS = "test_predictions.csv"
 
 
 class RunRecord(NamedTuple):

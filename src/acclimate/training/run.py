@@ -22,11 +22,10 @@ from acclimate.memory import explain_out_of_memory
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
-from acclimate.runs.record import METRICS, read_metrics
+from acclimate.runs.record import METRICS, TEST_PREDICTIONS, read_metrics
 from acclimate.selection.model_selection import PREDICTIONS
 from acclimate.training.assembly import Run, build, silence_known_advice
 from acclimate.training.backbone_advice import account_for_backbone
-from acclimate.training.callbacks.final_predictions import FILE as FINAL_PREDICTIONS
 from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.compatibility import refuse_idle_training
@@ -115,7 +114,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
 
         if run.trainer.is_global_zero:
             if not run.method.needs.is_self_supervised:
-                with optional_output(FINAL_PREDICTIONS):
+                with optional_output(TEST_PREDICTIONS):
                     predictions.write(folder, run.data.domains)
             _write_results(folder, run, metrics)
     return metrics

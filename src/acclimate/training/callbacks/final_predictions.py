@@ -9,10 +9,10 @@ from torch import Tensor
 
 from acclimate.data.domains import Domains
 from acclimate.files.atomic_files import write_table
+from acclimate.runs.record import TEST_PREDICTIONS
 from acclimate.selection.evaluation_callback import EvaluationCallback
 from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
-FILE = "test_predictions.csv"
 # A file with more probabilities would serve nobody; it has the confidences alone.
 MAX_PROBABILITIES = 5_000_000
 
@@ -48,7 +48,7 @@ class FinalPredictions(EvaluationCallback):
         num = sum(len(batch) for batches in self.probabilities.values() for batch in batches)
         shown = domains.classes if num * len(domains.classes) <= MAX_PROBABILITIES else []
         headings = ("sample", "domain", "label", "prediction", "confidence", *(f"p({name})" for name in shown))
-        write_table(folder / FILE, [headings, *self._rows(domains, shown)])
+        write_table(folder / TEST_PREDICTIONS, [headings, *self._rows(domains, shown)])
 
     def _rows(self, domains: Domains, shown: Sequence[str]) -> Iterator[tuple[str, ...]]:
         parts = {"source": domains.source, "target": domains.target}
