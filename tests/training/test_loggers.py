@@ -10,6 +10,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 from small_runs import compose, train_and_stop
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from acclimate.config.groups import conf_dir
 from acclimate.errors import Interrupted
@@ -121,6 +122,35 @@ def test_no_step_occurs_twice_in_the_other_loader(runs, name, served):
     for tag in events.Tags()["scalars"]:
         assert [event.step for event in events.Scalars(tag)] == [step for step, _ in served[name][tag]], tag
     assert set(events.Tags()["images"]) == {"samples", "confusion/source", "confusion/target"}
+
+
+@pytest.fixture(scope="module")
+def events(runs):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return EventAccumulator(str(runs / "whole")).Reload()
+
+
+def test_every_curve_has_a_description(events):
+    names = events.Tags()["scalars"]
+    assert len(names) > 50
+    descriptions = {name: events.SummaryMetadata(name).summary_description for name in names}
+    assert [name for name, text in descriptions.items() if not text.endswith(".")] == []
+    assert "aim is 0.5" in descriptions["adaptation/domain_accuracy"]
+    assert "Higher is better" in descriptions["selection/value"]
+
+
+def test_the_page_of_the_story_shows_the_curves_that_there_are(events):
+    layout = Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    charts = {section.title: [chart.multiline.tag for chart in section.chart] for section in layout.category}
+    assert list(charts) == ["1. Is it learning?", "2. Is it adapting?", "3. Can it be trusted?"]
+    found = {tag.strip("^$") for section in charts.values() for tags in section for tag in tags}
+    assert found <= set(events.Tags()["scalars"])
+    adaptation = ("domain_accuracy", "source_domain_accuracy", "reversal", "proxy_a_distance", "mmd", "gradient_ratio")
+    assert found >= {f"adaptation/{name}" for name in adaptation}
+    assert found >= {"predictions/target_class_entropy", "predictions/target_confidence", "selection/value"}
+    aim = events.Scalars("adaptation/domain_accuracy_aim")
+    assert [(event.step, event.value) for event in aim] == [(step, 0.5) for step in (1, 3, 5, 7, 9, 11, 13)]
 
 
 def test_hyperparameters_stand_beside_the_results(runs):

@@ -4,11 +4,15 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acclimate.config.identity import differing, identity, without
 from acclimate.errors import DataError
 from acclimate.runs.record import METRICS, RunRecord, has_record, read_metrics, read_record
+from acclimate.selection.model_selection import PREDICTIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 REFERENCE = "source_only"
 # Comparable across runs, because it depends only on the predictions, in nats. Every run logs it, whatever its selection.
@@ -42,6 +46,23 @@ def reference_scores(folder: Path) -> dict[Path, float]:
     if record is None or record.name == REFERENCE:
         return {}
     return {run: score for file in sorted(folder.resolve().parent.glob(f"*/{METRICS}")) for run, score in _score(file.parent, record)}
+
+
+def reference_predictions(folder: Path) -> "Tensor | None":
+    """Return the classes that such a run predicts for the target's validation inputs, int64, shape (N,); None if there is none.
+
+    Args:
+        folder: The folder of a run whose record is written.
+    """
+    import torch
+
+    from acclimate.data.archives import read_arrays
+
+    for run in reference_scores(folder):
+        # A damaged file can make NumPy raise anything, and must not end another run.
+        with contextlib.suppress(Exception):
+            return torch.from_numpy(read_arrays(run / PREDICTIONS, ("probabilities",))["probabilities"]).argmax(dim=1)
+    return None
 
 
 def _score(run: Path, record: RunRecord) -> Iterator[tuple[Path, float]]:

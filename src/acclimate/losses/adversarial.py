@@ -90,6 +90,21 @@ def certainty_weights(logits: Tensor) -> Tensor:
 
 
 @in_float32
+def accuracy_by_domain(logits: Tensor, *, num_source: int) -> tuple[Tensor, Tensor]:
+    """Shares of the source and of the target that a discriminator assigns to their own domain.
+
+    Args:
+        logits: Shape (N, 1) or (N,); positive means source.
+        num_source: Number of source samples, which come first.
+
+    >>> accuracy_by_domain(torch.tensor([1.0, 1.0, 1.0, -1.0]), num_source=2)
+    (tensor(1.), tensor(0.5000))
+    """
+    says_source = (logits.detach().flatten() > 0).float()
+    return says_source[:num_source].mean(), 1.0 - says_source[num_source:].mean()
+
+
+@in_float32
 def domain_accuracy(logits: Tensor, *, num_source: int) -> Tensor:
     """Accuracy of a discriminator, with equal weight for both domains; 0.5 is chance level.
 
@@ -97,5 +112,5 @@ def domain_accuracy(logits: Tensor, *, num_source: int) -> Tensor:
         logits: Shape (N, 1) or (N,); positive means source.
         num_source: Number of source samples, which come first.
     """
-    says_source = (logits.detach().flatten() > 0).float()
-    return 0.5 * (says_source[:num_source].mean() + 1.0 - says_source[num_source:].mean())
+    of_source, of_target = accuracy_by_domain(logits, num_source=num_source)
+    return 0.5 * (of_source + of_target)

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acclimate.losses.adversarial import domain_accuracy, domain_confusion, inverted_labels
+from acclimate.losses.adversarial import domain_confusion, inverted_labels
 from acclimate.methods.alternation import Alternating
+from acclimate.methods.core.measures import log_domain_accuracies
 from acclimate.methods.parts.discriminator import DomainDiscriminator
 from acclimate.methods.parts.fixed_weights import call_with_fixed_weights
 from acclimate.models.classifier import Classifier
@@ -52,7 +53,7 @@ class Adda(Alternating):
     def train_adversary(self, source: LabelledPass, target: UnlabelledPass) -> None:
         num_source = len(source.features)
         domain_logits = self.discriminator(torch.cat([source.features, target.features]).detach())
-        self.log("adaptation/domain_accuracy", lambda: domain_accuracy(domain_logits, num_source=num_source))
+        log_domain_accuracies(self, domain_logits, num_source=num_source)
         self.extra_step(domain_confusion(domain_logits, num_source=num_source), self.discriminator.parameters())
 
     def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:

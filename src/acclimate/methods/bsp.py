@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from acclimate.errors import ConfigError
-from acclimate.losses.adversarial import domain_accuracy, domain_confusion
+from acclimate.losses.adversarial import domain_confusion
 from acclimate.losses.spectral import spectral_penalty
 from acclimate.methods.base import Method
+from acclimate.methods.core.measures import log_domain_accuracies
 from acclimate.methods.parts.discriminator import DomainDiscriminator
 from acclimate.methods.parts.gradient_reversal import reverse_gradient
 from acclimate.models.classifier import Classifier
@@ -63,7 +64,7 @@ class Bsp(Method):
         domain_logits = self.discriminator(reverse_gradient(torch.cat([source.features, target.features]), strength))
         num_source = len(source.features)
         self.log("adaptation/reversal", strength)
-        self.log("adaptation/domain_accuracy", lambda: domain_accuracy(domain_logits, num_source=num_source))
+        log_domain_accuracies(self, domain_logits, num_source=num_source)
         return {
             "domain": domain_confusion(domain_logits, num_source=num_source),
             "spectral": self.spectral_weight * (source_penalty + target_penalty),

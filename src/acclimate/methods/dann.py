@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acclimate.losses.adversarial import domain_accuracy, domain_confusion
+from acclimate.losses.adversarial import domain_confusion
 from acclimate.methods.base import Method
+from acclimate.methods.core.measures import log_domain_accuracies
 from acclimate.methods.parts.discriminator import DomainDiscriminator
 from acclimate.methods.parts.gradient_reversal import reverse_gradient
 from acclimate.models.classifier import Classifier
@@ -49,7 +50,7 @@ class Dann(Method):
         domain_logits = self.discriminator(reverse_gradient(features, strength))
         num_source = len(source.features)
         self.log("adaptation/reversal", strength)
-        self.log("adaptation/domain_accuracy", lambda: domain_accuracy(domain_logits, num_source=num_source))
+        log_domain_accuracies(self, domain_logits, num_source=num_source)
         return {
             "domain": domain_confusion(domain_logits, num_source=num_source),
         }

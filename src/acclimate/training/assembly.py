@@ -5,6 +5,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -27,6 +28,7 @@ from acclimate.models.classifier import Classifier
 from acclimate.runs.checkpoints import Checkpoint, kind_of, read_origin, restart
 from acclimate.selection.checkpoint_selection import Selection
 from acclimate.training.callbacks.accuracies import Accuracies
+from acclimate.training.callbacks.adaptation import Adaptation
 from acclimate.training.callbacks.health import Health
 from acclimate.training.callbacks.nonfinite import NonFinite
 from acclimate.training.callbacks.provenance import Provenance
@@ -130,6 +132,7 @@ def build(
         accuracies,
         scores,
         Health(accuracies, scores),
+        Adaptation(accuracies, scores, Path(config["folder"])),
         StepSeed(config["seed"]),
         Provenance(
             with_absolute_paths(config),

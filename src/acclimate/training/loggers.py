@@ -13,19 +13,24 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
 from acclimate.files.atomic_files import replacing
+from acclimate.training import tensorboard_summaries
+from acclimate.training.dashboard import AIMED_AT, describe, page_of
 from acclimate.training.optional_outputs import optional_output
 
 FINAL = "final/"
 
 
 class TensorBoard(TensorBoardLogger):
-    """TensorBoard logger that writes one event file for each start of a run.
+    """TensorBoard logger that writes one event file for each start of a run, with descriptions and the page of custom scalars.
 
     Lightning would close the file after training, and later values would start another one.
     """
 
     _is_started = False
     _epoch_logged_at: int | None = None
+    _has_page = False
+    # Names of the curves so far.
+    _names: frozenset[str] = frozenset()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -36,7 +41,37 @@ class TensorBoard(TensorBoardLogger):
             # Lightning logs the epoch with the training and again with a validation after the same step.
             repeated, self._epoch_logged_at = step == self._epoch_logged_at, step
             metrics = {name: value for name, value in metrics.items() if name != "epoch" or not repeated}
-        super().log_metrics(metrics, step)
+        metrics = {**metrics, **{aim: value for name, (aim, value) in AIMED_AT.items() if name in metrics}}
+        for name, value in metrics.items():
+            # TensorBoard takes the description from the first value of a curve.
+            description = "" if name in self._names else describe(name)
+            self.write(tensorboard_summaries.scalar(name, float(value), description), step)
+        self._names |= metrics.keys()
+        if not self._has_page and "selection/value" in metrics:
+            # After the first validation, when it is known which curves there are.
+            self._has_page = True
+            self.write(tensorboard_summaries.page(page_of(self._names)), step)
+
+    @rank_zero_only
+    def log_picture(self, name: str, png: bytes, size: tuple[int, int], step: int) -> None:
+        """Log a picture.
+
+        Args:
+            name: Name in TensorBoard.
+            png: The picture as a PNG file.
+            size: Height and width in pixels.
+            step: Number of finished steps.
+        """
+        self.write(tensorboard_summaries.image(name, png, size, describe(name)), step)
+
+    @rank_zero_only
+    def log_text(self, name: str, markdown: str, step: int) -> None:
+        """Log a text in Markdown, which describes itself."""
+        self.write(tensorboard_summaries.text(name, markdown, ""), step)
+
+    def write(self, summary: Any, step: int | None) -> None:
+        """Write a summary to the event file."""
+        self.experiment._get_file_writer().add_summary(summary, step)
 
     @rank_zero_only
     def save(self) -> None:

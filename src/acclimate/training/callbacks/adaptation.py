@@ -1,0 +1,126 @@
+"""Curves of the adaptation: the distance between the domains, and the certainty and diversity of predictions."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from acclimate.data.datamodule import data_of
+from acclimate.diagnostics.domain_distance import feature_discrepancy, proxy_a_distance
+from acclimate.diagnostics.negative_transfer import reference_predictions
+from acclimate.selection.evaluation_callback import EvaluationCallback
+from acclimate.training.callbacks.accuracies import Accuracies
+from acclimate.training.callbacks.scores import Scores
+from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
+
+# Validation inputs of each domain whose features are kept.
+NUM_SAMPLES = 300
+
+
+class Sampled(NamedTuple):
+    """Predictions for validation inputs of a domain in random order, which is the same in each validation.
+
+    Attributes:
+        places: Their places in the validation part, int64, shape (N,).
+        features: float32, shape (N, D).
+        probabilities: float32, shape (N, K).
+    """
+
+    places: Tensor
+    features: Tensor
+    probabilities: Tensor
+
+
+class Adaptation(EvaluationCallback):
+    """Callback that logs, after each validation in training, how far apart the domains are and how certain the predictions are.
+
+    It uses no target labels. All values are explained in `acclimate.training.dashboard`.
+
+    Args:
+        accuracies: The callback that counts the source's validation inputs.
+        scores: The callback with the predictions for the target's validation inputs.
+        folder: The folder of the run; next to it may be one of `source_only` to compare with.
+
+    Attributes:
+        batches: Of the last validation, by domain, the sampled inputs of each batch.
+    """
+
+    def __init__(self, accuracies: Accuracies, scores: Scores, folder: Path) -> None:
+        self.accuracies = accuracies
+        self.scores = scores
+        self.folder = folder
+        self.batches: dict[Domain, list[Sampled]] = {}
+        self._seen: dict[Domain, int] = {}
+        self._reference: Tensor | None = None
+        self._knows_reference = False
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.batches, self._seen = {}, {}
+        self._kept: dict[Domain, Tensor] = {}
+        domains = data_of(trainer).domains
+        for domain in ("source", "target"):
+            parts = domains.source if domain == "source" else domains.target
+            if parts is not None and parts.val is not None:
+                # In random order, because the samples of a source may be sorted by their classes.
+                order = torch.randperm(len(parts.val), generator=torch.Generator().manual_seed(0))
+                self._kept[domain] = order[:NUM_SAMPLES].sort().values
+
+    def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
+        if part == "val":
+            first, num = self._seen.get(domain, 0), len(prediction.logits)
+            self._seen[domain] = first + num
+            kept = self._kept[domain]
+            places = kept[(kept >= first) & (kept < first + num)]
+            rows = (places - first).to(prediction.logits.device)
+            sampled = Sampled(places, prediction.features[rows].float(), prediction.logits[rows].float().softmax(dim=1))
+            self.batches.setdefault(domain, []).append(sampled)
+
+    def sample(self, domain: Domain) -> Sampled | None:
+        """Return the sampled inputs of the last validation in random order; None if the domain has none."""
+        if domain not in self.batches:
+            return None
+        places, features, probabilities = (torch.cat(parts) for parts in zip(*self.batches[domain], strict=True))
+        order = torch.randperm(len(places), generator=torch.Generator().manual_seed(1))
+        there = order.to(features.device)
+        return Sampled(places[order], features[there], probabilities[there])
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Only for curves; the test at the end has neither.
+        if trainer.state.fn == "fit" and any(not isinstance(logger, pl.loggers.logger.DummyLogger) for logger in trainer.loggers):
+            pl_module.log_dict(self.values())
+
+    def values(self) -> dict[str, Tensor | float]:
+        """Return the values to log by name."""
+        source, target = self.sample("source"), self.sample("target")
+        values: dict[str, Tensor | float] = {}
+        if source is not None and target is not None:
+            values["adaptation/proxy_a_distance"] = proxy_a_distance(source.features, target.features)
+            values["adaptation/mmd"] = feature_discrepancy(source.features, target.features)
+        if self.scores.has_head:
+            if "source" in self.accuracies.confusion and source is not None:
+                values["predictions/source_class_entropy"] = _diversity(self.accuracies.confusion["source"].sum(dim=0))
+                values["predictions/source_confidence"] = source.probabilities.amax(dim=1).mean()
+            if self.scores.probabilities:
+                values |= self._of_target(torch.cat(self.scores.probabilities).float())
+        return values
+
+    def _of_target(self, probabilities: Tensor) -> dict[str, Tensor | float]:
+        confidences, predicted = probabilities.max(dim=1)
+        values: dict[str, Tensor | float] = {
+            "predictions/target_class_entropy": _diversity(predicted.bincount(minlength=probabilities.shape[1])),
+            "predictions/target_confidence": confidences.mean(),
+        }
+        if not self._knows_reference:
+            self._reference, self._knows_reference = reference_predictions(self.folder), True
+        if self._reference is not None and self._reference.shape == predicted.shape:
+            values["predictions/agreement_with_source_only"] = (predicted == self._reference).float().mean()
+        return values
+
+
+def _diversity(counts: Tensor) -> Tensor:
+    """Return the entropy of class proportions given as counts, as a share of that of equally frequent classes."""
+    entropy: Tensor = torch.special.entr(counts.float() / counts.sum()).sum()
+    return entropy / math.log(len(counts))

@@ -1,0 +1,155 @@
+"""Contents of the dashboard in TensorBoard: a description of each curve and picture, and the page that tells a run's story.
+
+`docs/dashboard.md` explains how to read it.
+"""
+
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+AIM = "adaptation/domain_accuracy_aim"
+CHANCE = 0.5
+# With this value, a discriminator is as good as a coin; the TensorBoard logger draws the line beside these curves.
+AIMED_AT = {"adaptation/domain_accuracy": (AIM, CHANCE)}
+
+SCORE = "It uses no target labels. Higher is better. docs/selection.md says when it fails."
+
+# By name, in the order in which they are looked up.
+DESCRIPTIONS = {
+    "loss/classification": "Cross-entropy on labelled source inputs. It should fall. Worry if it stays near log(number of classes), "
+    "or if it rises again while the alignment grows.",
+    "loss/domain": "Loss of the domain discriminator. log 2 = 0.69 is chance level, which is the aim at the end. Worry if it is near 0 "
+    "(the domains stay apart) or was never below 0.69 (the discriminator has learned nothing).",
+    "loss/total": "Sum of all losses that training minimises. With an adversary it need not fall.",
+    "loss/*": "One of the losses that training minimises the sum of, with its weight.",
+    "learning_rate*": "Learning rate of a group of parameters.",
+    "epoch": "Number of passes over the data.",
+    "source/val_accuracy": "Accuracy on the source's validation inputs. Higher is better. Worry if it falls by points while the "
+    "alignment grows, or if it is 1 while the target curves do not move: the model may only have memorised the source.",
+    "target/val_oracle_accuracy": "Accuracy on the target's validation inputs, which uses target labels. Higher is better. Only to study "
+    "a run: a choice made by it cannot be made where there are no labels.",
+    "selection/value": "The score that selects the checkpoint. Higher is better; the checkpoint with the highest value is tested. "
+    "A high value is no accuracy: certain and wrong predictions also score well.",
+    "selection/is_oracle": "1 if the checkpoint is selected by target labels.",
+    "adaptation/domain_accuracy": "Accuracy of the domain discriminator on training batches. The aim is 0.5: it cannot tell the domains "
+    "apart. Worry above 0.9 for long (the features do not adapt) or if it has been 0.5 since the first step (it has learned nothing).",
+    "adaptation/source_domain_accuracy": "Share of source inputs that the discriminator assigns to the source. The aim is 0.5. Worry if "
+    "it goes to 1 while that of the target goes to 0, or the other way round: it then gives all inputs the same answer.",
+    "adaptation/target_domain_accuracy": "Share of target inputs that the discriminator assigns to the target. The aim is 0.5; see "
+    "adaptation/source_domain_accuracy.",
+    AIM: "0.5, the aim of the domain accuracy: a discriminator at chance level.",
+    "adaptation/reversal": "λ, the strength with which the discriminator's gradient is reversed. It grows from 0. Worry if it stays 0: "
+    "nothing is aligned.",
+    "adaptation/adversarial_weight": "λ, the weight of the adversarial loss. It grows from 0. Worry if it stays 0: nothing is aligned.",
+    "adaptation/strength": "λ, the weight of the alignment. It grows from 0. Worry if it stays 0: nothing is aligned.",
+    "adaptation/weight": "λ, the weight of the alignment. It grows from 0. Worry if it stays 0: nothing is aligned.",
+    "adaptation/proxy_a_distance": "Distance between the domains' features on validation inputs: how well a linear classifier tells them "
+    "apart. 0: not at all, 2: without error. Lower is better aligned. Worry if it stays near 2. A low value is no proof: features that "
+    "have collapsed are alike, too.",
+    "adaptation/mmd": "Maximum mean discrepancy between the domains' features on validation inputs. 0: alike. Lower is better aligned. "
+    "Its scale depends on the features' width: compare within a run, and between runs of one model.",
+    "adaptation/gradient_ratio": "Norm of the gradient that the features receive from the adaptation, relative to that from the "
+    "classification. About 0.1 to 10 is usual, and it grows as the classification loss vanishes. Worry if it is 0 (no adaptation) or "
+    "above 100 early on (the adaptation drowns the task).",
+    "adaptation/discrepancy": "The discrepancy that the method minimises, before its weight. Lower is better aligned.",
+    "adaptation/wasserstein_distance": "The critic's estimate of the Wasserstein distance between the domains. Lower is better aligned.",
+    "adaptation/*": "A quantity that the method watches; its docstring explains it.",
+    "predictions/target_class_entropy": "Entropy of the shares of the classes predicted on the target, relative to equal shares. It should "
+    "be near that of the source. Worry if it is far below: the predictions collapse to few classes.",
+    "predictions/source_class_entropy": "Entropy of the shares of the classes predicted on the source, relative to equal shares: 1 if all "
+    "classes are predicted equally often. The value to compare predictions/target_class_entropy with.",
+    "predictions/target_confidence": "Mean probability of the predicted class on the target. It should rise with training and stay below "
+    "that of the source. High confidence is no accuracy: a collapsed model is certain, too.",
+    "predictions/source_confidence": "Mean probability of the predicted class on the source, to compare predictions/target_confidence "
+    "with.",
+    "predictions/agreement_with_source_only": "Share of target inputs for which this run predicts the same class as the source_only run "
+    "beside it. Near 1: adaptation has changed nothing. Worry if it is low while the predictions' entropy is low, too.",
+    "score/rankme": "Effective number of directions that the target's features use. Higher is better, within one run. Worry if it falls to "
+    "a few: the features collapse.",
+    "score/source_accuracy": "Accuracy on the source's validation inputs. Higher is better. It cannot see any change in the target.",
+    "score/iwv": f"Negative source error, weighted by similarity to the target; 0 is best. {SCORE}",
+    "score/dev": f"Negative source error, weighted by similarity to the target, with less variance; 0 is best. {SCORE}",
+    "score/devn": f"As score/dev, with normalised weights; 0 is best. {SCORE}",
+    "score/target_entropy": f"Negative entropy of target predictions: certain predictions. {SCORE} A collapse has the best value.",
+    "score/diversity": f"Entropy of the mean target prediction: all classes predicted equally often. {SCORE}",
+    "score/information": f"Certain and diverse predictions on the target, in nats. {SCORE}",
+    "score/information_corr_c": f"Mean of relative information and corr_c: certain and diverse predictions. {SCORE}",
+    "score/corr_c": f"Correlations of predicted classes: diverse predictions more than certain ones. {SCORE}",
+    "score/bnm": f"Certain and diverse predictions on the target, by singular values. {SCORE}",
+    "score/snd": f"Dense neighbourhoods of target predictions. {SCORE} A collapse has the best value.",
+    "score/class_ami": f"Agreement of target predictions with clusters of the features. {SCORE}",
+    "score/transfer_score": f"Clustered target features and information. {SCORE}",
+    "final/*": "A result of the selected checkpoint at the end of the run, as in metrics.json.",
+    "samples": "Training inputs as the network sees them: of the source equally many of each class, of the target, which has no labels, "
+    "a random draw. Worry if you cannot recognise the classes, or if the domains look the same or unrelated.",
+    "confusion/*": "Test inputs by true class (rows) and predicted class (columns). A good model is dark on the diagonal. Worry about a "
+    "dark column: one class is predicted for everything.",
+    "class_shares": "Shares of the predicted classes in both domains. The bars of a class should be of similar height, unless the "
+    "target really has other proportions. Worry if few classes have all of the target.",
+    "projection/*": "Features of validation inputs of both domains in two dimensions, coloured by domain and by predicted class. Aim: "
+    "the domains overlap, and the classes are apart. Worry if the domains form separate clouds, or if the target is one blob.",
+    "predictions/*": "Target test inputs with the predicted class and its probability. Look for confident mistakes, and for what the "
+    "uncertain inputs have in common.",
+}
+
+
+class Chart(NamedTuple):
+    """A chart of the page.
+
+    Attributes:
+        title: Title, which says what to look for.
+        tags: Names of its curves.
+    """
+
+    title: str
+    tags: tuple[str, ...]
+
+
+PAGE = {
+    "1. Is it learning?": (
+        Chart("Source accuracy (should rise towards 1)", ("source/val_accuracy",)),
+        Chart("Source loss (should fall towards 0)", ("loss/classification",)),
+    ),
+    "2. Is it adapting?": (
+        Chart(
+            "Domain accuracy of the discriminator (aim 0.5; 1: domains stay apart)",
+            ("adaptation/domain_accuracy", "adaptation/source_domain_accuracy", "adaptation/target_domain_accuracy", AIM),
+        ),
+        Chart(
+            "λ, strength of the alignment (0: nothing is aligned)",
+            ("adaptation/reversal", "adaptation/adversarial_weight", "adaptation/strength", "adaptation/weight"),
+        ),
+        Chart("Proxy A-distance of the features (0: domains alike, 2: apart)", ("adaptation/proxy_a_distance",)),
+        Chart("MMD of the features (0: domains alike)", ("adaptation/mmd",)),
+        Chart("Gradient of adaptation relative to task (0: no adaptation)", ("adaptation/gradient_ratio",)),
+    ),
+    "3. Can it be trusted?": (
+        Chart("Selection score without target labels (higher is better)", ("selection/value",)),
+        Chart(
+            "Diversity of predicted classes (1: all equally often, 0: collapse)",
+            ("predictions/target_class_entropy", "predictions/source_class_entropy"),
+        ),
+        Chart("Confidence on target and source (1: certain)", ("predictions/target_confidence", "predictions/source_confidence")),
+        Chart("Agreement with source_only (1: adaptation changed nothing)", ("predictions/agreement_with_source_only",)),
+    ),
+    "4. Oracle (uses target labels)": (Chart("Target accuracy on validation inputs", ("target/val_oracle_accuracy",)),),
+}
+
+
+def describe(name: str) -> str:
+    """Return the description of a curve or a picture; empty for one of the user's own."""
+    return next((text for pattern, text in DESCRIPTIONS.items() if fnmatchcase(name, pattern)), "")
+
+
+def page_of(names: Collection[str]) -> dict[str, list[Chart]]:
+    """Return the charts of the page by section, of those curves that a run has.
+
+    Args:
+        names: Names of the run's curves.
+    """
+    sections = {}
+    for section, charts in PAGE.items():
+        known = [Chart(title, tuple(tag for tag in tags if tag in names)) for title, tags in charts]
+        if shown := [chart for chart in known if chart.tags]:
+            sections[section] = shown
+    return sections

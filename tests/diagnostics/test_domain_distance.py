@@ -1,0 +1,47 @@
+"""Distances between the domains' features, for the curves of a run."""
+
+import pytest
+import torch
+
+from acclimate.diagnostics.domain_distance import feature_discrepancy, proxy_a_distance
+
+
+def normal(num, *, width=8, shift=0.0, seed=0):
+    return torch.randn(num, width, generator=torch.Generator().manual_seed(seed)) + shift
+
+
+def test_features_that_a_line_separates_are_as_far_apart_as_can_be():
+    assert proxy_a_distance(normal(60), normal(90, shift=5.0, seed=1)) == pytest.approx(2.0)
+
+
+def test_features_of_one_distribution_are_near_each_other():
+    assert proxy_a_distance(normal(400), normal(400, seed=1)) < 0.3
+    assert abs(feature_discrepancy(normal(400), normal(400, seed=1))) < 0.01
+
+
+def test_distances_grow_with_the_shift():
+    for distance in (proxy_a_distance, feature_discrepancy):
+        values = [float(distance(normal(200), normal(200, shift=shift, seed=1))) for shift in (0.0, 0.3, 1.0)]
+        assert values == sorted(values)
+        assert values[2] > 5 * max(values[0], 0.02)
+
+
+def test_a_domain_with_more_samples_counts_no_more():
+    """A classifier that answers `source` to everything is right for nine of ten samples, and no better than a coin."""
+    assert proxy_a_distance(normal(360), normal(40, seed=1)) < 0.6
+
+
+@pytest.mark.parametrize("distance", [proxy_a_distance, feature_discrepancy])
+def test_the_scale_of_the_features_does_not_matter(distance):
+    source, target = normal(50), normal(50, shift=0.5, seed=1)
+    assert distance(1000 * source, 1000 * target) == pytest.approx(float(distance(source, target)), rel=1e-3)
+
+
+def test_features_that_are_all_alike_are_not_apart():
+    assert proxy_a_distance(torch.ones(10, 3), torch.ones(10, 3)) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("source", [normal(1), torch.full((5, 8), torch.nan), torch.empty(0, 8)])
+def test_no_distance_of_too_few_or_broken_features(source):
+    assert proxy_a_distance(source, normal(5)).isnan()
+    assert feature_discrepancy(source, normal(5)).isnan()
