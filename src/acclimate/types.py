@@ -62,12 +62,14 @@ class Labelled(NamedTuple):
 
     N is 0 in the batches of a method without a source. If labels are mixed, smoothed or weighted, they are class probabilities,
     shape (N, K), see `SoftLabels`. A self-supervised method gets no labels, shape (0,), and possibly a second view. If the
-    backbone is frozen, all inputs may be `Features`.
+    backbone is frozen, all inputs may be `Features`. With several sources or targets, `domains` are their numbers, int64,
+    shape (N,); otherwise it is None.
     """
 
     inputs: Inputs
     labels: Tensor
     second_view: Inputs | None = None
+    domains: Tensor | None = None
 
     @property
     def views(self) -> list[Inputs]:
@@ -84,11 +86,12 @@ class Unlabelled(NamedTuple):
     """Inputs without labels, each in one or more views.
 
     There is no field for labels, so the batches of a method cannot leak them. In training, `samples` are the indices of the
-    inputs in the target's training part, int64, shape (N,), for methods with state for each input.
+    inputs in the target's training part, int64, shape (N,), for methods with state for each input. `domains` is as in `Labelled`.
     """
 
     views: list[Inputs]
     samples: Tensor = NO_SAMPLES
+    domains: Tensor | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -128,6 +131,7 @@ class LabelledPass(NamedTuple):
         features: Features of the first view, shape (N, D).
         logits: Logits of the first view, shape (N, K).
         hidden: Outputs of the layers that the method records, see `Method.recorded`.
+        domains: As in `Labelled`.
     """
 
     views: Sequence[Inputs]
@@ -135,6 +139,7 @@ class LabelledPass(NamedTuple):
     features: Tensor
     logits: Tensor
     hidden: Sequence[Tensor] = ()
+    domains: Tensor | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -150,12 +155,14 @@ class UnlabelledPass(NamedTuple):
         samples: As in `Unlabelled`.
         features: Features of the first view, shape (N, D).
         logits: Logits of the first view, shape (N, K).
+        domains: As in `Labelled`.
     """
 
     views: Sequence[Inputs]
     samples: Tensor
     features: Tensor
     logits: Tensor
+    domains: Tensor | None = None
 
     @property
     def inputs(self) -> Inputs:

@@ -1,9 +1,12 @@
 """A path is text in every verb, whatever is in its name."""
 
+import shlex
+
 import pytest
 from small_runs import SMALL, write_photographs
 
 from acclimate.config.compose import compose, compose_sweep, override
+from acclimate.config.messages import setting
 
 NAMES = [
     "2024",
@@ -45,6 +48,26 @@ def test_a_path_is_the_text_that_was_typed(tmp_path, monkeypatch, name, exists):
     assert changed["data"]["target"] == name
     again = override(config, ["data=image_folder", f"data.source={name}"])
     assert again["data"]["source"] == name
+
+
+def test_a_list_of_paths_is_the_texts_that_were_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typed = ",".join(name if name not in ("[square]", 'say "hi"') else f"'{name}'" for name in NAMES)
+    config = compose(["data=image_folder", f"data.source=[{typed}]", f"data.target=[ x/{', x/'.join(NAMES)} ]"])
+    assert config["data"]["source"] == NAMES
+    assert config["data"]["target"] == [f"x/{name}" for name in NAMES]
+    assert override(config, [f"data.target=[{typed}]"])["data"]["target"] == NAMES
+    # As messages advise to type it.
+    (advised,) = shlex.split(setting("data.source", [*NAMES, "a, b", "c\\"]))
+    assert compose(["data=image_folder", advised])["data"]["source"] == [*NAMES, "a, b", "c\\"]
+
+
+def test_lists_of_paths_can_be_swept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    configs = compose_sweep(["data=image_folder", "data.source=[a,b],[c,d]", "data.target=[x,y]"]).values()
+    assert [config["data"]["source"] for config in configs] == [["a", "b"], ["c", "d"]]
+    (tmp_path / "[a,b]").mkdir()
+    assert compose(["data=image_folder", "data.source=[a,b]"])["data"]["source"] == "[a,b]"
 
 
 def test_a_name_with_a_comma_is_one_folder_if_there_is_one(tmp_path, monkeypatch):

@@ -56,6 +56,7 @@ LOADING = (
     "num_workers",
     "epoch",
     "source_sampling",
+    "domain_sampling",
     "source_view",
     "target_views",
     "strong_view",

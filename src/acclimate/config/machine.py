@@ -60,6 +60,10 @@ def refuse_missing_files(config: Mapping[str, Any]) -> None:
     data = config["data"]
     wanted = PLACES.get(data["_target_"])
     named = {f"data.{key}": (data.get(key), wanted) for key in ("source", "target") if wanted}
-    for key, (place, kind) in {**named, "init_from": (config["init_from"], "RUN, a finished run's folder or a checkpoint")}.items():
-        if place is not None and not Path(place).exists():
-            raise ConfigError(f"{key}={place} is not a folder or a file. Type {key}={kind}. A relative path starts at {Path.cwd()}.")
+    for key, (given, kind) in {**named, "init_from": (config["init_from"], "RUN, a finished run's folder or a checkpoint")}.items():
+        for place in given if isinstance(given, list) else [given]:
+            if place is not None and not Path(place).exists():
+                listed = "one of several in " if isinstance(given, list) else ""
+                raise ConfigError(
+                    f"{listed}{key}={place} is not a folder or a file. Type {key}={kind}. A relative path starts at {Path.cwd()}."
+                )

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys
 from acclimate.config.messages import did_you_mean, most_similar
+from acclimate.config.paths import DATA_PATHS
 from acclimate.errors import ConfigError
 
 # A key that is not a group (data=...), not Hydra's own (hydra.run.dir=...), and has no sign (+terms=..., ~logger).
@@ -21,6 +22,8 @@ PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
 SAMPLER = "sampler/tpe"
 # Keys whose values are always text.
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target", "data.parts")
+# An item of a list of paths: in quotes, within which a backslash counts only in front of a quote; or as it is up to the next comma.
+PATH_ITEM = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^,]*?))\s*(?:,|$)""")
 # Values of these keys that mean that there is none.
 NO_PATH = ("", "null")
 # Values that Hydra reads as null, a boolean or nothing; these, and numbers, cannot be names of configs.
@@ -51,6 +54,8 @@ def _quote_path(argument: str) -> str:
     key, _, value = argument.partition("=")
     if key.lstrip("+") not in PATHS or value in NO_PATH:
         return argument
+    if (several := paths_in(key, value)) is not None:
+        return f"{key}=[{','.join(_quoted(path) for path in several)}]"
     try:
         parsed = OverridesParser.create().parse_override(argument)
         if parsed.is_sweep_override() or isinstance(parsed.value(), list | dict):
@@ -60,11 +65,42 @@ def _quote_path(argument: str) -> str:
             is_read = parsed.value() == (value[1:-1] if value[0] in "'\"" and value[-1] == value[0] else value)
     except HydraException:
         is_read = False
-    return argument if is_read else f"{key}={QuotedString(text=value, quote=Quote.single).with_quotes()}"
+    return argument if is_read else f"{key}={_quoted(value)}"
 
 
-def path_of(argument: str) -> tuple[str, str | None] | None:
-    """Return the key and the path of an override that names a file or a folder; None for other overrides.
+def _quoted(path: str) -> str:
+    return str(QuotedString(text=path, quote=Quote.single).with_quotes())
+
+
+def paths_in(key: str, value: str) -> list[str] | None:
+    """Return the paths that a list names, each as text; None if the value is not a list, or the key takes none.
+
+    Args:
+        key: The key of an override.
+        value: Its value as typed.
+
+    >>> paths_in("data.source", "[2024, o'brien, cam #2,'a,b']"), paths_in("data.source", "2024"), paths_in("data.source", "[a],[b]")
+    (['2024', "o'brien", 'cam #2', 'a,b'], None, None)
+    """
+    is_list = value.startswith("[") and value.endswith("]") and not re.search(r"\]\s*,\s*\[", value)
+    if key.lstrip("+") not in DATA_PATHS or not is_list or Path(value).exists():
+        return None
+    paths, inside, end = list[str](), value[1:-1], 0
+    while end < len(inside):
+        item = PATH_ITEM.match(inside, end)
+        if item is None:
+            return None
+        double, single, plain = item.groups()
+        if plain is None:
+            quoted, quote = (double, '"') if double is not None else (single, "'")
+            plain = re.sub(rf"(\\+)({quote}|$)", lambda found: found[1][: len(found[1]) // 2] + found[2], quoted)
+        paths.append(plain)
+        end = item.end()
+    return None if "" in paths else paths
+
+
+def path_of(argument: str) -> tuple[str, str | list[str] | None] | None:
+    """Return the key and the path, or the paths, of an override that names files or folders; None for other overrides.
 
     >>> path_of("data.target=photos/cam #2"), path_of("data.target=null"), path_of("seed=1")
     (('data.target', 'photos/cam #2'), ('data.target', None), None)
@@ -72,6 +108,8 @@ def path_of(argument: str) -> tuple[str, str | None] | None:
     key, _, value = argument.partition("=")
     if key.lstrip("+") not in PATHS:
         return None
+    if (several := paths_in(key, value)) is not None:
+        return key.lstrip("+"), several
     is_quoted = len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
     return key.lstrip("+"), None if value in NO_PATH else value[1:-1] if is_quoted else value
 

@@ -1,12 +1,13 @@
 """Overview of a run's data, with which the user can check how they were read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 
 from acclimate.data.domains import Domains
 from acclimate.data.labels import TargetLabels
+from acclimate.data.samples import NO_LABEL
 from acclimate.files.printable import printable
 from acclimate.types import PARTS
 
@@ -58,7 +59,8 @@ def describe_data(domains: Domains, target_labels: TargetLabels) -> list[str]:
 def _table(domains: Domains, target_labels: TargetLabels) -> list[str]:
     classes = [printable(name) for name in domains.classes]
     columns = _columns(domains, target_labels)
-    width = min(max(map(len, [*classes, "class"])), MAX_WIDTH)
+    named = [f"  {printable(name)}" for name, _ in _each_domain(domains, [])]
+    width = min(max(map(len, [*classes, *named, "class"])), MAX_WIDTH)
     headings = [column.domain if column.part == "train" else "" for column in columns]
     rows = [_row("", headings, width), _row("class", [column.part for column in columns], width)]
     for number, name in enumerate(classes[:MAX_CLASSES]):
@@ -66,7 +68,21 @@ def _table(domains: Domains, target_labels: TargetLabels) -> list[str]:
     if len(classes) > MAX_CLASSES:
         rows.append(f"… and {len(classes) - MAX_CLASSES:,} more classes")
     rows.append(_row("all", [f"{column.size:,}" for column in columns], width))
+    for name, counts in _each_domain(domains, columns):
+        rows.append(_row(f"  {printable(name)}", counts, width))
     return rows
+
+
+def _each_domain(domains: Domains, columns: Sequence[Column]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of each of several sources or targets, and the number of its samples in each column."""
+    for domain in ("source", "target"):
+        parts = getattr(domains, domain)
+        for number, name in enumerate(() if parts is None else parts.train.domain_names):
+            cells = []
+            for column in columns:
+                numbers = getattr(parts, column.part).domains if column.domain == domain else None
+                cells.append("" if numbers is None else f"{int((numbers == number).sum()):,}")
+            yield name, cells
 
 
 def _columns(domains: Domains, target_labels: TargetLabels) -> list[Column]:
@@ -76,7 +92,8 @@ def _columns(domains: Domains, target_labels: TargetLabels) -> list[Column]:
             samples = getattr(parts, part)
             if samples is not None:
                 labels = samples.labels if name == "source" else target_labels.to_show(part)
-                counts = None if labels is None else torch.bincount(labels, minlength=len(domains.classes)).tolist()
+                known = None if labels is None else labels[labels != NO_LABEL]
+                counts = None if known is None else torch.bincount(known, minlength=len(domains.classes)).tolist()
                 columns.append(Column(name, part, counts, len(samples)))
     return columns
 

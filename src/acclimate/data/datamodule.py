@@ -41,6 +41,7 @@ class AdaptationData(ServedData, ABC):
         super().__init__(**loading)
         self.known_classes: list[str] | None = None
         self.class_order: list[str] | None = None
+        self.may_lack_classes = False
 
     @abstractmethod
     def read(self) -> Domains:
@@ -70,9 +71,15 @@ class AdaptationData(ServedData, ABC):
         """Use the kind of input that a model was trained on; called before `domains` is accessed."""
         return
 
-    def number_classes_as(self, classes: list[str]) -> None:
-        """Number the classes like a trained model, if they have the same names; called before `domains` is accessed."""
+    def number_classes_as(self, classes: list[str], *, may_lack: bool = False) -> None:
+        """Number the classes like a trained model, if they have the same names; called before `domains` is accessed.
+
+        Args:
+            classes: Those of the model.
+            may_lack: Whether the source may lack some of them, as in an evaluation.
+        """
         self.class_order = classes
+        self.may_lack_classes = may_lack
 
     def group_of(self, name: str) -> str | None:
         """Return what a sample of a name belongs to, such as a patient, whose samples stay in one part; None if nothing."""

@@ -134,11 +134,14 @@ class DividedData(AdaptationData):
         return Parts(parts["train"], parts["val"], parts.get("test"))
 
     def _split(self, samples: Samples, fractions: Sequence[float], what: str, domain: Domain) -> list[Samples]:
-        digests = samples.digests()
+        digests, strata = samples.digests(), None if domain == "target" else samples.labels
         assert digests is not None
+        if samples.domains is not None:
+            # Each domain is divided in the same proportions, and so is each class within each source.
+            strata = samples.domains if strata is None else samples.domains * (int(strata.max()) + 1) + strata
         found = split(
             digests,
-            None if domain == "target" else samples.labels,
+            strata,
             fractions=fractions,
             seed=self.split_seed,
             what=what,

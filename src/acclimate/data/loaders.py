@@ -1,6 +1,6 @@
 """Loaders of finished batches: a training loader that resumes where it stopped, and one for evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from acclimate.data.kind import View
 from acclimate.data.samples import Samples
-from acclimate.data.sampling import BalancedStream, SampleStream, Stream
+from acclimate.data.sampling import BalancedStream, Draw, SampleStream, Stream
 from acclimate.data.viewed_samples import ViewedSamples
 from acclimate.inputs import take
 from acclimate.types import DomainBatch, Labelled, Unlabelled
@@ -55,31 +55,47 @@ class Feed:
         batch_size: Samples per batch.
         seed: Seed of the order.
         sampling: `natural` draws all samples equally often, `balanced` all classes, which needs labels.
+        domain_sampling: `natural` draws as if all samples were from one domain, `balanced` from all domains equally often; within
+            each, `sampling` applies.
     """
 
-    def __init__(self, samples: ViewedSamples, batch_size: int, seed: int, sampling: Sampling = "natural") -> None:
+    def __init__(
+        self,
+        samples: ViewedSamples,
+        batch_size: int,
+        seed: int,
+        sampling: Sampling = "natural",
+        domain_sampling: Sampling = "natural",
+    ) -> None:
         self.samples = samples
         # The batches of one pass over all samples.
         self.num_batches = -(-len(samples) // batch_size)
         self.stream: Stream
-        if sampling == "balanced":
-            assert samples.labels is not None
-            self.stream = BalancedStream(samples.labels, batch_size, seed)
+        labels = samples.labels if sampling == "balanced" else None
+        if samples.domains is not None and domain_sampling == "balanced":
+            self.stream = BalancedStream(samples.domains, batch_size, seed, within=labels)
+        elif sampling == "balanced":
+            assert labels is not None
+            self.stream = BalancedStream(labels, batch_size, seed)
         else:
             self.stream = SampleStream(len(samples), batch_size, seed)
 
     def labelled(self, number: int) -> Labelled:
         """Return batch `number` in one or two views, with labels if the samples have any."""
         draws = self.stream.batch(number)
-        all_labels = self.samples.labels
-        labels = NO_LABELS if all_labels is None else all_labels[torch.tensor([draw.sample for draw in draws])]
+        labels, domains = (_drawn(values, draws) for values in (self.samples.labels, self.samples.domains))
         inputs, *second = self.samples.look(draws)
-        return Labelled(inputs, labels, *second)
+        return Labelled(inputs, NO_LABELS if labels is None else labels, second[0] if second else None, domains)
 
     def unlabelled(self, number: int) -> Unlabelled:
         """Return batch `number` in all views, without labels."""
         draws = self.stream.batch(number)
-        return Unlabelled(self.samples.look(draws), torch.tensor([draw.sample for draw in draws]))
+        drawn = torch.tensor([draw.sample for draw in draws])
+        return Unlabelled(self.samples.look(draws), drawn, _drawn(self.samples.domains, draws))
+
+
+def _drawn(values: Tensor | None, draws: Sequence[Draw]) -> Tensor | None:
+    return None if values is None else values[torch.tensor([draw.sample for draw in draws])]
 
 
 class TrainingBatches(Dataset[DomainBatch]):
@@ -210,7 +226,8 @@ class EvaluationBatches(Dataset[Labelled | Unlabelled]):
         indices = range(number * self.batch_size, min((number + 1) * self.batch_size, len(self.samples)))
         loaded = self.samples.load(indices)
         inputs = loaded if self.view is None else self.view.look(loaded, indices)
+        domains = None if self.samples.domains is None else self.samples.domains[indices.start : indices.stop]
         if not self.labelled:
-            return Unlabelled([inputs])
+            return Unlabelled([inputs], domains=domains)
         assert self.samples.labels is not None
-        return Labelled(inputs, self.samples.labels[indices.start : indices.stop])
+        return Labelled(inputs, self.samples.labels[indices.start : indices.stop], domains=domains)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from acclimate.data.domains import Domains, Parts
-from acclimate.data.samples import Samples
+from acclimate.data.samples import Samples, named_domain
 from acclimate.errors import ConfigError, DataError
 from acclimate.files.atomic_files import write_table
 from acclimate.types import PARTS, Domain
@@ -30,13 +30,14 @@ def write_parts(path: Path, domains: Domains, group_of: Callable[[str], str | No
 
 
 def _rows(domains: Domains, group_of: Callable[[str], str | None]) -> Iterator[tuple[str, ...]]:
-    for domain, parts in (("source", domains.source), ("target", domains.target)):
+    given: list[tuple[Domain, Parts | None]] = [("source", domains.source), ("target", domains.target)]
+    for domain, parts in given:
         for part in PARTS if parts is not None else ():
             samples = getattr(parts, part)
             digests = None if samples is None else samples.digests()
             for index, digest in enumerate([] if digests is None else digests.tolist()):
                 name = samples.name(index) or ""
-                yield name, domain, part, group_of(name) or "", f"{digest & (2**64 - 1):016x}"
+                yield name, named_domain(domain, samples, index), part, group_of(name) or "", f"{digest & (2**64 - 1):016x}"
 
 
 def read_parts(path: Path, given: Mapping[str, Samples], domain: Domain, what: str | Path) -> Parts:
@@ -99,7 +100,7 @@ def _read(path: Path, domain: Domain) -> dict[str, str]:
                 raise ConfigError(
                     f"data.parts={path} is no table of parts: it lacks the columns domain, part and digest. Type RUN/{PARTS_FILE}."
                 )
-            rows = [row for row in table if row["domain"] == domain]
+            rows = [row for row in table if row["domain"].partition("/")[0] == domain]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"data.parts={path} cannot be read: {error}. Type data.parts=RUN/{PARTS_FILE}.") from error
     if wrong := next((row for row in rows if row["part"] not in PARTS), None):

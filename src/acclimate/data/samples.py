@@ -3,12 +3,16 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from acclimate.inputs import Features
+from acclimate.types import Domain
+
+# The label of a sample without one, where others have labels.
+NO_LABEL = -1
 
 
 class Samples(ABC):
@@ -16,11 +20,16 @@ class Samples(ABC):
 
     Attributes:
         labels: int64, shape (N,), or None for samples without labels, such as those of the target outside of `TargetLabels`.
+            `NO_LABEL` marks single samples without one.
         is_at_hand: True if loading only copies the samples.
+        domains: Number of the source or target that each sample is from, int64, shape (N,); None if there is only one.
+        domain_names: Names of several sources or targets.
     """
 
     labels: Tensor | None
-    is_at_hand: ClassVar[bool] = True
+    is_at_hand: bool = True
+    domains: Tensor | None = None
+    domain_names: Sequence[str] = ()
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -62,11 +71,13 @@ class KeptFeatures(Samples):
     Args:
         features: Shape (N, D).
         labels: int64, shape (N,), or None.
+        domains: As in `Samples`.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor | None) -> None:
+    def __init__(self, features: Tensor, labels: Tensor | None, domains: Tensor | None = None) -> None:
         self.features = features
         self.labels = labels
+        self.domains = domains
 
     def __len__(self) -> int:
         return len(self.features)
@@ -76,4 +87,10 @@ class KeptFeatures(Samples):
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return type(self)(self.features[chosen], None if self.labels is None else self.labels[chosen])
+        labels, domains = (None if values is None else values[chosen] for values in (self.labels, self.domains))
+        return type(self)(self.features[chosen], labels, domains)
+
+
+def named_domain(domain: Domain, samples: Samples, index: int) -> str:
+    """Return the domain of a sample for tables: `source` or `target`, or one of several, such as `target/NAME`."""
+    return domain if samples.domains is None else f"{domain}/{samples.domain_names[int(samples.domains[index])]}"

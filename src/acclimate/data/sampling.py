@@ -73,14 +73,17 @@ class BalancedStream:
         labels: The class of each sample, shape (N,), N at least 1. Classes without samples are ignored.
         batch_size: Samples per batch, at least 1.
         seed: Seed of the order.
+        within: Classes that are equally frequent within each class of `labels`, such as the classes of each domain; None: none.
     """
 
-    def __init__(self, labels: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(self, labels: Tensor, batch_size: int, seed: int, *, within: Tensor | None = None) -> None:
         self.batch_size = batch_size
         classes = sorted(set(labels.tolist()))
         self._members = [(labels == label).nonzero().flatten().tolist() for label in classes]
-        self._draws = [
-            SampleStream(len(members), 1, seed_for(seed, "class", label)) for label, members in zip(classes, self._members, strict=True)
+        seeds = [seed_for(seed, "class", label) for label in classes]
+        self._draws: list[Stream] = [
+            SampleStream(len(members), 1, own) if within is None else BalancedStream(within[members], 1, own)
+            for members, own in zip(self._members, seeds, strict=True)
         ]
         self._orders = SampleStream(len(classes), len(classes), seed_for(seed, "classes"))
         # The classes take turns. Their order changes only where a batch and a turn end together: elsewhere, a new order could

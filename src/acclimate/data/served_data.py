@@ -36,6 +36,8 @@ class ServedData(pl.LightningDataModule):
             endless stream of permutations, so all samples are used whatever the length.
         source_sampling: `natural` draws all source samples equally often, `balanced` all classes, as equally as possible in
             each training batch. The target has no labels to balance it by.
+        domain_sampling: Sampling of several sources, and of several targets: `natural` draws all samples equally often, so that larger
+            ones are drawn from more often; `balanced` draws from all of them equally often.
         target_labels_per_class: Labelled target samples per class used in training, at least 1; None: none. They depend on
             `split_seed`. They form separate batches, in the first view of the target, and remain among the unlabelled samples.
         source_view: View of source samples in training, see `Kind.view`.
@@ -70,6 +72,7 @@ class ServedData(pl.LightningDataModule):
         num_workers: Workers = 0,
         epoch: Literal["longest", "shortest", "source", "target"] = "longest",
         source_sampling: Sampling = "natural",
+        domain_sampling: Sampling = "natural",
         target_labels_per_class: Count | None = None,
         source_view: Any = "plain",
         target_views: Sequence[Any] = ("plain",),
@@ -86,6 +89,7 @@ class ServedData(pl.LightningDataModule):
         self.num_workers = num_workers
         self.epoch = epoch
         self.source_sampling: Sampling = source_sampling
+        self.domain_sampling: Sampling = domain_sampling
         self.source_views = [source_view]
         self.target_labels_per_class = target_labels_per_class
         self.target_views = list(target_views)
@@ -141,10 +145,10 @@ class ServedData(pl.LightningDataModule):
         feeds: dict[str, Feed] = {}
         if self.domains.source is not None:
             seen = self._seen("source", self.domains.source.train, self.source_views)
-            feeds["source"] = Feed(seen, self.batch_size, seed_for(self.seed, "source"), self.source_sampling)
+            feeds["source"] = Feed(seen, self.batch_size, seed_for(self.seed, "source"), self.source_sampling, self.domain_sampling)
         if self.domains.target is not None and self.feeds_target:
             seen = self._seen("target", self.domains.target.train, self.target_views)
-            feeds["target"] = Feed(seen, self.target_batch_size, seed_for(self.seed, "target"))
+            feeds["target"] = Feed(seen, self.target_batch_size, seed_for(self.seed, "target"), domain_sampling=self.domain_sampling)
         if self.domains.target is not None and self.labelled_target:
             few = self.domains.target.train.take(self.labelled_target).with_labels(self.target_labels.lend(self.labelled_target))
             seen = self._seen("target_labelled", few, self.target_views[:1])
@@ -190,7 +194,8 @@ class ServedData(pl.LightningDataModule):
             labels = samples.labels if domain == "source" else self._revealed_labels(part)
             if self._keeps_features(part):
                 kept = self._features_of(self._seen(domain, samples, ["plain"]))
-                batches = EvaluationBatches(KeptFeatures(kept, labels), None, batch_size=self.eval_batch_size, labelled=labels is not None)
+                features = KeptFeatures(kept, labels, samples.domains)
+                batches = EvaluationBatches(features, None, batch_size=self.eval_batch_size, labelled=labels is not None)
             else:
                 batches = EvaluationBatches(
                     samples.with_labels(labels), self.kind.view("plain"), batch_size=self.eval_batch_size, labelled=labels is not None

@@ -1,43 +1,41 @@
-"""The base class of data sets in tables: a file for each domain, with columns for classes, parts and groups."""
+"""The base class of data sets in tables: files for each domain, with columns for classes, parts and groups."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acclimate.data.division import DividedData
+from acclimate.data.class_labels import UnknownClasses
+from acclimate.data.placed_data import PlacedData
 from acclimate.data.samples import Samples
 from acclimate.errors import DataError
 from acclimate.types import PARTS
 
 
-class TableData(DividedData):
+class TableData(PlacedData):
     """Samples that are the rows of a table, or that it lists.
 
     Args:
-        source: The labelled table; None only for methods without a source.
-        target: The table of the target; None: transfer learning without a target.
         label: Name of the column with the classes.
         split: Name of a column with the part of each row, `train`, `val` or `test`; None if there is none.
         group: Name of a column that says what a row belongs to, such as a patient, whose rows stay in one part; None if there is none.
-        **loading: Arguments of `DividedData`.
+        unknown_classes: Handling of samples whose class the source lacks: `error` refuses them, `drop` leaves them out.
+        **loading: Arguments of `PlacedData`.
     """
 
     def __init__(
         self,
         *,
-        source: str | None,
-        target: str | None = None,
         label: str = "label",
         split: str | None = None,
         group: str | None = None,
+        unknown_classes: UnknownClasses = "error",
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        self.source = None if source is None else Path(source)
-        self.target = None if target is None else Path(target)
         self.label = label
         self.split = split
         self.group = group
+        self.unknown_classes: UnknownClasses = unknown_classes
         # By the name of the sample.
         self.groups: dict[str, str] = {}
 

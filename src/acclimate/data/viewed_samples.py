@@ -30,6 +30,7 @@ class ViewedSamples:
         self.seed = seed
         self.num_fixed = num_fixed
         self.labels = samples.labels
+        self.domains = samples.domains
         # Precomputed features of each view, in the order of `FixedView`, which replace the inputs.
         self.features: list[Tensor] = []
 

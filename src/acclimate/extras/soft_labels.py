@@ -116,4 +116,4 @@ class SoftLabels(Extra):
         # If all classes of a batch have zero weight, the loss is 0, while torch's would be NaN.
         mean_weight = (rows * self.weights).sum(dim=1).mean().clamp_min(torch.finfo(rows.dtype).tiny)
         smooth = (1 - self.smoothing) * rows + self.smoothing / self.num_classes
-        return Labelled(inputs, smooth * self.weights / mean_weight)
+        return batch._replace(inputs=inputs, labels=smooth * self.weights / mean_weight)

@@ -27,7 +27,8 @@ class SourceAccuracy(TargetScore):
     def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
         if labels is not None:
             self.correct += (prediction.logits.argmax(dim=1) == labels).sum()
-            self.total += len(labels)
+            # Of several targets, some may have no labels, which are then negative.
+            self.total += (labels >= 0).sum()
 
     def value(self) -> Tensor:
         return self.correct / self.total

@@ -93,7 +93,7 @@ def build(
     else:
         kind = kind_of(checkpoint, trust)
         data.continue_from(kind)
-        data.number_classes_as(checkpoint["classes"])
+        data.number_classes_as(checkpoint["classes"], may_lack=not trains)
         if needs.source == "none":
             data.leave_out_source(checkpoint["classes"])
         classifier = restart(checkpoint, config["model"], data.domains.classes, spec_after(data.input_spec(), kind.spec))

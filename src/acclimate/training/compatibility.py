@@ -66,17 +66,27 @@ def refuse_same_domains(data: AdaptationData, method: Method) -> None:
     """Check before training that there is something to adapt to; a source with few labels may be its own unlabelled target.
 
     Raises:
-        ConfigError: If the source and the target are the same file or folder.
+        ConfigError: If a source and a target are the same file or folder.
     """
-    source, target = (getattr(data, domain, None) for domain in ("source", "target"))
     few_labels = data.source_labels_per_class is not None or method.needs.is_self_supervised
-    if not (isinstance(source, Path) and isinstance(target, Path)) or data.domains.source is None or few_labels:
+    if data.domains.source is None or few_labels or not method.needs.target:
         return
-    if method.needs.target and source.resolve() == target.resolve():
+    source, target = _paths_of(data, "source"), _paths_of(data, "target")
+    shared = source & target
+    if shared and len(source) == len(target) == 1:
         raise ConfigError(
-            f"data.source and data.target are both {source.resolve()}, so there is nothing to adapt to. Name another target, or train "
+            f"data.source and data.target are both {shared.pop()}, so there is nothing to adapt to. Name another target, or train "
             "without one: data.target=null method=fine_tune. To train on a few labels and all samples, add data.source_labels_per_class=10."
         )
+    if shared:
+        raise ConfigError(f"data.source and data.target both name {min(shared)}. Leave it out of one of them.")
+
+
+def _paths_of(data: AdaptationData, domain: str) -> set[Path]:
+    """Return the files or folders of a domain, as far as a data set has them."""
+    places = getattr(data, domain, None)
+    paths = [places] if isinstance(places, Path) else [place.path for place in places] if isinstance(places, list) else []
+    return {path.resolve() for path in paths}
 
 
 def _balances_classes(method: Method) -> bool:

@@ -1,6 +1,7 @@
 """Images in NumPy archives."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,15 +13,14 @@ from torch import Tensor
 from acclimate.data.archives import array_names, read_arrays
 from acclimate.data.array_names import find_parts
 from acclimate.data.class_labels import UnknownClasses, find_unknown, in_order, read_labels
-from acclimate.data.datamodule import missing_source
-from acclimate.data.division import DividedData
-from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.image_data import ImageData
 from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat, from_stored
 from acclimate.data.images.stored_pixels import ImageError, Stored
+from acclimate.data.placed_data import PlacedData
 from acclimate.errors import DataError
 from acclimate.ranges import OpenShare
+from acclimate.types import Domain
 
 # Order of the axes of colour images.
 Axes = Literal["NHWC", "NCHW"]
@@ -28,59 +28,51 @@ Axes = Literal["NHWC", "NCHW"]
 AT_ONCE = 1024
 
 
-class Arrays(DividedData, ImageData):
-    """Two .npz files with the arrays x_train, y_train, x_val, y_val, x_test and y_test, or x and y.
+class Arrays(PlacedData, ImageData):
+    """Archives (.npz) with the arrays x_train, y_train, x_val, y_val, x_test and y_test, or x and y.
 
     Other usual names will do, see `find_parts`. The classes are the labels that occur in the source's training part, by name, and
     those of the target are matched with them. A target may come without labels. The parts are those of the file; what it does not
     divide is divided by the content of the images, the source class by class, the target without using its labels.
 
     Args:
-        source: Path of the labelled archive; None only for methods that take no source.
-        target: Path of the target's archive, or None for plain transfer learning.
         axes: Order of the axes of images, if their shape does not say which is that of the channels.
         unknown_classes: Handling of samples whose class the source's training part lacks: `error` refuses them, `drop` leaves
             them out of all parts, also those of the target, so that the division then depends on which of its classes are known.
         val_fraction: Share that selects the checkpoint, where the file does not say.
-        **loading: Arguments of `DividedData` and `ImageData`.
+        **loading: Arguments of `PlacedData` and `ImageData`.
     """
 
     def __init__(
         self,
         *,
-        source: str | None,
-        target: str | None = None,
         axes: Axes | None = None,
         unknown_classes: UnknownClasses = "error",
         val_fraction: OpenShare = 0.1,
         **loading: Any,
     ) -> None:
         super().__init__(val_fraction=val_fraction, **loading)
-        self.source = None if source is None else Path(source)
-        self.target = None if target is None else Path(target)
         self.axes: Axes | None = axes
         self.unknown_classes: UnknownClasses = unknown_classes
 
-    def read(self) -> Domains:
-        if self.source is None:
-            raise missing_source()
-        source = read_archive(self.source, needs_labels=True, axes=self.axes, pixels=self.pixels)
-        training = source.parts["train" if "train" in source.parts else "all"]
-        assert training.labels is not None
-        classes = in_order(source.names[number] for number in training.labels.unique().tolist())  # type: ignore[no-untyped-call]
-        if len(classes) < 2:
-            raise DataError(f"{self.source} has only the class {classes[0]} in {training.what}. A classifier needs at least two.")
-        return Domains(classes, self._divide(source, self.source, classes, is_target=False), self.read_target(classes))
+    def look_into(self, place: Path, domain: Domain) -> "Archive":
+        return read_archive(place, needs_labels=domain == "source", axes=self.axes, pixels=self.pixels)
 
-    def read_target(self, classes: list[str]) -> Parts | None:
-        if self.target is None:
-            return None
-        target = read_archive(self.target, needs_labels=False, axes=self.axes, pixels=self.pixels)
-        return self._divide(target, self.target, classes, is_target=True)
+    def classes_of(self, found: "Sequence[Archive]") -> list[str]:
+        training = [(archive, archive.parts["train" if "train" in archive.parts else "all"]) for archive in found]
+        classes = in_order(
+            archive.names[number]
+            for archive, images in training
+            for number in images.labels.unique().tolist()  # type: ignore[union-attr]
+        )
+        if len(classes) < 2 and self.class_order is None:
+            raise DataError(
+                f"{self.source[0].path} has only the class {classes[0]} in {training[0][1].what}. A classifier needs at least two."
+            )
+        return classes
 
-    def _divide(self, archive: "Archive", path: Path, classes: list[str], *, is_target: bool) -> Parts:
-        known = archive.with_classes(classes, self.unknown_classes, path)
-        return self.divide(known, path, "target" if is_target else "source")
+    def samples_of(self, found: "Archive", place: Path, classes: list[str], domain: Domain) -> "dict[str, ImageArrays]":
+        return found.with_classes(classes, self.unknown_classes, place)
 
 
 class Archive(NamedTuple):

@@ -15,6 +15,8 @@ from acclimate.data.images.image_data import ImageData
 from acclimate.data.images.image_files import ImageFiles
 from acclimate.data.images.images import Images
 from acclimate.data.images.value_range import Extremes, find_range, joined
+from acclimate.data.joined_samples import change_sets, sets_of
+from acclimate.data.samples import Samples
 from acclimate.errors import DataError
 from acclimate.inputs import ImageSpec
 from acclimate.ranges import Count
@@ -63,12 +65,14 @@ class ImageFileData(ImageData):
             self.pixels = replace(self.pixels, value_range=find_range(*map(self._extremes, domains[1:])))
             self.kind = self.kind.changed(value_range=self.pixels.value_range)
         side = self.kind.shorter_side
-        source, target = (None if parts is None else self._decode_once(parts, side) for parts in domains[1:])
+        source, target = (
+            None if parts is None else change_sets(parts, lambda sets: self._decode_once(sets, side)) for parts in domains[1:]
+        )
         return Domains(domains.classes, source, target)
 
     def _extremes(self, parts: Parts | None) -> Extremes | None:
         """Return the extremes of the images of a domain that have more than 8 bits."""
-        files = [part for part in parts or () if isinstance(part, ImageFiles)]
+        files = [] if parts is None else [samples for samples in sets_of(parts) if isinstance(samples, ImageFiles)]
         try:
             return joined(part.extremes() for part in files)
         except DataError:
@@ -76,9 +80,9 @@ class ImageFileData(ImageData):
             keep_whole_images(sorted(path for part in files for path in part.paths), "error", self.max_pixels, self.pixels)
             raise
 
-    def _decode_once(self, parts: Parts, side: int) -> Parts:
-        """Decode the parts together, so that another division finds the decoded images as well."""
-        files = [part for part in parts if isinstance(part, ImageFiles)]
+    def _decode_once(self, sets: Sequence[Samples], side: int) -> list[Samples]:
+        """Decode the parts of a domain together, so that another division finds the decoded images as well."""
+        files = [part for part in sets if isinstance(part, ImageFiles)]
         digests: dict[Path, int] = {}
         for part in files:
             own = part.digests()
@@ -93,4 +97,4 @@ class ImageFileData(ImageData):
         for part in files:
             decoded.append(images.take([places[path] for path in part.paths]))
             decoded[-1].labels = part.labels
-        return Parts(*decoded, *[None] * (len(parts) - len(decoded)))
+        return decoded

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import PIL
 import torch
@@ -40,7 +40,7 @@ class ImageFiles(Samples):
         pixels: Pixel format of all images.
     """
 
-    is_at_hand: ClassVar[bool] = False
+    is_at_hand = False
 
     def __init__(
         self,

@@ -11,21 +11,22 @@ from torch import Tensor
 from acclimate.config.messages import setting
 from acclimate.data.class_labels import listed, normalised
 from acclimate.data.class_names import offer_renaming
-from acclimate.data.datamodule import missing_source
 from acclimate.data.digests import digest_files
-from acclimate.data.division import DividedData, compiled
-from acclimate.data.domains import Domains, Parts
+from acclimate.data.division import compiled
+from acclimate.data.domains import Parts
 from acclimate.data.images.class_folders import ClassFolders, find_class_folders, find_parts, refuse_loose_images, refuse_odd_layout
 from acclimate.data.images.file_data import ImageFileData
 from acclimate.data.images.file_search import subfolders_of
 from acclimate.data.images.image_files import ImageFiles
+from acclimate.data.placed_data import PlacedData
 from acclimate.errors import ConfigError, DataError
+from acclimate.types import Domain
 
 log = logging.getLogger(__name__)
 
 
-class ImageFolder(DividedData, ImageFileData):
-    """Images in a folder for the source and one for the target, each with one folder per class.
+class ImageFolder(PlacedData, ImageFileData):
+    """Images in folders for the source and the target, each with one folder per class.
 
     A folder may instead contain train/, val/ and optionally test/ with the class folders inside, under any usual name of these
     parts, such as Training/, valid/ and holdout/. Otherwise it is divided by a hash of each file's contents, so that copies of an
@@ -39,15 +40,13 @@ class ImageFolder(DividedData, ImageFileData):
     Names of classes are equal whether their accents are composed or not; bytes in them that are not UTF-8 become escapes.
 
     Args:
-        source: The folder of labelled images; None only for methods without a source.
-        target: The folder of the target; None: transfer learning without a target.
         classes: The class folders of both domains to keep; None: all.
         rename: Other names for classes of both domains, by the name of the folder.
         unknown_classes: Handling of target classes that the source lacks: `error` refuses them, `drop` leaves their images out,
             `unlabelled` takes all images of the target without labels.
         group: A regular expression for what an image belongs to, such as a patient, whose images stay in one part; it is searched
             in the path, and its first group counts, or else the whole match. None: each image is by itself.
-        **loading: Arguments of `DividedData` and `ImageFileData`.
+        **loading: Arguments of `PlacedData` and `ImageFileData`.
 
     Raises:
         ConfigError: If a number is out of its range, or the expression is not valid.
@@ -56,8 +55,6 @@ class ImageFolder(DividedData, ImageFileData):
     def __init__(
         self,
         *,
-        source: str | None,
-        target: str | None = None,
         classes: Sequence[str | int] | None = None,
         rename: Mapping[str, str] | Sequence[Sequence[str]] | None = None,
         unknown_classes: Literal["error", "drop", "unlabelled"] = "error",
@@ -65,8 +62,6 @@ class ImageFolder(DividedData, ImageFileData):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
-        self.source = None if source is None else Path(source)
-        self.target = None if target is None else Path(target)
         self.classes = None if classes is None else [normalised(str(name)) for name in classes]
         # Pairs are what the command makes of names that Hydra would not take as keys.
         pairs = rename.items() if isinstance(rename, Mapping) else rename or ()
@@ -80,25 +75,52 @@ class ImageFolder(DividedData, ImageFileData):
         found = None if self.group is None else self.group.search(name)
         return None if found is None else found[1] if found.groups() else found[0]
 
-    def read(self) -> Domains:
-        if self.source is None:
-            raise missing_source()
-        source, classes = self._read_source(self.source)
-        if self.class_order is not None and (others := set(classes) ^ set(self.class_order)):
-            raise DataError(
-                f"{self.source} has the classes {listed(classes)}, but the model knows {listed(self.class_order)}. "
-                f"{offer_renaming(others, self.class_order, self.rename)}Name data with the same classes."
-            )
-        return Domains(classes, self._divide(source, classes, is_target=False), self.read_target(classes))
-
     def read_target(self, classes: list[str]) -> Parts | None:
-        if self.target is None:
-            return None
-        if self.classes is not None and sorted(self.classes) != sorted(classes):
+        if self.target and self.classes is not None and sorted(self.classes) != sorted(classes):
             raise DataError(f"data.classes=[{','.join(self.classes)}], but the model knows {listed(classes)}.")
-        return self._divide(self._read_known(self.target, classes), classes, is_target=True)
+        return super().read_target(classes)
 
-    def _find(self, root: Path, domain: Literal["source", "target"]) -> dict[str, ClassFolders]:
+    def look_into(self, place: Path, domain: Domain) -> dict[str, ClassFolders]:
+        parts = self._find(place, domain)
+        if domain == "target":
+            return parts
+        for part, found in parts.items():
+            if not found.inner:
+                raise DataError(
+                    f"{found.root} has images, but no class folders, and the source needs labels. "
+                    f"Put them into one folder for each class: {found.root}/CLASS/IMAGE.jpg."
+                )
+            chosen = self._choose_classes(found, "data.source")
+            if self.classes is None and len(parts) == 1 and len(found.folders) == 1 and len(self.source) == 1:
+                raise DataError(_single_class(found))
+            if self.classes is None:
+                refuse_odd_layout(chosen, "data.source")
+            parts[part] = self._keep_whole(chosen)
+        return parts
+
+    def classes_of(self, found: Sequence[dict[str, ClassFolders]]) -> list[str]:
+        training = [parts.get("all") or parts["train"] for parts in found]
+        classes = self.classes or sorted({name for parts in found for folders in parts.values() for name in folders.folders})
+        roots, trained = " and ".join(str(folders.root) for folders in training), {name for folders in training for name in folders.classes}
+        if self.may_lack_classes and self.class_order is not None:
+            self._compare_with_model(roots, [name for name in classes if name in trained], lacks=False)
+            return classes
+        if missing := sorted(set(classes) - trained):
+            rest = sorted(set(classes) - set(missing))
+            if self.classes is not None:
+                raise DataError(f"{roots} has no images of {listed(missing)}, which data.classes names.")
+            raise DataError(
+                f"{roots} has no images of {listed(missing)}, so this class cannot be learned. "
+                f"{offer_renaming(missing, rest, self.rename)}"
+                + (f"Leave it out: {setting('data.classes', rest)}." if len(rest) > 1 else "Put some into its folder.")
+            )
+        if len(classes) < 2:
+            raise DataError(_single_class(training[0]))
+        if self.class_order is not None:
+            self._compare_with_model(roots, classes, lacks=True)
+        return classes
+
+    def _find(self, root: Path, domain: Domain) -> dict[str, ClassFolders]:
         """The files of each part, or of all parts together under the key `all`."""
         key = f"data.{domain}"
         if not root.is_dir():
@@ -131,66 +153,56 @@ class ImageFolder(DividedData, ImageFileData):
         kept = [place for place, path in enumerate(found.files) if path in whole]
         return found._replace(files=[found.files[place] for place in kept], classes=[found.classes[place] for place in kept])
 
-    def _read_source(self, root: Path) -> tuple[dict[str, ClassFolders], list[str]]:
-        """The images of the source and its classes."""
-        parts = self._find(root, "source")
-        for part, found in parts.items():
-            if not found.inner:
-                raise DataError(
-                    f"{found.root} has images, but no class folders, and the source needs labels. "
-                    f"Put them into one folder for each class: {found.root}/CLASS/IMAGE.jpg."
-                )
-            chosen = self._choose_classes(found, "data.source")
-            if self.classes is None and len(parts) == 1 and len(found.folders) == 1:
-                raise DataError(_single_class(root, found))
-            if self.classes is None:
-                refuse_odd_layout(chosen, "data.source")
-            parts[part] = self._keep_whole(chosen)
-        training = parts.get("all") or parts["train"]
-        classes = self.classes or sorted({name for found in parts.values() for name in found.folders})
-        if missing := sorted(set(classes) - set(training.classes)):
-            rest = sorted(set(classes) - set(missing))
-            if self.classes is not None:
-                raise DataError(f"{training.root} has no images of {listed(missing)}, which data.classes names.")
+    def _compare_with_model(self, roots: str, classes: list[str], *, lacks: bool) -> None:
+        """Compare the classes of the source with those of a trained model."""
+        assert self.class_order is not None
+        unknown, lacking = set(classes) - set(self.class_order), set(self.class_order) - set(classes)
+        if (unknown and self.unknown_classes != "drop") or (lacking and lacks):
+            drop = "" if lacks and lacking else " Or leave the images of others out: data.unknown_classes=drop."
             raise DataError(
-                f"{training.root} has no images of {listed(missing)}, so this class cannot be learned. "
-                f"{offer_renaming(missing, rest, self.rename)}"
-                + (f"Leave it out: {setting('data.classes', rest)}." if len(rest) > 1 else "Put some into its folder.")
+                f"{roots} has the classes {listed(classes)}, but the model knows {listed(self.class_order)}. "
+                f"{offer_renaming(unknown | lacking, self.class_order, self.rename)}Name data with the same classes.{drop}"
             )
-        if len(classes) < 2:
-            raise DataError(_single_class(root, training))
-        for found in parts.values():
-            _say_what_is_missing(found, classes)
-        return parts, classes
 
-    def _read_known(self, root: Path, classes: list[str]) -> dict[str, ClassFolders]:
-        """The images of the target, of which no more is known than the classes."""
-        parts = self._find(root, "target")
-        for part, found in parts.items():
-            if self.unknown_classes == "unlabelled":
-                parts[part] = self._keep_whole(found.without_classes())
-                continue
-            chosen = self._choose_classes(found, "data.target")
-            unknown = sorted(set(chosen.inner) - set(classes))
-            if unknown and self.unknown_classes == "error":
-                raise DataError(self._describe_unknown(chosen, unknown, classes))
-            if self.classes is None and chosen.inner:
-                refuse_odd_layout(chosen, "data.target")
-            if unknown:
-                kept = chosen.only(classes)
-                if not kept.files:
-                    raise DataError(f"{chosen.root} has the classes {listed(unknown)}, but none that the source has: {listed(classes)}.")
-                log.warning(
-                    "Left out of %s: %d images of the classes %s, which the source lacks.",
-                    chosen.root,
-                    len(chosen.files) - len(kept.files),
-                    listed(unknown),
-                )
-                chosen = kept
-            parts[part] = self._keep_whole(chosen)
-            if chosen.inner:
-                _say_what_is_missing(parts[part], classes)
-        return parts
+    def samples_of(self, found: dict[str, ClassFolders], place: Path, classes: list[str], domain: Domain) -> dict[str, ImageFiles]:
+        parts = {part: self._only_known(folders, classes, domain) for part, folders in found.items()}
+        return {
+            part: ImageFiles(
+                folders.files,
+                _labels(folders, classes),
+                digests=digest_files(folders.files),
+                max_pixels=self.max_pixels,
+                pixels=self.pixels,
+            )
+            for part, folders in parts.items()
+        }
+
+    def _only_known(self, found: ClassFolders, classes: list[str], domain: Domain) -> ClassFolders:
+        """Return the images of a part that are of known classes, or all images of a target without class folders."""
+        if domain == "target" and self.unknown_classes == "unlabelled":
+            return self._keep_whole(found.without_classes())
+        chosen = self._choose_classes(found, f"data.{domain}")
+        unknown = sorted(set(chosen.inner) - set(classes))
+        if unknown and self.unknown_classes == "error":
+            raise DataError(self._describe_unknown(chosen, unknown, classes))
+        if domain == "target" and self.classes is None and chosen.inner:
+            refuse_odd_layout(chosen, "data.target")
+        if unknown:
+            kept = chosen.only(classes)
+            if not kept.files:
+                raise DataError(f"{chosen.root} has the classes {listed(unknown)}, but none that are known: {listed(classes)}.")
+            log.warning(
+                "Left out of %s: %d images of the classes %s, which the source lacks.",
+                chosen.root,
+                len(chosen.files) - len(kept.files),
+                listed(unknown),
+            )
+            chosen = kept
+        # Those of the source were looked at before.
+        whole = chosen if domain == "source" else self._keep_whole(chosen)
+        if chosen.inner:
+            _say_what_is_missing(whole, classes)
+        return whole
 
     def _describe_unknown(self, found: ClassFolders, unknown: list[str], classes: list[str]) -> str:
         around = _folder_around(found, "data.target") if len(found.folders) == 1 else ""
@@ -203,28 +215,16 @@ class ImageFolder(DividedData, ImageFileData):
             "without labels: data.unknown_classes=unlabelled."
         )
 
-    def _divide(self, parts: dict[str, ClassFolders], classes: list[str], *, is_target: bool) -> Parts:
-        images = {
-            name: ImageFiles(
-                found.files, _labels(found, classes), digests=digest_files(found.files), max_pixels=self.max_pixels, pixels=self.pixels
-            )
-            for name, found in parts.items()
-        }
-        root = next(iter(parts.values())).root
-        whole = root if "all" in parts else root.parent
-        return self.divide(images, whole, "target" if is_target else "source")
-
 
 def _labels(found: ClassFolders, classes: list[str]) -> Tensor | None:
     numbers = {name: number for number, name in enumerate(classes)}
     return torch.tensor([numbers[name] for name in found.classes if name is not None]) if found.inner else None
 
 
-def _single_class(root: Path, found: ClassFolders) -> str:
-    name = found.folders[0]
+def _single_class(found: ClassFolders) -> str:
     return (
-        f"data.source={root} has only the class folder {name}. A classifier needs at least two: {root}/CLASS/IMAGE.jpg. "
-        f"{_folder_around(found, 'data.source')}"
+        f"data.source={found.root} has only the class folder {found.folders[0]}. A classifier needs at least two: "
+        f"{found.root}/CLASS/IMAGE.jpg. {_folder_around(found, 'data.source')}"
     ).rstrip()
 
 

@@ -1,20 +1,21 @@
 """Images that a table lists, with their classes, parts and groups."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from acclimate.data.class_labels import UnknownClasses, find_unknown, in_order
-from acclimate.data.datamodule import missing_source
+from acclimate.data.class_labels import find_unknown, in_order
 from acclimate.data.digests import digest_files
-from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.file_data import ImageFileData
 from acclimate.data.images.image_files import ImageFiles
+from acclimate.data.samples import Samples
 from acclimate.data.table_data import TableData
 from acclimate.data.tables import listed, parts_of, read_frame, texts
 from acclimate.errors import DataError
+from acclimate.types import Domain
 
 
 class ImageTable(TableData, ImageFileData):
@@ -25,38 +26,27 @@ class ImageTable(TableData, ImageFileData):
 
     Args:
         path: Name of the column with the paths of the files.
-        unknown_classes: Handling of samples whose class the source lacks: `error` refuses them, `drop` leaves them out.
         **loading: Arguments of `TableData` and `ImageFileData`.
     """
 
-    def __init__(
-        self,
-        *,
-        path: str = "path",
-        unknown_classes: UnknownClasses = "error",
-        **loading: Any,
-    ) -> None:
+    def __init__(self, *, path: str = "path", **loading: Any) -> None:
         super().__init__(**loading)
         self.path = path
-        self.unknown_classes: UnknownClasses = unknown_classes
 
-    def read(self) -> Domains:
-        if self.source is None:
-            raise missing_source()
-        frame = read_frame(self.source, only_texts=True)
-        classes = in_order(texts(frame, self.source, "data.label", self.label))
-        if len(classes) < 2:
+    def look_into(self, place: Path, domain: Domain) -> Any:
+        frame = read_frame(place, only_texts=True)
+        return frame, texts(frame, place, "data.label", self.label) if domain == "source" or self.label in frame.columns else None
+
+    def classes_of(self, found: Sequence[Any]) -> list[str]:
+        classes = in_order(name for _, names in found for name in names)
+        if len(classes) < 2 and self.class_order is None:
             raise DataError(
-                f"The column {self.label} of {self.source} has only {listed(classes)}. A classifier needs at least two classes."
+                f"The column {self.label} of {self.source[0].path} has only {listed(classes)}. A classifier needs at least two classes."
             )
-        return Domains(classes, self._divide(frame, self.source, classes, is_target=False), self.read_target(classes))
+        return classes
 
-    def read_target(self, classes: list[str]) -> Parts | None:
-        if self.target is None:
-            return None
-        return self._divide(read_frame(self.target, only_texts=True), self.target, classes, is_target=True)
-
-    def _divide(self, frame: Any, table: Path, classes: list[str], *, is_target: bool) -> Parts:
+    def samples_of(self, found: Any, table: Path, classes: list[str], domain: Domain) -> dict[str, Samples]:
+        frame, names = found
         listed_paths = texts(frame, table, "data.path", self.path)
         if not listed_paths:
             raise DataError(f"{table} lists no images.")
@@ -66,7 +56,6 @@ class ImageTable(TableData, ImageFileData):
                 f"{len(missing)} of the {len(paths)} images that {table} lists do not exist, such as {missing[0]}. Paths are relative to "
                 f"the folder of the table, {table.parent.absolute()}."
             )
-        names = None if self.label not in frame.columns else texts(frame, table, "data.label", self.label)
         dropped = find_unknown(Counter(names or ()), list(classes), unknown=self.unknown_classes, what=str(table))
         if self.group is not None:
             self.groups |= dict(zip(map(str, paths), texts(frame, table, "data.group", self.group), strict=True))
@@ -77,5 +66,4 @@ class ImageTable(TableData, ImageFileData):
         labels = None if names is None else torch.tensor([numbers[names[place]] for place in kept])
         images = ImageFiles(files, labels, digests=digest_files(files), max_pixels=self.max_pixels, pixels=self.pixels)
         parts = None if self.split is None else parts_of(frame, table, self.split)
-        given = self.given_parts(images, None if parts is None else [parts[place] for place in kept], table)
-        return self.divide(given, table, "target" if is_target else "source")
+        return self.given_parts(images, None if parts is None else [parts[place] for place in kept], table)

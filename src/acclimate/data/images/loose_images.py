@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class LooseImages(Samples):
         pixels: The form of all images.
     """
 
-    is_at_hand: ClassVar[bool] = False
+    is_at_hand = False
 
     def __init__(
         self,

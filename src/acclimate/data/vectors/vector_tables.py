@@ -1,5 +1,6 @@
 """The user's own tables of numbers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,15 +9,15 @@ import torch
 from annotated_types import Len, doc
 from torch import Tensor
 
-from acclimate.data.class_labels import in_order
-from acclimate.data.datamodule import missing_source
-from acclimate.data.domains import Domains, Parts
+from acclimate.data.class_labels import find_unknown, in_order
 from acclimate.data.kind import Kind
+from acclimate.data.samples import NO_LABEL, Samples
 from acclimate.data.table_data import TableData
 from acclimate.data.vectors.tables import Table, read_table
 from acclimate.data.vectors.vectors import VectorArrays, Vectors, VectorViewName
 from acclimate.errors import DataError
 from acclimate.inputs import VectorSpec
+from acclimate.types import Domain
 
 
 class VectorTables(TableData):
@@ -51,31 +52,29 @@ class VectorTables(TableData):
         super().__init__(source_view=source_view, target_views=target_views, strong_view=strong_view, **loading)
         self.columns = None if columns is None else list(columns)
 
-    def read(self) -> Domains:
-        if self.source is None:
-            raise missing_source()
-        table = self._read(self.source)
-        if table.labels is None:
-            wanted = "no array y" if self.source.suffix == ".npz" else f"no column {self.label}"
-            raise DataError(f"{self.source} has {wanted}, and the source needs labels. Name the column: data.label=COLUMN.")
+    def look_into(self, place: Path, domain: Domain) -> Table:
+        table = read_table(place, columns=self.columns, label=self.label, split=self.split, group=self.group)
+        if table.labels is None and domain == "source":
+            wanted = "no array y" if place.suffix == ".npz" else f"no column {self.label}"
+            raise DataError(f"{place} has {wanted}, and the source needs labels. Name the column: data.label=COLUMN.")
+        # All other tables must have those of the first one.
         self.columns = table.columns
-        classes = in_order(table.labels)
-        if len(classes) < 2:
-            raise DataError(f"{self.source} has only the class {classes[0]}. A classifier needs at least two.")
-        source = self._divide(table, self.source, classes, is_target=False)
-        return Domains(classes, source, self.read_target(classes))
+        return table
 
-    def read_target(self, classes: list[str]) -> Parts | None:
-        if self.target is None:
-            return None
-        table = self._read(self.target)
-        if unknown := in_order(set(table.labels or []) - set(classes)):
-            raise DataError(
-                f"{self.target} has the classes {', '.join(unknown[:8])}, which the source does not have: it has {', '.join(classes[:8])}. "
-                "Leave these rows out, or the whole column."
-            )
-        self.columns = table.columns
-        return self._divide(table, self.target, classes, is_target=True)
+    def classes_of(self, found: Sequence[Table]) -> list[str]:
+        classes = in_order(name for table in found for name in table.labels or ())
+        if len(classes) < 2 and self.class_order is None:
+            raise DataError(f"{self.source[0].path} has only the class {classes[0]}. A classifier needs at least two.")
+        return classes
+
+    def samples_of(self, found: Table, place: Path, classes: list[str], domain: Domain) -> dict[str, Samples]:
+        dropped = find_unknown(Counter(found.labels or ()), classes, unknown=self.unknown_classes, what=str(place))
+        names = [f"row {row} of {place}" for row in range(len(found.values))]
+        self.groups |= dict(zip(names, found.groups or (), strict=False))
+        samples = VectorArrays(found.values, _numbered(found.labels, classes), names)
+        kept = [row for row in range(len(samples)) if found.labels is None or found.labels[row] not in dropped]
+        parts = None if found.parts is None else [found.parts[row] for row in kept]
+        return self.given_parts(samples.take(kept) if dropped else samples, parts, place)
 
     def continue_from(self, kind: Kind) -> None:
         if isinstance(kind, Vectors) and self.columns is None:
@@ -83,8 +82,8 @@ class VectorTables(TableData):
 
     def input_spec(self) -> VectorSpec:
         part = self.domains.source or self.domains.target
-        assert part is not None and isinstance(part.train, VectorArrays)
-        values = part.train.values.double()
+        assert part is not None
+        values = part.train.load(range(len(part.train))).double()
         std, mean = torch.std_mean(values, dim=0, correction=0)
         # A constant column is not informative, whatever it is divided by.
         return VectorSpec(values.shape[1], mean.float(), torch.where(std > 0, std, 1.0).float())
@@ -92,16 +91,7 @@ class VectorTables(TableData):
     def kind_for(self, spec: VectorSpec) -> Vectors:  # type: ignore[override]
         return Vectors(width=spec.width, columns=self.columns, label=self.label, mean=spec.mean, std=spec.std)
 
-    def _read(self, path: Path) -> Table:
-        return read_table(path, columns=self.columns, label=self.label, split=self.split, group=self.group)
-
-    def _divide(self, table: Table, path: Path, classes: list[str], *, is_target: bool) -> Parts:
-        names = [f"row {row} of {path}" for row in range(len(table.values))]
-        self.groups |= dict(zip(names, table.groups or (), strict=False))
-        samples = VectorArrays(table.values, _numbered(table.labels, classes), names)
-        return self.divide(self.given_parts(samples, table.parts, path), path, "target" if is_target else "source")
-
 
 def _numbered(labels: Sequence[str] | None, classes: Sequence[str]) -> Tensor | None:
     numbers = {name: number for number, name in enumerate(classes)}
-    return None if labels is None else torch.tensor([numbers[label] for label in labels])
+    return None if labels is None else torch.tensor([numbers.get(label, NO_LABEL) for label in labels])

@@ -50,9 +50,9 @@ def passes(
         of_source, both = predict_domains(source.inputs, _together(target.inputs, few))
         of_target, of_few = _apart(both, few)
     return Passes(
-        LabelledPass(source.views, source.labels, *of_source, hidden),
-        None if target is None else UnlabelledPass(target.views, target.samples, *of_target),
-        None if few is None or of_few is None else LabelledPass(few.views, few.labels, *of_few),
+        LabelledPass(source.views, source.labels, *of_source, hidden, source.domains),
+        None if target is None else UnlabelledPass(target.views, target.samples, *of_target, target.domains),
+        None if few is None or of_few is None else LabelledPass(few.views, few.labels, *of_few, domains=few.domains),
     )
 
 

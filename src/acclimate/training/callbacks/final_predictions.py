@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from acclimate.data.domains import Domains
+from acclimate.data.samples import NO_LABEL, named_domain
 from acclimate.files.atomic_files import write_table
 from acclimate.runs.record import TEST_PREDICTIONS
 from acclimate.selection.evaluation_callback import EvaluationCallback
@@ -60,8 +61,8 @@ class FinalPredictions(EvaluationCallback):
                 confidence = max(shares)
                 yield (
                     (samples.name(row) if samples is not None else None) or str(row),
-                    domain,
-                    "" if labels is None else domains.classes[labels[row]],
+                    domain if samples is None else named_domain(domain, samples, row),
+                    "" if labels is None or labels[row] == NO_LABEL else domains.classes[labels[row]],
                     domains.classes[shares.index(confidence)],
                     f"{confidence:.6f}",
                     *(f"{share:.6f}" for share in (shares if shown else ())),
