@@ -2,6 +2,7 @@
 
 import logging
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
+from PIL import Image
 from torch import Tensor
 
+from acclimate.files.atomic_files import replacing
 from acclimate.files.printable import escape, printable
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,16 @@ def picture(figure: Figure) -> Tensor:
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return torch.from_numpy(pixels)[..., :3].permute(2, 0, 1).contiguous()
+
+
+def write_picture(path: Path, drawn: Tensor) -> None:
+    """Write a picture, uint8, shape (3, H, W), as a PNG file.
+
+    Raises:
+        StorageError: If the file cannot be written.
+    """
+    with replacing(path) as file:
+        Image.fromarray(drawn.permute(1, 2, 0).numpy()).save(file, "PNG")
 
 
 def drawable(name: str, *, length: int = 40) -> str:

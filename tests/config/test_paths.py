@@ -7,6 +7,7 @@ from small_runs import SMALL, write_photographs
 
 from acclimate.config.compose import compose, compose_sweep, override
 from acclimate.config.messages import setting
+from acclimate.config.overrides import accept_any_key
 
 NAMES = [
     "2024",
@@ -76,6 +77,11 @@ def test_a_name_with_a_comma_is_one_folder_if_there_is_one(tmp_path, monkeypatch
     (tmp_path / "a,b").mkdir()
     (config,) = compose_sweep(["data=image_folder", "data.source=a,b"]).values()
     assert config["data"]["source"] == "a,b"
+
+
+def test_the_folder_of_a_run_may_have_a_comma():
+    assert accept_any_key(["hydra.run.dir=a,b/run"]) == ["hydra.run.dir='a,b/run'"]
+    assert accept_any_key(["hydra.sweep.dir=[a]"]) == ["hydra.sweep.dir='[a]'"]
 
 
 def test_null_is_no_path():

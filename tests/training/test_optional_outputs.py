@@ -41,7 +41,7 @@ def fail(*_, **__):
 
 FAULTS = {
     "drawing samples": (Images, "draw"),
-    "writing samples": (pictures, "write_png"),
+    "writing samples": (pictures, "write_picture"),
     "drawing text": (figures, "drawable"),
     "drawing figures": (figures, "picture"),
     "TensorBoard's pictures": (SummaryWriter, "add_image"),

@@ -59,8 +59,8 @@ def _quote_path(argument: str) -> str:
     try:
         parsed = OverridesParser.create().parse_override(argument)
         if parsed.is_sweep_override() or isinstance(parsed.value(), list | dict):
-            # Several values, unless there is such a file.
-            is_read = not Path(value).exists()
+            # Several values, unless there is such a file; the folder of a run or of a sweep is one.
+            is_read = not Path(value).exists() and not key.startswith("hydra.")
         else:
             is_read = parsed.value() == (value[1:-1] if value[0] in "'\"" and value[-1] == value[0] else value)
     except HydraException:

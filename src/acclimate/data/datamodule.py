@@ -166,12 +166,12 @@ class AdaptationData(ServedData, ABC):
         if needs.views == "pair":
             self.source_views = self.target_views = [self.strong_view] * 2
         for line in describe_data(self.domains, self.target_labels):
-            log.info(line)
+            log.info("%s", line)
         for line in Copies(self.domains).exact():
-            log.warning(line)
+            log.warning("%s", line)
         self.domains = self.ready(self.domains)
         for line in self.describe_near_copies(self.domains):
-            log.warning(line)
+            log.warning("%s", line)
         if needs.is_self_supervised:
             self.domains, self.target_labels = self.domains.without_labels(), TargetLabels(None)
         elif self.source_labels_per_class is not None and self.domains.source is not None:

@@ -1,7 +1,9 @@
 """Safe output of text from files, such as file names, to terminals, logs and spreadsheets."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from acclimate.errors import UserError
 
@@ -22,6 +24,19 @@ def printable(text: object) -> str:
 def printable_lines(text: str) -> str:
     """Escape a message as `printable` does, but keep its line breaks."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def printable_values(node: Any) -> Any:
+    r"""Escape all text in nested mappings and lists as `printable` does.
+
+    >>> printable_values({"data": {"source": "K\udce4fer"}, "seed": 0})
+    {'data': {'source': 'K\\udce4fer'}, 'seed': 0}
+    """
+    if isinstance(node, Mapping):
+        return {key: printable_values(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [printable_values(value) for value in node]
+    return printable(node) if isinstance(node, str) else node
 
 
 def describe(error: BaseException) -> str:

@@ -120,7 +120,7 @@ def exists(path: Path) -> bool:
 # Cached, because resuming reads a file more than once.
 @cache
 def _warn(message: str) -> None:
-    log.warning(message)
+    log.warning("%s", message)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from acclimate.training.callbacks.throughput import Throughput
 from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions, refuse_same_domains
-from acclimate.training.optional_outputs import make_optional
+from acclimate.training.optional_outputs import make_loggers_optional
 from acclimate.training.profiler import NoProfiler
 
 Config = dict[str, Any]
@@ -168,7 +168,7 @@ def _complete(trainer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _prepare(trainer: pl.Trainer) -> None:
     """Prepare a trainer for loggers that fail, for atomic checkpoints and, on a CPU, for fast steps."""
-    make_optional(trainer.loggers)
+    make_loggers_optional(trainer)
     # Keep a plug-in of the user, for example for asynchronous checkpoints.
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
@@ -217,7 +217,7 @@ def silence_known_advice() -> None:
         "The '.*_dataloader' does not have many workers",
         "The number of training batches",
         "Found .* in eval mode at the start of training",
-        "Checkpoint directory .* exists",
+        "(?s)Checkpoint directory .* exists",
         # Intended in AdaBN.
         "`training_step` returned `None`",
         ".*configure_optimizers` returned `None`",

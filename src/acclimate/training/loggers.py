@@ -13,6 +13,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
 from acclimate.files.atomic_files import replacing
+from acclimate.files.printable import printable_values
 from acclimate.training import tensorboard_summaries
 from acclimate.training.dashboard import AIMED_AT, describe, page_of
 from acclimate.training.optional_outputs import optional_output
@@ -160,7 +161,7 @@ def log_final(trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[s
     for logger in trainer.loggers:
         with optional_output(f"the results in {type(logger).__name__}"):
             if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(dict(config), numbers, step=trainer.global_step)
+                logger.log_hyperparams(printable_values(config), numbers, step=trainer.global_step)
             else:
                 logger.log_metrics(numbers, step=trainer.global_step)
             logger.save()

@@ -140,9 +140,9 @@ def claim(folder: Path) -> Iterator[None]:
 
 def _announce(run: Run, folder: Path) -> None:
     for line in describe_training(run, folder):
-        log.info(line)
+        log.info("%s", line)
     if account := account_for_backbone(run.data, run.method, run.trainer):
-        log.info(account)
+        log.info("%s", account)
 
 
 def _fit(run: Run, last: Path) -> None:
@@ -208,4 +208,4 @@ def _write_results(folder: Path, run: Run, metrics: dict[str, Any]) -> None:
     write_json(folder / METRICS, metrics)
     with optional_output("the comparison with other runs"):
         if message := negative_transfer(folder, metrics):
-            log.warning(message)
+            log.warning("%s", message)

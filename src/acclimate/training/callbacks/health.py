@@ -86,7 +86,7 @@ class Health(Callback):
                 if trainer.is_global_zero:
                     # Print above the progress bar.
                     with logging_redirect_tqdm():
-                        log.warning(message)
+                        log.warning("%s", message)
 
     def state_dict(self) -> dict[str, Any]:
         return {

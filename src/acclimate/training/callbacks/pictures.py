@@ -6,9 +6,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
-from torchvision.io import write_png
 
 from acclimate.data.datamodule import data_of
+from acclimate.figures import write_picture
 from acclimate.training.callbacks.accuracies import Accuracies
 from acclimate.training.optional_outputs import optional_output
 
@@ -32,10 +32,9 @@ class Pictures(Callback):
         self._logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
         data = data_of(trainer)
         if trainer.is_global_zero and trainer.global_step == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
             drawn = data.kind.draw(data.first_inputs(NUM_SAMPLES))
             if drawn is not None:
-                write_png(drawn, str(self.folder / "samples.png"))
+                write_picture(self.folder / "samples.png", drawn)
                 self._to_tensorboard(trainer, "samples", drawn)
 
     @optional_output("the pictures of confusion matrices")
@@ -45,7 +44,7 @@ class Pictures(Callback):
         for domain, confusion in accuracies.confusion.items():
             if trainer.is_global_zero:
                 picture = draw_confusion(confusion.cpu(), classes, title=f"{domain}, test part")
-                write_png(picture, str(self.folder / f"{domain}_confusion.png"))
+                write_picture(self.folder / f"{domain}_confusion.png", picture)
                 self._to_tensorboard(trainer, f"confusion/{domain}", picture)
 
     def _to_tensorboard(self, trainer: pl.Trainer, name: str, picture: Tensor) -> None:
