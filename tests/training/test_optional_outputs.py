@@ -6,7 +6,7 @@ import json
 import pytest
 from pytorch_lightning.loggers.logger import DummyLogger
 from small_runs import compose, differences, trained_state
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.writer import FileWriter
 
 from acclimate import figures
 from acclimate.data.images.images import Images
@@ -44,9 +44,8 @@ FAULTS = {
     "writing samples": (pictures, "write_picture"),
     "drawing text": (figures, "drawable"),
     "drawing figures": (figures, "picture"),
-    "TensorBoard's pictures": (SummaryWriter, "add_image"),
-    "TensorBoard's curves": (SummaryWriter, "add_scalar"),
-    "TensorBoard's file": (SummaryWriter, "flush"),
+    "TensorBoard's values": (FileWriter, "add_summary"),
+    "TensorBoard's file": (FileWriter, "flush"),
     "test_predictions.csv": (final_predictions, "write_table"),
     "target_predictions.npz": (run, "write_predictions"),
     "comparison": (run, "negative_transfer"),
@@ -60,7 +59,7 @@ def test_a_run_ends_with_its_metrics_without_an_output_that_fails(fault, archive
     metrics = run.train({**config, "logger": {**TENSORBOARD, "save_dir": str(tmp_path)}})
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("The run goes on without ")]
-    assert 1 <= len(told) == len(set(told)) <= 3
+    assert 1 <= len(told) == len(set(told)) <= 5
 
 
 def test_a_run_goes_on_without_a_logger_that_fails(archives, tmp_path, caplog):
