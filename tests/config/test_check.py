@@ -217,6 +217,20 @@ def test_a_group_without_anything_to_build_is_answered_with_its_options(config, 
     assert all(option in message for option in group_options(group))
 
 
+def test_loggers_are_nodes_by_name_or_a_single_one_as_in_earlier_versions(config):
+    node = {"_target_": "acclimate.training.loggers.Table", "save_dir": "x"}
+    for loggers in ({}, node, {"csv": node, "mine": None}, {"first": node, "second": node}):
+        check_config({**config, "logger": loggers})
+    assert "logger=csv must be loggers by name. Choose one of csv" in problem({**config, "logger": "csv"})
+    misspelt = {**config, "logger": {"csv": node | {"svae_dir": 1}}}
+    assert problem(misspelt).startswith("logger.csv.svae_dir: Table has no such key. Did you mean save_dir?")
+    mixed = problems({**config, "logger": node | {"mine": node}})
+    assert mixed[0].startswith("logger._target_=acclimate.training.loggers.Table has no name, but stands beside mine.")
+    assert mixed[0].endswith("Write it below a name of your choice: logger.NAME._target_.")
+    stranger = {"_target_": "acclimate.errors.UserError"}
+    assert "logger.mine._target_=acclimate.errors.UserError is not of the class Logger" in problem({**config, "logger": {"mine": stranger}})
+
+
 def test_callbacks_must_be_nodes_by_name(config):
     config["callbacks"] = {"mine": 3}
     assert "callbacks.mine=3 names nothing to build" in problem(config)

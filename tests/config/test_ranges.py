@@ -188,7 +188,11 @@ def test_a_folder_must_be_named(value):
         ("model.backbone.weights", None, "model.backbone.weights cannot be set"),
         ("trainer.use_distributed_sampler", True, "trainer.use_distributed_sampler cannot be set"),
         ("data._partial_", True, "data is built at once. Leave data._partial_ out."),
-        ("logger._partial_", 0.5, "logger._partial_=0.5 must be true or false."),
+        (
+            "logger.csv",
+            {"_target_": "acclimate.training.loggers.Table", "save_dir": "x", "_partial_": 0.5},
+            "logger.csv._partial_=0.5 must be true or false.",
+        ),
         ("optimizer._partial_", False, "optimizer is called later, with values that the run provides. Type optimizer._partial_=true."),
         (
             "logger._target_",

@@ -1,21 +1,25 @@
 """Curves as TensorBoard shows them, of runs that were stopped, killed and continued, and the same as a table."""
 
 import csv
+import io
 import json
 import logging
 import time
+from typing import ClassVar
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
-import yaml
+from PIL import Image
+from pytorch_lightning.loggers.logger import DummyLogger
 from small_runs import compose, train_and_stop
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
-from acclimate.config.groups import conf_dir
+from acclimate.config.compose import override
 from acclimate.errors import Interrupted
 from acclimate.training import run
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.training.loggers import make_loggers
 
 # Epochs of 5 batches; validations after 4, 8 and 12, and after the last one.
 LOGGED = (
@@ -30,8 +34,7 @@ TIMES = ("train/seconds", "train/samples_per_second")
 
 
 def composed(folder, archives, logger):
-    config = compose(folder, *archives, *LOGGED)
-    return {**config, "logger": yaml.safe_load((conf_dir() / "logger" / f"{logger}.yaml").read_text()) | {"save_dir": str(folder)}}
+    return override(compose(folder, *archives, *LOGGED), [f"logger={logger}"])
 
 
 def train_with_stops(config, *stops):
@@ -174,6 +177,53 @@ def test_table_of_a_continued_run_is_that_of_the_run_that_was_never_stopped(arch
     assert [row["step"] for row in rows if row.get("selection/value")] == ["3", "7", "11", "13"]
     assert [row["step"] for row in rows if row.get("final/target/test_accuracy")] == ["14"]
     assert others == rows
+
+
+class Album(DummyLogger):
+    """A logger that keeps pictures."""
+
+    pictures: ClassVar[list] = []
+
+    def log_picture(self, name, png, size, step):
+        self.pictures.append((name, png, size, step))
+
+
+class Dropped(Album):
+    """A logger whose service cannot be reached."""
+
+    def log_picture(self, name, png, size, step):
+        raise ConnectionError("no route to host")
+
+
+def test_every_logger_gets_curves_results_and_the_pictures_that_it_can_show(archives, tmp_path, caplog):
+    config = composed(tmp_path, archives, "[csv,tensorboard]")
+    assert list(config["logger"]) == ["csv", "tensorboard"]
+    own = {name: {"_target_": f"{__name__}.{name}"} for name in ("Dropped", "Album")}
+    metrics = run.train({**config, "logger": {**config["logger"], **own, "left out": None}})
+    rows = read_table(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows if row.get("selection/value")] == ["3", "7", "11", "13"]
+    assert float(rows[-1]["final/target/test_accuracy"]) == pytest.approx(metrics["target/test_accuracy"])
+    assert len(list(tmp_path.glob("events.out.tfevents*"))) == 1
+    shown = {name: (png, size, step) for name, png, size, step in Album.pictures}
+    assert {"samples", "confusion/source", "confusion/target"} <= shown.keys()
+    for png, size, step in shown.values():
+        with Image.open(io.BytesIO(png)) as image:
+            assert (image.format, image.size) == ("PNG", size[::-1])
+        assert step in (0, 14)
+    told = [record.getMessage() for record in caplog.records if "no route to host" in record.getMessage()]
+    assert "The run goes on without the picture samples in Dropped: ConnectionError: no route to host" in told
+
+
+def test_a_logger_without_a_name_is_that_of_a_run_of_an_earlier_version(archives, tmp_path):
+    config = composed(tmp_path, archives, "csv")
+    config["logger"] = config["logger"]["csv"]
+    train_with_stops(config, ("on_train_batch_end", 12))
+    rows = read_table(tmp_path / "metrics.csv")
+    assert [row["step"] for row in rows if row.get("selection/value")] == ["3", "7", "11", "13"]
+
+
+def test_no_logger_is_one_that_does_nothing():
+    assert [type(logger) for logger in make_loggers({})] == [type(logger) for logger in make_loggers({"csv": None})] == [DummyLogger]
 
 
 def read_table(file):

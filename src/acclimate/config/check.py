@@ -97,20 +97,37 @@ def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:
         if key not in ROOT_KEYS
     ]
     problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config and key not in ("name", "resume_with")]
-    for key in ("data", "model", "method", "optimizer", "scheduler", "selection", "logger", "trainer"):
+    for key in ("data", "model", "method", "optimizer", "scheduler", "selection", "trainer"):
         node = config.get(key)
         if key in config and not (isinstance(node, Mapping) and "_target_" in node):
             problems.append(
                 f"{key}={show(node)} names nothing to build. It needs a _target_, which {key}=NAME sets: {', '.join(group_options(key))}."
             )
-    callbacks = config.get("callbacks", {})
-    if isinstance(callbacks, Mapping):
-        for name, node in callbacks.items():
-            if node is not None and not (isinstance(node, Mapping) and "_target_" in node):
-                problems.append(f"callbacks.{name}={show(node)} names nothing to build. It needs a _target_, or is null to leave it out.")
-    else:
-        problems.append(f"callbacks={show(callbacks)} must be callbacks by name. Choose one of {', '.join(group_options('callbacks'))}.")
+    for group in ("callbacks", "logger"):
+        problems += _check_named(group, config.get(group, {}))
     return [*problems, *_check_settings(config), *check_components(config, read)]
+
+
+def _check_named(group: str, nodes: Any) -> Iterator[str]:
+    """Check that a group contains components by name; the logger of earlier versions has none."""
+    options = ", ".join(group_options(group))
+    if not isinstance(nodes, Mapping):
+        yield f"{group}={show(nodes)} must be {group.rstrip('s')}s by name. Choose one of {options}."
+        return
+    named = {name: node for name, node in nodes.items() if isinstance(node, Mapping) and "_target_" in node}
+    if group == "logger" and "_target_" in nodes:
+        if named:
+            yield (
+                f"logger._target_={show(nodes['_target_'])} has no name, but stands beside {', '.join(named)}. Write it below a name of "
+                "your choice: logger.NAME._target_."
+            )
+        return
+    for name, node in nodes.items():
+        if node is not None and name not in named:
+            yield (
+                f"{group}.{name}={show(node)} names nothing to build. It needs a _target_, which {group}=NAME sets ({options}), or is "
+                "null to leave it out."
+            )
 
 
 def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:

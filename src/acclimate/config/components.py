@@ -36,7 +36,7 @@ KINDS = {
     "model.backbone": "acclimate.models.backbones.backbone.Backbone",
 }
 # Groups with several components, each with a name chosen by the user.
-NAMED = ("callbacks", "method.extras")
+NAMED = ("callbacks", "logger", "method.extras")
 FUNCTIONS = ("optimizer", "scheduler", "model.backbone")
 # Additional keys of ours for classes of other packages.
 ADDED = {

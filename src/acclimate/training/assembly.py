@@ -38,12 +38,13 @@ from acclimate.training.callbacks.throughput import Throughput
 from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions, refuse_same_domains
+from acclimate.training.loggers import make_loggers
 from acclimate.training.optional_outputs import make_loggers_optional
 from acclimate.training.profiler import NoProfiler
 
 Config = dict[str, Any]
 
-NO_LOGGER = {"_target_": "pytorch_lightning.loggers.logger.DummyLogger"}
+NO_LOGGER: Config = {}
 
 
 class Run(NamedTuple):
@@ -149,7 +150,7 @@ def build(
         throughput,
         *further,
     ]
-    trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=instantiate(config["logger"]))
+    trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=make_loggers(config["logger"]))
     _prepare(trainer)
     return Run(model_name(config), data, method, selection, scores, throughput, nonfinite, trainer, seen)
 

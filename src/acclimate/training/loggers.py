@@ -2,16 +2,20 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from PIL import Image
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
+from acclimate.config.instantiate import instantiate
 from acclimate.files.atomic_files import replacing
 from acclimate.files.printable import printable_values
 from acclimate.training import tensorboard_summaries
@@ -142,6 +146,44 @@ def _drop_later_events(writer: Any, step: int) -> None:
     writer._get_file_writer().add_event(Event(session_log=SessionLog(status=SessionLog.START)), step)
 
 
+def make_loggers(node: Mapping[str, Any]) -> list[Logger]:
+    """Build the loggers of a run.
+
+    Args:
+        node: Nodes by name, null to leave one out; or a single node, as in runs of earlier versions.
+
+    Returns:
+        The loggers; one that does nothing if there is none, because callbacks of Lightning need one.
+    """
+    nodes = [node] if "_target_" in node else [logger for logger in node.values() if logger is not None]
+    return [instantiate(logger) for logger in nodes] or [DummyLogger()]
+
+
+def log_picture(loggers: Iterable[Logger], name: str, picture: Tensor, step: int) -> None:
+    """Send a picture to every logger that can show it; an error of one is logged.
+
+    A logger can show pictures if it has a method `log_picture(name, png, size, step)`, where `png` is the file and `size` its
+    height and width.
+
+    Args:
+        loggers: The loggers of a run.
+        name: Name of the picture, with `/` between groups.
+        picture: uint8, shape (3, H, W).
+        step: Number of finished steps.
+    """
+    takers = [logger for logger in loggers if isinstance(logger, TensorBoardLogger) or hasattr(logger, "log_picture")]
+    if not takers:
+        return
+    png = io.BytesIO()
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(png, "PNG")
+    for logger in takers:
+        with optional_output(f"the picture {name} in {type(logger).__name__}"):
+            if hasattr(logger, "log_picture"):
+                logger.log_picture(name, png.getvalue(), tuple(picture.shape[1:]), step)
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(name, picture, step)
+
+
 @contextmanager
 def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
     """Context manager that disables the loggers, for validations and tests that do not belong to the curves."""
@@ -165,5 +207,5 @@ def log_final(trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[s
             else:
                 logger.log_metrics(numbers, step=trainer.global_step)
             logger.save()
-            if isinstance(logger, TensorBoard):
+            if hasattr(logger, "close"):
                 logger.close()

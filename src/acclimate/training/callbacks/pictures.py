@@ -1,15 +1,16 @@
-"""Pictures for TensorBoard and for the run's folder: samples of both domains, and confusion matrices."""
+"""Pictures for the loggers and for the run's folder: samples of both domains, and confusion matrices."""
 
 from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from acclimate.data.datamodule import data_of
 from acclimate.figures import write_picture
 from acclimate.training.callbacks.accuracies import Accuracies
+from acclimate.training.loggers import log_picture
 from acclimate.training.optional_outputs import optional_output
 
 NUM_SAMPLES = 32
@@ -19,23 +20,23 @@ class Pictures(Callback):
     """Callback that draws training samples of both domains at the start and confusion matrices at the end.
 
     Args:
-        folder: Folder for the .png files, which are also logged to TensorBoard.
+        folder: Folder for the .png files, which are also logged.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._logger: TensorBoardLogger | None = None
+        self._loggers: list[Logger] = []
 
     @optional_output("the picture of samples")
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # The test at the end runs without loggers.
-        self._logger = next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
+        self._loggers = trainer.loggers
         data = data_of(trainer)
         if trainer.is_global_zero and trainer.global_step == 0:
             drawn = data.kind.draw(data.first_inputs(NUM_SAMPLES))
             if drawn is not None:
                 write_picture(self.folder / "samples.png", drawn)
-                self._to_tensorboard(trainer, "samples", drawn)
+                log_picture(self._loggers, "samples", drawn, trainer.global_step)
 
     @optional_output("the pictures of confusion matrices")
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -45,11 +46,7 @@ class Pictures(Callback):
             if trainer.is_global_zero:
                 picture = draw_confusion(confusion.cpu(), classes, title=f"{domain}, test part")
                 write_picture(self.folder / f"{domain}_confusion.png", picture)
-                self._to_tensorboard(trainer, f"confusion/{domain}", picture)
-
-    def _to_tensorboard(self, trainer: pl.Trainer, name: str, picture: Tensor) -> None:
-        if self._logger is not None:
-            self._logger.experiment.add_image(name, picture, trainer.global_step)
+                log_picture(self._loggers, f"confusion/{domain}", picture, trainer.global_step)
 
 
 def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tensor:
