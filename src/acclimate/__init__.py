@@ -81,7 +81,12 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluate(
-    run: str | PathLike[str], overrides: Sequence[str] = (), *, allow_seen: bool = False, trust: Collection[str] = ()
+    run: str | PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    allow_seen: bool = False,
+    trust: Collection[str] = (),
+    config_dir: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Test the selected checkpoint of a run again, on the same or on other data.
 
@@ -90,6 +95,7 @@ def evaluate(
         overrides: Overrides of `acclimate evaluate`, such as `["data.target=other.npz", "trainer=cpu"]`.
         allow_seen: Whether to allow test inputs that the run was trained or selected on; they are counted.
         trust: Your own modules, or full names of classes and functions, that the run may be built from.
+        config_dir: A folder with your own configs, as for `--config-dir`.
 
     Returns:
         Accuracies in [0, 1] by names such as `target/test_accuracy`, and the value of the selection.
@@ -97,6 +103,8 @@ def evaluate(
     Raises:
         UserError: If there is no such run, it contains targets that are not trusted, or the data do not fit its model.
     """
+    from pathlib import Path
+
     from acclimate.runs.checkpoint_files import selected_checkpoint
 
     selected = selected_checkpoint(run)
@@ -105,7 +113,7 @@ def evaluate(
     from acclimate.training import evaluation
 
     checkpoint = read_checkpoint(selected)
-    config = override(trusted_config(checkpoint, trust), overrides)
+    config = override(trusted_config(checkpoint, trust), overrides, None if config_dir is None else Path(config_dir))
     return evaluation.evaluate(config, checkpoint, allow_seen=allow_seen, trust=trust)
 
 

@@ -17,7 +17,7 @@ from acclimate.cli.arguments import divide_arguments
 from acclimate.config.groups import group_options
 from acclimate.config.messages import did_you_mean
 from acclimate.data.cache.store import DEFAULT_LIMIT
-from acclimate.errors import ConfigError, Interrupted, UserError
+from acclimate.errors import ConfigError, Interrupted, UserError, command
 from acclimate.files.full_disk import is_full
 from acclimate.files.printable import PrintableRecord, describe, printable, printable_lines
 from acclimate.training.stop_signals import StopSignals
@@ -48,7 +48,7 @@ def main() -> None:
         return
     if not words or words[0] == "help":
         if set(flags) - {"-h", "--help"}:
-            sys.exit(_complain(f"No verb is given with {' '.join(flags)}. Type acclimate train {' '.join(flags)}.", code=2))
+            sys.exit(_complain(f"No verb is given with {' '.join(flags)}. Type {command('train', *flags)}.", code=2))
         print(_usage(), end="")
         return
     try:

@@ -1,17 +1,14 @@
 """Arguments of the command: the keys of a verb itself, and overrides."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from acclimate.config.messages import texts_in
 from acclimate.errors import ConfigError
 from acclimate.files.atomic_files import refuse_output
 
 # Flags of Hydra.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
-
-# Text in quotes, or text without a comma.
-LIST_ITEM = re.compile(r"""\s*"[^"]*"\s*(?=,|$)|\s*'[^']*'\s*(?=,|$)|[^,]+""")
 
 
 def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -80,10 +77,7 @@ def list_of(text: str | None) -> list[str]:
     >>> list_of("[a, b]"), list_of("a"), list_of(None), list_of('["a, b","c[1]"]')
     (['a', 'b'], ['a'], [], ['a, b', 'c[1]'])
     """
-    inside = (text or "").strip()
-    inside = inside[1:-1] if inside.startswith("[") and inside.endswith("]") else inside
-    items = (found[0].strip() for found in LIST_ITEM.finditer(inside))
-    return [unquoted(item) for item in items if unquoted(item)]
+    return texts_in(text or "")
 
 
 def unquoted(text: str) -> str:

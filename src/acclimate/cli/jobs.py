@@ -37,18 +37,19 @@ def train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
     return float(metrics["selection/value"])
 
 
-def train_saved(folder: Path, overrides: Sequence[str], trust: Sequence[str]) -> None:
+def train_saved(folder: Path, overrides: Sequence[str], trust: Sequence[str], config_dir: Path | None = None) -> None:
     """Continue a run from the record in its folder, which is plain data: saved overrides are not replayed.
 
     Args:
         folder: The folder of the run.
         overrides: `GROUP.KEY=VALUE` and `GROUP=NAME`, as for `override`.
         trust: As for `refuse_strangers`.
+        config_dir: As for `override`.
 
     Raises:
         UserError: If the folder is not that of a run, its record contains targets that are not trusted, or the run fails.
     """
-    config = config_to_resume(folder, trust, partial(override, overrides=overrides))
+    config = config_to_resume(folder, trust, partial(override, overrides=overrides, config_dir=config_dir))
     train_resolved(config, [*read_overrides(folder), *overrides])
 
 

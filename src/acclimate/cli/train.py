@@ -24,7 +24,7 @@ Add terms to a method with +terms=mcc or +terms=[mcc,bnm], and weight them with 
 from collections.abc import Sequence
 from pathlib import Path
 
-from acclimate.cli.arguments import list_of, split_keys
+from acclimate.cli.arguments import list_of, split_config_dir, split_keys
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -34,7 +34,8 @@ def run(arguments: Sequence[str]) -> None:
 
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):
-        keys, others = split_keys(arguments, required=("resume",), optional=("trust",))
-        train_saved(Path(keys["resume"]), others, list_of(keys.get("trust")))
+        config_dir, words = split_config_dir(arguments)
+        keys, others = split_keys(words, required=("resume",), optional=("trust",))
+        train_saved(Path(keys["resume"]), others, list_of(keys.get("trust")), config_dir)
     else:
         run_with_hydra(arguments, train_job)

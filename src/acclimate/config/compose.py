@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config.groups import conf_dir
+from acclimate.config.messages import setting, texts_in
 from acclimate.config.overrides import accept_any_key, config_groups, explain, missing_values, mistaken_for, path_of, unreadable
 from acclimate.errors import ConfigError
 from acclimate.files.folders import new_folder
@@ -40,12 +41,13 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def override(saved: dict[str, Any], overrides: Sequence[str], config_dir: Path | None = None) -> dict[str, Any]:
     """Apply overrides to a saved configuration.
 
     Args:
         saved: The plain, fully resolved configuration.
         overrides: `GROUP=NAME` replaces a group, together with its `GROUP.KEY=VALUE`; other overrides change saved values.
+        config_dir: A folder with additional configs, as for `--config-dir`.
 
     Raises:
         ConfigError: If an override cannot be parsed.
@@ -62,7 +64,7 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
         for group in groups:
             mine = [text for text in overrides if text.split("=")[0].split(".")[0] == group]
             with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                fresh = hydra.compose("train", accept_any_key(mine))
+                fresh = hydra.compose("train", [*accept_any_key(mine), *_search(config_dir)])
             fresh.folder, fresh.seed = config.get("folder"), config.get("seed", 0)
             config[group] = OmegaConf.to_container(_resolved_node(fresh, group))
         for text in overrides:
@@ -73,6 +75,13 @@ def override(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     return config
 
 
+def _search(config_dir: Path | None) -> list[str]:
+    """Return the override that lets Hydra also search a folder, whose name may have any character."""
+    if config_dir is None:
+        return []
+    return [f"hydra.searchpath=[{QuotedString(text=f'file://{config_dir.absolute()}', quote=Quote.single).with_quotes()}]"]
+
+
 def _changes(text: str) -> dict[str, Any]:
     """Return the nested keys and the value of an override.
 
@@ -80,17 +89,24 @@ def _changes(text: str) -> dict[str, Any]:
         ConfigError: If the value cannot be read.
     """
     if (named := path_of(text)) is not None:
-        key, path = named
-        changes: Any = path
-        for part in reversed(key.split(".")):
-            changes = {part: changes}
-        return dict(changes)
+        return _nested(*named)
     try:
-        changes = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=True)
-    except yaml.YAMLError as error:
+        parsed = OverridesParser.create().parse_override(text)
+    except HydraException as error:
         raise ConfigError(unreadable(text, str(error))) from error
-    assert isinstance(changes, dict)
-    return {str(key): value for key, value in changes.items()}
+    if parsed.is_sweep_override():
+        key, _, values = text.partition("=")
+        raise ConfigError(f"{text} has several values, but this is one run. If they are a list, type {setting(key, texts_in(values))}.")
+    value = OmegaConf.to_container(OmegaConf.create({"value": parsed.value()}), resolve=True)
+    assert isinstance(value, dict)
+    return _nested(parsed.key_or_group, value["value"])
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """Return a value below the names that the dots of a key separate."""
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return dict(value)
 
 
 def _merge(saved: Any, changes: Any) -> Any:
@@ -116,11 +132,10 @@ def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Pa
     """
     named = [text for text in overrides if text.lstrip("+").startswith(FOLDERS)]
     words = [text for text in overrides if text not in named]
-    search = [] if config_dir is None else [f"hydra.searchpath=['file://{config_dir.absolute()}']"]
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
             # A placeholder: only Hydra's own runs have a folder, and nothing is written here.
-            config = hydra.compose("train", [*accept_any_key(words), "folder=.", *search], return_hydra_config=True)
+            config = hydra.compose("train", [*accept_any_key(words), "folder=.", *_search(config_dir)], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from error
     method = config.hydra.runtime.choices.method

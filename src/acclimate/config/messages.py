@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from acclimate.config.instantiate import RESERVED_KEYS
+from acclimate.config.paths import OF_VERBS, TEXTS
 
-# Text that Hydra reads as it is. Words such as null and numbers are not.
-PLAIN_TEXT = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_][A-Za-z0-9_-]*", re.IGNORECASE)
+# Text that Hydra reads as it is, also as a key of a mapping. Words such as null and numbers are not.
+PLAIN_TEXT = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_][A-Za-z0-9_.-]*", re.IGNORECASE)
+# An item of a list: in quotes, within which a backslash counts only in front of a quote; or as it is up to the next comma.
+ITEM = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^,]*?))\s*(?:,|$)""")
 
 
 def show(value: Any) -> str:
@@ -20,18 +23,46 @@ def show(value: Any) -> str:
 def setting(key: str, value: object) -> str:
     """Return a setting as typed in a shell, which every verb understands.
 
+    Hydra reads only mappings whose keys are plain; others become lists of pairs.
+
     >>> print(setting("data.source", "my photos"), setting("data.rename", {"Red": "red"}), setting("data.classes", ["cat", "1e3"]))
     'data.source=my photos' 'data.rename={Red:red}' 'data.classes=[cat,"1e3"]'
+    >>> print(setting("data.rename", {"sea green": "sea-green", "2": "two"}), setting("name", "photos (1)"))
+    'data.rename=[["sea green",sea-green],["2",two]]' 'name="photos (1)"'
     """
+    return shlex.quote(f"{key}={value if key in (*TEXTS, *OF_VERBS) and isinstance(value, str) else _typed(value)}")
+
+
+def texts_in(text: str) -> list[str]:
+    """Return the items of a list as typed, with or without its brackets.
+
+    >>> texts_in('[a, "b, c", d e]'), texts_in("a"), texts_in("")
+    (['a', 'b, c', 'd e'], ['a'], [])
+    """
+    inside = text.strip()
+    inside = inside[1:-1] if inside.startswith("[") and inside.endswith("]") else inside
+    items = list[str]()
+    for double, single, plain in (found.groups() for found in ITEM.finditer(inside)):
+        quoted, quote = (double, '"') if double is not None else (single, "'")
+        items.append(plain if plain is not None else re.sub(rf"(\\+)({quote}|$)", _halved, quoted))
+    return [item for item in items if item]
+
+
+def _halved(found: re.Match[str]) -> str:
+    return found[1][: len(found[1]) // 2] + found[2]
+
+
+def _typed(value: object) -> str:
     if isinstance(value, Mapping):
-        text = "{" + ",".join(f"{_item(name)}:{_item(item)}" for name, item in value.items()) + "}"
-    else:
-        text = f"[{','.join(map(_item, value))}]" if isinstance(value, list) else show(value)
-    return shlex.quote(f"{key}={text}")
+        if all(PLAIN_TEXT.fullmatch(str(name)) for name in value):
+            return "{" + ",".join(f"{name}:{_typed(item)}" for name, item in value.items()) + "}"
+        value = [list(pair) for pair in value.items()]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_typed, value))}]"
+    return _quoted(value) if isinstance(value, str) else show(value)
 
 
-def _item(name: object) -> str:
-    text = str(name)
+def _quoted(text: str) -> str:
     if PLAIN_TEXT.fullmatch(text):
         return text
     quote = '"' if '"' not in text else "'"
@@ -90,7 +121,7 @@ def elsewhere(path: str, value: Any, config: Mapping[str, Any], *, similar: bool
     keys = {other: other.rpartition(".")[2] for other, _ in leaves}
     name = path.rpartition(".")[2]
     wanted = most_similar(name, list(keys.values())) if similar else name
-    return next((f" Did you mean {other}={show(value)}?" for other, key in keys.items() if key == wanted), "")
+    return next((f" Did you mean {other}={_typed(value)}?" for other, key in keys.items() if key == wanted), "")
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,8 +10,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys
-from acclimate.config.messages import did_you_mean, most_similar
-from acclimate.config.paths import DATA_PATHS
+from acclimate.config.messages import did_you_mean, most_similar, setting, texts_in
+from acclimate.config.paths import DATA_PATHS, NAMES, TEXTS
 from acclimate.errors import ConfigError
 
 # A key that is not a group (data=...), not Hydra's own (hydra.run.dir=...), and has no sign (+terms=..., ~logger).
@@ -20,11 +20,7 @@ PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
 PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
 # The first config of Optuna that Hydra looks for.
 SAMPLER = "sampler/tpe"
-# Keys whose values are always text.
-PATHS = ("hydra.run.dir", "hydra.sweep.dir", "init_from", "data.source", "data.target", "data.parts")
-# An item of a list of paths: in quotes, within which a backslash counts only in front of a quote; or as it is up to the next comma.
-PATH_ITEM = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^,]*?))\s*(?:,|$)""")
-# Values of these keys that mean that there is none.
+# Values of keys with text that mean that there is none.
 NO_PATH = ("", "null")
 # Values that Hydra reads as null, a boolean or nothing; these, and numbers, cannot be names of configs.
 NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
@@ -52,17 +48,19 @@ def accept_any_key(arguments: Sequence[str]) -> list[str]:
 def _quote_path(argument: str) -> str:
     """Quote the name of a file or a folder that Hydra would not read as this text: a path is text, whatever is in it."""
     key, _, value = argument.partition("=")
-    if key.lstrip("+") not in PATHS or value in NO_PATH:
+    if key.lstrip("+") not in TEXTS or value in NO_PATH:
         return argument
     if (several := paths_in(key, value)) is not None:
         return f"{key}=[{','.join(_quoted(path) for path in several)}]"
     try:
         parsed = OverridesParser.create().parse_override(argument)
-        if parsed.is_sweep_override() or isinstance(parsed.value(), list | dict):
+        if key.lstrip("+") not in NAMES and (parsed.is_sweep_override() or isinstance(parsed.value(), list | dict)):
             # Several values, unless there is such a file; the folder of a run or of a sweep is one.
             is_read = not Path(value).exists() and not key.startswith("hydra.")
         else:
-            is_read = parsed.value() == (value[1:-1] if value[0] in "'\"" and value[-1] == value[0] else value)
+            is_read = not parsed.is_sweep_override() and parsed.value() == (
+                value[1:-1] if value[0] in "'\"" and value[-1] == value[0] else value
+            )
     except HydraException:
         is_read = False
     return argument if is_read else f"{key}={_quoted(value)}"
@@ -85,18 +83,7 @@ def paths_in(key: str, value: str) -> list[str] | None:
     is_list = value.startswith("[") and value.endswith("]") and not re.search(r"\]\s*,\s*\[", value)
     if key.lstrip("+") not in DATA_PATHS or not is_list or Path(value).exists():
         return None
-    paths, inside, end = list[str](), value[1:-1], 0
-    while end < len(inside):
-        item = PATH_ITEM.match(inside, end)
-        if item is None:
-            return None
-        double, single, plain = item.groups()
-        if plain is None:
-            quoted, quote = (double, '"') if double is not None else (single, "'")
-            plain = re.sub(rf"(\\+)({quote}|$)", lambda found: found[1][: len(found[1]) // 2] + found[2], quoted)
-        paths.append(plain)
-        end = item.end()
-    return None if "" in paths else paths
+    return texts_in(value) or None
 
 
 def path_of(argument: str) -> tuple[str, str | list[str] | None] | None:
@@ -106,7 +93,7 @@ def path_of(argument: str) -> tuple[str, str | list[str] | None] | None:
     (('data.target', 'photos/cam #2'), ('data.target', None), None)
     """
     key, _, value = argument.partition("=")
-    if key.lstrip("+") not in PATHS:
+    if key.lstrip("+") not in TEXTS:
         return None
     if (several := paths_in(key, value)) is not None:
         return key.lstrip("+"), several
@@ -133,8 +120,15 @@ def explain(error: Exception) -> str:
 def unreadable(text: str, reason: str) -> str:
     """Return a message about a value that cannot be parsed, which shows how to quote it."""
     key, _, value = text.partition("=")
-    quoted = f"""'{key}="{value}"'"""
-    return f"{text} cannot be read: {reason.splitlines()[0]}. If the value contains spaces, brackets or signs, type {quoted}."
+    problem = f"{text} cannot be read: {reason.splitlines()[0]}."
+    pair, inside = value[:1] + value[-1:], value[1:-1]
+    if value[:1] in ("[", "{") and (pair not in ("[]", "{}") or set(inside) & set(pair)):
+        return f"{problem} Close all brackets and quotes, and put names with spaces or signs into quotes."
+    found: object = texts_in(value) if pair == "[]" else value
+    if pair == "{}":
+        pairs = [item.partition(":") for item in inside.split(",")]
+        found = {"".join(texts_in(name)): "".join(texts_in(item)) for name, _, item in pairs}
+    return f"{problem} If the value contains spaces, brackets or signs, type {setting(key, found)}."
 
 
 def missing_values(keys: Sequence[str]) -> str:
@@ -151,7 +145,7 @@ def mistaken_for(missing: Sequence[str], config: DictConfig) -> str:
         for other in config[group]:
             if other not in listed_keys(group) and most_similar(str(other), [name]):
                 value = OmegaConf.to_container(config[group]).get(other)  # type: ignore[union-attr]
-                return f" There is no key {group}.{other}: type {key}={value}."
+                return f" There is no key {group}.{other}: type {setting(key, value)}."
     return ""
 
 

@@ -8,6 +8,12 @@ from typing import Any
 # Files and folders of the data, and all that a run reads.
 DATA_PATHS = ("data.source", "data.target")
 PATHS = (*DATA_PATHS, "data.parts", "init_from")
+# Names of columns and regular expressions, with any signs in them.
+NAMES = ("data.path", "data.label", "data.split", "data.group")
+# Keys whose values are always text.
+TEXTS = ("hydra.run.dir", "hydra.sweep.dir", *PATHS, *NAMES)
+# Keys of verbs themselves, which are not read by Hydra.
+OF_VERBS = ("run", "inputs", "out", "resume")
 # The name of published weights, or a file.
 NAMES_OR_PATHS = ("model.weights",)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import DocInfo, Ge, Gt, Le, Len, Lt
 
-from acclimate.config.messages import did_you_mean, show
+from acclimate.config.messages import did_you_mean, setting, show
 
 
 def find_problem(path: str, value: Any, hint: Any) -> str | None:
@@ -161,7 +161,7 @@ def _mismatch(path: str, value: Any, hint: Any) -> str:
         if wrong:
             return _mismatch(f"{path}[{wrong[0]}]", value[wrong[0]], items[0])
     if all(_is_sequence(alternative) or alternative is type(None) for alternative in _alternatives(hint)):
-        return f"{path}={show(value)} is not a list. Type '{path}=[{show(value)}]'."
+        return f"{path}={show(value)} is not a list. Type {setting(path, [value])}."
     only_choices = all(typing.get_origin(alternative) is Literal or alternative is type(None) for alternative in _alternatives(hint))
     choices = [choice for choice in _choices(hint) if choice is not None and (only_choices or type(choice) is type(value))]
     if choices:

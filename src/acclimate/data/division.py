@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
+from acclimate.config.messages import setting
 from acclimate.data.datamodule import AdaptationData
 from acclimate.data.domains import Parts
 from acclimate.data.parts_file import read_parts
@@ -48,7 +49,7 @@ def compiled(group: str | None) -> re.Pattern[str] | None:
         return None if group is None else re.compile(group)
     except re.error as error:
         raise ConfigError(
-            f"data.group={group} is not a regular expression: {error}. Type, for example, data.group='patient_[0-9]+'."
+            f"data.group={group} is not a regular expression: {error}. Type, for example, {setting('data.group', 'patient_[0-9]+')}."
         ) from error
 
 

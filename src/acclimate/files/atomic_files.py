@@ -9,6 +9,7 @@ import math
 import os
 import re
 import secrets
+import shlex
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -127,7 +128,8 @@ def refuse_output(path: Path) -> None:
     if DESCRIPTOR.fullmatch(str(path)):
         return
     if path.is_dir():
-        raise StorageError(f"out={path} is a folder. Name a file in it: out={path / 'FILE'}.")
+        advised = shlex.quote(f"out={path / 'FILE'}")
+        raise StorageError(f"out={path} is a folder. Name a file in it: {advised}.")
     folder = next(folder for folder in Path(os.path.realpath(path)).parents if os.path.lexists(folder))
     if not folder.is_dir():
         raise StorageError(f"out={path}: {folder} is not a folder. Name a file in another folder: out=DIR/FILE.")

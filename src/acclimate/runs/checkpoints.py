@@ -9,7 +9,7 @@ from acclimate.config.identity import flat
 from acclimate.config.instantiate import instantiate
 from acclimate.config.method_options import declared_needs
 from acclimate.config.untrusted import refuse_strangers
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, command
 from acclimate.inputs import InputSpec
 from acclimate.models.classifier import Classifier
 from acclimate.models.lora import merge_low_rank_updates
@@ -46,7 +46,7 @@ def read_origin(place: str | None, needs: Needs, trust: Collection[str] = ()) ->
         raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
     if path.is_dir() and checkpoint_files.exists(last_checkpoint(path)) and not (path / "metrics.json").exists():
         raise ConfigError(
-            f"init_from={path} is not finished, so its checkpoint is not selected yet. Type acclimate train resume={path} first."
+            f"init_from={path} is not finished, so its checkpoint is not selected yet. Type {command('train', f'resume={path}')} first."
         )
     checkpoint = read_checkpoint(best_checkpoint(path) if path.is_dir() else path)
     trusted_config(checkpoint, trust)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from acclimate.config.messages import setting
 from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
@@ -45,7 +46,7 @@ def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
     if (folder / ".hydra").is_dir():
         raise ConfigError(
             f"The run in {folder} was stopped before its first step was recorded, so there is nothing to continue. "
-            f"Type its command again, with hydra.run.dir={folder}."
+            f"Type its command again, with {setting('hydra.run.dir', str(folder))}."
         )
     raise ConfigError(f"{folder} is not the folder of a run: it has no {RECORD}. Type resume=outputs/DATE/TIME-METHOD.")
 
@@ -82,7 +83,7 @@ def placed(saved: Mapping[str, Any], folder: Path, override: Override) -> dict[s
     for group in ("callbacks", "logger", "trainer"):
         outside |= _move(moved.get(group), group, there=_normal(saved.get("folder") or here), here=here)
     changed = override({**moved, "folder": str(here)})
-    left = [f"{key}={value}" for key, value in outside.items() if _at(changed, key) == value]
+    left = [setting(key, value) for key, value in outside.items() if _at(changed, key) == value]
     if left:
         raise ConfigError(f"{folder} would write outside of its folder. If you want that, type it again: {' '.join(left)}")
     return {**changed, "folder": str(here)}

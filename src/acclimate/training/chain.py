@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from acclimate.config.paths import with_absolute_paths
 from acclimate.config.untrusted import refuse_strangers, targets
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, command
 from acclimate.files.atomic_files import write_json
 from acclimate.runs.saved import placed
 
@@ -104,7 +104,7 @@ def write_record(folder: Path, words: Sequence[str], stages: Mapping[str, Stage]
     """
     if (folder / RECORD).exists() or (folder / ".hydra").exists():
         raise ConfigError(
-            f"{folder} already contains a chain or a run. Continue it with acclimate chain resume={folder}, "
+            f"{folder} already contains a chain or a run. Continue it with {command('chain', f'resume={folder}')}, "
             "or choose another folder: hydra.run.dir=DIR."
         )
     write_json(

@@ -76,7 +76,9 @@ def find_beginning(folder: Path, config: Mapping[str, Any], accepted: Sequence[s
             return Beginning(changes, None, is_recorded=True, is_finished=True)
     elif is_finished or checkpoint_files.exists(last) or checkpoint_files.exists(best):
         state = "a finished run" if is_finished else "a run that was stopped"
-        raise ConfigError(f"{folder} contains {state}. Continue it with resume={folder}, or choose another folder: hydra.run.dir=DIR.")
+        raise ConfigError(
+            f"{folder} contains {state}. Continue it with {setting('resume', str(folder))}, or choose another folder: hydra.run.dir=DIR."
+        )
     remove_unfinished(folder)
     if checkpoint_files.exists(best):
         # If it is damaged, fail now instead of after training.
@@ -145,7 +147,9 @@ def accept_changes(folder: Path, config: Mapping[str, Any], accepted: Sequence[s
         return changes
     if changes.keys() & {EPOCHS, STEPS}:
         if not checkpoint_files.exists(last_checkpoint(folder)):
-            raise ConfigError(f"{folder} cannot continue without {last_checkpoint(folder)}. Start from its weights: init_from={folder}.")
+            raise ConfigError(
+                f"{folder} cannot continue without {last_checkpoint(folder)}. Start from its weights: {setting('init_from', str(folder))}."
+            )
     else:
         trained = [f"{key}={change.now}" for key, change in changes.items() if key.startswith(CHANGEABLE)]
         if trained:
@@ -168,7 +172,7 @@ def _refuse_others(folder: Path, changes: Changes, accepted: Sequence[str]) -> N
     if not refused:
         return
     differing = ", ".join(f"{key}={changes[key].now} ({changes[key].before} there)" for key in refused)
-    by_name = f"add 'resume_with=[{','.join(refused)}]' to change this run, " if set(refused) <= set(allowed) else ""
+    by_name = f"add {setting('resume_with', refused)} to change this run, " if set(refused) <= set(allowed) else ""
     raise ConfigError(
         f"{folder} contains a run with other settings: {differing}. "
         f"Continue it as it was started: {command('train', f'resume={folder}')}, {by_name}or choose another folder: hydra.run.dir=DIR."

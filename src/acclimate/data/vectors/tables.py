@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acclimate.config.messages import setting
 from acclimate.data import tables
 from acclimate.data.archives import read_arrays
 from acclimate.data.tables import class_names, listed, parts_of, read_frame, texts
@@ -94,8 +95,9 @@ def _numbers(frame: Any, path: Path) -> Tensor:
             numeric = [str(one) for one in frame.columns if frame[one].dtype.kind in "biuf"]
             example = next((value for value in frame[name].tolist() if isinstance(value, str)), frame[name].tolist()[:1])
             raise DataError(
-                f"The column {name} of {path} does not contain numbers, but {example!r}. If it has the classes, type data.label={name}. "
-                f"Otherwise, convert it to numbers, or name the columns to use, such as data.columns=[{','.join(numeric[:8])}]."
+                f"The column {name} of {path} does not contain numbers, but {example!r}. If it has the classes, type "
+                f"{setting('data.label', name)}. "
+                f"Otherwise, convert it to numbers, or name the columns to use, such as {setting('data.columns', numeric[:8])}."
             )
     return torch.from_numpy(frame.to_numpy(dtype=np.float32, copy=True))
 
