@@ -68,6 +68,8 @@ LOADING = (
     "near_copies",
     "seed",
 )
+# Keys that runs of earlier versions lack, with the value that they had.
+NEW_KEYS = {"trainer.on_nonfinite": "stop", "data.domain_sampling": "natural"}
 # A resumed run may train longer and on another machine.
 MACHINE = ("trainer", "callbacks")
 
@@ -89,9 +91,9 @@ def identity(config: Mapping[str, Any]) -> Settings:
     }
     if settings.get("data.seed") in (settings.get("seed"), "${seed}"):
         del settings["data.seed"]
-    if settings.get("trainer.on_nonfinite") == "stop":
-        # As in runs of earlier versions, which have no such key.
-        del settings["trainer.on_nonfinite"]
+    for key, value in NEW_KEYS.items():
+        if settings.get(key) == value:
+            del settings[key]
     if isinstance(steps := settings.get("trainer.max_steps"), int) and steps > 0:
         # Steps replace epochs.
         settings.pop("trainer.max_epochs", None)

@@ -173,11 +173,11 @@ class ServedData(pl.LightningDataModule):
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def first_inputs(self, num: int) -> dict[str, Inputs]:
-        """Return the first training inputs of each domain, without augmentation."""
+        """Return the first training inputs of each domain, as many of each of several sources or targets, without augmentation."""
         view = self.kind.view("plain")
         parts = {"source": self.domains.source, "target": self.domains.target}
         trained = {name: part.train for name, part in parts.items() if part is not None}
-        return {name: view.look(samples.load(range(min(num, len(samples)))), []) for name, samples in trained.items()}
+        return {name: view.look(samples.load(_first(samples, num)), []) for name, samples in trained.items()}
 
     def evaluated_domains(self, part: Part) -> list[Domain]:
         """Return the domain of each loader of a part, in order."""
@@ -240,3 +240,12 @@ class ServedData(pl.LightningDataModule):
     def _num_workers(self, at_hand: bool) -> int:
         """Return 0 if batches are only copied, because passing them between processes takes longer than creating them."""
         return 0 if at_hand else self.num_workers
+
+
+def _first(samples: Samples, num: int) -> list[int]:
+    """Return the indices of the first samples, as many of each of several domains."""
+    if samples.domains is None:
+        return list(range(min(num, len(samples))))
+    # The number of samples of the same domain up to each one.
+    turns = torch.nn.functional.one_hot(samples.domains).cumsum(dim=0).gather(1, samples.domains[:, None])[:, 0]
+    return turns.argsort(stable=True)[:num].sort().values.tolist()
