@@ -87,6 +87,7 @@ def evaluate(
     allow_seen: bool = False,
     trust: Collection[str] = (),
     config_dir: str | PathLike[str] | None = None,
+    mistakes: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Test the selected checkpoint of a run again, on the same or on other data.
 
@@ -96,9 +97,11 @@ def evaluate(
         allow_seen: Whether to allow test inputs that the run was trained or selected on; they are counted.
         trust: Your own modules, or full names of classes and functions, that the run may be built from.
         config_dir: A folder with your own configs, as for `--config-dir`.
+        mistakes: A new folder for the misclassified and the most uncertain test inputs; None: do not keep them.
 
     Returns:
-        Accuracies in [0, 1] by names such as `target/test_accuracy`, and the value of the selection.
+        Accuracies in [0, 1] by names such as `target/test_accuracy`, the value of the selection, and below `per_class` a row for
+        each domain with labels and each of its classes, as in `per_class.csv`.
 
     Raises:
         UserError: If there is no such run, it contains targets that are not trusted, or the data do not fit its model.
@@ -114,7 +117,9 @@ def evaluate(
 
     checkpoint = read_checkpoint(selected)
     config = override(trusted_config(checkpoint, trust), overrides, None if config_dir is None else Path(config_dir))
-    return evaluation.evaluate(config, checkpoint, allow_seen=allow_seen, trust=trust)
+    folder = None if mistakes is None else Path(mistakes)
+    found = evaluation.evaluate_classes(config, checkpoint, allow_seen=allow_seen, trust=trust, mistakes=folder)
+    return found.metrics | {"per_class": found.per_class}
 
 
 def load(run: str | PathLike[str], *, trust: Collection[str] = (), device: str | None = None) -> "Predictor":

@@ -63,6 +63,10 @@ def test_every_sample_and_every_accuracy_tells_its_domain(tmp_path, kind, caplog
         assert all(parts[row["sample"]] == row["domain"] for row in rows)
         assert all(name in sample for sample, domain_name in parts.items() for name in [domain_name.partition("/")[2]])
     assert {f"source/{name}/val_accuracy" for name in NAMES[:2]} <= metrics.keys()
+    with (tmp_path / "run" / "per_class.csv").open() as file:
+        totals = {row["domain"]: float(row["accuracy"]) for row in csv.DictReader(file) if not row["class"]}
+    tested = {key.removesuffix("/test_accuracy"): value for key, value in metrics.items() if key.endswith("/test_accuracy")}
+    assert totals == pytest.approx(tested, abs=1e-6)
     again = acclimate.evaluate(tmp_path / "run")
     assert {key: value for key, value in again.items() if "accuracy" in key} == {
         key: value for key, value in metrics.items() if "accuracy" in key

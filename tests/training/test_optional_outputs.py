@@ -12,7 +12,7 @@ from acclimate import figures
 from acclimate.data.images.images import Images
 from acclimate.errors import StorageError
 from acclimate.files.full_disk import explain
-from acclimate.training import run
+from acclimate.training import class_results, run
 from acclimate.training.callbacks import final_predictions, pictures
 from acclimate.training.optional_outputs import optional_output
 
@@ -47,6 +47,7 @@ FAULTS = {
     "TensorBoard's values": (FileWriter, "add_summary"),
     "TensorBoard's file": (FileWriter, "flush"),
     "test_predictions.csv": (final_predictions, "write_table"),
+    "per_class.csv": (class_results, "write_table"),
     "target_predictions.npz": (run, "write_predictions"),
     "comparison": (run, "negative_transfer"),
 }
@@ -72,7 +73,7 @@ def test_a_run_goes_on_without_a_logger_that_fails(archives, tmp_path, caplog):
 
 
 def test_a_place_that_is_taken_loses_no_run(archives, tmp_path):
-    for name in ("test_predictions.csv", "target_confusion.png", "samples.png", "target_predictions.npz"):
+    for name in ("test_predictions.csv", "per_class.csv", "target_confusion.png", "samples.png", "target_predictions.npz"):
         (tmp_path / name).mkdir()
     run.train(compose(tmp_path, *archives, *OPTIONS))
     assert (tmp_path / "metrics.json").is_file()

@@ -71,6 +71,16 @@ def refuse_unwritable(keys: Mapping[str, str]) -> None:
         refuse_output(Path(keys["out"]))
 
 
+def refuse_used_folder(folder: Path, key: str) -> None:
+    """Check, before any work is done, that a folder is new or empty, so that old and new files are not mixed.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ConfigError(f"{key}={folder} already exists and is not an empty folder. Name a new one: {key}={folder}-2.")
+
+
 def list_of(text: str | None) -> list[str]:
     """Parse the value of an argument such as trust=[a,b] or trust=a as a list; quotes keep commas and spaces.
 

@@ -107,6 +107,14 @@ class Kind(ABC):
         """
         return None
 
+    def draw_one(self, inputs: Inputs) -> Tensor | None:
+        """Draw a batch of one input as seen by the network.
+
+        Returns:
+            A picture, uint8, shape (3, H, W); None if a single input has no picture, such as a vector.
+        """
+        return None
+
 
 def contents(kind: Kind) -> dict[str, Any]:
     """Return the node of a kind of input for checkpoints, from which it can be rebuilt."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SCORE = "score/"
 # Of a table that is not written to a terminal.
 FILE_WIDTH = 140
+# More classes are not printed.
+MAX_CLASSES = 40
 
 
 def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
@@ -33,6 +35,28 @@ def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
     if metrics["selection/name"] == "oracle":
         console.print("Oracle: target labels selected this checkpoint. Its results do not show what you would get without them.")
     console.print(printable(f"Everything is in {folder}"), soft_wrap=True)
+
+
+def print_class_results(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table of the results of each class for each domain; of many classes, those with the lowest recall."""
+    console = console_of_tables()
+    for domain in dict.fromkeys(row["domain"] for row in rows):
+        total, *classes = [row for row in rows if row["domain"] == domain]
+        table = Table(title=printable(f"{domain}, test part"), title_justify="left")
+        table.add_column("class", overflow="fold")
+        for name in ("inputs", "precision", "recall", "F1"):
+            table.add_column(name, justify="right")
+        ordered = sorted(classes, key=lambda row: 2.0 if row["recall"] is None else row["recall"])
+        for row in classes if len(classes) <= MAX_CLASSES else ordered[:MAX_CLASSES]:
+            _add_row(table, row["class"], str(row["inputs"]), *(_measure(row[name]) for name in ("precision", "recall", "f1")))
+        console.print(table)
+        if len(classes) > MAX_CLASSES:
+            console.print(f"The {MAX_CLASSES} of {len(classes)} classes with the lowest recall; out=FILE.json writes all of them.")
+        console.print(f"Balanced accuracy, the mean recall: {_measure(total['balanced_accuracy'])}")
+
+
+def _measure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def print_cache(entries: Sequence[Entry], *, folder: Path, limit: int) -> None:

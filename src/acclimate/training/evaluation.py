@@ -1,7 +1,8 @@
 """Accuracies of a checkpoint on the validation and test parts of both domains."""
 
 from collections.abc import Collection
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from acclimate.config.check import check_config
 from acclimate.config.machine import refuse_missing_files
@@ -12,22 +13,42 @@ from acclimate.errors import DivergenceError
 from acclimate.memory import explain_out_of_memory
 from acclimate.runs.checkpoints import Checkpoint
 from acclimate.training.assembly import NO_LOGGER, Run, build, silence_known_advice
+from acclimate.training.callbacks.final_predictions import FinalPredictions
+from acclimate.training.class_results import class_results
 from acclimate.training.misconfiguration import explain_misconfiguration
+from acclimate.training.mistakes import write_mistakes
 
 Config = dict[str, Any]
 
 
+class Evaluation(NamedTuple):
+    """The results of testing a checkpoint.
+
+    Attributes:
+        metrics: Accuracies, and the value of the selection unless it depends on several validations.
+        per_class: The rows of `class_results`.
+    """
+
+    metrics: dict[str, Any]
+    per_class: list[dict[str, Any]]
+
+
 def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False, trust: Collection[str] = ()) -> dict[str, Any]:
-    """Test a checkpoint.
+    """Test a checkpoint, and return the metrics of `evaluate_classes`."""
+    return evaluate_classes(config, checkpoint, allow_seen=allow_seen, trust=trust).metrics
+
+
+def evaluate_classes(
+    config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False, trust: Collection[str] = (), mistakes: Path | None = None
+) -> Evaluation:
+    """Test a checkpoint, with the results of each class.
 
     Args:
         config: The configuration from the checkpoint, possibly with other data or another trainer.
         checkpoint: A checkpoint from `read_checkpoint`.
         allow_seen: Whether to allow test inputs that the checkpoint was trained or selected on; they are counted.
         trust: As for `trusted_config`.
-
-    Returns:
-        Accuracies, and the value of the selection unless it depends on several validations.
+        mistakes: A new folder for misclassified and uncertain inputs; None: do not keep them.
 
     Raises:
         UserError: For mistakes of the user, such as data with other classes than the model.
@@ -47,15 +68,20 @@ def evaluate(config: Config, checkpoint: Checkpoint, *, allow_seen: bool = False
     needs_source = declared_needs(config["method"]).source != "none"
     refuse_missing_files(config if needs_source else {**config, "data": {**config["data"], "source": None}})
     with explain_out_of_memory(config), explain_misconfiguration():
-        run = build(config, checkpoint, allow_seen=allow_seen, trains=False)
+        predictions = FinalPredictions()
+        run = build(config, checkpoint, [predictions], allow_seen=allow_seen, trains=False)
         leaks = find_leaks(run.data.domains, seen_by(checkpoint))
         warn_of_leaks(leaks)
         warn_if_unknown(run.data.domains, checkpoint)
         metrics = evaluate_parts(run, checkpoint) | count_seen(leaks)
+        has_head = not run.method.needs.is_self_supervised
+        rows = class_results(predictions, run.data.domains) if has_head else []
+        if mistakes is not None and has_head and run.trainer.is_global_zero:
+            write_mistakes(mistakes, run.data, predictions)
     if run.selection.score is not None and run.selection.score.memory():
         # It depends on earlier validations, and there are none.
         del metrics["selection/value"]
-    return metrics
+    return Evaluation(metrics, rows)
 
 
 def evaluate_parts(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:

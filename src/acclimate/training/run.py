@@ -28,6 +28,7 @@ from acclimate.training.assembly import Run, build, silence_known_advice
 from acclimate.training.backbone_advice import account_for_backbone
 from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.training.class_results import PER_CLASS, class_results, write_class_results
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.interruptions import advise_to_continue
@@ -116,6 +117,8 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
             if not run.method.needs.is_self_supervised:
                 with optional_output(TEST_PREDICTIONS):
                     predictions.write(folder, run.data.domains)
+                with optional_output(PER_CLASS):
+                    write_class_results(folder / PER_CLASS, class_results(predictions, run.data.domains))
             _write_results(folder, run, metrics)
     return metrics
 

@@ -143,6 +143,9 @@ class Images(Kind):
         grid: Tensor = make_grid(shown, nrow=DRAWN_IN_A_ROW, padding=1, pad_value=255)
         return grid
 
+    def draw_one(self, inputs: Tensor) -> Tensor:  # type: ignore[override]
+        return _shown(inputs[0])
+
 
 def _shown(image: Tensor) -> Tensor:
     """Return an image as one in RGB, uint8."""

@@ -39,6 +39,28 @@ class FinalPredictions(EvaluationCallback):
             if isinstance(batch, Labelled):
                 self.labels.setdefault(domain, []).append(batch.labels.cpu())
 
+    def confusions(self, domains: Domains) -> dict[str, Tensor]:
+        """Return the confusion matrix of each domain with labels: counts of shape (K, K), true classes in rows.
+
+        Several sources or targets have one together, `target`, and one each, `target/NAME`.
+
+        Args:
+            domains: The samples that were tested.
+        """
+        num_classes, found = len(domains.classes), dict[str, Tensor]()
+        for domain, batches in self.labels.items():
+            labels = torch.cat(batches)
+            pairs = num_classes * labels + torch.cat(self.probabilities[domain]).argmax(dim=1)
+            part = getattr(domains, domain)
+            members: dict[str, Tensor] = {domain: labels != NO_LABEL}
+            if part is not None and part.test.domains is not None:
+                names = enumerate(part.test.domain_names)
+                members |= {f"{domain}/{name}": members[domain] & (part.test.domains == number) for number, name in names}
+            for name, rows in members.items():
+                if rows.any():
+                    found[name] = torch.bincount(pairs[rows], minlength=num_classes**2).reshape(num_classes, num_classes)
+        return found
+
     def write(self, folder: Path, domains: Domains) -> None:
         """Write `test_predictions.csv`: for each input the label, where it is known, the prediction and all probabilities.
 
