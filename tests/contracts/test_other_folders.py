@@ -47,6 +47,7 @@ def test_every_verb_finds_the_data_of_a_run_from_another_folder(acclimate, elsew
     assert {len(method["runs"]) for method in json.loads(Path("table.json").read_text())["methods"]} == {1}, "they differ by their origin"
 
 
+@pytest.mark.slow
 def test_a_chain_and_a_run_of_python_continue_from_another_folder(acclimate, elsewhere, monkeypatch):
     words = (*SMALL_FOLDERS[:-1], "data.source=photos", "data.target=others")
     stages = ("first.method=source_only", "second.method=shot")

@@ -17,6 +17,7 @@ from acclimate.errors import ConfigError, DataError
 from acclimate.ranges import OpenShare
 
 IMAGE_SIZE = 32
+NUM_CHANNELS = 3
 DIGITS = numbers_as_names(10)
 
 
@@ -35,7 +36,7 @@ class FontsToHandwriting(ImageData):
         **loading: Arguments of `ImageData`.
 
     Raises:
-        ConfigError: If a number is out of its range, or the target's classes are not different digits.
+        ConfigError: If a number is out of its range, the images should not be in RGB, or the target's classes are not different digits.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class FontsToHandwriting(ImageData):
         **loading: Any,
     ) -> None:
         super().__init__(**loading)
+        if self.pixels.channels != NUM_CHANNELS:
+            raise ConfigError(f"data.channels={self.pixels.channels}, but the digits are in RGB. Type data.channels={NUM_CHANNELS}.")
         if min(target_val_fraction, target_test_fraction) <= 0 or target_val_fraction + target_test_fraction >= 1:
             raise ConfigError("data.target_val_fraction and data.target_test_fraction must be above 0 with a sum below 1.")
         digits = list(range(10) if target_classes is None else target_classes)

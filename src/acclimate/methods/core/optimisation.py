@@ -90,5 +90,7 @@ def num_training_batches(trainer: pl.Trainer) -> int:
         epochs, steps = divmod(trainer.max_steps, math.ceil(per_epoch / per_step))
         by_steps = epochs * per_epoch + steps * per_step
     if math.isinf(min(by_epochs, by_steps)):
-        raise ConfigError("The training has no end, which the schedules need. Set trainer.max_epochs or trainer.max_steps.")
+        raise ConfigError(
+            "The training has no end, which the schedules need. Set trainer.max_epochs or trainer.max_steps, such as trainer.max_epochs=5."
+        )
     return max(int(min(by_epochs, by_steps)), 1)

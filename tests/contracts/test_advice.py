@@ -1,0 +1,207 @@
+"""Advice in messages: what they say to type is typed, and the complaint is gone."""
+
+import ast
+import re
+import shlex
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from small_runs import SMALL, SMALL_VECTORS, write_archives, write_photographs, write_tables
+
+from acclimate.config.components import OPTIONS
+from acclimate.config.groups import conf_dir, group_options
+from acclimate.config.instantiate import locate
+from acclimate.config.signatures import parameters
+
+# A setting as typed in a shell: in quotes, or up to the next sign of a sentence.
+SETTING = re.compile(r"""'\+?[a-z_]+[\w./]*=(?:[^']|'"'"')*'|(?<![\w./'=])\+?[a-z_]+[\w./]*=(?:\[[^\]]*\]|[^\s,;()\[\]]*[^\s,;:.()\[\]])""")
+# Settings with only a space between them belong together.
+TOGETHER = re.compile(rf"(?:{SETTING.pattern})(?: (?:{SETTING.pattern}))*")
+FOLDERS = (*SMALL, "data=image_folder", "data.num_workers=0", "data.cache=none", "trainer.max_steps=1", "method=source_only")
+TABLES = (*SMALL_VECTORS, "data=vectors", "trainer.max_steps=1", "method=source_only")
+DIGITS = (*SMALL, "data.num_source=40", "data.num_source_eval=20", "trainer.max_steps=1", "method=source_only")
+
+
+def advised(message: str, typed: tuple[str, ...]) -> list[list[str]]:
+    """Return the alternatives that a message advises, each a list of words, without what was typed already."""
+    known = [word.lstrip("+") for word in typed]
+    found = [[word for word in shlex.split(match[0]) if word not in known] for match in TOGETHER.finditer(message)]
+    return [words for words in found if words]
+
+
+def complaint(message: str) -> str:
+    """Return the part of a message that says what is wrong, without names of files."""
+    return message.partition(" ")[2][:60]
+
+
+@pytest.fixture
+def places(acclimate):
+    """Data of all kinds in a folder, whose names have signs of the shell and of Hydra."""
+    write_photographs(Path("my photos (1)"), number=8)
+    write_photographs(Path("o'brien's #2"), seed=1, number=8)
+    write_archives(Path())
+    write_tables(Path())
+
+
+def photos(*arguments):
+    return (*FOLDERS, "data.source=my photos (1)", "data.target=o'brien's #2", *arguments)
+
+
+def tables(*arguments):
+    return (*TABLES, "data.source=source.csv", "data.target=target.csv", *arguments)
+
+
+def with_bad_file():
+    Path("my photos (1)/ant/bad.png").write_bytes(b"no image")
+
+
+def with_huge_file():
+    Image.new("L", (120, 80)).save("my photos (1)/ant/huge.png")
+
+
+def with_parts_as_classes():
+    for part in ("x", "y"):
+        write_photographs(Path(f"within/{part}"), number=6)
+
+
+def with_other_names():
+    for old, new in (("ant", "Ant"), ("bee", "BEE"), ("owl", "Owl")):
+        Path("o'brien's #2", old).rename(Path("o'brien's #2", new))
+
+
+def with_unknown_class():
+    Path("o'brien's #2/ant").rename("o'brien's #2/wasp's käfer")
+
+
+def with_names_as_text():
+    for name in ("source", "target"):
+        lines = Path(f"{name}.csv").read_text().splitlines()
+        Path(f"{name}.csv").write_text(
+            "\n".join([f"{lines[0]},the class é", *(f"{line},{line.rpartition(',')[2]}" for line in lines[1:]), ""])
+        )
+
+
+def with_deep_arrays():
+    for name in ("source", "target"):
+        with np.load(f"{name}.npz") as arrays:
+            np.savez(f"{name}.npz", **{key: value.astype(np.uint16) * (16 if key[0] == "x" else 1) for key, value in arrays.items()})
+
+
+NOTHING = list  # A situation that needs nothing to be prepared.
+SITUATIONS = {
+    "a batch that is too small": (NOTHING, tables("data.batch_size=1")),
+    "more inputs in a batch than there are": (NOTHING, tables("data.batch_size=1000")),
+    "adaptation without a target": (NOTHING, tables("data.target=null", "method=dann")),
+    "an oracle without labels": (NOTHING, tables("data.target=null", "selection=oracle")),
+    "one place for both": (NOTHING, tables("data.target=source.csv", "method=dann")),
+    "both ways to balance": (NOTHING, tables("data.source_sampling=balanced", "method.class_weights=balanced")),
+    "mixed texts of columns": (with_names_as_text, tables()),
+    "validation after the end": (NOTHING, tables("trainer.max_steps=-1", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=9")),
+    "a schedule without an end": (NOTHING, tables("trainer.max_steps=-1", "trainer.max_epochs=-1")),
+    "a list that is none": (NOTHING, tables("data.target_views=noise")),
+    "a typo": (NOTHING, tables("lr=0.1")),
+    "a bad image": (with_bad_file, photos()),
+    "an image that is too large": (with_huge_file, photos("data.max_pixels=5000")),
+    "other case of letters": (with_other_names, photos()),
+    "a class of the target alone": (with_unknown_class, photos()),
+    "folders in folders": (with_parts_as_classes, photos("data.source=within", "data.target=null")),
+    "an expression that is none": (NOTHING, photos("data.group=(")),
+    "channels that are none of the digits": (NOTHING, (*DIGITS, "+data.channels=4")),
+    "arrays of more than 8 bits": (with_deep_arrays, (*FOLDERS, "data=arrays", "data.source=source.npz", "data.target=target.npz")),
+    "no weights to download": (NOTHING, tables("model.weights=IMAGENET")),
+    "a colour that is none": (NOTHING, photos("data.background=colourless")),
+}
+# One for each way in which a message says what to type; make test-slow tests the others.
+FAST = (
+    "adaptation without a target",
+    "mixed texts of columns",
+    "other case of letters",
+    "a class of the target alone",
+    "an expression that is none",
+    "channels that are none of the digits",
+    "arrays of more than 8 bits",
+)
+# Settings that belong to no component.
+SETTINGS_OF_RUNS = {"backbone", "compile", "on_nonfinite", "_target_"}
+SUBSTITUTES = {"DIR": "my photos (1)", "PLACE": "target.csv", "FILE": "source.npz", "LOW": "0", "HIGH": "4080"}
+
+
+@pytest.mark.parametrize("situation", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FAST)) for name in SITUATIONS])
+def test_what_a_message_advises_answers_its_complaint(situation, acclimate, places):
+    prepare, words = SITUATIONS[situation]
+    prepare()
+    words = tuple(word for word in words if not ("data=arrays" in words and word.startswith(("data.num_workers", "data.cache"))))
+    code, message = acclimate("train", *words, "hydra.run.dir=refused")
+    assert code == 2, message
+    alternatives = advised(message, words)
+    assert alternatives, message
+    for number, alternative in enumerate(alternatives):
+        typed = [re.sub(rf"\b({'|'.join(SUBSTITUTES)})\b", lambda found: SUBSTITUTES[found[0]], word) for word in alternative]
+        keys = [word.partition("=")[0].lstrip("+") for word in typed]
+        others = [word for word in words if word.partition("=")[0].lstrip("+") not in keys]
+        code, answer = acclimate("train", *others, *typed, f"hydra.run.dir={number}")
+        assert code == 0 or complaint(message) not in answer, f"{message}\n{typed}: {answer}"
+        assert "cannot be read" not in answer and "no such key" not in answer, f"{message}\n{typed}: {answer}"
+
+
+def test_commands_that_continue_runs_of_any_name(acclimate, places):
+    folder = "runs of o'brien/$HOME (2) #1"
+    assert acclimate("train", *tables(), f"hydra.run.dir={folder}")[0] == 0
+    for words in (tables("seed=1", f"hydra.run.dir={folder}"), (f"resume={folder}", "optimizer.lr=0.5", "trainer.max_steps=3")):
+        code, message = acclimate("train", *words)
+        assert code == 2, message
+        again, *others = advised(message, tuple(word for word in words if word != f"resume={folder}"))
+        assert again[-1] == f"resume={folder}"
+        code, answer = acclimate("train", *again)
+        assert code == 0, f"{message}\n{again}: {answer}"
+    (change,) = (words for words in others if words[0].startswith("resume_with="))
+    code, answer = acclimate("train", f"resume={folder}", "optimizer.lr=0.5", "trainer.max_steps=3", *change)
+    assert code == 0, answer
+
+
+def strings(file: Path) -> list[str]:
+    """Return the texts of a file, with braces in the places of values, without its docstrings."""
+    tree, texts = ast.parse(file.read_text()), []
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    inside |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            texts.append("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            texts.append(node.value)
+    return texts
+
+
+def keys_of(group: str) -> set[str]:
+    """Return all keys that a group has in any config, or that a class of one accepts."""
+    found = set()
+    for file in (conf_dir() / group).glob("*.yaml"):
+        node = yaml.safe_load(file.read_text()) or {}
+        found |= {str(key) for key in node}
+        if "_target_" in node:
+            found |= set(parameters(locate(node["_target_"])))
+    return found | (set(parameters(locate(OPTIONS[group]))) if group in OPTIONS else set())
+
+
+def test_every_setting_in_a_message_names_a_key_and_an_option_that_exist():
+    package = Path(locate.__code__.co_filename).parents[1]
+    words = {word for file in sorted(package.rglob("*.py")) for text in strings(file) if " " in text for word in SETTING.findall(text)}
+    settings = sorted(word.strip("'").lstrip("+").rstrip(".") for word in words)
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    wrong = []
+    for group, mine in groupby(settings, key=lambda word: re.split(r"[.=]", word)[0]):
+        if group not in groups:
+            continue
+        keys = keys_of(group) | SETTINGS_OF_RUNS
+        for word in mine:
+            name, _, value = word.partition("=")
+            if name == group:
+                wrong += [word] * (bool(re.fullmatch(r"[a-z][a-z0-9_]+", value)) and value not in group_options(group))
+            else:
+                wrong += [word] * (name.split(".")[1] not in keys and "{" not in name)
+    assert len(settings) > 100
+    assert wrong == []
