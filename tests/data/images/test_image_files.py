@@ -3,6 +3,7 @@ import struct
 import tracemalloc
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pictures import write_image, write_text_named_jpg, write_truncated_jpeg, wr
 from PIL import Image
 
 from acclimate.data.images.decoded_images import decode_once
-from acclimate.data.images.decoding import decode, keep_whole_images
+from acclimate.data.images.decoding import decode, keep_whole_images, map_files
 from acclimate.data.images.file_search import find_files
 from acclimate.data.images.image_files import ImageFiles
 from acclimate.errors import DataError
@@ -188,3 +189,9 @@ def test_no_program_is_run_for_an_image(tmp_path):
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(mark) (w) file closefile\n%%EOF\n")
     with pytest.raises(DataError, match=r"is a page description \(PostScript\), which is not read"):
         decode(path)
+
+
+@pytest.mark.parametrize("num_files", [0, 1, 7, 500])
+def test_files_are_looked_at_in_batches_and_in_order(num_files):
+    paths = [Path(str(number)) for number in range(num_files)]
+    assert map_files(lambda path: int(path.name), paths) == list(range(num_files))

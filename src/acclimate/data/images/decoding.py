@@ -1,18 +1,19 @@
 """Decoding of image files, and the check that they are complete images."""
 
 import contextlib
+import itertools
 import logging
 import os
 import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -35,11 +36,14 @@ from acclimate.errors import BadInputError, DataError
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 OnBadImage = Literal["error", "skip"]
 # The limit above which Pillow warns about files that are small on disk and huge in memory.
 MAX_PIXELS = 89_478_485
 # Largest ratio of the sides, because views enlarge images until the shorter side is as large as the model needs.
 MAX_RATIO = 100
+# Largest number, because a task of a thread costs more than a look at a small file.
+FILES_PER_TASK = 64
 # The code on which decoded images depend.
 DECODING = [Path(str(module)).read_text() for module in (__file__, opening.__file__, pixels_module.__file__, stored_pixels.__file__)]
 
@@ -70,6 +74,15 @@ def decoding_threads() -> Iterator[ThreadPoolExecutor]:
     """Context manager with one decoding thread per core; more threads, the executor's default, would wait for each other."""
     with without_pillows_advice(), ThreadPoolExecutor(os.cpu_count()) as threads:
         yield threads
+
+
+def map_files(call: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
+    """Call a function with each file in decoding threads, and return the results in order."""
+    # Several batches for each thread, because files differ in size.
+    size = max(min(len(paths) // (4 * (os.cpu_count() or 1)), FILES_PER_TASK), 1)
+    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
+    with decoding_threads() as threads:
+        return list(itertools.chain.from_iterable(threads.map(lambda batch: list(map(call, batch)), batches)))
 
 
 def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PIXELS, pixels: PixelFormat = EIGHT_BIT_RGB) -> Tensor:
@@ -187,8 +200,7 @@ def keep_whole_images(
     """
     # The range may not be known yet.
     checked = replace(pixels, value_range=pixels.value_range or (0, 1))
-    with decoding_threads() as threads:
-        problems = list(threads.map(partial(find_problem, max_pixels=max_pixels, pixels=checked), paths))
+    problems = map_files(partial(find_problem, max_pixels=max_pixels, pixels=checked), paths)
     bad = [problem for problem in problems if problem is not None]
     if bad and on_bad_image == "error":
         more = f" ({len(bad) - 1} more files are bad.)" if len(bad) > 1 else ""

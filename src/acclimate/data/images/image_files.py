@@ -14,8 +14,8 @@ from acclimate.data.images.decoding import (
     DECODING,
     MAX_PIXELS,
     decode,
-    decoding_threads,
     find_problem,
+    map_files,
     read_extremes,
     read_header,
     without_pillows_advice,
@@ -84,8 +84,7 @@ class ImageFiles(Samples):
         Raises:
             DataError: If an image is not whole, or has pixels without a value.
         """
-        with decoding_threads() as threads:
-            return joined(threads.map(lambda path: read_extremes(path, self.max_pixels, self.pixels), self.paths))
+        return joined(map_files(lambda path: read_extremes(path, self.max_pixels, self.pixels), self.paths))
 
     def problem(self, index: int) -> str | None:
         """Return what is wrong with an image, None if it is whole."""
