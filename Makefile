@@ -30,13 +30,8 @@ $(STAMP): pyproject.toml requirements.txt
 	@touch $@
 
 demo: $(STAMP) ## Adapts from rendered digits to handwriting with three methods and compares them
-	@folder="outputs/demo/$$(date +%Y-%m-%d_%H-%M-%S)"; \
-	echo "Trains on digits rendered from fonts, tests on real handwriting: three methods, some minutes in all."; \
-	$(BIN)/acclimate train -m method=source_only,dann,dann_mcc_fixmatch hydra.sweep.dir="$$folder" && \
-	echo && \
-	$(BIN)/acclimate compare "$$folder" && \
-	echo && \
-	echo "The runs are in $$folder. What to try next:" && \
+	@echo "Trains on digits rendered from fonts, tests on real handwriting: three methods, some minutes in all."; \
+	$(BIN)/acclimate train -m method=source_only,dann,dann_mcc_fixmatch hydra.sweep.dir="outputs/demo/$$(date +%Y-%m-%d_%H-%M-%S)" && \
 	echo "  $(BIN)/acclimate train experiment=own_images data.source=DIR data.target=DIR" && \
 	echo "  $(BIN)/acclimate train -m method=source_only,dann,dann_mcc_fixmatch seed=0,1,2" && \
 	echo "  make dashboard"
@@ -50,7 +45,7 @@ test-slow: $(STAMP) ## Runs the tests that take minutes as well
 train: $(STAMP) ## Trains: make train ARGS="method=dann_mcc_fixmatch seed=1"
 	@$(BIN)/acclimate train $(ARGS)
 
-sweep: $(STAMP) ## Trains every combination: make sweep ARGS="method=source_only,dann_mcc_fixmatch seed=0,1"
+sweep: $(STAMP) ## Trains every combination, or continues: make sweep ARGS="method=source_only,dann_mcc_fixmatch seed=0,1"
 	@$(BIN)/acclimate train -m $(ARGS)
 
 compare: $(STAMP) ## Compares all finished runs in outputs/: make compare ARGS="by=vote format=markdown"

@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_all_code_and_configs_and_nothing_else(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    code = {f"acclimate/{path.relative_to(ROOT / 'src' / 'acclimate').as_posix()}" for path in (ROOT / "src" / "acclimate").rglob("*.py")}
+    code = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
     configs = {f"acclimate/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
     assert "acclimate/conf/train.yaml" in configs
     pages = {f"acclimate/reports/html/report.{ending}" for ending in ("html", "css", "js")}

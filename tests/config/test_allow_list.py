@@ -13,7 +13,9 @@ NAMES = [(group, name) for group, names in ALLOWED.items() for name in names]
 
 
 def test_all_that_the_configs_build_may_come_from_a_checkpoint():
-    named = set().union(*(targets(yaml.safe_load(path.read_text())) for path in conf_dir().rglob("*.yaml")))
+    # Launchers and sweepers are Hydra's, which are in no checkpoint.
+    configs = [path for path in conf_dir().rglob("*.yaml") if not path.is_relative_to(conf_dir() / "hydra")]
+    named = set().union(*(targets(yaml.safe_load(path.read_text())) for path in configs))
     assert len(named) > 60
     assert named - {name for _, name in NAMES} == set()
 

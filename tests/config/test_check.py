@@ -11,10 +11,10 @@ import pytest
 from pytorch_lightning import Trainer
 
 import acclimate
+from acclimate.cli.hydra_jobs import run_with_hydra
 from acclimate.config.check import check_config
 from acclimate.config.compose import override
 from acclimate.config.groups import group_options
-from acclimate.config.hydra_jobs import run_with_hydra
 from acclimate.config.instantiate import locate
 from acclimate.config.messages import did_you_mean
 from acclimate.config.signatures import parameters

@@ -18,7 +18,9 @@ from acclimate.config.signatures import signature_of
 from acclimate.config.source_signatures import UnknownSourceError, read_signature
 from acclimate.config.values import is_in_range, matches
 
-SHIPPED = sorted({name for file in conf_dir().rglob("*.yaml") for name in re.findall(r"_target_: (\S+)", file.read_text())})
+# Launchers and sweepers are Hydra's.
+CONFIGS = [file for file in conf_dir().rglob("*.yaml") if not file.is_relative_to(conf_dir() / "hydra")]
+SHIPPED = sorted({name for file in CONFIGS for name in re.findall(r"_target_: (\S+)", file.read_text())})
 FOREIGN = [f"torch.optim.{name}" for name in ("Adam", "RMSprop", "Adagrad", "NAdam", "LBFGS")] + [
     f"pytorch_lightning.{name}"
     for name in ("callbacks.Timer", "callbacks.StochasticWeightAveraging", "callbacks.DeviceStatsMonitor", "loggers.TensorBoardLogger")
@@ -146,7 +148,7 @@ MISTAKES = {
     "train init_from=nowhere": "init_from=nowhere is not a folder or a file.",
     "train resume=nowhere": "There is no folder nowhere.",
     "train resume=photographs": "photographs is not the folder of a run",
-    "train -m lr=.1,.2": "1-dann-seed0: The configuration has a problem:\n  - lr is not a key",
+    "train -m lr=.1,.2": "lr=0.2: The configuration has a problem:\n  - lr is not a key",
     "evaluate run=nowhere": "There is no nowhere/checkpoints/best.ckpt.",
     "predict run=nowhere inputs=photographs out=x.csv": "There is no nowhere/checkpoints/best.ckpt.",
     "compare nowhere": "nowhere is not a folder.",

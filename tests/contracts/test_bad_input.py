@@ -391,14 +391,15 @@ def test_what_a_run_was_started_with_outlasts_mistakes_in_continuing_it(acclimat
 
 
 def test_another_job_of_a_sweep_is_not_taken_for_one_that_is_finished(acclimate):
-    sweep = ("train", "-m", *DIGITS, "hydra.sweep.dir=sweep", "trainer.max_steps=1")
-    assert acclimate(*sweep, "optimizer.lr=0.001,0.003")[0] == 0
-    assert acclimate(*sweep, "optimizer.lr=0.001,0.003", "resume=true")[0] == 0
-    before = record("sweep/0-dann-seed0")
-    code, message = acclimate(*sweep, "optimizer.lr=0.01,0.003", "resume=true")
-    assert code == 2
-    assert "optimizer.lr=0.01 (0.001 there)" in message
-    assert record("sweep/0-dann-seed0") == before
+    sweep = ("train", "-m", *DIGITS, "hydra.sweep.dir=sweep", "trainer.max_steps=1", "seed=0,1")
+    assert acclimate(*sweep, "optimizer.lr=0.001")[0] == 0
+    assert acclimate(*sweep, "optimizer.lr=0.001", "resume=true")[0] == 0
+    before = record("sweep/seed=0")
+    for resume in ((), ("resume=true",)):
+        code, message = acclimate(*sweep, "optimizer.lr=0.01", *resume)
+        assert code == 2
+        assert "optimizer.lr=0.01 (0.001 there)" in message
+        assert record("sweep/seed=0") == before
 
 
 def test_a_finished_run_is_made_longer_but_not_shorter(acclimate):

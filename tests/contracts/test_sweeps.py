@@ -1,8 +1,10 @@
 """Launchers and sweepers, mostly with jobs that only return a number."""
 
+import importlib.util
 import json
 import math
 import os
+import shlex
 from datetime import datetime
 from pathlib import Path
 
@@ -12,13 +14,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hydra.core.config_store import ConfigStore
+from filelock import FileLock
+from hydra.core.plugins import Plugins
 from PIL import Image
 from small_runs import SMALL
 
-from acclimate.cli import chain, jobs
-from acclimate.config.hydra_jobs import run_with_hydra
+from acclimate.cli import chain, jobs, launching
+from acclimate.cli.hydra_jobs import run_with_hydra
 from acclimate.errors import ConfigError
+from acclimate.files.atomic_files import write_json
+from acclimate.runs.record import write_record
 
 OPTUNA = ("-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid")
 JOBLIB = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
@@ -74,13 +79,13 @@ def test_a_failed_job_of_any_kind_is_reported_with_its_reason_and_stops_no_other
     assert sorted(ran) == list(range(6))
     message = str(failed.value)
     assert message.startswith("4 of 6 jobs failed:")
-    for reason in ("seed0: a wrong key", "seed2: OutOfMemoryError: no memory", "seed3: KeyError: 'x'", "seed4: Its score is nan"):
+    for reason in ("seed=0: a wrong key", "seed=2: OutOfMemoryError: no memory", "seed=3: KeyError: 'x'", "seed=4: Its score is nan"):
         assert reason in message
-    assert "-dann-seed5 with 0.9000." in message
-    assert "resume=true hydra.sweep.dir=sweep" in message
-    # What is not the user's mistake has its traceback in the job's log.
-    folder = next(folder for folder in Path("sweep").iterdir() if folder.name.endswith("seed3"))
-    assert "Traceback" in (folder / "train.log").read_text()
+    assert "seed=5 with 0.9000." in message
+    assert message.endswith("with the same command: acclimate train " + shlex.join([*sweeper, "seed=0,1,2,3,4,5", "hydra.sweep.dir=sweep"]))
+    # What is not the user's mistake has its traceback in the job's log, which the message names.
+    assert "Log: sweep/seed=3/train.log" in message
+    assert "Traceback" in Path("sweep/seed=3/train.log").read_text()
 
 
 def test_optuna_is_told_that_a_trial_failed_and_goes_on():
@@ -100,27 +105,132 @@ def test_what_the_message_of_a_failed_sweep_advises_works(tmp_path):
     sweep = ["-m", "seed=0,1", "hydra.sweep.dir='a sweep'"]
     with pytest.raises(ConfigError) as failed:
         run_with_hydra(sweep, job_of([0.1, ValueError("once")]))
-    assert "resume=true 'hydra.sweep.dir=a sweep'" in str(failed.value)
+    *_, verb, flag, seeds, folder = shlex.split(str(failed.value))
+    assert [verb, flag, seeds, folder] == ["train", *sweep]
     seen = []
-    run_with_hydra(
-        ["-m", "seed=0,1", "resume=true", "hydra.sweep.dir=a sweep"], lambda config, record: seen.append(config["folder"]) or 0.5
-    )
-    assert sorted(Path(folder).relative_to(tmp_path).as_posix() for folder in seen) == ["a sweep/0-dann-seed0", "a sweep/1-dann-seed1"]
+    run_with_hydra([flag, seeds, folder], lambda config, record: seen.append(config["folder"]) or 0.5)
+    assert sorted(Path(folder).relative_to(tmp_path).as_posix() for folder in seen) == ["a sweep/seed=0", "a sweep/seed=1"]
 
 
-@pytest.mark.parametrize(("choice", "extra"), [("hydra/sweeper=optuna", "optuna"), ("hydra/launcher=joblib", "joblib")])
+@pytest.mark.parametrize(
+    ("choice", "extra"),
+    [
+        ("hydra/sweeper=optuna", "optuna"),
+        ("hydra/launcher=joblib", "joblib"),
+        ("hydra/launcher=submitit_local", "submitit"),
+        ("hydra/launcher=submitit_slurm", "submitit"),
+        ("hydra/launcher=ray", "ray"),
+    ],
+)
 def test_a_plug_in_that_is_missing_is_named_with_its_extra(choice, extra, monkeypatch):
-    group = choice.partition("=")[0].partition("/")[2]
-    # Hydra only finds what has been registered.
-    monkeypatch.delitem(ConfigStore.instance().repo["hydra"][group], f"{extra}.yaml")
+    # Hydra only creates what it has found.
+    found = Plugins.instance().class_name_to_class
+    for name in [name for name in found if name.startswith("hydra_plugins.hydra_")]:
+        monkeypatch.delitem(found, name)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *package: None if name == "optuna" else find_spec(name, *package))
     with pytest.raises(ConfigError, match=rf"pip install 'acclimate\[{extra}\]'"):
         run_with_hydra(["-m", choice, "seed=0,1"], job_of([0.1, 0.2]))
 
 
 @pytest.mark.parametrize("choice", ["hydra/sweeper=optuma", "hydra/launcher=jolib"])
 def test_a_plug_in_that_is_misspelt_is_answered_with_what_there_is(choice):
-    with pytest.raises(ConfigError, match=r"Did you mean (optuna|joblib)\? Choose one of basic, (optuna|joblib)\."):
+    with pytest.raises(ConfigError, match=r"Did you mean (optuna|joblib)\? Choose one of (basic, joblib, ray|grid, optuna)"):
         run_with_hydra(["-m", choice, "seed=0,1"], job_of([0.1, 0.2]))
+
+
+def written(value):
+    """A job that leaves the files of a finished run."""
+
+    def job(config, record):
+        folder = Path(config["folder"])
+        write_record(folder, config)
+        score = value(config)
+        write_json(folder / "metrics.json", {"selection/name": "x", "selection/value": score})
+        return score
+
+    return job
+
+
+def test_the_same_command_trains_only_what_is_not_finished():
+    tried = []
+
+    def value(config):
+        if config["seed"] not in tried:
+            tried.append(config["seed"])
+            if config["seed"] == 1:
+                raise ValueError("once")
+        elif config["seed"] != 1:
+            pytest.fail("it was finished")
+        return 0.5
+
+    sweep = ["-m", "seed=0,1,2", "optimizer.lr=0.01"]
+    with pytest.raises(ConfigError, match="1 of 3 jobs failed"):
+        run_with_hydra(sweep, written(value))
+    assert tried == [0, 1, 2]
+    for _ in range(2):
+        run_with_hydra(sweep, written(value))
+    run_with_hydra([*sweep, "hydra/launcher=basic", "hydra.sweeper.max_batch_size=2"], written(value))
+    assert len(list(Path("outputs/sweeps").glob("*/seed=[012]/metrics.json"))) == 3
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_job_with_other_settings_than_those_in_its_folder_is_not_mixed_with_it(is_finished):
+    sweep = ["-m", "seed=0,1", "hydra.sweep.dir=sweep"]
+    run_with_hydra([*sweep, "trainer.max_epochs=3"], written(lambda config: 0.5))
+    record = Path("sweep/seed=0/run.json").read_text()
+    if not is_finished:
+        Path("sweep/seed=0/metrics.json").unlink()
+    with pytest.raises(ConfigError, match=r"trainer.max_epochs=4 \(3 there\)\. Choose another folder for the sweep: hydra\.sweep\.dir=DIR"):
+        run_with_hydra([*sweep, "trainer.max_epochs=4"], lambda config, record: pytest.fail("it was trained"))
+    assert Path("sweep/seed=0/run.json").read_text() == record
+    # What varies is in the name, so that values can be added.
+    added = []
+    run_with_hydra(
+        ["-m", "seed=1,2", "hydra.sweep.dir=sweep", "trainer.max_epochs=3"], lambda config, record: added.append(config["seed"]) or 0.5
+    )
+    assert added == [2]
+
+
+def test_a_second_sweep_in_the_same_folder_waits_or_goes_elsewhere(monkeypatch):
+    monkeypatch.setattr(launching, "GRACE", 0.0)
+    Path("sweep").mkdir()
+    with FileLock("sweep/.lock"), pytest.raises(ConfigError, match="Another sweep is running in sweep"):
+        run_with_hydra(["-m", "seed=0,1", "hydra.sweep.dir=sweep"], job_of([0.1, 0.2]))
+    run_with_hydra(["-m", "seed=0,1", "hydra.sweep.dir=sweep"], job_of([0.1, 0.2]))
+
+
+def test_a_search_that_was_killed_continues_with_the_same_trials():
+    search = [
+        "-m",
+        "hydra/sweeper=optuna",
+        "optimizer.lr=tag(log,interval(1e-4,1e-2))",
+        "trainer.max_epochs=range(1,9)",
+        "hydra.sweep.dir=s",
+        "hydra.sweeper.n_trials=8",
+    ]
+    seen = []
+
+    def until(number):
+        def value(config):
+            seen.append(config["optimizer"]["lr"])
+            if len(seen) == number:
+                raise SystemExit
+            # Higher learning rates are better, and the highest ones diverge.
+            return math.nan if seen[-1] > 5e-3 else seen[-1]
+
+        return value
+
+    for number in (3, 6):
+        with pytest.raises(SystemExit):
+            run_with_hydra(search, written(until(number)))
+    with pytest.raises(ConfigError, match="which cannot be compared"):
+        run_with_hydra(search, written(until(0)))
+    # Those that were killed, and those that diverged before, are repeated.
+    assert len(set(seen)) == 8 < len(seen)
+    best = yaml.safe_load(Path("s/optimization_results.yaml").read_text())
+    assert best["best_value"] == max(value for value in seen if value <= 5e-3)
+    assert len(list(Path("s").glob("*/run.json"))) == 8
 
 
 class Noon(datetime):
@@ -143,11 +253,16 @@ def folders(*arguments):
     return seen
 
 
-def test_runs_and_sweeps_that_start_in_the_same_second_have_folders_of_their_own(noon):
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(noon):
     assert [folders() for _ in range(3)] == [[f"outputs/2026-01-01/12-00-00-dann{end}"] for end in ("", "-2", "-3")]
-    first, second = folders("-m", "seed=0,1"), folders("-m", "seed=0,1")
-    assert first == [f"outputs/sweeps/2026-01-01/12-00-00/{job}" for job in ("0-dann-seed0", "1-dann-seed1")]
-    assert second == [path.replace("12-00-00", "12-00-00-2") for path in first]
+
+
+def test_the_same_sweep_has_the_same_folders_and_another_has_others():
+    first = folders("-m", "seed=0,1", "optimizer.lr=0.01")
+    assert [Path(path).name for path in first] == ["seed=0", "seed=1"]
+    assert {Path(path).parent.parent for path in first} == {Path("outputs/sweeps")}
+    assert folders("-m", "seed=0,1", "optimizer.lr=0.01", "resume=true", "hydra/launcher=basic") == first
+    assert not set(first) & {*folders("-m", "seed=0,1", "optimizer.lr=0.02"), *folders("-m", "seed=0,1,2", "optimizer.lr=0.01")}
 
 
 def test_processes_that_start_in_the_same_second_have_folders_of_their_own(noon):

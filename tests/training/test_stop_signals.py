@@ -90,8 +90,9 @@ def test_stopped_sweep_says_how_to_go_on_with_all_of_it(acclimate, words, tmp_pa
     code, message = acclimate(*command)
     assert code == 143
     assert not list(tmp_path.glob("sweep/*/metrics.json"))
-    assert "Continue with the same command and resume=true hydra.sweep.dir=sweep" in message
-    assert acclimate(*command, "resume=true") == (0, "")
+    stopped, advice = message.strip().split(" Continue the sweep with the same command: ")
+    assert stopped == "acclimate: Stopped by SIGTERM."
+    assert acclimate(*shlex.split(advice)[1:]) == (0, "")
     assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2
 
 

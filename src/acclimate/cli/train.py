@@ -8,7 +8,7 @@ Trains, selects a checkpoint without target labels, and tests it. All files are 
   acclimate train experiment=own_images data.source=DIR data.target=DIR
                                                          your own images: what to try first if the target has no labels
   acclimate train -m method=source_only,dann_mcc_fixmatch seed=0,1
-                                                         a sweep: one run for each combination
+                                                         a sweep: one run for each combination; the same command continues it
   acclimate train method=dann +terms=mcc                 a method with an additional loss on the target's predictions
   acclimate train resume=DIR                             continues a run that was stopped
   acclimate train resume=DIR trainer.max_epochs=20       trains a finished run for longer
@@ -21,16 +21,20 @@ Set keys of a group with GROUP.KEY=VALUE, for example trainer.max_epochs=20 opti
 Add terms to a method with +terms=mcc or +terms=[mcc,bnm], and weight them with method.term_weights.mcc=0.5
 """
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from acclimate.cli import compare
 from acclimate.cli.arguments import list_of, split_config_dir, split_keys
+from acclimate.errors import command
 
 
 def run(arguments: Sequence[str]) -> None:
     """Train one run or a sweep, or continue the run in `resume=DIR`."""
+    from acclimate.cli.hydra_jobs import run_with_hydra
     from acclimate.cli.jobs import train_job, train_saved
-    from acclimate.config.hydra_jobs import run_with_hydra
 
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):
@@ -38,4 +42,17 @@ def run(arguments: Sequence[str]) -> None:
         keys, others = split_keys(words, required=("resume",), optional=("trust",))
         train_saved(Path(keys["resume"]), others, list_of(keys.get("trust")), config_dir)
     else:
-        run_with_hydra(arguments, train_job)
+        run_with_hydra(arguments, train_job, _show_sweep)
+
+
+@contextmanager
+def _show_sweep(folder: Path, num_jobs: int | None) -> Iterator[None]:
+    """Context manager that shows a sweep while it runs, and compares its runs at the end."""
+    from acclimate.reports.sweep_table import watch
+
+    with watch(folder, num_jobs):
+        yield
+    if any(folder.rglob("metrics.json")):
+        compare.run([str(folder)])
+        following = [command("compare", str(folder), "by=vote"), shlex.join(["tensorboard", "--logdir", str(folder)])]
+        print("\nWhat to try next:", *following, sep="\n  ")

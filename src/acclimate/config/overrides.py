@@ -16,10 +16,8 @@ from acclimate.errors import ConfigError
 
 # A key that is not a group (data=...), not Hydra's own (hydra.run.dir=...), and has no sign (+terms=..., ~logger).
 PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
-# The launcher and the sweeper that are optional dependencies of this package.
-PLUG_INS = {"hydra/launcher": "joblib", "hydra/sweeper": "optuna"}
-# The first config of Optuna that Hydra looks for.
-SAMPLER = "sampler/tpe"
+# Extras of this package with the packages that launchers and sweepers need.
+EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray", "optuna": "optuna"}
 # Values of keys with text that mean that there is none.
 NO_PATH = ("", "null")
 # Values that Hydra reads as null, a boolean or nothing; these, and numbers, cannot be names of configs.
@@ -28,7 +26,7 @@ NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
 
 def config_groups() -> set[str]:
     """Return the names of groups, for which `GROUP=NAME` chooses a config."""
-    return {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    return {path.name for path in conf_dir().iterdir() if path.is_dir()} - {"hydra"}
 
 
 def accept_any_key(arguments: Sequence[str]) -> list[str]:
@@ -104,9 +102,11 @@ def path_of(argument: str) -> tuple[str, str | list[str] | None] | None:
 def explain(error: Exception) -> str:
     """Return Hydra's message, with the most similar option if one was misspelt."""
     message = str(error).strip()
-    plug_in = re.search(r"Could not (?:find|load) '(hydra/(?:launcher|sweeper))/(sampler/tpe|[^/']*)'", message)
+    plug_in = re.search(r"Could not (?:find|load) '(hydra/[\w/]+)/([^/']*)'", message)
     if plug_in:
-        return _no_such_plug_in(*plug_in.groups())
+        group, name = plug_in.groups()
+        options = sorted({*(path.stem for path in (conf_dir() / group).glob("*.yaml")), *(["basic"] if group == "hydra/launcher" else [])})
+        return f"{group}={name}: there is no such option.{did_you_mean(name, options)} Choose one of {', '.join(options)}."
     option = re.search(r"Could not (?:find|load) '(?!hydra/)(\w+)/([^']*)'", message)
     if option:
         return _no_such_option(*option.groups())
@@ -115,6 +115,11 @@ def explain(error: Exception) -> str:
         text = text.removeprefix("++")
         return unreadable(text, message) if "=" in text else f"{text} is not of the form KEY=VALUE."
     return message
+
+
+def missing_plug_in(group: str, name: str) -> str:
+    """Return a message about a launcher or a sweeper whose package is not installed."""
+    return f"{group}={name} needs a package that is not installed. Type: pip install 'acclimate[{EXTRAS.get(name, name)}]'."
 
 
 def unreadable(text: str, reason: str) -> str:
@@ -147,13 +152,6 @@ def mistaken_for(missing: Sequence[str], config: DictConfig) -> str:
                 value = OmegaConf.to_container(config[group]).get(other)  # type: ignore[union-attr]
                 return f" There is no key {group}.{other}: type {setting(key, value)}."
     return ""
-
-
-def _no_such_plug_in(group: str, name: str) -> str:
-    extra = PLUG_INS[group]
-    if name in (extra, SAMPLER):
-        return f"{group}={extra} needs a package that is not installed. Type: pip install 'acclimate[{extra}]'."
-    return f"{group}={name}: there is no such option.{did_you_mean(name, ['basic', extra])} Choose one of basic, {extra}."
 
 
 def _is_number(text: str) -> bool:

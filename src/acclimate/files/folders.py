@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 # Files in the folder of a run, or of a sweep, before any run has started.
-RUN_TRACES, SWEEP_TRACES = ("train.log", ".lock"), ("multirun.yaml",)
+RUN_TRACES, SWEEP_TRACES = ("train.log", ".lock"), ("multirun.yaml", ".lock")
 
 
 def new_folder(path: str | Path) -> Path:

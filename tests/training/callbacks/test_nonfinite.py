@@ -340,7 +340,7 @@ def test_job_of_a_sweep_that_diverges_has_failed_and_the_others_run(acclimate, a
     code, printed = acclimate("-m", *archives, *COMMAND, "optimizer.lr=1e20,0.001", "trainer.max_steps=3", "hydra.sweep.dir=sweep")
     assert code == 2
     assert "Stopped before step 2" in printed
-    assert [folder.name[0] for folder in (tmp_path / "sweep").iterdir() if (folder / "metrics.json").exists()] == ["1"]
+    assert [folder.name for folder in (tmp_path / "sweep").iterdir() if (folder / "metrics.json").exists()] == ["lr=0.001"]
 
 
 @pytest.mark.gpu

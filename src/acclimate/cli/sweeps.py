@@ -1,0 +1,253 @@
+"""The jobs of a sweep, in the process that runs them: their states, and their share of the machine."""
+
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from acclimate.config.identity import differing, identity
+from acclimate.errors import ConfigError, Interrupted, UserError, command
+from acclimate.files.folders import RUN_TRACES, remove_traces
+from acclimate.files.printable import describe
+from acclimate.runs.record import has_record, read_record
+from acclimate.runs.sweep_states import STATES, JobState, write_state
+
+log = logging.getLogger(__name__)
+
+# Others handle failures of jobs themselves.
+SWEEPERS = ("grid", "optuna")
+
+
+class Warnings(logging.Handler):
+    """Handler that keeps the warnings of a job."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # The reason of a failure is in the state.
+        if record.name != __name__:
+            self.found.append(record.getMessage())
+
+
+class Sweep:
+    """The jobs of a sweep. Launchers pickle it to run jobs in other processes.
+
+    Args:
+        arguments: The arguments of `acclimate train`, which continue the sweep when they are typed again.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = list(arguments)
+        # Read here, because joblib sets the variable in its processes.
+        self.num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+        # Set when jobs are launched.
+        self.num_jobs: int | None = None
+        # With resume=true, settings may change as for a single run.
+        self.accepts_changes = "resume=true" in [text.lower() for text in arguments]
+
+    @staticmethod
+    def is_under_way() -> bool:
+        """Return True if Hydra runs a job of a sweep, not a single run."""
+        return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+    @property
+    def again(self) -> str:
+        """The command that continues the sweep."""
+        return command("train", *self.arguments)
+
+    def run_job(self, compose: Callable[[], dict[str, Any]], work: Callable[[dict[str, Any]], float]) -> float | None:
+        """Run a job, with its output in its log; if it fails, the others still run.
+
+        Args:
+            compose: Function that returns the plain, resolved configuration.
+            work: The job, a function of the configuration.
+
+        Returns:
+            The value that the sweep maximises; None, which sweepers treat as a failure, if the job failed or the value is not
+            finite.
+        """
+        settings = HydraConfig.get()
+        sweep, folder = Path(settings.sweep.dir), Path(settings.runtime.output_dir)
+        job = os.path.relpath(folder, sweep.absolute())
+        state = JobState(job, "running", time.time())
+        warnings = Warnings()
+        write_state(sweep, state)
+        try:
+            with _output_in(folder / "train.log", warnings), self._core(sweep, state):
+                config = compose()
+                _wait_for(folder, sweep, state)
+                self._continue(folder, config)
+                value = work(config)
+            state = state._replace(state="finished", value=value)
+            if not math.isfinite(value):
+                state = state._replace(state="failed", value=None, reason=f"Its score is {value}, which cannot be compared.")
+        except (Interrupted, KeyboardInterrupt) as interruption:
+            number = interruption.number if isinstance(interruption, Interrupted) else signal.SIGINT
+            write_state(sweep, state._replace(state="stopped", ended=time.time()))
+            raise Interrupted(number, self.stopped_by(number)) from interruption
+        except Exception as error:
+            if settings.runtime.choices["hydra/sweeper"] not in SWEEPERS:
+                raise
+            if isinstance(error, UserError):
+                # Otherwise the log contains the traceback and must be kept.
+                remove_traces(folder, RUN_TRACES)
+            kept = folder / "train.log"
+            state = state._replace(state="failed", reason=_reason(error), log=os.path.relpath(kept) if kept.exists() else None)
+        write_state(sweep, state._replace(ended=time.time(), warnings=tuple(warnings.found)))
+        return state.value
+
+    def stopped_by(self, number: signal.Signals) -> str:
+        """Return the message about a signal that stopped the sweep."""
+        return f"Stopped by {number.name}. Continue the sweep with the same command: {self.again}"
+
+    def _continue(self, folder: Path, config: dict[str, Any]) -> None:
+        """Set a job to continue what is in its folder, if that has the same settings.
+
+        Raises:
+            ConfigError: If it has others, for example because defaults have changed since.
+        """
+        if has_record(folder) and not self.accepts_changes:
+            there, here = identity(read_record(folder).config), identity(config)
+            # Keys that exist in only one of two versions are ignored.
+            keys = [key for key in differing(there, here) if key in there and key in here]
+            if keys:
+                others = ", ".join(f"{key}={here[key]} ({there[key]} there)" for key in keys)
+                raise ConfigError(
+                    f"{os.path.relpath(folder)} contains a run with other settings: {others}. "
+                    "Choose another folder for the sweep: hydra.sweep.dir=DIR."
+                )
+        config["resume"] = True
+
+    @contextmanager
+    def _core(self, sweep: Path, state: JobState) -> Iterator[None]:
+        """Context manager that waits for a free core, if the launcher starts all jobs at once."""
+        if HydraConfig.get().runtime.choices.get("hydra/launcher") != "submitit_local":
+            yield
+            return
+        locks = [FileLock(sweep / STATES / f"core-{number}.lock") for number in range(_cores())]
+        write_state(sweep, state._replace(state="waiting"))
+        while True:
+            for lock in locks:
+                try:
+                    with lock.acquire(timeout=0):
+                        write_state(sweep, state)
+                        yield
+                        return
+                except Timeout:
+                    continue
+            time.sleep(0.5)
+
+    @contextmanager
+    def share_of_machine(self, config: dict[str, Any]) -> Iterator[None]:
+        """Context manager that limits a job to its share of the cores, for torch and for numerical libraries.
+
+        On CPUs, results depend on the number of threads, by rounding. It is OMP_NUM_THREADS, or 1, with every launcher.
+
+        Args:
+            config: The plain, resolved configuration; `data.num_workers` is lowered to the job's share.
+        """
+        # Imported here, so that mistakes are reported without waiting for torch.
+        import torch
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+        cores = _cores()
+        num_jobs = _jobs_at_once(HydraConfig.get().launcher, cores, self.num_jobs)
+        share = max(cores // num_jobs, 1)
+        on_gpu = config["trainer"].get("accelerator") != "cpu" and torch.cuda.is_available()
+        num_threads = share if on_gpu else min(self.num_threads, share)
+        if num_threads < share:
+            log.info("This job uses %d of %d threads. OMP_NUM_THREADS=%d uses all.", num_threads, share, share)
+        if num_jobs > 1:
+            # Processes of joblib would start the workers of data loaders with joblib's own method, which fails.
+            multiprocessing.set_start_method(None, force=True)
+            num_workers = config["data"].get("num_workers") or 0
+            if num_workers > share - 1:
+                log.info("data.num_workers=%d instead of %d: %d jobs share %d cores.", share - 1, num_workers, num_jobs, cores)
+                config["data"]["num_workers"] = share - 1
+        before = torch.get_num_threads()
+        torch.set_num_threads(num_threads)
+        try:
+            with threadpool_limits(num_threads):
+                yield
+        finally:
+            torch.set_num_threads(before)
+
+
+@contextmanager
+def _output_in(file: Path, *handlers: logging.Handler) -> Iterator[None]:
+    """Context manager that sends the output of a job to its log, because the console shows the sweep."""
+    consoles = [handler for handler in logging.getLogger().handlers if type(handler) is logging.StreamHandler]
+    _exchange(consoles, handlers)
+    try:
+        with file.open("a", buffering=1, errors="backslashreplace") as text, redirect_stdout(text), redirect_stderr(text):
+            try:
+                yield
+            except Exception as error:
+                log.error("This job failed: %s", _reason(error), exc_info=None if isinstance(error, UserError) else error)
+                raise
+    finally:
+        _exchange(handlers, consoles)
+
+
+def _exchange(former: Sequence[logging.Handler], present: Sequence[logging.Handler]) -> None:
+    root = logging.getLogger()
+    for handler in former:
+        root.removeHandler(handler)
+    for handler in present:
+        root.addHandler(handler)
+
+
+def _reason(error: Exception) -> str:
+    return describe(error) if isinstance(error, UserError) else f"{type(error).__name__}: {describe(error)}"
+
+
+def _wait_for(folder: Path, sweep: Path, state: JobState) -> None:
+    """Wait for another process that trains the same job, such as one that has outlived an earlier start of the sweep."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("Another process is using %s: waiting for it.", folder)
+        write_state(sweep, state._replace(state="waiting"))
+        lock.acquire()
+        write_state(sweep, state)
+    lock.release()
+
+
+def _cores() -> int:
+    from joblib import cpu_count  # type: ignore[import-untyped]
+
+    return int(cpu_count())
+
+
+def _jobs_at_once(launcher: Mapping[str, Any], cores: int, num_jobs: int | None) -> int:
+    """Return the number of jobs that a launcher runs at once on a machine.
+
+    >>> _jobs_at_once({"n_jobs": -1}, 8, None), _jobs_at_once({"n_jobs": -1}, 8, 3), _jobs_at_once({"n_jobs": 4}, 2, 8)
+    (8, 3, 4)
+    >>> name = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
+    >>> _jobs_at_once({"_target_": name}, 2, 8), _jobs_at_once({"ray": {"remote": {"num_cpus": 2}}}, 8, 12), _jobs_at_once({}, 8, 8)
+    (2, 4, 1)
+    """
+    if n_jobs := launcher.get("n_jobs"):
+        # As in joblib, a negative number counts from the number of cores.
+        at_once = int(n_jobs) if n_jobs > 0 else max(cores + 1 + int(n_jobs), 1)
+    elif str(launcher.get("_target_")).endswith(".LocalLauncher"):
+        at_once = cores
+    elif "ray" in launcher:
+        at_once = max(int(cores / ((launcher["ray"].get("remote") or {}).get("num_cpus") or 1)), 1)
+    else:
+        at_once = 1
+    return at_once if num_jobs is None else max(min(at_once, num_jobs), 1)
