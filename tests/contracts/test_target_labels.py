@@ -128,7 +128,7 @@ def test_batches_have_no_place_for_target_labels(archives):
     data = loaders(archives, reveal=False)
     batch = next(iter(data.train_dataloader()))
     assert isinstance(batch, DomainBatch)
-    assert Unlabelled._fields == ("views", "samples")
+    assert Unlabelled._fields == ("views", "samples", "domains")
     assert type(batch.target) is Unlabelled
     assert data.evaluated_domains("val") == ["source", "target"]
     assert [type(next(iter(loader))) for loader in data.val_dataloader()] == [Labelled, Unlabelled]
