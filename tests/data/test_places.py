@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_runs import rotating_blobs, write_photographs
 
+from acclimate.data.copies import Copies
 from acclimate.data.images.arrays import Arrays
 from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.images.image_table import ImageTable
@@ -80,6 +81,10 @@ def test_copies_and_groups_stay_together_across_places(tmp_path):
     data = ImageFolder(source=[str(tmp_path / "A"), str(tmp_path / "B")])
     digests = [set(part.digests().tolist()) for part in data.domains.source]
     assert not digests[0] & digests[1] and not digests[0] & digests[2] and not digests[1] & digests[2]
+    assert Copies(data.domains).exact() == [
+        f"36 of the 54 source samples are copies of samples of another source, such as {tmp_path / 'A/ant/0.png'} and "
+        f"{tmp_path / 'B/ant/copy_0.png'}."
+    ]
     grouped = ImageFolder(source=[str(tmp_path / "A"), str(tmp_path / "B")], group=r"(\d)\.png")
     groups = [{grouped.group_of(part.name(index)) for index in range(len(part))} for part in grouped.domains.source]
     assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]

@@ -1,6 +1,7 @@
 """Copies of samples in other parts, in the other domain, or in other classes."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,13 @@ from acclimate.data.samples import Samples
 from acclimate.types import PARTS
 
 DOMAINS = ("source", "target")
+
+
+class Divided(NamedTuple):
+    """Samples whose copies have other values, such as classes: a mask, shape (N,), and two of them with different values."""
+
+    mask: Tensor
+    example: tuple[int, int]
 
 
 class Copies:
@@ -60,6 +68,7 @@ class Copies:
                 others = "training samples" if part == 1 else "training or validation samples"
                 lines.append(self._compare(groups, known, of, among, f"{name} {PARTS[part]} samples are {word} of {others}"))
         lines.append(self._compare(groups, known, self._are(1), self._are(0), f"target samples are {word} of source samples"))
+        lines += [self._compare_places(groups, known, domain, word) for domain in (0, 1)]
         lines.append(self._compare_classes(groups, known, word))
         return [line for line in lines if line is not None]
 
@@ -76,34 +85,56 @@ class Copies:
         other = int((among & (groups == groups[first])).nonzero()[0])
         return f"{int(found.sum()):,} of the {int(of.sum()):,} {what}, such as {self._name(first)} and {self._name(other)}."
 
+    def _compare_places(self, groups: Tensor, known: Tensor | None, domain: int, word: str) -> str | None:
+        """Compare several sources, or several targets."""
+        if all(samples.domains is None for owner, _, samples in self.members if owner == domain):
+            return None
+        places = self.collect(lambda samples: torch.zeros(len(samples)).long() if samples.domains is None else samples.domains)
+        found = self._in_several(groups, known, places, domain)
+        if found is None:
+            return None
+        name, (first, other) = DOMAINS[domain], map(self._name, found.example)
+        return (
+            f"{int(found.mask.sum()):,} of the {int(self._are(domain).sum()):,} {name} samples are {word} of samples of another {name}, "
+            f"such as {first} and {other}."
+        )
+
     def _compare_classes(self, groups: Tensor, known: Tensor | None, word: str) -> str | None:
         if any(domain == 0 and samples.labels is None for domain, _, samples in self.members):
             return None
         labels = self.collect(lambda samples: torch.full((len(samples),), -1) if samples.labels is None else samples.labels)
-        assert labels is not None
-        found = self._in_several_classes(groups, labels)
-        if known is not None:
-            found &= ~self._in_several_classes(known, labels)
-        if not found.any():
+        found = self._in_several(groups, known, labels, 0)
+        if found is None:
             return None
-        first = int(found.nonzero()[0])
-        other = int((found & (groups == groups[first]) & (labels != labels[first])).nonzero()[0])
-        names = [f"{self._name(place)} ({self.classes[int(labels[place])]})" for place in (first, other)]
-        concerned = listed(self.classes[label] for label in labels[found].unique().tolist())  # type: ignore[no-untyped-call]
+        assert labels is not None
+        names = [f"{self._name(place)} ({self.classes[int(labels[place])]})" for place in found.example]
+        concerned = listed(self.classes[label] for label in labels[found.mask].unique().tolist())  # type: ignore[no-untyped-call]
         return (
-            f"{int(found.sum()):,} source samples are {word} of samples of another class, such as {names[0]} and {names[1]}. "
+            f"{int(found.mask.sum()):,} source samples are {word} of samples of another class, such as {names[0]} and {names[1]}. "
             f"Check their labels; the classes are {concerned}."
         )
 
-    def _in_several_classes(self, groups: Tensor, labels: Tensor) -> Tensor:
-        """Return a mask of the source samples whose groups have several classes."""
-        source = self._are(0)
-        numbers = groups[source].unique(return_inverse=True)[1]  # type: ignore[no-untyped-call]
+    def _in_several(self, groups: Tensor, known: Tensor | None, values: Tensor | None, domain: int) -> Divided | None:
+        """Find the samples of a domain whose groups have several values, such as classes; None if there are none."""
+        assert values is not None
+        found = self._differ(groups, values, domain)
+        if known is not None:
+            found &= ~self._differ(known, values, domain)
+        if not found.any():
+            return None
+        first = int(found.nonzero()[0])
+        other = int((found & (groups == groups[first]) & (values != values[first])).nonzero()[0])
+        return Divided(found, (first, other))
+
+    def _differ(self, groups: Tensor, values: Tensor, domain: int) -> Tensor:
+        """Return a mask of the samples of a domain whose groups have several values."""
+        mine = self._are(domain)
+        numbers = groups[mine].unique(return_inverse=True)[1]  # type: ignore[no-untyped-call]
         lowest, highest = (
-            torch.full((len(numbers),), -1).scatter_reduce(0, numbers, labels[source], how, include_self=False) for how in ("amin", "amax")
+            torch.full((len(numbers),), -1).scatter_reduce(0, numbers, values[mine], how, include_self=False) for how in ("amin", "amax")
         )
         found = torch.zeros(len(groups), dtype=torch.bool)
-        found[source] = (lowest != highest)[numbers]
+        found[mine] = (lowest != highest)[numbers]
         return found
 
     def _name(self, place: int) -> str:
