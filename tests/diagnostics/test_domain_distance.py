@@ -41,6 +41,14 @@ def test_features_that_are_all_alike_are_not_apart():
     assert proxy_a_distance(torch.ones(10, 3), torch.ones(10, 3)) == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("num", [2, 3, 50])
+def test_features_that_are_constant_but_for_rounding_break_nothing(num):
+    for constant in (0.1, 1e-30, 1e8):
+        features = torch.full((num, 6), constant)
+        features[0, 0] += constant * 1e-7
+        assert 0 <= proxy_a_distance(features, torch.full((2, 6), constant)) <= 2
+
+
 @pytest.mark.parametrize("source", [normal(1), torch.full((5, 8), torch.nan), torch.empty(0, 8)])
 def test_no_distance_of_too_few_or_broken_features(source):
     assert proxy_a_distance(source, normal(5)).isnan()

@@ -40,8 +40,10 @@ def fail(*_, **__):
 
 
 FAULTS = {
-    "drawing samples": (Images, "draw"),
-    "writing samples": (pictures, "write_picture"),
+    "drawing samples": (Images, "thumbnails"),
+    "writing pictures": (pictures, "write_picture"),
+    "drawing features": (pictures, "draw_projection"),
+    "the projector": (pictures, "write_projector"),
     "drawing text": (figures, "drawable"),
     "drawing figures": (figures, "picture"),
     "TensorBoard's values": (FileWriter, "add_summary"),

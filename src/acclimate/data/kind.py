@@ -99,19 +99,19 @@ class Kind(ABC):
         """Return what is wrong with samples that cannot be read, by their number; none if this kind reads all or refuses all."""
         return {}
 
-    def draw(self, domains: Mapping[str, Inputs]) -> Tensor | None:
-        """Draw inputs of the domains as seen by the network.
+    def thumbnails(self, inputs: Inputs) -> Tensor | None:
+        """Draw a small picture of each input as seen by the network.
 
         Returns:
-            A picture, uint8, shape (3, H, W); None if such inputs cannot be shown.
+            uint8, shape (N, 3, H, W); None if single inputs cannot be shown.
         """
         return None
 
-    def draw_one(self, inputs: Inputs) -> Tensor | None:
-        """Draw a batch of one input as seen by the network.
+    def draw(self, domains: Mapping[str, Inputs]) -> Tensor | None:
+        """Draw all inputs of the domains in one picture, for kinds without thumbnails.
 
         Returns:
-            A picture, uint8, shape (3, H, W); None if a single input has no picture, such as a vector.
+            A picture, uint8, shape (3, H, W); None if such inputs cannot be shown.
         """
         return None
 

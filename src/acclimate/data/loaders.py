@@ -11,7 +11,7 @@ from acclimate.data.kind import View
 from acclimate.data.samples import Samples
 from acclimate.data.sampling import BalancedStream, Draw, SampleStream, Stream
 from acclimate.data.viewed_samples import ViewedSamples
-from acclimate.inputs import take
+from acclimate.inputs import Inputs, take
 from acclimate.types import DomainBatch, Labelled, Unlabelled
 
 Sampling = Literal["natural", "balanced"]
@@ -224,10 +224,14 @@ class EvaluationBatches(Dataset[Labelled | Unlabelled]):
         if not 0 <= number < len(self):
             raise IndexError(number)
         indices = range(number * self.batch_size, min((number + 1) * self.batch_size, len(self.samples)))
-        loaded = self.samples.load(indices)
-        inputs = loaded if self.view is None else self.view.look(loaded, indices)
+        inputs = self.inputs(indices)
         domains = None if self.samples.domains is None else self.samples.domains[indices.start : indices.stop]
         if not self.labelled:
             return Unlabelled([inputs], domains=domains)
         assert self.samples.labels is not None
         return Labelled(inputs, self.samples.labels[indices.start : indices.stop], domains=domains)
+
+    def inputs(self, indices: Sequence[int]) -> Inputs:
+        """Return inputs in the view, or as they are loaded."""
+        loaded = self.samples.load(indices)
+        return loaded if self.view is None else self.view.look(loaded, indices)

@@ -15,6 +15,7 @@ from acclimate.data.kind import Kind
 from acclimate.data.labels import TargetLabels
 from acclimate.data.loaders import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
 from acclimate.data.samples import KeptFeatures, Samples
+from acclimate.data.sampling import Draw
 from acclimate.data.training_parts import TrainingParts
 from acclimate.data.viewed_samples import FixedView, ViewedSamples
 from acclimate.inputs import Inputs
@@ -177,7 +178,20 @@ class ServedData(pl.LightningDataModule):
         view = self.kind.view("plain")
         parts = {"source": self.domains.source, "target": self.domains.target}
         trained = {name: part.train for name, part in parts.items() if part is not None}
-        return {name: view.look(samples.load(_first(samples, num)), []) for name, samples in trained.items()}
+        return {name: view.look(samples.load(first_samples(samples, num)), []) for name, samples in trained.items()}
+
+    def training_views(self, domain: Domain, indices: Sequence[int]) -> list[tuple[str, Inputs]]:
+        """Return training samples of a domain in each view of the first epoch, by the view's name.
+
+        Args:
+            domain: A domain that the run has.
+            indices: Indices of the samples.
+        """
+        parts, names = (self.domains.source, self.source_views) if domain == "source" else (self.domains.target, self.target_views)
+        assert parts is not None
+        seen = self._seen(domain, parts.train, names)
+        looks = seen.look([Draw(index, 0) for index in indices])
+        return [(view.name, inputs) for view, inputs in zip(seen.views, looks, strict=True)]
 
     def evaluated_domains(self, part: Part) -> list[Domain]:
         """Return the domain of each loader of a part, in order."""
@@ -189,19 +203,22 @@ class ServedData(pl.LightningDataModule):
         return [(domain, samples) for domain, samples in found if samples is not None]
 
     def _evaluation_loaders(self, part: Part) -> list[DataLoader[Labelled | Unlabelled]]:
-        loaders = []
+        return [
+            batch_loader(batches, num_workers=self._num_workers(batches.samples.is_at_hand)) for _, batches in self.evaluation_samples(part)
+        ]
+
+    def evaluation_samples(self, part: Part) -> list[tuple[Domain, EvaluationBatches]]:
+        """Return the batches of a part of each domain, as views or as kept features."""
+        found = []
         for domain, samples in self._evaluated(part):
-            labels = samples.labels if domain == "source" else self._revealed_labels(part)
+            labels, view = samples.labels if domain == "source" else self._revealed_labels(part), None
             if self._keeps_features(part):
                 kept = self._features_of(self._seen(domain, samples, ["plain"]))
-                features = KeptFeatures(kept, labels, samples.domains)
-                batches = EvaluationBatches(features, None, batch_size=self.eval_batch_size, labelled=labels is not None)
+                samples = KeptFeatures(kept, labels, samples.domains)  # noqa: PLW2901
             else:
-                batches = EvaluationBatches(
-                    samples.with_labels(labels), self.kind.view("plain"), batch_size=self.eval_batch_size, labelled=labels is not None
-                )
-            loaders.append(batch_loader(batches, num_workers=self._num_workers(batches.samples.is_at_hand)))
-        return loaders
+                samples, view = samples.with_labels(labels), self.kind.view("plain")  # noqa: PLW2901
+            found.append((domain, EvaluationBatches(samples, view, batch_size=self.eval_batch_size, labelled=labels is not None)))
+        return found
 
     def _revealed_labels(self, part: Part) -> torch.Tensor | None:
         """Return the target's labels for evaluation: for the final test, and for the validation of an oracle."""
@@ -242,7 +259,7 @@ class ServedData(pl.LightningDataModule):
         return 0 if at_hand else self.num_workers
 
 
-def _first(samples: Samples, num: int) -> list[int]:
+def first_samples(samples: Samples, num: int) -> list[int]:
     """Return the indices of the first samples, as many of each of several domains."""
     if samples.domains is None:
         return list(range(min(num, len(samples))))

@@ -7,6 +7,8 @@ from acclimate.losses.kernel_discrepancy import bandwidth_family, maximum_mean_d
 
 # Ridge penalty relative to the squared length of a standardised vector.
 PENALTY = 0.1
+# Smallest standard deviation relative to a feature's root mean square.
+SMALLEST_DEVIATION = 1e-3
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -24,22 +26,24 @@ def proxy_a_distance(source: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar from 0 (no linear classifier tells the domains apart) to 2; NaN if there are too few features or some are not finite.
     """
-    features = torch.cat([source, target]).float()
+    features = torch.cat([source, target]).double().cpu()
     if min(len(source), len(target)) < 2 or not features.isfinite().all():
         return torch.full((), torch.nan)
+    # The deviation of a constant feature is nothing but rounding.
+    smallest = SMALLEST_DEVIATION * features.square().mean(dim=0).sqrt() + torch.finfo(torch.float32).tiny
     features = features - features.mean(dim=0)
-    features = features / features.std(dim=0).clamp_min(torch.finfo(torch.float32).tiny ** 0.5) / features.shape[1] ** 0.5
-    is_source = torch.arange(len(features), device=features.device) < len(source)
+    features = features / features.std(dim=0).clamp_min(smallest) / features.shape[1] ** 0.5
+    is_source = torch.arange(len(features)) < len(source)
     # Weights that make both domains count the same.
-    weights = torch.where(is_source, 0.5 / len(source), 0.5 / len(target)).to(features.dtype)
-    signs = torch.where(is_source, 1.0, -1.0)
-    correct = torch.zeros(len(features), dtype=torch.bool, device=features.device)
-    halves = torch.arange(len(features), device=features.device) % 2
+    weights = torch.where(is_source, 0.5 / len(source), 0.5 / len(target)).double()
+    signs = torch.where(is_source, 1.0, -1.0).double()
+    correct = torch.zeros(len(features), dtype=torch.bool)
+    halves = torch.arange(len(features)) % 2
     for half in (0, 1):
         fitted, judged = halves != half, halves == half
         correct[judged] = _judge(features[fitted], signs[fitted], weights[fitted], features[judged]) == is_source[judged]
     error = 1.0 - (weights * correct).sum()
-    return (2.0 * (1.0 - 2.0 * error)).clamp_min(0.0)
+    return (2.0 * (1.0 - 2.0 * error)).clamp(0.0, 2.0)
 
 
 def _judge(fitted: Tensor, signs: Tensor, weights: Tensor, judged: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ def make_loggers(node: Mapping[str, Any]) -> list[Logger]:
     return [instantiate(logger) for logger in nodes] or [DummyLogger()]
 
 
-def log_picture(loggers: Iterable[Logger], name: str, picture: Tensor, step: int) -> None:
+def log_picture(loggers: Iterable[Logger], name: str, picture: Tensor, step: int) -> list[Logger]:
     """Send a picture to every logger that can show it; an error of one is logged.
 
     A logger can show pictures if it has a method `log_picture(name, png, size, step)`, where `png` is the file and `size` its
@@ -170,18 +170,20 @@ def log_picture(loggers: Iterable[Logger], name: str, picture: Tensor, step: int
         name: Name of the picture, with `/` between groups.
         picture: uint8, shape (3, H, W).
         step: Number of finished steps.
+
+    Returns:
+        The loggers without those that failed.
     """
-    takers = [logger for logger in loggers if isinstance(logger, TensorBoardLogger) or hasattr(logger, "log_picture")]
-    if not takers:
-        return
-    png = io.BytesIO()
+    png, remaining = io.BytesIO(), []
     Image.fromarray(picture.permute(1, 2, 0).numpy()).save(png, "PNG")
-    for logger in takers:
-        with optional_output(f"the picture {name} in {type(logger).__name__}"):
+    for logger in loggers:
+        with optional_output(f"the picture {name} in {type(logger).__name__}, and later ones"):
             if hasattr(logger, "log_picture"):
                 logger.log_picture(name, png.getvalue(), tuple(picture.shape[1:]), step)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(name, picture, step)
+            remaining.append(logger)
+    return remaining
 
 
 @contextmanager

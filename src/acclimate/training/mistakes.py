@@ -105,11 +105,11 @@ def _keep(folder: Path, shown: _Shown, samples: Samples, data: AdaptationData) -
     if name is not None and (original := Path(name)).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copyfile(original, folder / f"{shown.file_name()}{original.suffix}"))
-    drawn = data.kind.draw_one(data.kind.view("plain").look(samples.load([shown.row]), []))
+    drawn = data.kind.thumbnails(data.kind.view("plain").look(samples.load([shown.row]), []))
     if drawn is None:
         return None
     from torchvision.io import write_png
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_png(drawn, str(file := folder / f"{shown.file_name()}.png"))
+    write_png(drawn[0], str(file := folder / f"{shown.file_name()}.png"))
     return file

@@ -1,9 +1,8 @@
 """Images as a kind of input."""
 
-import itertools
 import logging
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -14,7 +13,6 @@ from annotated_types import Ge, Gt, Le
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
-from torchvision.utils import make_grid
 
 from acclimate.data.images.decoding import MAX_PIXELS, OnBadImage, decoding_threads
 from acclimate.data.images.file_search import find_files, is_image
@@ -34,8 +32,6 @@ log = logging.getLogger(__name__)
 ImageSize = Annotated[int, Ge(8)]
 # Evaluation resizes an image to `image_size / crop` before the centre crop.
 Crop = Annotated[float, Gt(0.01), Le(1)]
-
-DRAWN_IN_A_ROW = 16
 
 
 class Images(Kind):
@@ -137,17 +133,7 @@ class Images(Kind):
             found = list(threads.map(samples.problem, range(len(samples))))
         return {number: problem for number, problem in enumerate(found) if problem is not None}
 
-    def draw(self, domains: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
-        """Draw a grid: the images of each domain below those of the one before it, of more than three channels the first three."""
-        shown = [_shown(image) for image in itertools.chain(*domains.values())]
-        grid: Tensor = make_grid(shown, nrow=DRAWN_IN_A_ROW, padding=1, pad_value=255)
-        return grid
-
-    def draw_one(self, inputs: Tensor) -> Tensor:  # type: ignore[override]
-        return _shown(inputs[0])
-
-
-def _shown(image: Tensor) -> Tensor:
-    """Return an image as one in RGB, uint8."""
-    colours = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
-    return (255 * colours).round().to(torch.uint8) if colours.is_floating_point() else colours
+    def thumbnails(self, inputs: Tensor) -> Tensor:  # type: ignore[override]
+        """Return images as pictures in RGB; of more than three channels the first three."""
+        colours = inputs[:, :3] if inputs.shape[1] >= 3 else inputs[:, :1].expand(-1, 3, -1, -1)
+        return (255 * colours.clamp(0, 1)).round().to(torch.uint8) if colours.is_floating_point() else colours

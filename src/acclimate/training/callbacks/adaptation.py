@@ -11,13 +11,16 @@ from torch import Tensor
 from acclimate.data.datamodule import data_of
 from acclimate.diagnostics.domain_distance import feature_discrepancy, proxy_a_distance
 from acclimate.diagnostics.negative_transfer import reference_predictions
+from acclimate.models.classifier import Classifier
 from acclimate.selection.evaluation_callback import EvaluationCallback
 from acclimate.training.callbacks.accuracies import Accuracies
 from acclimate.training.callbacks.scores import Scores
+from acclimate.training.optional_outputs import optional_output
 from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
 # Validation inputs of each domain whose features are kept.
 NUM_SAMPLES = 300
+DOMAINS: tuple[Domain, ...] = ("source", "target")
 
 
 class Sampled(NamedTuple):
@@ -32,6 +35,10 @@ class Sampled(NamedTuple):
     places: Tensor
     features: Tensor
     probabilities: Tensor
+
+    def first(self, num: int) -> "Sampled":
+        """Return the first inputs, which are a random choice."""
+        return Sampled(*(values[:num] for values in self))
 
 
 class Adaptation(EvaluationCallback):
@@ -58,12 +65,15 @@ class Adaptation(EvaluationCallback):
         self._knows_reference = False
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start(trainer)
+
+    def _start(self, trainer: pl.Trainer) -> None:
         self.batches, self._seen = {}, {}
         self._kept: dict[Domain, Tensor] = {}
         domains = data_of(trainer).domains
-        for domain in ("source", "target"):
+        for domain in DOMAINS:
             parts = domains.source if domain == "source" else domains.target
-            if parts is not None and parts.val is not None:
+            if parts is not None:
                 # In random order, because the samples of a source may be sorted by their classes.
                 order = torch.randperm(len(parts.val), generator=torch.Generator().manual_seed(0))
                 self._kept[domain] = order[:NUM_SAMPLES].sort().values
@@ -78,6 +88,30 @@ class Adaptation(EvaluationCallback):
             sampled = Sampled(places, prediction.features[rows].float(), prediction.logits[rows].float().softmax(dim=1))
             self.batches.setdefault(domain, []).append(sampled)
 
+    @torch.no_grad()
+    def predict(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Predict the sampled inputs outside of a validation; training goes on as if nothing had happened."""
+        self._start(trainer)
+        classifier: Classifier = pl_module.classifier  # type: ignore[assignment]
+        modes = [(module, module.training) for module in classifier.modules()]
+        classifier.eval()
+        try:
+            for domain, dataset in data_of(trainer).evaluation_samples("val"):
+                kept, size = self._kept[domain], data_of(trainer).eval_batch_size
+                for places in (kept[first : first + size] for first in range(0, len(kept), size)):
+                    inputs = trainer.strategy.batch_to_device(dataset.inputs(places.tolist()))
+                    with trainer.precision_plugin.forward_context():
+                        # Not through __call__, which would compile a compiled classifier for this batch.
+                        features, logits = classifier.forward(inputs)
+                    self.batches.setdefault(domain, []).append(Sampled(places, features.float(), logits.float().softmax(dim=1)))
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def samples(self) -> dict[Domain, Sampled]:
+        """Return the sampled inputs of each domain that has some."""
+        return {domain: sample for domain in DOMAINS if (sample := self.sample(domain)) is not None}
+
     def sample(self, domain: Domain) -> Sampled | None:
         """Return the sampled inputs of the last validation in random order; None if the domain has none."""
         if domain not in self.batches:
@@ -90,7 +124,8 @@ class Adaptation(EvaluationCallback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Only for curves; the test at the end has neither.
         if trainer.state.fn == "fit" and any(not isinstance(logger, pl.loggers.logger.DummyLogger) for logger in trainer.loggers):
-            pl_module.log_dict(self.values())
+            with optional_output("the curves of the adaptation"):
+                pl_module.log_dict(self.values())
 
     def values(self) -> dict[str, Tensor | float]:
         """Return the values to log by name."""

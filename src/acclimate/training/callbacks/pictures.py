@@ -1,79 +1,195 @@
-"""Pictures for the loggers and for the run's folder: samples of both domains, and confusion matrices."""
+"""Pictures for the loggers and for the run's folder."""
 
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from acclimate.data.datamodule import data_of
-from acclimate.figures import write_picture
+from acclimate.data.datamodule import AdaptationData, data_of
+from acclimate.data.domains import Parts
+from acclimate.figures import drawable, write_picture
+from acclimate.files.printable import printable
 from acclimate.training.callbacks.accuracies import Accuracies
+from acclimate.training.callbacks.adaptation import Adaptation
+from acclimate.training.callbacks.final_predictions import FinalPredictions
+from acclimate.training.callbacks.scores import Scores
+from acclimate.training.figures.class_shares import draw_class_shares
+from acclimate.training.figures.confusion import draw_confusion
+from acclimate.training.figures.galleries import Group, draw_gallery
+from acclimate.training.figures.projections import draw_projection, neighbour_embedding, principal_components
+from acclimate.training.figures.samples import draw_samples
 from acclimate.training.loggers import log_picture
 from acclimate.training.optional_outputs import optional_output
+from acclimate.training.projector import NUM_DIRECTIONS, write_projector
+from acclimate.types import Domain
 
-NUM_SAMPLES = 32
+# Inputs of each domain in the projector, whose thumbnails have to be read.
+NUM_PROJECTED = 100
+NUM_CLASSES_SHOWN = 10
+NUM_UNCERTAIN = 20
+DOMAINS: tuple[Domain, ...] = ("source", "target")
+
+Found = TypeVar("Found", bound=Callback)
 
 
 class Pictures(Callback):
-    """Callback that draws training samples of both domains at the start and confusion matrices at the end.
+    """Callback that draws samples at the start, features and predicted classes from start to end, and results at the end.
+
+    Target labels are used only after training, in the confusion matrix and in the captions of test inputs.
 
     Args:
         folder: Folder for the .png files, which are also logged.
     """
 
+    # t-SNE takes a second, so shorter trainings do without it.
+    SECONDS = 20.0
+
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
+        self._began = 0.0
         self._loggers: list[Logger] = []
+        self._progress = 0.0
 
-    @optional_output("the picture of samples")
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # The test at the end runs without loggers.
+        # The validation and the test at the end run without loggers.
         self._loggers = trainer.loggers
-        data = data_of(trainer)
+        self._progress = float(pl_module.progress)  # type: ignore[arg-type]
+        self._began = time.monotonic()
         if trainer.is_global_zero and trainer.global_step == 0:
-            drawn = data.kind.draw(data.first_inputs(NUM_SAMPLES))
-            if drawn is not None:
-                write_picture(self.folder / "samples.png", drawn)
-                log_picture(self._loggers, "samples", drawn, trainer.global_step)
+            with optional_output("the picture of samples"):
+                self._keep(trainer, "samples", draw_samples(data_of(trainer)))
 
-    @optional_output("the pictures of confusion matrices")
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and trainer.global_step == 0:
+            with optional_output("the picture of features at the start"):
+                _find(trainer, Adaptation).predict(trainer, pl_module)
+                self._draw_features(trainer, "at the start")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        before, self._progress = self._progress, float(pl_module.progress)  # type: ignore[arg-type]
+        is_half_way = trainer.state.fn == "fit" and before < 0.5 <= self._progress < 1
+        if trainer.is_global_zero and (is_half_way or trainer.state.fn == "validate"):
+            when = "half way" if is_half_way else "selected checkpoint"
+            with optional_output(f"the pictures of features and classes, {when}"):
+                self._draw_features(trainer, when, with_neighbours=not is_half_way)
+                self._draw_shares(trainer, when)
+                if not is_half_way:
+                    self._write_projector(trainer)
+
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        accuracies = next(callback for callback in trainer.callbacks if isinstance(callback, Accuracies))  # type: ignore[attr-defined]
-        classes = data_of(trainer).domains.classes
-        for domain, confusion in accuracies.confusion.items():
-            if trainer.is_global_zero:
-                picture = draw_confusion(confusion.cpu(), classes, title=f"{domain}, test part")
-                write_picture(self.folder / f"{domain}_confusion.png", picture)
-                log_picture(self._loggers, f"confusion/{domain}", picture, trainer.global_step)
+        if not trainer.is_global_zero:
+            return
+        with optional_output("the pictures of confusion matrices"):
+            for domain, confusion in _find(trainer, Accuracies).confusion.items():
+                drawn = draw_confusion(confusion.cpu(), data_of(trainer).domains.classes, title=f"{domain}, test part")
+                self._keep(trainer, f"confusion/{domain}", drawn, file=f"{domain}_confusion.png")
+        if _find(trainer, Scores).has_head:
+            with optional_output("the picture of predictions"):
+                self._keep(trainer, "predictions/target", _draw_predictions(trainer), file="predictions.png")
+
+    def _draw_features(self, trainer: pl.Trainer, when: str, *, with_neighbours: bool = False) -> None:
+        samples = _find(trainer, Adaptation).samples()
+        if sum(len(sample.places) for sample in samples.values()) <= 3:
+            return
+        features = torch.cat([sample.features for sample in samples.values()]).cpu()
+        if not features.isfinite().all():
+            return
+        domains = [domain for domain, sample in samples.items() for _ in sample.places]
+        predicted = torch.cat([sample.probabilities for sample in samples.values()]).argmax(dim=1).cpu()
+        projections: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"pca": ("principal component", principal_components)}
+        if with_neighbours and time.monotonic() - self._began >= self.SECONDS:
+            projections["tsne"] = ("t-SNE", neighbour_embedding)
+        for name, (axes_name, project) in projections.items():
+            drawn = draw_projection(
+                project(features),
+                domains,
+                predicted if _find(trainer, Scores).has_head else None,
+                data_of(trainer).domains.classes,
+                title=f"Features of {len(features)} validation inputs, {when} (step {trainer.global_step:,})",
+                axes_name=axes_name,
+            )
+            suffix = {"at the start": "_start", "half way": "_half_way"}.get(when, "" if name == "pca" else f"_{name}")
+            self._keep(trainer, f"projection/{name}", drawn, file=f"projection{suffix}.png")
+
+    def _draw_shares(self, trainer: pl.Trainer, when: str) -> None:
+        classes, confusion = data_of(trainer).domains.classes, _find(trainer, Accuracies).confusion.get("source")
+        predicted: dict[Domain, Tensor] = {} if confusion is None else {"source": confusion.sum(dim=0).cpu()}
+        if probabilities := _find(trainer, Scores).probabilities:
+            predicted["target"] = torch.cat(probabilities).argmax(dim=1).bincount(minlength=len(classes))
+        if predicted:
+            title = f"Predicted classes, {when} (step {trainer.global_step:,})"
+            true = None if confusion is None else confusion.sum(dim=1).cpu()
+            self._keep(trainer, "class_shares", draw_class_shares(predicted, true, classes, title=title))
+
+    def _write_projector(self, trainer: pl.Trainer) -> None:
+        data, classes = data_of(trainer), data_of(trainer).domains.classes
+        samples = {domain: sample.first(NUM_PROJECTED) for domain, sample in _find(trainer, Adaptation).samples().items()}
+        features = torch.cat([sample.features for sample in samples.values()])
+        rows, pictures = [], []
+        for domain, (places, _, probabilities) in samples.items():
+            inputs = _part(data, domain).val
+            for place, shares in zip(places.tolist(), probabilities.cpu(), strict=True):
+                confidence, number = shares.max(dim=0)
+                name = printable(inputs.name(place) or str(place))
+                rows.append((domain, printable(classes[int(number)]), f"{confidence:.3f}", name))
+            pictures.append(data.kind.thumbnails(data.kind.view("plain").look(inputs.load(places.tolist()), [])))
+        shown = [picture for picture in pictures if picture is not None]
+        thumbnails = torch.cat(shown) if len(shown) == len(pictures) else None
+        components = principal_components(features, min(NUM_DIRECTIONS, *features.shape))
+        write_projector(self.folder, components, ("domain", "predicted", "confidence", "input"), rows, thumbnails)
+
+    def _keep(self, trainer: pl.Trainer, name: str, drawn: Tensor | None, *, file: str | None = None) -> None:
+        """Write a picture to the folder and send it to the loggers."""
+        if drawn is None:
+            return
+        write_picture(self.folder / (file or f"{name}.png"), drawn)
+        self._loggers = log_picture(self._loggers, name, drawn, trainer.global_step)
 
 
-def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tensor:
-    """Draw a confusion matrix as a picture, uint8, shape (3, H, W).
+def _find(trainer: pl.Trainer, kind: type[Found]) -> Found:
+    return next(callback for callback in trainer.callbacks if isinstance(callback, kind))  # type: ignore[attr-defined]
 
-    Args:
-        confusion: Counts, shape (K, K), true classes in rows.
-        classes: Names of the K classes.
-        title: Beginning of the title, which also shows the accuracy.
-    """
-    from matplotlib.figure import Figure
 
-    from acclimate.figures import drawable, picture
+def _draw_predictions(trainer: pl.Trainer) -> Tensor | None:
+    """Draw the target's test inputs with the most certain prediction of each class, and those with the least certain ones."""
+    predictions, data = _find(trainer, FinalPredictions), data_of(trainer)
+    if "target" not in predictions.probabilities:
+        return None
+    test, classes = _part(data, "target").test, data.domains.classes
+    probabilities = torch.cat(predictions.probabilities["target"])
+    confidences, predicted = probabilities.max(dim=1)
+    labels = torch.cat(predictions.labels["target"]).tolist() if "target" in predictions.labels else None
+    order = confidences.argsort(descending=True, stable=True)
+    most = [int(rows[0]) for number in sorted(set(predicted.tolist())) if len(rows := order[predicted[order] == number])]
+    most = sorted(most, key=lambda row: -float(confidences[row]))[:NUM_CLASSES_SHOWN]
+    least = order.flip(0)[:NUM_UNCERTAIN].tolist()
 
-    num_classes = len(classes)
-    side = min(3.0 + 0.35 * num_classes, 16.0)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.add_subplot()
-    shares = confusion / confusion.sum(dim=1, keepdim=True).clamp_min(1)
-    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    ticks = range(0, num_classes, max(num_classes // 40, 1))
-    names = [drawable(classes[tick]) for tick in ticks]
-    axes.set_xticks(ticks, names, rotation=90)
-    axes.set_yticks(ticks, names)
-    axes.set(xlabel="predicted", ylabel="true", title=f"{title}: accuracy {confusion.trace() / confusion.sum():.3f}")
-    if num_classes <= 20:
-        for row, column in confusion.nonzero().tolist():
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(int(confusion[row, column])), ha="center", va="center", color=colour, fontsize=8)
-    return picture(figure)
+    def group(title: str, rows: Sequence[int]) -> Group | None:
+        assert test is not None
+        thumbnails = data.kind.thumbnails(data.kind.view("plain").look(test.load(rows), []))
+        captions = []
+        for row in rows:
+            caption = f"{drawable(classes[int(predicted[row])], length=11)} {confidences[row]:.2f}"
+            if labels is not None and labels[row] != int(predicted[row]):
+                caption += f"\nis {drawable(classes[labels[row]], length=11)}"
+            captions.append(caption)
+        return None if thumbnails is None else Group(title, thumbnails, captions)
+
+    known = "; the true class where it is another" if labels is not None else ""
+    groups = [
+        group(f"target, test part: most certain prediction of each class{known}", most),
+        group("target, test part: least certain predictions", least),
+    ]
+    return draw_gallery([found for found in groups if found is not None]) if all(groups) else None
+
+
+def _part(data: AdaptationData, domain: Domain) -> Parts:
+    parts = data.domains.source if domain == "source" else data.domains.target
+    assert parts is not None
+    return parts
