@@ -2,6 +2,7 @@
 
 import csv
 import struct
+import time
 
 import pytest
 from browser import Watched
@@ -99,7 +100,7 @@ def test_pictures_and_curves_beyond_what_a_browser_can_show_are_left_out_and_cou
     monkeypatch.setattr(html_report, "MAX_RUNS_WITH_CURVES", 3)
     cli.run_verb("compare", ["runs", "out=report.html"])
     text = report.read_text()
-    assert "the pictures of 2 rows are left out" in text
+    assert "the details or pictures of 2 rows are left out" in text
     assert "of 3 of 6 runs" in text
 
 
@@ -107,6 +108,28 @@ def test_a_run_without_curves_predictions_or_pictures_has_a_page(tmp_path):
     write_run(tmp_path / "runs" / "a", "dann", accuracy=0.5)
     cli.run_verb("compare", [str(tmp_path / "runs"), f"out={tmp_path / 'report.html'}"])
     assert "contain no curves" in (tmp_path / "report.html").read_text()
+
+
+def test_rows_without_details_link_to_none(report, monkeypatch):
+    monkeypatch.setattr(html_report, "MAX_ROWS_WITH_DETAILS", 1)
+    cli.run_verb("compare", ["runs", "out=report.html"])
+    text = report.read_text()
+    assert (text.count('href="#run-0"'), text.count('href="#run-1"'), text.count('id="run-0"')) == (1, 0, 1)
+    assert "the details or pictures of 2 rows are left out" in text
+
+
+@pytest.mark.slow
+def test_1000_runs_take_less_than_20_seconds(tmp_path):
+    for number in range(1000):
+        folder = tmp_path / "runs" / str(number)
+        overrides = [f"seed={number % 5}", f"optimizer.lr={1 + number // 5}"]
+        write_run(folder, "dann", *overrides, accuracy=number / 1000, corr_c=0.5)
+        write_curve(folder, *range(20))
+        write_confusion(folder, *[("cat", "dog")] * 100)
+    before = time.monotonic()
+    cli.run_verb("compare", [str(tmp_path / "runs"), f"out={tmp_path / 'report.html'}"])
+    assert time.monotonic() - before < 20
+    assert (tmp_path / "report.html").stat().st_size < 20_000_000
 
 
 def event_file(folder, name, *events):

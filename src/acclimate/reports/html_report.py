@@ -24,7 +24,7 @@ MAX_POINTS = 100
 MAX_ROWS_WITH_DETAILS = 100
 MAX_PICTURE_BYTES = 20_000_000
 # Pictures of a run, in the order of the report.
-PICTURES = ("class_shares*.png", "projection*.png", "samples*.png")
+PICTURES = ("class_shares*.png", "projection*.png", "predictions*.png", "samples*.png")
 
 
 class Detail(NamedTuple):
@@ -85,6 +85,7 @@ def html_report(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
         curves={"runs": curves, "names": [_name(row) for _, row in numbered], "first": f"score/{tables[0].score}"},
         num_curves=len(curves),
         details=details,
+        detailed={detail.row for detail in details},
         left_out=left_out,
         max_classes=MAX_CLASSES,
     )
