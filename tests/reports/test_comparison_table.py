@@ -3,10 +3,11 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 import scipy.stats
-from finished_runs import write_run
+from finished_runs import write_predictions, write_run
 
 from acclimate import cli
 from acclimate.reports.comparison_rows import data_tables
@@ -106,6 +107,27 @@ def test_at_80_columns_nothing_is_cut_and_the_pick_is_marked_with_its_run(runs, 
     assert "paired t-test" in text
     assert "Student's t" in text
     assert "Its best run: runs/5-a_method_with_quite_a_long_name" in text
+
+
+def test_numbers_are_not_cut_on_narrow_terminals(runs, compare, monkeypatch):
+    runs("source_only", 0.5, 0.55, 0.6)
+    runs("dann", 0.7, 0.75, 0.9)
+    monkeypatch.setenv("COLUMNS", "30")
+    text = compare()
+    assert "…" not in text
+    for shown in ("0.7833 ± 0.1041", "[0.5248, 1.0419]", "+0.2333", "p = 0.020", "0.2000"):
+        assert shown in text
+
+
+def test_a_long_name_of_a_score_fits_80_columns(runs, compare):
+    runs("source_only", 0.5, 0.55, 0.6)
+    runs("dann", 0.7, 0.75, 0.9)
+    for folder in Path("runs").iterdir():
+        write_predictions(folder, 0, 1)
+    text = compare("by=ensemble_agreement")
+    table = text[: text.index("± standard")]
+    assert max(map(len, table.splitlines())) <= 80
+    assert "ensemble_" in table
 
 
 def test_without_target_labels_the_score_orders_the_rows_and_the_source_is_named_as_such(runs, compare, tmp_path):

@@ -1,5 +1,6 @@
 """Comparison of finished runs as a table for the console, and its texts for other formats."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from acclimate.selection.model_selection import Pick
 
 PICK = "▸"
 ORACLE = "(oracle)"
+# The least width of the names, and the space between two columns, in characters.
+NAME_WIDTH, GAP = 20, 2
 MEASURES = {TARGET: "target accuracy", "source/test_accuracy": "source accuracy", "source/val_accuracy": "source val accuracy"}
 
 
@@ -104,6 +107,12 @@ def describe_pick(pick: Pick) -> str:
     return f"{text}\nOracle, by target test labels: {pick.oracle_name}, {pick.oracle_accuracy:.4f}. Gap: {gap:.2f} points."
 
 
+def _heading(text: str) -> str:
+    """Break a heading that is longer than numbers are."""
+    lines = text.replace(" ", "\n")
+    return lines if max(map(len, lines.split("\n"))) <= 12 else lines.replace("_", "_\n")
+
+
 def print_table(console: Console, tables: Sequence[DataTable], picks: Sequence[Pick]) -> None:
     """Print a table for each data set, the lowest results first, followed by the notes."""
     for table in tables:
@@ -112,14 +121,19 @@ def print_table(console: Console, tables: Sequence[DataTable], picks: Sequence[P
         printed = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         names, *numbers = shown = columns(table)
         # They keep their width, and names are folded.
-        printed.add_column(names.heading, overflow="fold", min_width=20)
+        printed.add_column(names.heading, overflow="fold", min_width=NAME_WIDTH)
         for column in numbers:
-            printed.add_column(column.heading.replace(" ", "\n"), justify="right", no_wrap=True)
+            printed.add_column(_heading(column.heading), justify="right", no_wrap=True)
         for number, row in enumerate(table.rows):
             cells = ["\n".join(map(printable, column.cells[number])) for column in shown]
             if row.is_pick:
                 cells[0] += f"\n{printable(row.run)}"
             printed.add_row(*cells)
-        console.print(printed)
+        # A terminal that is too narrow wraps the rows, but numbers are not cut.
+        lines = [[*_heading(column.heading).split("\n"), *itertools.chain(*column.cells)] for column in numbers]
+        needed = NAME_WIDTH + sum(max(map(len, texts)) + GAP for texts in lines) + GAP
+        if needed > console.width:
+            printed.width = needed
+        console.print(printed, crop=False)
     for note in notes(tables, picks):
         console.print(printable_lines(note), soft_wrap=True)
