@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from acclimate.errors import ConfigError
+from acclimate.models.backbones.first_convolution import adapted
 from acclimate.models.lora import merge_low_rank_updates
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ def load_weights(body: nn.Module, path: Path) -> None:
     for prefix in PREFIXES:
         if any(name.startswith(prefix) for name in found) and not any(name.startswith(prefix) for name in needed):
             found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    _adapt_first_convolution(found, needed, path)
     # Old files lack torch's counters of batches, which are not needed.
     missing = [name for name in needed if name not in found and not name.endswith("num_batches_tracked")]
     misshapen = [name for name in needed if name in found and found[name].shape != needed[name].shape]
@@ -120,3 +122,20 @@ def load_weights(body: nn.Module, path: Path) -> None:
     if unused:
         heads = [f"{name} {tuple(found[name].shape)}" for name in unused if found[name].ndim == 2]
         log.info("Loaded the backbone from %s and replaced its head by a new one: %s", path, ", ".join((heads or unused)[:4]))
+
+
+def _adapt_first_convolution(found: dict[str, Tensor], needed: Mapping[str, Tensor], path: Path) -> None:
+    """Adapt the first convolution of weights for RGB to images of other channels, in place.
+
+    Raises:
+        ConfigError: If the weights are for images of other channels than these, and not for RGB.
+    """
+    name = next((name for name, tensor in needed.items() if tensor.ndim == 4), None)
+    if name is None or name not in found or found[name].ndim != 4:
+        return
+    (width, there, *size), (needed_width, here, *needed_size) = found[name].shape, needed[name].shape
+    if there == here or (width, size) != (needed_width, needed_size):
+        return
+    if there != 3:
+        raise ConfigError(f"model.weights={path} is for images of {there} channels, but these have {here}. Type data.channels={there}.")
+    found[name] = adapted(found[name], here)
