@@ -160,7 +160,7 @@ def png_of(width, height):
     return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks)
 
 
-@pytest.mark.parametrize("size", [(1, 170_000_000), (170_000_000, 1), (2**31 - 1, 2**31 - 1), (9_500, 9_500), (1, 101)])
+@pytest.mark.parametrize("size", [(1, 170_000_000), (170_000_000, 1), (2**31 - 1, 2**31 - 1), (9_500, 9_500)])
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 def test_an_image_that_is_huge_in_memory_is_refused_before_it_is_decoded(size, kind, tmp_path):
     path = tmp_path / f"bomb.{kind}"
@@ -171,7 +171,7 @@ def test_an_image_that_is_huge_in_memory_is_refused_before_it_is_decoded(size, k
         entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
         path.write_bytes(b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(99))
     tracemalloc.start()
-    with pytest.raises(DataError, match=r"has \d+ pixels, but the limit is data.max_pixels=89478485|at most 100 times the other"):
+    with pytest.raises(DataError, match=r"has \d+ pixels, but the limit is data.max_pixels=89478485"):
         decode(path, 224)
     assert tracemalloc.get_traced_memory()[1] < 3e6
     tracemalloc.stop()

@@ -378,7 +378,13 @@ def test_modes_without_transparency_have_the_bits_of_pillow(mode, suffix, tmp_pa
     assert np.array_equal(decode(tmp_path / f"image.{suffix}").permute(1, 2, 0).numpy(), expected)
 
 
-def test_a_line_is_refused_with_what_to_do(tmp_path):
-    Image.new("RGB", (1, 3000)).save(tmp_path / "line.png")
-    with pytest.raises(DataError, match=r"has 1 × 3000 pixels, and one side may be at most 100 times the other\. Cut it"):
-        decode(tmp_path / "line.png")
+@pytest.mark.parametrize(("width", "height"), [(1, 3000), (3000, 1), (3, 500)])
+def test_of_a_line_the_middle_is_kept(width, height, tmp_path):
+    """What views for evaluation show of it is the same, and does not fill the memory."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "line.png")
+    kept = 100 * min(width, height)
+    start = (max(width, height) - kept) // 2
+    middle = pixels[start : start + kept] if height > width else pixels[:, start : start + kept]
+    for shorter_side in (None, 8):
+        assert np.array_equal(decode(tmp_path / "line.png", shorter_side).permute(1, 2, 0).numpy(), middle)

@@ -40,7 +40,8 @@ T = TypeVar("T")
 OnBadImage = Literal["error", "skip"]
 # The limit above which Pillow warns about files that are small on disk and huge in memory.
 MAX_PIXELS = 89_478_485
-# Largest ratio of the sides, because views enlarge images until the shorter side is as large as the model needs.
+# Largest ratio of the sides, because views enlarge images until the shorter side is as large as the model needs. Of longer images the
+# middle is kept, which is all that views for evaluation show.
 MAX_RATIO = 100
 # Largest number, because a task of a thread costs more than a look at a small file.
 FILES_PER_TASK = 64
@@ -96,9 +97,12 @@ def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PI
         pixels: The form of the tensor.
 
     Raises:
-        BadInputError: If the file is not a whole image, has more pixels, is more than a hundred times as long in one direction, or
-            cannot be brought to the form.
+        BadInputError: If the file is not a whole image, has more pixels, or cannot be brought to the form.
     """
+    return _middle(_decode(path, shorter_side, max_pixels, pixels))
+
+
+def _decode(path: Path, shorter_side: int | None, max_pixels: int, pixels: PixelFormat) -> Tensor:
     with _explained(path, max_pixels):
         try:
             with open_image(path) as image:
@@ -180,8 +184,15 @@ def _refuse_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise too_many_pixels(width * height, max_pixels)
-    if max(size) > MAX_RATIO * min(size):
-        raise ImageError(f"has {width} × {height} pixels, and one side may be at most {MAX_RATIO} times the other. Cut it")
+
+
+def _middle(image: Tensor) -> Tensor:
+    """Return the middle of an image that is more than `MAX_RATIO` times as long in one direction as in the other."""
+    longest = MAX_RATIO * min(image.shape[1:])
+    for axis in (1, 2):
+        if (surplus := image.shape[axis] - longest) > 0:
+            image = image.narrow(axis, surplus // 2, longest).contiguous()
+    return image
 
 
 def keep_whole_images(
