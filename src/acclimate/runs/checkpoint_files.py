@@ -15,6 +15,7 @@ from acclimate.files.atomic_files import replacing
 
 log = logging.getLogger(__name__)
 
+BEST, LAST = "best.ckpt", "last.ckpt"
 # torch writes zip archives, which may end with a comment. Ours is the CRC-32 of everything before its last 8 characters.
 COMMENT = b"acclimate crc32 %08x"
 COMMENT_PATTERN = re.compile(rb"acclimate crc32 ([0-9a-f]{8})")
@@ -28,7 +29,7 @@ class DamagedCheckpointError(Exception):
 
 def best_checkpoint(folder: Path) -> Path:
     """Return the path of a run's selected checkpoint."""
-    return folder / "checkpoints" / "best.ckpt"
+    return folder / "checkpoints" / BEST
 
 
 def selected_checkpoint(run: str | os.PathLike[str]) -> Path:
@@ -45,7 +46,7 @@ def selected_checkpoint(run: str | os.PathLike[str]) -> Path:
 
 def last_checkpoint(folder: Path) -> Path:
     """Return the path of the checkpoint that a stopped run continues from."""
-    return folder / "checkpoints" / "last.ckpt"
+    return folder / "checkpoints" / LAST
 
 
 def previous(path: Path) -> Path:
