@@ -62,3 +62,25 @@ def test_answers_agree_with_what_happens(archives, tmp_path, options):
 def test_private_names_are_in_one_module():
     found = [path.name for path in SOURCES.rglob("*.py") if PRIVATE.search(path.read_text())]
     assert found == ["lightning_internals.py"]
+
+
+class Counts(Callback):
+    """Counts the hooks of its steps; all others are empty."""
+
+    def __init__(self):
+        self.called = []
+
+    def on_before_backward(self, *rest):
+        self.called.append("before")
+
+    def on_train_batch_end(self, *rest):
+        self.called.append("end")
+
+
+def test_only_empty_hooks_are_left_out(archives, tmp_path):
+    counts = Counts()
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", "trainer.max_steps=2"), None, [counts])
+    parts.trainer.fit(parts.method, parts.data)
+    assert counts.called == ["before", "end"] * 2, HINT
+    assert counts.on_after_backward is None
+    assert callable(counts.on_train_epoch_end)

@@ -38,6 +38,7 @@ from acclimate.training.callbacks.throughput import Throughput
 from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions, refuse_same_domains
+from acclimate.training.lightning_internals import leave_out_empty_hooks
 from acclimate.training.loggers import make_loggers
 from acclimate.training.optional_outputs import make_loggers_optional
 from acclimate.training.profiler import NoProfiler
@@ -152,6 +153,7 @@ def build(
     ]
     trainer: pl.Trainer = instantiate(settings, callbacks=callbacks, logger=make_loggers(config["logger"]))
     _prepare(trainer)
+    leave_out_empty_hooks(method, trainer.callbacks)  # type: ignore[attr-defined]
     return Run(model_name(config), data, method, selection, scores, throughput, nonfinite, trainer, seen)
 
 
