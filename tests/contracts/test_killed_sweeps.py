@@ -81,7 +81,7 @@ def test_twelve_jobs_that_are_killed_five_times_have_the_metrics_of_undisturbed_
 def test_a_search_of_twenty_trials_that_is_killed_twice_ends_with_the_largest(data, tmp_path):
     arguments = [
         "hydra/sweeper=optuna",
-        "optimizer.lr=tag(log,interval(1e-3,1e30))",
+        "optimizer.lr=tag(log,interval(1e-3,1e18))",
         "trainer.max_epochs=1",
         "hydra.sweep.dir=sweep",
         *data,
@@ -92,7 +92,7 @@ def test_a_search_of_twenty_trials_that_is_killed_twice_ends_with_the_largest(da
     # Some learning rates diverge.
     finish(arguments, tmp_path, code=2)
     values = [metrics["selection/value"] for metrics in results(tmp_path).values()]
-    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/s/study.db")
+    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/sweep/study.db")
     complete = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     failed = study.get_trials(states=[optuna.trial.TrialState.FAIL])
     assert len(values) == len(complete) < 20

@@ -83,11 +83,13 @@ class Sweep:
         job = os.path.relpath(folder, sweep.absolute())
         state = JobState(job, "running", time.time())
         warnings = Warnings()
-        write_state(sweep, state)
+        write_state(sweep, state._replace(state="waiting"))
         try:
-            with _output_in(folder / "train.log", warnings), self._core(sweep, state):
+            with _output_in(folder / "train.log", warnings), _core(sweep):
                 config = compose()
-                _wait_for(folder, sweep, state)
+                _wait_for(folder)
+                state = state._replace(began=time.time())
+                write_state(sweep, state)
                 self._continue(folder, config)
                 value = work(config)
             state = state._replace(state="finished", value=value)
@@ -129,25 +131,6 @@ class Sweep:
                     "Choose another folder for the sweep: hydra.sweep.dir=DIR."
                 )
         config["resume"] = True
-
-    @contextmanager
-    def _core(self, sweep: Path, state: JobState) -> Iterator[None]:
-        """Context manager that waits for a free core, if the launcher starts all jobs at once."""
-        if HydraConfig.get().runtime.choices.get("hydra/launcher") != "submitit_local":
-            yield
-            return
-        locks = [FileLock(sweep / STATES / f"core-{number}.lock") for number in range(_cores())]
-        write_state(sweep, state._replace(state="waiting"))
-        while True:
-            for lock in locks:
-                try:
-                    with lock.acquire(timeout=0):
-                        write_state(sweep, state)
-                        yield
-                        return
-                except Timeout:
-                    continue
-            time.sleep(0.5)
 
     @contextmanager
     def share_of_machine(self, config: dict[str, Any]) -> Iterator[None]:
@@ -213,16 +196,35 @@ def _reason(error: Exception) -> str:
     return describe(error) if isinstance(error, UserError) else f"{type(error).__name__}: {describe(error)}"
 
 
-def _wait_for(folder: Path, sweep: Path, state: JobState) -> None:
-    """Wait for another process that trains the same job, such as one that has outlived an earlier start of the sweep."""
-    lock = FileLock(folder / ".lock")
+@contextmanager
+def _core(sweep: Path) -> Iterator[None]:
+    """Context manager that waits for a free core, if the launcher starts all jobs at once."""
+    if HydraConfig.get().runtime.choices.get("hydra/launcher") != "submitit_local":
+        yield
+        return
+    locks = [FileLock(sweep / STATES / f"core-{number}.lock") for number in range(_cores())]
+    while (free := next((lock for lock in locks if _is_acquired(lock)), None)) is None:
+        time.sleep(0.5)
+    try:
+        yield
+    finally:
+        free.release()
+
+
+def _is_acquired(lock: FileLock) -> bool:
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        return False
+    return True
+
+
+def _wait_for(folder: Path) -> None:
+    """Wait for another process that trains the same job, such as one that has outlived an earlier start of the sweep."""
+    lock = FileLock(folder / ".lock")
+    if not _is_acquired(lock):
         log.info("Another process is using %s: waiting for it.", folder)
-        write_state(sweep, state._replace(state="waiting"))
         lock.acquire()
-        write_state(sweep, state)
     lock.release()
 
 
