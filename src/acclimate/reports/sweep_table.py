@@ -141,8 +141,10 @@ def _seconds_left(states: Sequence[JobState], num_jobs: int | None, began: float
 
 
 def _lines(state: JobState, text: str) -> Iterator[str]:
-    if state.state in ("running", "waiting"):
-        yield f"{state.job}: {state.state}"
+    if state.state == "waiting":
+        return
+    if state.state == "running":
+        yield f"{state.job}: running"
         return
     took = "" if state.ended is None else f" in {duration(state.ended - state.began)}"
     for warning in state.warnings:
