@@ -43,6 +43,7 @@ def no_handlers_of_other_tests():
         if handler not in handlers and type(handler) in (logging.StreamHandler, logging.FileHandler):
             root.removeHandler(handler)
     root.setLevel(level)
+    logging.getLogger("acclimate").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ QUESTION_WORDS = re.compile(r"(What|How|Which|Whether|Where|Who|Whose|Whom|When|
 # Methods that Lightning, torch, torchmetrics, TensorBoard or logging call, and which are described there.
 HOOKS = re.compile(
     r"on_\w+|(?:training|validation|test|predict)_step|(?:train|val|test)_dataloader|transfer_batch_to_device|configure_optimizers"
-    r"|forward|backward|train|transform|state_dict|load_state_dict|reset|compute|update|start|stop|profile|format|getMessage"
-    r"|log_metrics|save|finalize|experiment|get_metrics|init_\w+_tqdm|(?:save|load|remove)_checkpoint"
+    r"|forward|backward|train|transform|state_dict|load_state_dict|reset|compute|update|start|stop|profile|format|emit|getMessage"
+    r"|log_metrics|log_hyperparams|save|finalize|experiment|name|version|setup|teardown|enable|disable|(?:save|load|remove)_checkpoint"
 )
 
 Definition = ast.ClassDef | ast.FunctionDef

@@ -9,6 +9,7 @@ import inspect
 import io
 import logging
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -55,6 +56,8 @@ def main() -> None:
         with StopSignals():
             run_verb(words[0], [*flags, *words[1:]])
     except UserError as error:
+        if "verbosity=debug" in words:
+            traceback.print_exc()
         sys.exit(_complain(describe(error), code=2))
     except OSError as error:
         if error.filename is None and not is_full(error):

@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
         write_record(folder, words, stages)
     for name, stage in stages.items():
         try:
-            train_resolved(stage.config, stage.overrides)
+            train_resolved(stage.config, stage.overrides, is_last=name == list(stages)[-1])
         except Interrupted as interruption:
             message = f"Stopped in the {name} stage. Continue with: {command('chain', f'resume={folder}')}"
             raise Interrupted(interruption.number, message) from interruption

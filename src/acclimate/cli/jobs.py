@@ -11,29 +11,35 @@ from typing import Any
 from acclimate.config.check import check_before_imports
 from acclimate.config.compose import override
 from acclimate.config.machine import refuse_missing_files
+from acclimate.files.console import ConsoleFormatter, set_verbosity
 from acclimate.runs.saved import config_to_resume, read_overrides, write_overrides
 
 
-def train_job(config: dict[str, Any], record: Callable[[], None]) -> float:
+def train_job(config: dict[str, Any], record: Callable[[], None], *, is_last: bool = True) -> float:
     """Train a run and print its metrics.
 
     Args:
         config: The plain, resolved configuration.
         record: As for `acclimate.training.run.train`.
+        is_last: Whether the command ends with this run, and suggests commands to go on with.
 
     Returns:
         The value that a sweep maximises.
     """
     check_before_imports(config)
     refuse_missing_files(config)
+    set_verbosity(config.get("verbosity", "normal"))
     # Imported here, because they import torch.
     from pytorch_lightning.utilities import rank_zero_only
 
+    from acclimate.cli.next_commands import next_commands
     from acclimate.reports.tables import print_metrics
     from acclimate.training.run import train
 
     metrics = train(config, record)
     rank_zero_only(print_metrics)(metrics, folder=Path(config["folder"]))
+    if is_last and config.get("verbosity") != "quiet":
+        rank_zero_only(print)("\n".join(["What to type next:", *(f"  {words}" for words in next_commands(config))]))
     return float(metrics["selection/value"])
 
 
@@ -53,16 +59,17 @@ def train_saved(folder: Path, overrides: Sequence[str], trust: Sequence[str], co
     train_resolved(config, [*read_overrides(folder), *overrides])
 
 
-def train_resolved(config: dict[str, Any], overrides: Sequence[str]) -> None:
+def train_resolved(config: dict[str, Any], overrides: Sequence[str], *, is_last: bool = True) -> None:
     """Train a resolved configuration without Hydra, with the log and the record in the same places as with Hydra.
 
     Args:
         config: The plain, resolved configuration.
         overrides: The overrides as typed, for the record.
+        is_last: As for `train_job`.
     """
     folder = Path(config["folder"])
     _log_to(folder / "train.log")
-    train_job(config, lambda: write_overrides(folder, overrides))
+    train_job(config, lambda: write_overrides(folder, overrides), is_last=is_last)
 
 
 def _log_to(file: Path) -> None:
@@ -78,6 +85,7 @@ def _log_to(file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(file))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+        in_file = logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s")
+        handler.setFormatter(in_file if isinstance(handler, logging.FileHandler) else ConsoleFormatter())
         root.addHandler(handler)
     root.setLevel(logging.INFO)

@@ -9,6 +9,7 @@ from acclimate.config.messages import did_you_mean, elsewhere, show
 from acclimate.config.signatures import signature_of
 from acclimate.config.source_signatures import UnknownSourceError, read_signature
 from acclimate.errors import ConfigError
+from acclimate.files.console import VERBOSITIES
 
 ROOT_KEYS = (
     "data",
@@ -27,7 +28,10 @@ ROOT_KEYS = (
     "resume_with",
     "folder",
     "name",
+    "verbosity",
 )
+# Keys that configurations of earlier versions lack.
+LATER_KEYS = ("name", "resume_with", "verbosity")
 # Keys whose values are lists of texts, with a description and an example.
 LISTS = {"trust": ("modules or targets", "my_module"), "resume_with": ("keys that change", "optimizer.lr")}
 # Largest seed of NumPy's random generators.
@@ -96,7 +100,7 @@ def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:
         for key, value in config.items()
         if key not in ROOT_KEYS
     ]
-    problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config and key not in ("name", "resume_with")]
+    problems += [f"{key} is missing." for key in ROOT_KEYS if key not in config and key not in LATER_KEYS]
     for key in ("data", "model", "method", "optimizer", "scheduler", "selection", "trainer"):
         node = config.get(key)
         if key in config and not (isinstance(node, Mapping) and "_target_" in node):
@@ -139,6 +143,8 @@ def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"init_from={show(config['init_from'])} must be the folder of a run, a checkpoint, or null."
     if not isinstance(config.get("name"), str | None):
         yield f"name={show(config['name'])} must be text, or null for the name of the method."
+    if (verbosity := config.get("verbosity", "normal")) not in VERBOSITIES:
+        yield f"verbosity={show(verbosity)} must be one of {', '.join(VERBOSITIES)}.{did_you_mean(str(verbosity), VERBOSITIES)}"
     for key, (items, example) in LISTS.items():
         value = config.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):

@@ -14,7 +14,7 @@ from acclimate.config.paths import NAMES_OR_PATHS, PATHS
 Settings = dict[str, Any]
 
 # Folder and name of a run, and whether it is resumed.
-RECORD_KEYS = ("folder", "name", "resume", "resume_with", "trust", "logger")
+RECORD_KEYS = ("folder", "name", "resume", "resume_with", "trust", "logger", "verbosity")
 # Settings of speed, memory, folders and display, which change results at most by rounding.
 SERVING = (
     "data.num_workers",

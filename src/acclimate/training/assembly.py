@@ -80,6 +80,8 @@ def build(
     """
     settings = _complete(config["trainer"])
     compiles, on_nonfinite = settings.pop("compile", False), settings.pop("on_nonfinite", "stop")
+    if config.get("verbosity") == "quiet":
+        settings["enable_progress_bar"] = False
     optimizer = _clippable(config["optimizer"], settings)
     if compiles:
         require_compiler()

@@ -8,7 +8,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
-from tqdm.contrib.logging import logging_redirect_tqdm  # type: ignore[import-untyped]
 
 from acclimate.data.datamodule import data_of
 from acclimate.diagnostics.training_problems import SYMPTOMS, Evidence, Validation, estimated_proportions
@@ -84,9 +83,7 @@ class Health(Callback):
             if message is not None:
                 self.warned.append(symptom.__name__)
                 if trainer.is_global_zero:
-                    # Print above the progress bar.
-                    with logging_redirect_tqdm():
-                        log.warning("%s", message)
+                    log.warning("%s", message)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,31 @@
+"""Commands to go on with after a run."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from acclimate.config.method_options import declared_needs
+from acclimate.errors import command
+
+
+def next_commands(config: Mapping[str, Any]) -> list[str]:
+    """Return commands for a finished run; words in capitals stand for what the user has.
+
+    Args:
+        config: The plain, resolved configuration of the run.
+    """
+    folder = Path(config["folder"])
+    if folder.is_relative_to(Path.cwd()):
+        # As typed, relative to the current folder.
+        folder = folder.relative_to(Path.cwd())
+    # With its neighbours, such as all runs in outputs.
+    runs = str(folder if folder.is_absolute() else Path(*folder.parts[:1]))
+    if declared_needs(config["method"]).is_self_supervised:
+        own = [command("train", f"init_from={folder}")]
+    else:
+        own = [
+            command("evaluate", f"run={folder}", "data.target=PLACE"),
+            command("predict", f"run={folder}", "inputs=PLACE", "out=predictions.csv"),
+        ]
+    return [*own, command("compare", runs), shlex.join(["tensorboard", "--logdir", runs])]

@@ -1,0 +1,82 @@
+"""Commands that are suggested after a run."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from small_runs import SMALL, write_test_images
+
+from acclimate import cli
+from acclimate.cli.next_commands import next_commands
+
+OPTIONS = ("method=source_only", "trainer.max_steps=2", "trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=2")
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys, tmp_path):
+    """Run the command in an empty folder and return what it wrote to standard output."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["acclimate", *words])
+        cli.main()
+        return capsys.readouterr().out
+
+    monkeypatch.chdir(tmp_path)
+    GlobalHydra.instance().clear()
+    return run
+
+
+def test_what_is_suggested_after_a_run_works(typed, archives):
+    shown = typed("train", *archives, *SMALL, *OPTIONS, "hydra.run.dir=my runs/first, quick").splitlines()
+    commands = [shlex.split(line) for line in shown[shown.index("What to type next:") + 1 :]]
+    assert [words[:2] for words in commands] == [
+        ["acclimate", "evaluate"],
+        ["acclimate", "predict"],
+        ["acclimate", "compare"],
+        ["tensorboard", "--logdir"],
+    ]
+    evaluate, predict, compare, tensorboard = commands
+    target = next(text for text in archives if text.startswith("data.target=")).partition("=")[2]
+    metrics = json.loads(Path("my runs/first, quick/metrics.json").read_text())
+    assert f"{metrics['target/test_accuracy']:.4f}" in typed(*(word.replace("PLACE", target) for word in evaluate[1:]))
+    Path("photos").mkdir()
+    number = len(write_test_images(archives, Path("photos")))
+    assert f"{number} inputs" in typed(*(word.replace("PLACE", "photos") for word in predict[1:]))
+    assert Path("predictions.csv").is_file()
+    assert "source_only" in typed(*compare[1:])
+    assert Path(tensorboard[2]).is_dir()
+
+
+def test_a_quiet_run_prints_its_results_only(typed, archives):
+    shown = typed("train", *archives, *SMALL, *OPTIONS, "hydra.run.dir=run", "verbosity=quiet")
+    assert "target/test_accuracy" in shown
+    assert not any(word in shown for word in ("What to type next", "step 2", "results: "))
+    shown = typed("train", "resume=run", "trainer.max_steps=4", "verbosity=normal")
+    assert "\nstep 4/4: " in shown
+    assert "What to type next:" in shown
+
+
+def test_features_are_to_be_used_by_another_method(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, *_, last = next_commands({"folder": str(tmp_path / "outputs" / "a"), "method": {"_target_": "acclimate.methods.simclr.SimClr"}})
+    assert (first, last) == ("acclimate train init_from=outputs/a", "tensorboard --logdir outputs")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [("loud", "verbosity=loud must be one of quiet, normal, debug."), ("qiet", "Did you mean quiet?")]
+)
+def test_a_verbosity_that_does_not_exist_is_refused(value, message, acclimate):
+    code, text = acclimate("train", f"verbosity={value}")
+    assert code == 2
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_debugging_shows_where_a_message_comes_from(acclimate):
+    code, text = acclimate("train", "verbosity=debug", "seed=-1")
+    assert code == 2
+    assert "Traceback" in text
+    assert text.splitlines()[-1].endswith("seed=-1 must be a whole number from 0 to 4294967295.")
