@@ -444,7 +444,12 @@ def test_an_output_that_cannot_be_written_is_named_before_the_work_is_done(comma
         (["epochs=5"], "epochs is not a key of the configuration. Did you mean trainer.max_epochs=5?"),
         (["batch_size=8"], "batch_size is not a key of the configuration. Did you mean data.batch_size=8?"),
         (["trainer.lr=.1"], "Did you mean optimizer.lr=0.1?"),
-        (["logger={_target_:pytorch_lightning.loggers.WandbLogger}", *DIGITS], "wandb"),
+        (["logger={mine:{_target_:pytorch_lightning.loggers.WandbLogger}}", *DIGITS], "wandb"),
+        (
+            ["logger={_target_:pytorch_lightning.loggers.WandbLogger}", *DIGITS],
+            "Write it below a name of your choice: logger.NAME._target_.",
+        ),
+        (["optimizer={lrate:0.1}"], "optimizer.lrate: AdamW has no such key. It takes lr, betas"),
         (["-m", "seed=0,1", "lr=.1"], "Did you mean optimizer.lr=0.1?"),
         (["seed=0,1", "-m", "data.batch_size=0"], "data.batch_size must be at least 1"),
         (["data=image_folder", "data.source=nowhere", "data.target=null", "method=fine_tune"], "data.source=nowhere is not a folder"),

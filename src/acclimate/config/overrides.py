@@ -39,7 +39,9 @@ def accept_any_key(arguments: Sequence[str]) -> list[str]:
             raise ConfigError(f"{argument} is not of the form KEY=VALUE.")
         if key in groups and "=" in argument and (NO_NAME.fullmatch(value) or _is_number(value)):
             raise ConfigError(_no_such_option(key, value))
-        accepted.append(f"++{argument}" if PLAIN_OVERRIDE.match(argument) and key not in groups else argument)
+        # A mapping changes or adds keys of a group, instead of choosing one of its configs.
+        is_config = key in groups and not value.startswith("{")
+        accepted.append(argument if is_config or not PLAIN_OVERRIDE.match(argument) else f"++{argument}")
     return accepted
 
 
