@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A process for each core with a thread of its own: small networks gain nothing from several.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
 ARGS ?=
+RUNS ?= outputs
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow train sweep compare report dashboard benchmark benchmark-methods benchmark-mnist-m benchmark-selection \
@@ -55,8 +56,9 @@ report: $(STAMP) ## Writes outputs/report.html: tables, curves, confusion matric
 	@$(BIN)/acclimate compare outputs out=outputs/report.html $(ARGS)
 	@echo "Open outputs/report.html in a browser."
 
-dashboard: $(STAMP) ## Shows the curves and pictures of outputs/ in TensorBoard
-	@$(BIN)/tensorboard --logdir outputs
+dashboard: $(STAMP) ## Shows curves and pictures in TensorBoard, of one sweep with make dashboard RUNS=DIR
+	@echo "The story of each run is on the page CUSTOM SCALARS; docs/dashboard.md explains it."
+	@$(BIN)/tensorboard --logdir $(RUNS)
 
 benchmark: $(STAMP) ## Compares the speed of training with plain torch loops; some parts: make benchmark ARGS="step pipeline"
 	@$(BIN)/python benchmarks/speed.py $(ARGS)

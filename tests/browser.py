@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Containers have no user namespaces for the sandbox, and little shared memory; only pages of the tests are opened.
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+# Containers have no user namespaces for the sandbox, and little shared memory; only pages of the tests are opened. WebGL, which
+# TensorBoard's projector needs, is drawn without a graphics card.
+ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
 @contextmanager

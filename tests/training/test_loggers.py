@@ -149,11 +149,12 @@ def test_every_curve_and_picture_has_a_description(events):
 
 
 def test_the_page_of_the_story_shows_the_curves_that_there_are(events):
-    layout = Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    layout = Layout.FromString(events.Tensors("custom_scalars__config__")[-1].tensor_proto.string_val[0])
     charts = {section.title: [chart.multiline.tag for chart in section.chart] for section in layout.category}
     assert list(charts) == ["1. Is it learning?", "2. Is it adapting?", "3. Can it be trusted?"]
     found = {tag.strip("^$") for section in charts.values() for tags in section for tag in tags}
-    assert found <= set(events.Tags()["scalars"])
+    assert all(set(events.Tags()["scalars"]) & {tag.strip("^$") for tag in tags} for section in charts.values() for tags in section)
+    assert "target/val_oracle_accuracy" not in found
     adaptation = ("domain_accuracy", "source_domain_accuracy", "reversal", "proxy_a_distance", "mmd", "gradient_ratio")
     assert found >= {f"adaptation/{name}" for name in adaptation}
     assert found >= {"predictions/target_class_entropy", "predictions/target_confidence", "selection/value"}
@@ -161,16 +162,43 @@ def test_the_page_of_the_story_shows_the_curves_that_there_are(events):
     assert [(event.step, event.value) for event in aim] == [(step, 0.5) for step in (1, 3, 5, 7, 9, 11, 13)]
 
 
-def test_hyperparameters_stand_beside_the_results(runs):
+def hyperparameters(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    events = EventAccumulator(str(runs / "whole")).Reload()
-    contents = {tag: HParamsPluginData.FromString(text) for tag, text in events.PluginTagToContent("hparams").items()}
-    assert contents["_hparams_/session_start_info"].session_start_info.hparams["optimizer/lr"].number_value == pytest.approx(0.001)
-    metrics = {info.name.tag for info in contents["_hparams_/experiment"].experiment.metric_infos}
-    assert "final/target/test_accuracy" in metrics
+    contents = EventAccumulator(str(folder)).Reload().PluginTagToContent("hparams")
+    found = {tag: HParamsPluginData.FromString(text) for tag, text in contents.items()}
+    started, experiment = found["_hparams_/session_start_info"].session_start_info, found["_hparams_/experiment"].experiment
+    settings = {name: value.string_value or value.number_value for name, value in started.hparams.items()}
+    assert {info.name for info in experiment.hparam_infos} == settings.keys()
+    return settings, [info.name.tag for info in experiment.metric_infos]
+
+
+def test_hyperparameters_are_the_method_and_what_was_typed_beside_the_most_important_results(runs):
+    settings, metrics = hyperparameters(runs / "whole")
+    assert settings == {"method": "dann"}
+    assert metrics[:3] == ["final/target/test_accuracy", "final/selection/value", "final/source/test_accuracy"]
     assert all(name.startswith("final/") for name in metrics)
+    assert len(metrics) <= 6
+
+
+def test_hyperparameters_of_a_sweep_are_the_method_and_what_varies(archives, tmp_path):
+    """Whatever is typed for all of its jobs is left out."""
+    config = composed(tmp_path / "job", archives, "tensorboard")
+    typed = ["method=dann", "++optimizer.lr=1e-3", "++trainer.max_steps=14", "++seed=0"]
+    (tmp_path / "job" / ".hydra").mkdir(parents=True)
+    (tmp_path / "job" / ".hydra" / "overrides.yaml").write_text(json.dumps(typed))
+    swept = ["method=source_only,dann", "++optimizer.lr=1e-3,1e-2", "++trainer.max_steps=14", "++seed=0"]
+    (tmp_path / "multirun.yaml").write_text(json.dumps({"hydra": {"overrides": {"task": swept}}}))
+    run.train({**config, "name": "dann", "callbacks": {**config["callbacks"], "pictures": None}})
+    assert hyperparameters(tmp_path / "job")[0] == {"method": "dann", "optimizer.lr": 0.001}
+
+
+def test_texts_are_the_configuration_the_data_and_the_warnings(events):
+    texts = {name: events.Tensors(name)[-1].tensor_proto.string_val[0].decode() for name in ("configuration", "data", "warnings")}
+    assert "      max_steps: 14" in texts["configuration"].splitlines()
+    assert texts["data"].splitlines()[1].split() == ["class", "train", "val", "test", "train", "val", "test"]
+    assert texts["warnings"] == "None." or texts["warnings"].startswith("- ")
 
 
 def test_table_of_a_continued_run_is_that_of_the_run_that_was_never_stopped(archives, tmp_path):

@@ -41,6 +41,8 @@ class AdaptationData(ServedData, ABC):
         super().__init__(**loading)
         self.known_classes: list[str] | None = None
         self.class_order: list[str] | None = None
+        # Lines about the samples, known after `prepare_for`.
+        self.overview: list[str] = []
         self.may_lack_classes = False
 
     @abstractmethod
@@ -165,7 +167,8 @@ class AdaptationData(ServedData, ABC):
             self.target_views.append(self.strong_view)
         if needs.views == "pair":
             self.source_views = self.target_views = [self.strong_view] * 2
-        for line in describe_data(self.domains, self.target_labels):
+        self.overview = describe_data(self.domains, self.target_labels)
+        for line in self.overview:
             log.info("%s", line)
         for line in Copies(self.domains).exact():
             log.warning("%s", line)

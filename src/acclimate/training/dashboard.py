@@ -3,7 +3,6 @@
 `docs/dashboard.md` explains how to read it.
 """
 
-from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -80,6 +79,9 @@ DESCRIPTIONS = {
     "score/class_ami": f"Agreement of target predictions with clusters of the features. {SCORE}",
     "score/transfer_score": f"Clustered target features and information. {SCORE}",
     "final/*": "A result of the selected checkpoint at the end of the run, as in metrics.json.",
+    "configuration": "The resolved configuration of the run.",
+    "data": "Samples of each class and part, and how they were read. Check it first.",
+    "warnings": "The warnings of the run, which are also in train.log. Their absence does not mean that training went well.",
     "samples": "Training inputs as the network sees them: of the source equally many of each class, of the target, which has no labels, "
     "a random draw. Worry if you cannot recognise the classes, or if the domains look the same or unrelated.",
     "confusion/*": "Test inputs by true class (rows) and predicted class (columns). A good model is dark on the diagonal. Worry about a "
@@ -141,15 +143,13 @@ def describe(name: str) -> str:
     return next((text for pattern, text in DESCRIPTIONS.items() if fnmatchcase(name, pattern)), "")
 
 
-def page_of(names: Collection[str]) -> dict[str, list[Chart]]:
-    """Return the charts of the page by section, of those curves that a run has.
+def page_of(names: frozenset[str]) -> dict[str, list[Chart]]:
+    """Return the charts of the page by section, without those of which a run has no curve.
+
+    A chart is the same in all runs that have it, because TensorBoard shows different ones beside each other.
 
     Args:
         names: Names of the run's curves.
     """
-    sections = {}
-    for section, charts in PAGE.items():
-        known = [Chart(title, tuple(tag for tag in tags if tag in names)) for title, tags in charts]
-        if shown := [chart for chart in known if chart.tags]:
-            sections[section] = shown
-    return sections
+    shown = {section: [chart for chart in charts if not names.isdisjoint(chart.tags)] for section, charts in PAGE.items()}
+    return {section: charts for section, charts in shown.items() if charts}

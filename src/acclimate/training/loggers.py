@@ -8,21 +8,36 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import yaml
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
+from torch.utils.tensorboard.summary import hparams
 
 from acclimate.config.instantiate import instantiate
 from acclimate.files.atomic_files import replacing
 from acclimate.files.printable import printable_values
+from acclimate.runs.settings import telling_settings
 from acclimate.training import tensorboard_summaries
 from acclimate.training.dashboard import AIMED_AT, describe, page_of
 from acclimate.training.optional_outputs import optional_output
 
 FINAL = "final/"
+# The columns of the view of hyperparameters, of which TensorBoard first shows five.
+HEADLINES = tuple(
+    f"{FINAL}{name}"
+    for name in (
+        "target/test_accuracy",
+        "selection/value",
+        "source/test_accuracy",
+        "source/val_accuracy",
+        "train/seconds",
+        "train/steps",
+    )
+)
 
 
 class TensorBoard(TensorBoardLogger):
@@ -33,7 +48,8 @@ class TensorBoard(TensorBoardLogger):
 
     _is_started = False
     _epoch_logged_at: int | None = None
-    _has_page = False
+    # The page as it was last written.
+    _page: Mapping[str, Any] | None = None
     # Names of the curves so far.
     _names: frozenset[str] = frozenset()
 
@@ -52,10 +68,10 @@ class TensorBoard(TensorBoardLogger):
             description = "" if name in self._names else describe(name)
             self.write(tensorboard_summaries.scalar(name, float(value), description), step)
         self._names |= metrics.keys()
-        if not self._has_page and "selection/value" in metrics:
-            # After the first validation, when it is known which curves there are.
-            self._has_page = True
-            self.write(tensorboard_summaries.page(page_of(self._names)), step)
+        if "selection/value" in metrics and (page := page_of(self._names)) != self._page:
+            # After the first validation, and again if a curve begins later.
+            self._page = page
+            self.write(tensorboard_summaries.page(page), step)
 
     @rank_zero_only
     def log_picture(self, name: str, png: bytes, size: tuple[int, int], step: int) -> None:
@@ -71,8 +87,22 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def log_text(self, name: str, markdown: str, step: int) -> None:
-        """Log a text in Markdown, which describes itself."""
-        self.write(tensorboard_summaries.text(name, markdown, ""), step)
+        """Log a text in Markdown."""
+        self.write(tensorboard_summaries.text(name, markdown, describe(name)), step)
+
+    @rank_zero_only
+    def log_results(self, settings: Mapping[str, Any], results: Mapping[str, float], step: int) -> None:
+        """Log the results of a run, and a row of its most important ones for the view of hyperparameters.
+
+        Args:
+            settings: What sets the run apart, in the order of the columns.
+            results: All results.
+            step: Number of finished steps.
+        """
+        self.log_metrics(results, step)
+        shown = {name: results[name] for name in HEADLINES if name in results}
+        for summary in hparams(dict(settings), shown):  # type: ignore[no-untyped-call]
+            self.write(summary, step)
 
     def write(self, summary: Any, step: int | None) -> None:
         """Write a summary to the event file."""
@@ -196,15 +226,46 @@ def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
         trainer.loggers = loggers
 
 
-def log_final(trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+def log_overview(loggers: Iterable[Logger], config: Mapping[str, Any], data: Iterable[str], step: int) -> None:
+    """Log the configuration and an overview of the data as texts, to TensorBoard.
+
+    Args:
+        loggers: The loggers of a run.
+        config: The plain configuration.
+        data: Lines about the data.
+        step: Number of finished steps.
+    """
+    for logger in loggers:
+        if isinstance(logger, TensorBoard):
+            with optional_output("the texts in TensorBoard"):
+                settings = yaml.safe_dump(printable_values(config), sort_keys=False, allow_unicode=True)
+                logger.log_text("configuration", _as_code(settings.splitlines()), step)
+                logger.log_text("data", _as_code(data), step)
+
+
+def _as_code(lines: Iterable[str]) -> str:
+    """Return lines as a code block in Markdown."""
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def log_final(trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[str, Any], warnings: Iterable[str] = ()) -> None:
     """Log the results of the selected checkpoint below `final/`, separate from the curves of training.
 
-    TensorBoard also gets them as the results of the configuration, for its view of hyperparameters.
+    TensorBoard also gets the warnings as a text, and a row in its view of hyperparameters.
+
+    Args:
+        trainer: The trainer of the run.
+        config: The plain configuration.
+        metrics: The contents of `metrics.json`.
+        warnings: The warnings of the run.
     """
     numbers = {f"{FINAL}{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
     for logger in trainer.loggers:
         with optional_output(f"the results in {type(logger).__name__}"):
-            if isinstance(logger, TensorBoardLogger):
+            if isinstance(logger, TensorBoard):
+                logger.log_text("warnings", "\n".join(f"- {text}" for text in warnings) or "None.", trainer.global_step)
+                logger.log_results(printable_values(telling_settings(Path(config["folder"]))), numbers, trainer.global_step)
+            elif isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(printable_values(config), numbers, step=trainer.global_step)
             else:
                 logger.log_metrics(numbers, step=trainer.global_step)

@@ -32,13 +32,14 @@ from acclimate.training.class_results import PER_CLASS, class_results, write_cla
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.interruptions import advise_to_continue
-from acclimate.training.loggers import log_final, without_loggers
+from acclimate.training.loggers import log_final, log_overview, without_loggers
 from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.optional_outputs import optional_output
 from acclimate.training.resume import Resumption, find_beginning, refuse_other_data
 from acclimate.training.run_overview import describe_training
 from acclimate.training.start import Start
 from acclimate.training.stop_signals import StopSignals
+from acclimate.training.warning_log import WarningLog
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
     with (
         claim(folder),
         StopSignals() as signals,
+        WarningLog() as warnings,
         explain_out_of_memory(config),
         explain_misconfiguration(),
         advise_to_continue(start, signals),
@@ -93,6 +95,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         leaks = find_leaks(run.data.domains, run.seen)
         warn_of_leaks(leaks)
         _announce(run, folder)
+        log_overview(run.trainer.loggers, config, run.data.overview, run.trainer.global_step)
 
         _fit(run, last)
         start.keep(run.trainer)
@@ -110,7 +113,8 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         if not is_selected and metrics["train/steps"] > 0:
             # The other metrics are those of the last step, although another selection was configured.
             metrics |= {"selection/name": "last", "selection/value": float(metrics["train/steps"])}
-        log_final(run.trainer, config, metrics)
+        _compare(folder, metrics)
+        log_final(run.trainer, config, metrics, warnings.messages)
         signals.check()
 
         if run.trainer.is_global_zero:
@@ -203,12 +207,15 @@ def _refuse_selection(metrics: Mapping[str, Any]) -> None:
         )
 
 
+def _compare(folder: Path, metrics: Mapping[str, Any]) -> None:
+    with optional_output("the comparison with other runs"):
+        if message := negative_transfer(folder, metrics):
+            log.warning("%s", message)
+
+
 def _write_results(folder: Path, run: Run, metrics: dict[str, Any]) -> None:
     """Write the results, `metrics.json` last, because it marks a run as finished."""
     if run.scores.probabilities:
         with optional_output(PREDICTIONS):
             write_predictions(folder / PREDICTIONS, torch.cat(run.scores.probabilities))
     write_json(folder / METRICS, metrics)
-    with optional_output("the comparison with other runs"):
-        if message := negative_transfer(folder, metrics):
-            log.warning("%s", message)
