@@ -43,8 +43,8 @@ DESCRIPTIONS = {
     "adaptation/strength": "λ, the weight of the alignment. It grows from 0. Worry if it stays 0: nothing is aligned.",
     "adaptation/weight": "λ, the weight of the alignment. It grows from 0. Worry if it stays 0: nothing is aligned.",
     "adaptation/proxy_a_distance": "Distance between the domains' features on validation inputs: how well a linear classifier tells them "
-    "apart. 0: not at all, 2: without error. Lower is better aligned. Worry if it stays near 2. A low value is no proof: features that "
-    "have collapsed are alike, too.",
+    "apart. 0: not at all, 2: without error. Lower is better aligned, but it often stays above 1 where adaptation works: compare runs. "
+    "Worry if it rises to 2. A low value is no proof: features that have collapsed are alike, too.",
     "adaptation/mmd": "Maximum mean discrepancy between the domains' features on validation inputs. 0: alike. Lower is better aligned. "
     "Its scale depends on the features' width: compare within a run, and between runs of one model.",
     "adaptation/gradient_ratio": "Norm of the gradient that the features receive from the adaptation, relative to that from the "
