@@ -195,9 +195,10 @@ def test_hyperparameters_of_a_sweep_are_the_method_and_what_varies(archives, tmp
 
 
 def test_texts_are_the_configuration_the_data_and_the_warnings(events):
-    texts = {name: events.Tensors(name)[-1].tensor_proto.string_val[0].decode() for name in ("configuration", "data", "warnings")}
+    texts = {name: events.Tensors(name)[-1].tensor_proto.string_val[0].decode() for name in ("configuration", "curves", "data", "warnings")}
     assert "      max_steps: 14" in texts["configuration"].splitlines()
     assert texts["data"].splitlines()[1].split() == ["class", "train", "val", "test", "train", "val", "test"]
+    assert "- **adaptation/domain_accuracy**: Accuracy of the domain discriminator" in texts["curves"]
     assert texts["warnings"] == "None." or texts["warnings"].startswith("- ")
 
 

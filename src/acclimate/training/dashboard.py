@@ -80,6 +80,7 @@ DESCRIPTIONS = {
     "score/transfer_score": f"Clustered target features and information. {SCORE}",
     "final/*": "A result of the selected checkpoint at the end of the run, as in metrics.json.",
     "configuration": "The resolved configuration of the run.",
+    "curves": "What each curve is, which direction is good, and when to worry.",
     "data": "Samples of each class and part, and how they were read. Check it first.",
     "warnings": "The warnings of the run, which are also in train.log. Their absence does not mean that training went well.",
     "samples": "Training inputs as the network sees them: of the source equally many of each class, of the target, which has no labels, "

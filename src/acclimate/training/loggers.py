@@ -72,6 +72,9 @@ class TensorBoard(TensorBoardLogger):
             # After the first validation, and again if a curve begins later.
             self._page = page
             self.write(tensorboard_summaries.page(page), step)
+            # TensorBoard's default loader ignores the descriptions of plain values, which other readers of event files need.
+            described = {name: describe(name) for name in sorted(self._names)}
+            self.log_text("curves", "\n".join(f"- **{name}**: {text}" for name, text in described.items() if text), step or 0)
 
     @rank_zero_only
     def log_picture(self, name: str, png: bytes, size: tuple[int, int], step: int) -> None:
