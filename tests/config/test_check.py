@@ -378,7 +378,7 @@ def test_overrides_that_cannot_be_understood_are_named(config, overrides, messag
         (["method=dannn"], "method=dannn: there is no such option. Did you mean dann?"),
         (["method=da/nn"], "method=da/nn: there is no such option."),
         (["method="], "method=: there is no such option. Choose one of"),
-        (["logger=null"], "logger=null: there is no such option. Choose one of csv, none, tensorboard"),
+        (["logger=null"], "logger=null: there is no such option. Choose one of csv, mlflow, none, tensorboard, wandb"),
         (["callbacks=3"], "callbacks=3: there is no such option."),
         (["method=[dann,nowhere]"], "method=nowhere: there is no such option."),
         (["=3"], "=3 is not of the form KEY=VALUE"),

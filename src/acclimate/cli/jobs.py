@@ -10,7 +10,7 @@ from typing import Any
 
 from acclimate.config.check import check_before_imports
 from acclimate.config.compose import override
-from acclimate.config.machine import refuse_missing_files
+from acclimate.config.machine import refuse_missing_files, refuse_missing_packages
 from acclimate.files.console import ConsoleFormatter, set_verbosity
 from acclimate.runs.saved import config_to_resume, read_overrides, write_overrides
 
@@ -28,6 +28,7 @@ def train_job(config: dict[str, Any], record: Callable[[], None], *, is_last: bo
     """
     check_before_imports(config)
     refuse_missing_files(config)
+    refuse_missing_packages(config)
     set_verbosity(config.get("verbosity", "normal"))
     # Imported here, because they import torch.
     from pytorch_lightning.utilities import rank_zero_only

@@ -125,6 +125,9 @@ ALLOWED: dict[str, dict[str, Settings]] = {
     "logger": {
         "acclimate.training.loggers.Table": _settings("save_dir name version prefix flush_logs_every_n_steps"),
         "acclimate.training.loggers.TensorBoard": _settings("save_dir name version log_graph default_hp_metric prefix sub_dir"),
+        # Not mode, entity or tracking_uri, which send the run elsewhere.
+        "acclimate.training.trackers.MLflow": _settings("save_dir experiment_name run_name"),
+        "acclimate.training.trackers.WandB": _settings("save_dir project name"),
         "pytorch_lightning.loggers.CSVLogger": _settings("save_dir name version prefix flush_logs_every_n_steps"),
         "pytorch_lightning.loggers.TensorBoardLogger": _settings("save_dir name version log_graph default_hp_metric prefix sub_dir"),
         "pytorch_lightning.loggers.logger.DummyLogger": frozenset(),

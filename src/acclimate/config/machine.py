@@ -1,6 +1,7 @@
-"""Requirements of a configuration on the machine: devices and files."""
+"""Requirements of a configuration on the machine: devices, files and packages."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ PLACES = {
     "acclimate.data.images.arrays.Arrays": "FILE.npz",
     "acclimate.data.vectors.vector_tables.VectorTables": "FILE.csv, FILE.parquet or FILE.npz",
 }
+# Optional packages that loggers need, with extras of the same names.
+PACKAGES = {"acclimate.training.trackers.MLflow": "mlflow", "acclimate.training.trackers.WandB": "wandb"}
 
 
 def uses_several_devices(trainer: Mapping[str, Any]) -> bool:
@@ -67,3 +70,17 @@ def refuse_missing_files(config: Mapping[str, Any]) -> None:
                 raise ConfigError(
                     f"{listed}{key}={place} is not a folder or a file. Type {key}={kind}. A relative path starts at {Path.cwd()}."
                 )
+
+
+def refuse_missing_packages(config: Mapping[str, Any]) -> None:
+    """Check, without importing them, that the optional packages of loggers are installed.
+
+    Raises:
+        ConfigError: If one is not, with the extra to install.
+    """
+    for name, node in config["logger"].items():
+        package = PACKAGES.get(node["_target_"]) if isinstance(node, Mapping) else None
+        if package and find_spec(package) is None:
+            raise ConfigError(
+                f"logger.{name} needs the package {package}, which is not installed. Type: pip install 'acclimate[{package}]'."
+            )

@@ -8,7 +8,7 @@ from acclimate.config.allow_list import ALLOWED
 from acclimate.errors import ConfigError
 
 # Settings that are part of the names of files written by callbacks and loggers.
-NAMES = ("filename", "name", "version", "sub_dir")
+NAMES = ("filename", "name", "version", "sub_dir", "run_name", "experiment_name", "project")
 # Largest values in a file, because some of them would be allocated or started before an error.
 LARGEST = {
     "batch_size": 65_536,

@@ -230,7 +230,9 @@ def without_loggers(trainer: pl.Trainer) -> Iterator[None]:
 
 
 def log_overview(loggers: Iterable[Logger], config: Mapping[str, Any], data: Iterable[str], step: int) -> None:
-    """Log the configuration and an overview of the data as texts, to TensorBoard.
+    """Log the configuration and an overview of the data as texts to TensorBoard, and the configuration to loggers that keep it.
+
+    The latter have a method `log_config(config)`.
 
     Args:
         loggers: The loggers of a run.
@@ -244,6 +246,9 @@ def log_overview(loggers: Iterable[Logger], config: Mapping[str, Any], data: Ite
                 settings = yaml.safe_dump(printable_values(config), sort_keys=False, allow_unicode=True)
                 logger.log_text("configuration", _as_code(settings.splitlines()), step)
                 logger.log_text("data", _as_code(data), step)
+        elif hasattr(logger, "log_config"):
+            with optional_output(f"the configuration in {type(logger).__name__}"):
+                logger.log_config(printable_values(config))
 
 
 def _as_code(lines: Iterable[str]) -> str:
