@@ -30,8 +30,8 @@ def typed(monkeypatch, capsys, tmp_path):
 
 
 def test_what_is_suggested_after_a_run_works(typed, archives):
-    shown = typed("train", *archives, *SMALL, *OPTIONS, "hydra.run.dir=my runs/first, quick").splitlines()
-    commands = [shlex.split(line) for line in shown[shown.index("What to type next:") + 1 :]]
+    shown = typed("train", *archives, *SMALL, *OPTIONS, "logger=tensorboard", "hydra.run.dir=my runs/first, quick").splitlines()
+    commands = [shlex.split(line) for line in shown[shown.index("What to try next:") + 1 :]]
     assert [words[:2] for words in commands] == [
         ["acclimate", "evaluate"],
         ["acclimate", "predict"],
@@ -53,16 +53,31 @@ def test_what_is_suggested_after_a_run_works(typed, archives):
 def test_a_quiet_run_prints_its_results_only(typed, archives):
     shown = typed("train", *archives, *SMALL, *OPTIONS, "hydra.run.dir=run", "verbosity=quiet")
     assert "target/test_accuracy" in shown
-    assert not any(word in shown for word in ("What to type next", "step 2", "results: "))
+    assert not any(word in shown for word in ("What to try next", "step 2", "results: "))
     shown = typed("train", "resume=run", "trainer.max_steps=4", "verbosity=normal")
     assert "\nstep 4/4: " in shown
-    assert "What to type next:" in shown
+    assert "What to try next:" in shown
 
 
 def test_features_are_to_be_used_by_another_method(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first, *_, last = next_commands({"folder": str(tmp_path / "outputs" / "a"), "method": {"_target_": "acclimate.methods.simclr.SimClr"}})
-    assert (first, last) == ("acclimate train init_from=outputs/a", "tensorboard --logdir outputs")
+    config = {"folder": str(tmp_path / "outputs" / "a"), "method": {"_target_": "acclimate.methods.simclr.SimClr"}, "logger": {}}
+    assert next_commands(config) == ["acclimate train init_from=outputs/a", "acclimate compare outputs"]
+
+
+def test_each_logger_is_shown_with_its_own_program(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trackers = {name: {"_target_": f"acclimate.training.trackers.{name}"} for name in ("WandB", "MLflow")}
+    for loggers, expected in (
+        ({"csv": {"_target_": "acclimate.training.loggers.Table"}, "left out": None}, []),
+        ({"_target_": "pytorch_lightning.loggers.TensorBoardLogger"}, ["tensorboard --logdir 'my runs'"]),
+        (
+            trackers,
+            ["wandb sync 'my runs/a'/wandb/offline-run-*", "mlflow ui --backend-store-uri sqlite:///outputs/mlflow/mlflow.db"],
+        ),
+    ):
+        config = {"folder": "my runs/a", "method": {"_target_": "acclimate.methods.dann.Dann"}, "logger": loggers}
+        assert next_commands(config)[3:] == expected
 
 
 @pytest.mark.parametrize(

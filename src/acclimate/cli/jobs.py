@@ -40,7 +40,7 @@ def train_job(config: dict[str, Any], record: Callable[[], None], *, is_last: bo
     metrics = train(config, record)
     rank_zero_only(print_metrics)(metrics, folder=Path(config["folder"]))
     if is_last and config.get("verbosity") != "quiet":
-        rank_zero_only(print)("\n".join(["What to type next:", *(f"  {words}" for words in next_commands(config))]))
+        rank_zero_only(print)("\n".join(["What to try next:", *(f"  {words}" for words in next_commands(config))]))
     return float(metrics["selection/value"])
 
 

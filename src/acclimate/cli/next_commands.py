@@ -1,11 +1,12 @@
 """Commands to go on with after a run."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from acclimate.config.method_options import declared_needs
+from acclimate.config.untrusted import targets
 from acclimate.errors import command
 
 
@@ -28,4 +29,15 @@ def next_commands(config: Mapping[str, Any]) -> list[str]:
             command("evaluate", f"run={folder}", "data.target=PLACE"),
             command("predict", f"run={folder}", "inputs=PLACE", "out=predictions.csv"),
         ]
-    return [*own, command("compare", runs), shlex.join(["tensorboard", "--logdir", runs])]
+    return [*own, command("compare", runs), *_dashboards(targets(config["logger"]), folder, runs)]
+
+
+def _dashboards(loggers: Collection[str], folder: Path, runs: str) -> Iterator[str]:
+    """Yield the commands that show what loggers have written."""
+    if any("TensorBoard" in name for name in loggers):
+        yield shlex.join(["tensorboard", "--logdir", runs])
+    if "acclimate.training.trackers.WandB" in loggers:
+        # The shell completes the names.
+        yield f"wandb sync {shlex.quote(str(folder))}/wandb/offline-run-*"
+    if "acclimate.training.trackers.MLflow" in loggers:
+        yield "mlflow ui --backend-store-uri sqlite:///outputs/mlflow/mlflow.db"
