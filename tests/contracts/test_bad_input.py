@@ -444,7 +444,7 @@ def test_an_output_that_cannot_be_written_is_named_before_the_work_is_done(comma
         (["epochs=5"], "epochs is not a key of the configuration. Did you mean trainer.max_epochs=5?"),
         (["batch_size=8"], "batch_size is not a key of the configuration. Did you mean data.batch_size=8?"),
         (["trainer.lr=.1"], "Did you mean optimizer.lr=0.1?"),
-        (["logger={mine:{_target_:pytorch_lightning.loggers.WandbLogger}}", *DIGITS], "wandb"),
+        (["logger={mine:{_target_:pytorch_lightning.loggers.CometLogger}}", *DIGITS], "comet"),
         (
             ["logger={_target_:pytorch_lightning.loggers.WandbLogger}", *DIGITS],
             "Write it below a name of your choice: logger.NAME._target_.",
