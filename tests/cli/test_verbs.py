@@ -38,3 +38,10 @@ def test_usage_lists_each_verb_with_its_summary_and_imports_nothing_heavy():
     for verb in cli.VERBS:
         summary = (importlib.import_module(f"acclimate.cli.{verb}").__doc__ or "").partition("\n")[0]
         assert f"  {verb:<11}{summary}\n" in done.stdout
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
+def test_tracebacks_are_for_those_who_ask_for_them(value, shown, acclimate, monkeypatch):
+    monkeypatch.setenv("ACCLIMATE_DEBUG", value)
+    code, message = acclimate("train", "optimizer.lrr=1")
+    assert (code, "Traceback" in message) == (2, shown)

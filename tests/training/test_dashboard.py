@@ -70,7 +70,7 @@ def test_the_page_of_the_story_has_its_three_questions(open_page):
     page = open_page("custom_scalars")
     for question in ("1. Is it learning?", "2. Is it adapting?", "3. Can it be trusted?"):
         page.get_by_text(question).wait_for()
-    page.get_by_text("Domain accuracy of the discriminator").first.wait_for()
+    page.get_by_text("Discriminator's accuracy on target inputs").first.wait_for()
 
 
 def test_pictures_are_shown(open_page):

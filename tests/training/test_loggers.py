@@ -101,6 +101,12 @@ def test_each_start_of_a_run_writes_one_event_file(runs):
     assert number == {"whole": 1, "stopped": 3, "killed": 2}
 
 
+def test_event_files_sort_in_the_order_of_the_starts(runs):
+    """Their names end with a number, of which 10 sorts before 9, so that they must differ in the second before it."""
+    seconds = [name.name.split(".")[3] for name in (runs / "stopped").glob("events.out.tfevents*")]
+    assert len({*seconds}) == 3
+
+
 def test_curves_have_a_value_for_each_step_that_is_logged_and_none_at_the_end(served):
     steps = {tag: [step for step, _ in curve] for tag, curve in served["whole"].items()}
     assert steps["loss/total"] == steps["learning_rate/head"] == [1, 3, 5, 7, 9, 11, 13]
@@ -155,7 +161,7 @@ def test_the_page_of_the_story_shows_the_curves_that_there_are(events):
     found = {tag.strip("^$") for section in charts.values() for tags in section for tag in tags}
     assert all(set(events.Tags()["scalars"]) & {tag.strip("^$") for tag in tags} for section in charts.values() for tags in section)
     assert "target/val_oracle_accuracy" not in found
-    adaptation = ("domain_accuracy", "source_domain_accuracy", "reversal", "proxy_a_distance", "mmd", "gradient_ratio")
+    adaptation = ("source_domain_accuracy", "target_domain_accuracy", "reversal", "proxy_a_distance", "mmd", "gradient_ratio")
     assert found >= {f"adaptation/{name}" for name in adaptation}
     assert found >= {"predictions/target_class_entropy", "predictions/target_confidence", "selection/value"}
     aim = events.Scalars("adaptation/domain_accuracy_aim")

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import io
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ def main() -> None:
         with StopSignals():
             run_verb(words[0], [*flags, *words[1:]])
     except UserError as error:
-        if "verbosity=debug" in words:
+        if "verbosity=debug" in words or os.environ.get("ACCLIMATE_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
         sys.exit(_complain(describe(error), code=2))
     except OSError as error:

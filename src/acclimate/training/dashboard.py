@@ -108,32 +108,30 @@ class Chart(NamedTuple):
     tags: tuple[str, ...]
 
 
+# One curve in most charts, because TensorBoard draws all curves of a run in one colour and keeps their names closed.
 PAGE = {
     "1. Is it learning?": (
-        Chart("Source accuracy (should rise towards 1)", ("source/val_accuracy",)),
-        Chart("Source loss (should fall towards 0)", ("loss/classification",)),
+        Chart("Source accuracy on validation inputs (aim: 1)", ("source/val_accuracy",)),
+        Chart("Source loss on training inputs (aim: 0)", ("loss/classification",)),
     ),
     "2. Is it adapting?": (
-        Chart(
-            "Domain accuracy of the discriminator (aim 0.5; 1: domains stay apart)",
-            ("adaptation/domain_accuracy", "adaptation/source_domain_accuracy", "adaptation/target_domain_accuracy", AIM),
-        ),
+        Chart("Discriminator's accuracy on source inputs (flat line: 0.5, the aim)", ("adaptation/source_domain_accuracy", AIM)),
+        Chart("Discriminator's accuracy on target inputs (flat line: 0.5, the aim)", ("adaptation/target_domain_accuracy", AIM)),
         Chart(
             "λ, strength of the alignment (0: nothing is aligned)",
             ("adaptation/reversal", "adaptation/adversarial_weight", "adaptation/strength", "adaptation/weight"),
         ),
-        Chart("Proxy A-distance of the features (0: domains alike, 2: apart)", ("adaptation/proxy_a_distance",)),
-        Chart("MMD of the features (0: domains alike)", ("adaptation/mmd",)),
-        Chart("Gradient of adaptation relative to task (0: no adaptation)", ("adaptation/gradient_ratio",)),
+        Chart("Gradient of adaptation relative to task (0: no adaptation, 0.1 to 10: usual)", ("adaptation/gradient_ratio",)),
+        Chart("MMD of the features (0: domains alike; should fall)", ("adaptation/mmd",)),
+        Chart("Proxy A-distance of the features (to compare runs; often above 1)", ("adaptation/proxy_a_distance",)),
     ),
     "3. Can it be trusted?": (
-        Chart("Selection score without target labels (higher is better)", ("selection/value",)),
-        Chart(
-            "Diversity of predicted classes (1: all equally often, 0: collapse)",
-            ("predictions/target_class_entropy", "predictions/source_class_entropy"),
-        ),
-        Chart("Confidence on target and source (1: certain)", ("predictions/target_confidence", "predictions/source_confidence")),
+        Chart("Diversity of target predictions (1: all classes equally often, 0: collapse)", ("predictions/target_class_entropy",)),
+        Chart("Diversity of source predictions (to compare)", ("predictions/source_class_entropy",)),
         Chart("Agreement with source_only (1: adaptation changed nothing)", ("predictions/agreement_with_source_only",)),
+        Chart("Confidence on the target (should come near that on the source)", ("predictions/target_confidence",)),
+        Chart("Confidence on the source (to compare)", ("predictions/source_confidence",)),
+        Chart("Selection score without target labels (highest is selected; no accuracy)", ("selection/value",)),
     ),
     "4. Oracle (uses target labels)": (Chart("Target accuracy on validation inputs", ("target/val_oracle_accuracy",)),),
 }

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
@@ -52,6 +54,13 @@ class TensorBoard(TensorBoardLogger):
     _page: Mapping[str, Any] | None = None
     # Names of the curves so far.
     _names: frozenset[str] = frozenset()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        if self._experiment is None:
+            _wait_for_a_new_name(Path(self.log_dir))
+        return super().experiment
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -170,6 +179,15 @@ class _Rows(ExperimentWriter):
             writer.writerows(rows)
             with replacing(self.file) as kept:
                 kept.write(text.getvalue().encode())
+
+
+def _wait_for_a_new_name(folder: Path) -> None:
+    """Wait until the name of a new event file sorts behind those of the folder, because TensorBoard reads them in this order.
+
+    Names begin with the second and end with a number that is not padded, which tells files of one process and second apart.
+    """
+    while any(folder.glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+        time.sleep(0.02)
 
 
 def _drop_later_events(writer: Any, step: int) -> None:
