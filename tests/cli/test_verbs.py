@@ -9,7 +9,7 @@ import pytest
 
 from acclimate import cli
 
-HELPERS = {"arguments", "jobs"}
+HELPERS = {"arguments", "hydra_jobs", "jobs", "launching", "next_commands", "search", "sweeps"}
 
 
 def test_each_file_of_the_command_is_a_verb_or_helps_several():
