@@ -19,7 +19,7 @@ from acclimate.config.compose import override
 from acclimate.errors import Interrupted
 from acclimate.training import run
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
-from acclimate.training.loggers import make_loggers
+from acclimate.training.logged_outputs import make_loggers
 
 # Epochs of 5 batches; validations after 4, 8 and 12, and after the last one.
 LOGGED = (

@@ -13,7 +13,7 @@ from acclimate.config import machine
 from acclimate.config.compose import override
 from acclimate.errors import Interrupted
 from acclimate.training import run
-from acclimate.training.loggers import log_overview
+from acclimate.training.logged_outputs import log_overview
 from acclimate.training.trackers import MLFLOW_RUN
 
 OPTIONS = (

@@ -39,7 +39,7 @@ from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions, refuse_same_domains
 from acclimate.training.lightning_internals import leave_out_empty_hooks
-from acclimate.training.loggers import make_loggers
+from acclimate.training.logged_outputs import make_loggers
 from acclimate.training.optional_outputs import make_loggers_optional
 from acclimate.training.profiler import NoProfiler
 

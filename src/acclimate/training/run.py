@@ -32,7 +32,7 @@ from acclimate.training.class_results import PER_CLASS, class_results, write_cla
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.interruptions import advise_to_continue
-from acclimate.training.loggers import log_final, log_overview, without_loggers
+from acclimate.training.logged_outputs import log_final, log_overview, without_loggers
 from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.optional_outputs import optional_output
 from acclimate.training.resume import Resumption, find_beginning, refuse_other_data

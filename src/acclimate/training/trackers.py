@@ -70,7 +70,7 @@ class WandB(WandbLogger):
 
     @rank_zero_only
     def log_picture(self, name: str, png: bytes, size: tuple[int, int], step: int) -> None:
-        """Log a picture, see `acclimate.training.loggers.log_picture`."""
+        """Log a picture, see `acclimate.training.logged_outputs.log_picture`."""
         self.log_image(name, [Image.open(io.BytesIO(png))], step)
 
     @rank_zero_only
@@ -144,7 +144,7 @@ class MLflow(MLFlowLogger):
 
     @rank_zero_only
     def log_picture(self, name: str, png: bytes, size: tuple[int, int], step: int) -> None:
-        """Log a picture, see `acclimate.training.loggers.log_picture`."""
+        """Log a picture, see `acclimate.training.logged_outputs.log_picture`."""
         self.experiment.log_image(self.run_id, Image.open(io.BytesIO(png)), key=name, step=step)
 
     @rank_zero_only

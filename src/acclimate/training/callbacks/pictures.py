@@ -24,7 +24,7 @@ from acclimate.training.figures.confusion import draw_confusion
 from acclimate.training.figures.galleries import Group, draw_gallery
 from acclimate.training.figures.projections import draw_projection, neighbour_embedding, principal_components
 from acclimate.training.figures.samples import draw_samples
-from acclimate.training.loggers import log_picture
+from acclimate.training.logged_outputs import log_picture
 from acclimate.training.optional_outputs import optional_output
 from acclimate.training.projector import NUM_DIRECTIONS, write_projector
 from acclimate.types import Domain
