@@ -283,7 +283,7 @@ def test_processes_that_start_in_the_same_second_have_folders_of_their_own(noon)
 
 
 def test_chains_that_start_in_the_same_second_have_folders_of_their_own(noon, monkeypatch):
-    monkeypatch.setattr(jobs, "train_job", lambda config, record: 0.0)
+    monkeypatch.setattr(jobs, "train_job", lambda config, record, **options: 0.0)
     for _ in range(2):
         chain.run(["first.method=source_only", "second.method=dann", "trainer=smoke"])
     assert sorted(path.name for path in Path("outputs/2026-01-01").iterdir()) == ["12-00-00-chain", "12-00-00-chain-2"]

@@ -25,18 +25,20 @@ def train_tampered(folder, archives, tamper, *overrides, data="Tampered"):
     return metrics, trained_state(folder), trained_state(folder, "best.ckpt")
 
 
+# One of each kind: aligned, taking turns, with terms, without a target, without a source, with a network of its own.
+KINDS = ("dann", "mcd", "dann_mcc_fixmatch", "fine_tune", "shot", "co_tuning")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_target_labels_change_neither_weights_nor_selection(archives, tmp_path, method):
     expected = train_tampered(tmp_path / "nothing", archives, "nothing", f"method={method}")
-    for tamper in ("permute", "replace", "remove"):
+    for tamper in ("permute", "remove", *(["replace"] if method in KINDS else [])):
         found = train_tampered(tmp_path / tamper, archives, tamper, f"method={method}")
         assert differences(expected, found) == [], tamper
 
 
 LENT = "data.target_labels_per_class=2"
 WITHOUT_TARGET_LABELS = [method for method in METHODS if method in ("ada_bn", "tent", *SELF_SUPERVISED)]
-# One of each kind: aligned, taking turns, with terms, without a target, without a source, with a network of its own.
-KINDS = ("dann", "mcd", "dann_mcc_fixmatch", "fine_tune", "shot", "co_tuning")
 LENDING = [
     pytest.param(method, marks=() if method in KINDS else pytest.mark.slow) for method in METHODS if method not in WITHOUT_TARGET_LABELS
 ]

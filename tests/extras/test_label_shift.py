@@ -195,7 +195,7 @@ def test_labels_stay_with_their_images_when_rows_are_drawn():
     proportions = ClassProportions(3)
     observe(proportions, 100)
     labels = torch.randint(0, 3, (40,))
-    images, found, _ = proportions.resample(Labelled(torch.stack([labels, torch.arange(40)], dim=1), labels), progress=1.0)
+    images, found, *_ = proportions.resample(Labelled(torch.stack([labels, torch.arange(40)], dim=1), labels), progress=1.0)
     assert torch.equal(images[:, 0], found)
     assert len(images[:, 1].unique()) < 40
 

@@ -73,7 +73,7 @@ def test_labels_are_mixed_like_the_images(option):
     shares = set()
     for seed in range(5):
         torch.manual_seed(seed)
-        images, rows, _ = soft_labels(Labelled(IMAGES, LABELS))
+        images, rows, *_ = soft_labels(Labelled(IMAGES, LABELS))
         assert images.dtype == torch.uint8
         share = mixed_shares(images)[1]
         # Half a grey value of a hundred.

@@ -64,8 +64,8 @@ ARGUMENTS = {
     "interpolates": (FEATURES, {"positions": random(8).abs()}),
     "gradient_penalty": ([lambda features: (features * CRITIC.float()).square().sum(dim=1), FEATURES[0].float()], {}),
 }
-# They turn images, and calculate nothing.
-NO_ARITHMETIC = {"rotations", "rotation_labels", "in_float32"}
+# They turn images or count, and calculate nothing.
+NO_ARITHMETIC = {"rotations", "rotation_labels", "in_float32", "accuracy_by_domain"}
 
 
 def public_functions():
