@@ -1,5 +1,6 @@
 """Conversion of matplotlib figures to pictures, and names as text in figures."""
 
+import io
 import logging
 from functools import cache
 from pathlib import Path
@@ -50,7 +51,14 @@ def write_picture(path: Path, drawn: Tensor) -> None:
         StorageError: If the file cannot be written.
     """
     with replacing(path) as file:
-        Image.fromarray(drawn.permute(1, 2, 0).numpy()).save(file, "PNG")
+        file.write(as_png(drawn))
+
+
+def as_png(drawn: Tensor) -> bytes:
+    """Return a picture, uint8, shape (3, H, W), as the contents of a PNG file."""
+    contents = io.BytesIO()
+    Image.fromarray(drawn.permute(1, 2, 0).numpy()).save(contents, "PNG")
+    return contents.getvalue()
 
 
 def drawable(name: str, *, length: int = 40) -> str:

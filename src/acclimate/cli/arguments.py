@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from acclimate.config.messages import texts_in
+from acclimate.config.messages import texts_in, unquoted
 from acclimate.errors import ConfigError
 from acclimate.files.atomic_files import refuse_output
 
@@ -88,15 +88,6 @@ def list_of(text: str | None) -> list[str]:
     (['a', 'b'], ['a'], [], ['a, b', 'c[1]'])
     """
     return texts_in(text or "")
-
-
-def unquoted(text: str) -> str:
-    """Return text without the quotes around it, as Hydra reads it.
-
-    >>> unquoted('"my photos"'), unquoted("o'brien")
-    ('my photos', "o'brien")
-    """
-    return text[1:-1] if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0] else text
 
 
 def count(keys: Mapping[str, str], key: str, unit: str) -> int | None:

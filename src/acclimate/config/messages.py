@@ -48,6 +48,15 @@ def texts_in(text: str) -> list[str]:
     return [item for item in items if item]
 
 
+def unquoted(text: str) -> str:
+    """Return text without the quotes around it, as Hydra reads it.
+
+    >>> unquoted('"my photos"'), unquoted("o'brien")
+    ('my photos', "o'brien")
+    """
+    return text[1:-1] if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0] else text
+
+
 def _halved(found: re.Match[str]) -> str:
     return found[1][: len(found[1]) // 2] + found[2]
 

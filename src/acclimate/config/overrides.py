@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys
-from acclimate.config.messages import did_you_mean, most_similar, setting, texts_in
+from acclimate.config.messages import did_you_mean, most_similar, setting, texts_in, unquoted
 from acclimate.config.paths import DATA_PATHS, NAMES, TEXTS
 from acclimate.errors import ConfigError
 
@@ -58,9 +58,7 @@ def _quote_path(argument: str) -> str:
             # Several values, unless there is such a file; the folder of a run or of a sweep is one.
             is_read = not Path(value).exists() and not key.startswith("hydra.")
         else:
-            is_read = not parsed.is_sweep_override() and parsed.value() == (
-                value[1:-1] if value[0] in "'\"" and value[-1] == value[0] else value
-            )
+            is_read = not parsed.is_sweep_override() and parsed.value() == unquoted(value)
     except HydraException:
         is_read = False
     return argument if is_read else f"{key}={_quoted(value)}"
@@ -97,8 +95,7 @@ def path_of(argument: str) -> tuple[str, str | list[str] | None] | None:
         return None
     if (several := paths_in(key, value)) is not None:
         return key.lstrip("+"), several
-    is_quoted = len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
-    return key.lstrip("+"), None if value in NO_PATH else value[1:-1] if is_quoted else value
+    return key.lstrip("+"), None if value in NO_PATH else unquoted(value)
 
 
 def explain(error: Exception) -> str:

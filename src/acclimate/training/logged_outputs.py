@@ -1,6 +1,5 @@
 """Pictures, texts and results that a run sends to its loggers; an error of one of them ends no run."""
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor
 
 from acclimate.config.instantiate import instantiate
+from acclimate.figures import as_png
 from acclimate.files.printable import printable_values
 from acclimate.runs.settings import telling_settings
 from acclimate.training.loggers import FINAL, TensorBoard
@@ -48,12 +47,11 @@ def log_picture(loggers: Iterable[Logger], name: str, picture: Tensor, step: int
     Returns:
         The loggers without those that failed.
     """
-    png, remaining = io.BytesIO(), []
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(png, "PNG")
+    png, remaining = as_png(picture), []
     for logger in loggers:
         with optional_output(f"the picture {name} in {type(logger).__name__}, and later ones"):
             if hasattr(logger, "log_picture"):
-                logger.log_picture(name, png.getvalue(), tuple(picture.shape[1:]), step)
+                logger.log_picture(name, png, tuple(picture.shape[1:]), step)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(name, picture, step)
             remaining.append(logger)

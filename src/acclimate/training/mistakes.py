@@ -108,8 +108,9 @@ def _keep(folder: Path, shown: _Shown, samples: Samples, data: AdaptationData) -
     drawn = data.kind.thumbnails(data.kind.view("plain").look(samples.load([shown.row]), []))
     if drawn is None:
         return None
-    from torchvision.io import write_png
+    # Imported here, because few evaluations draw anything.
+    from acclimate.figures import write_picture
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_png(drawn[0], str(file := folder / f"{shown.file_name()}.png"))
+    write_picture(file := folder / f"{shown.file_name()}.png", drawn[0])
     return file
