@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import scipy.stats
 from finished_runs import write_predictions, write_run
+from rich.cells import cell_len
 
 from acclimate import cli
 from acclimate.reports.comparison_rows import data_tables
@@ -157,6 +158,49 @@ def test_runs_of_other_data_are_in_a_table_of_their_own(runs, compare):
         *(line for line in text.splitlines() if line.endswith(("/x", "/y")) and not line.startswith("▸"))
     ]
     assert [row["measure"] for row in csv.DictReader(io.StringIO(compare("format=csv")))] == ["target/test_accuracy", "corr_c"]
+
+
+@pytest.fixture
+def several_targets(runs, tmp_path):
+    """Runs on three targets, of which the last has no labels in the runs of mcc."""
+    names = ["cam_2", "猫 #1", "a very long name of a camera in the garden_of_the_museum"]
+    for method, accuracies in (("dann", (0.5, 0.6)), ("mcc", (0.7, 0.8))):
+        runs(method, *accuracies)
+    for file in tmp_path.glob("runs/*/metrics.json"):
+        metrics = json.loads(file.read_text())
+        shown = names if metrics["target/test_accuracy"] < 0.65 else names[:2]
+        metrics |= {f"target/{name}/test_accuracy": metrics["target/test_accuracy"] - 0.1 * place for place, name in enumerate(shown)}
+        file.write_text(json.dumps(metrics))
+    return names
+
+
+def test_several_targets_have_a_table_of_their_own(several_targets, compare, tmp_path):
+    short, other, long = several_targets
+    text = compare()
+    assert max(map(cell_len, text[: text.index("± standard")].splitlines())) <= 80
+    (table,) = tables(tmp_path)
+    assert (table.places, [set(row.each) for row in table.rows]) == (sorted(several_targets), [set(several_targets), {short, other}])
+    assert [row.each[other].mean for row in table.rows] == [pytest.approx(0.45), pytest.approx(0.65)]
+    on_each = text[text.index("Target accuracy on each target") :]
+    assert "0.4500" in on_each and "± 0.0707" in on_each
+    markdown = compare("format=markdown")
+    assert f"| method | {long.replace('_', chr(92) + '_')} | cam\\_2 | 猫 \\#1 |" in markdown
+    assert "| ▸ dann | 0.3500 ± 0.0707 | 0.5500 ± 0.0707 | 0.4500 ± 0.0707 |" in markdown
+    assert "| mcc |  | 0.7500 ± 0.0707 | 0.6500 ± 0.0707 |" in markdown
+    dann, mcc = csv.DictReader(io.StringIO(compare("format=csv"), newline=""))
+    assert float(dann[f"mean_target/{other}/test_accuracy"]) == pytest.approx(0.45)
+    assert mcc[f"mean_target/{long}/test_accuracy"] == ""
+    assert long in compare("format=latex").replace("\\", "")
+    compare("out=report.html")
+    assert long in (tmp_path / "report.html").read_text()
+
+
+def test_columns_that_do_not_fit_are_below_each_other(several_targets, compare, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "42")
+    text = compare()
+    table = text[: text.index("± standard")]
+    assert max(map(cell_len, table.splitlines())) <= 42
+    assert table.count(" mcc ") == 6, text
 
 
 def test_an_oracle_is_marked(tmp_path, compare):

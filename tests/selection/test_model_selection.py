@@ -16,7 +16,7 @@ from acclimate.config.signatures import parameters
 from acclimate.data.images.image_data import ImageData
 from acclimate.errors import ConfigError
 from acclimate.reports.comparison_rows import data_tables
-from acclimate.reports.comparison_table import describe_pick, print_table
+from acclimate.reports.comparison_table import describe_pick, notes, print_table
 from acclimate.reports.tables import console_of_tables, print_metrics
 from acclimate.runs.comparison import compare_runs
 from acclimate.selection.model_selection import PREDICTIONS, VOTERS, has_score, pick, pick_by_default
@@ -146,7 +146,8 @@ def test_runs_that_know_no_accuracy_are_listed_first(tmp_path, capsys):
     write_run(tmp_path / "b", "dann", accuracy=0.1, information=1.0)
     comparisons = compare_runs([tmp_path])
     assert [comparison.name for comparison in comparisons] == ["shot", "dann"]
-    print_table(console_of_tables(), data_tables(comparisons, []), [])
+    tables = data_tables(comparisons, [])
+    print_table(console_of_tables(), tables, notes(tables, []))
     assert "unknown" in capsys.readouterr().out
 
 
@@ -229,7 +230,8 @@ def test_a_run_with_a_score_that_is_not_finite_is_shown_and_never_picked(tmp_pat
     found = pick(comparisons, by)
     assert [(sorted(one.scores), all(map(np.isfinite, one.scores.values()))) for one in found] == [(["cdan", "mcc"], True)]
     assert found[0].name != "dann"
-    print_table(console_of_tables(), data_tables(comparisons, found), found)
+    tables = data_tables(comparisons, found)
+    print_table(console_of_tables(), tables, notes(tables, found))
     assert "dann" in capsys.readouterr().out
 
 

@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> None:
     from acclimate.files.atomic_files import replacing
     from acclimate.reports.comparison_formats import render
     from acclimate.reports.comparison_rows import data_tables
-    from acclimate.reports.comparison_table import print_table
+    from acclimate.reports.comparison_table import notes, print_table
     from acclimate.reports.tables import console_of_tables
     from acclimate.runs.comparison import compare_runs
     from acclimate.selection.model_selection import pick, pick_by_default
@@ -49,12 +49,13 @@ def run(arguments: Sequence[str]) -> None:
     comparisons = compare_runs([Path(folder) for folder in folders])
     picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     tables = data_tables(comparisons, picks)
+    lines = notes(tables, picks)
     if "out" in keys:
         file = Path(keys["out"])
-        contents = render(tables, picks, keys.get("format") or ENDINGS.get(file.suffix.lower(), "json"))
+        contents = render(tables, picks, lines, keys.get("format") or ENDINGS.get(file.suffix.lower(), "json"))
         with replacing(file) as opened:
             opened.write(contents.encode())
     if "out" in keys or keys.get("format", "table") == "table":
-        print_table(console_of_tables(), tables, picks)
+        print_table(console_of_tables(), tables, lines)
     else:
-        sys.stdout.write(render(tables, picks, keys["format"]))
+        sys.stdout.write(render(tables, picks, lines, keys["format"]))

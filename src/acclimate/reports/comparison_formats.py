@@ -11,52 +11,57 @@ from rich.console import Console
 from acclimate.diagnostics.negative_transfer import REFERENCE
 from acclimate.files.printable import csv_cell, printable
 from acclimate.reports.comparison_rows import DataTable
-from acclimate.reports.comparison_table import PICK, Column, columns, notes, print_table
+from acclimate.reports.comparison_table import PICK, Column, Section, print_table, sections
 from acclimate.reports.tables import FILE_WIDTH
 from acclimate.selection.model_selection import Pick
 
 
-def render(tables: Sequence[DataTable], picks: Sequence[Pick], form: str) -> str:
-    """Return the comparison in one of the formats table, markdown, latex, csv, html and json."""
+def render(tables: Sequence[DataTable], picks: Sequence[Pick], lines: Sequence[str], form: str) -> str:
+    """Return the comparison in one of the formats table, markdown, latex, csv, html and json; `lines` are those of `notes`."""
     if form == "html":
         # Imported here, because other formats need neither Jinja nor TensorBoard.
         from acclimate.reports.html_report import html_report
 
-        return html_report(tables, picks)
-    writers = {"table": _text, "markdown": _markdown_tables, "latex": _latex_tables, "csv": _csv, "json": _json}
-    return writers[form](tables, picks)
+        return html_report(tables, lines)
+    if form == "json":
+        return _json(tables, picks, lines)
+    if form == "csv":
+        return _csv(tables)
+    return {"table": _text, "markdown": _markdown_tables, "latex": _latex_tables}[form](tables, lines)
 
 
-def _text(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
+def _text(tables: Sequence[DataTable], lines: Sequence[str]) -> str:
     console = Console(file=io.StringIO(), width=FILE_WIDTH, markup=False, emoji=False)
-    print_table(console, tables, picks)
+    print_table(console, tables, lines)
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
-def _markdown_tables(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
-    """Return a Markdown table for each data set, followed by the notes."""
+def _markdown_tables(tables: Sequence[DataTable], lines: Sequence[str]) -> str:
+    """Return Markdown tables for each data set, followed by the notes."""
     blocks = []
-    for table in tables:
-        shown = columns(table)
-        lines = [[column.heading for column in shown], ["---", *["---:"] * (len(shown) - 1)], *_flat_rows(shown)]
-        rows = "\n".join(f"| {' | '.join(map(_markdown, line))} |" for line in lines)
-        blocks.append(f"{_markdown(' '.join(table.data))}\n\n{rows}" if table.data else rows)
-    return "\n\n".join([*blocks, *map(_markdown, notes(tables, picks))]) + "\n"
+    for title, columns in _sections(tables):
+        rows = [[column.heading for column in columns], ["---", *["---:"] * (len(columns) - 1)], *_flat_rows(columns)]
+        blocks += [_markdown(title)] if title else []
+        blocks.append("\n".join(f"| {' | '.join(map(_markdown, row))} |" for row in rows))
+    return "\n\n".join([*blocks, *map(_markdown, lines)]) + "\n"
 
 
-def _latex_tables(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
-    """Return a LaTeX table of the package booktabs for each data set, preceded by the notes as comments."""
-    blocks = [f"% {printable(note)}" for note in notes(tables, picks)]
-    for table in tables:
-        shown = columns(table)
-        blocks += [f"% {printable(' '.join(table.data))}"] if table.data else []
-        blocks += [f"\\begin{{tabular}}{{l{'r' * (len(shown) - 1)}}}", "\\toprule", _latex_row([column.heading for column in shown])]
-        blocks += ["\\midrule", *map(_latex_row, _flat_rows(shown)), "\\bottomrule", "\\end{tabular}"]
+def _latex_tables(tables: Sequence[DataTable], lines: Sequence[str]) -> str:
+    """Return LaTeX tables of the package booktabs for each data set, preceded by the notes as comments."""
+    blocks = [f"% {printable(line)}" for line in lines]
+    for title, columns in _sections(tables):
+        blocks += [f"% {printable(title)}"] if title else []
+        blocks += [f"\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}", "\\toprule", _latex_row([column.heading for column in columns])]
+        blocks += ["\\midrule", *map(_latex_row, _flat_rows(columns)), "\\bottomrule", "\\end{tabular}"]
     return "\n".join(blocks) + "\n"
 
 
-def _flat_rows(shown: Sequence[Column]) -> list[list[str]]:
-    return [[" ".join(lines) for lines in cells] for cells in zip(*(column.cells for column in shown), strict=True)]
+def _sections(tables: Sequence[DataTable]) -> list[Section]:
+    return [section for table in tables for section in sections(table)]
+
+
+def _flat_rows(columns: Sequence[Column]) -> list[list[str]]:
+    return [[" ".join(lines) for lines in cells] for cells in zip(*(column.cells for column in columns), strict=True)]
 
 
 # Characters with a meaning in Markdown or HTML.
@@ -82,6 +87,7 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 def _numbers(tables: Sequence[DataTable]) -> list[dict[str, Any]]:
     """Return a mapping for each row, with numbers in full precision and None for what is unknown, for CSV and JSON."""
+    places = sorted({_mean_on(table, place) for table in tables for place in table.places})
     return [
         {
             "data": " ".join(table.data),
@@ -104,21 +110,29 @@ def _numbers(tables: Sequence[DataTable]) -> list[dict[str, Any]]:
             "is_pick": row.is_pick,
             "best_run": str(row.run),
         }
+        | dict.fromkeys(places)
+        | {_mean_on(table, place): summary.mean for place, summary in row.each.items()}
         for table in tables
         for row in table.rows
     ]
 
 
-def _csv(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
+def _mean_on(table: DataTable, place: str) -> str:
+    """Return the name of the mean on one of several targets or sources, such as `mean_target/NAME/test_accuracy`."""
+    domain, _, name = table.measure.partition("/")
+    return f"mean_{domain}/{place}/{name}"
+
+
+def _csv(tables: Sequence[DataTable]) -> str:
     rows = _numbers(tables)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(rows[0])
+    writer.writerow(map(csv_cell, rows[0]))
     writer.writerows([csv_cell(value) if isinstance(value, str) else value for value in row.values()] for row in rows)
     return text.getvalue()
 
 
-def _json(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
+def _json(tables: Sequence[DataTable], picks: Sequence[Pick], lines: Sequence[str]) -> str:
     methods = [
         {"name": row.comparison.name, **numbers, "runs": [{"folder": str(run.folder), **run.metrics} for run in row.comparison.runs]}
         for numbers, row in zip(_numbers(tables), (row for table in tables for row in table.rows), strict=True)
@@ -128,4 +142,4 @@ def _json(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
         | {"data": sorted(pick.data), "run": str(pick.run), "run_scores": {str(run): score for run, score in pick.run_scores.items()}}
         for pick in picks
     ]
-    return json.dumps({"methods": methods, "picks": chosen}, indent=2, allow_nan=False) + "\n"
+    return json.dumps({"methods": methods, "picks": chosen, "notes": lines}, indent=2, allow_nan=False) + "\n"

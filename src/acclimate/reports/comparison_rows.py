@@ -26,6 +26,7 @@ class Row(NamedTuple):
         score: Mean of the score that selects among the rows; None if a run has none.
         source: Mean accuracy on the source; None if it is unknown.
         seconds: Mean duration of training in seconds.
+        each: Summary of the measure on each of several targets, or sources, by name.
         is_pick: True if the score selects this row.
         run: The folder of its run with the highest score, or of its first run without scores.
     """
@@ -36,6 +37,7 @@ class Row(NamedTuple):
     score: float | None
     source: float | None
     seconds: float | None
+    each: dict[str, Summary]
     is_pick: bool
     run: Path
 
@@ -49,6 +51,7 @@ class DataTable(NamedTuple):
             without a target, accuracy on the source.
         score: The name of the score that selects; None if the runs have none.
         shows_source: True if the accuracy on the source has a column of its own.
+        places: The names of several targets, or sources, on each of which the measure is known.
         rows: The lowest result first; rows without a result come before all others.
     """
 
@@ -56,6 +59,7 @@ class DataTable(NamedTuple):
     measure: str
     score: str | None
     shows_source: bool
+    places: list[str]
     rows: list[Row]
 
 
@@ -70,6 +74,8 @@ def data_tables(comparisons: Sequence[Comparison], picks: Sequence[Pick]) -> lis
 
 def _table(comparisons: Sequence[Comparison], pick: Pick | None) -> DataTable:
     measure = _measure(comparisons, pick)
+    domain, _, name = measure.partition("/")
+    each = {place: f"{domain}/{place}/{name}" for place in _places(comparisons, domain, name)}
     known = [(comparison, _values(comparison, measure, pick)) for comparison in comparisons]
     references = [(comparison, values) for comparison, values in known if comparison.method == REFERENCE and values]
     rows = []
@@ -85,12 +91,13 @@ def _table(comparisons: Sequence[Comparison], pick: Pick | None) -> DataTable:
                 None if pick is None else pick.scores.get(comparison.name),
                 _mean(next((found for name in SOURCE if (found := comparison.values(name))), [])),
                 _mean(comparison.values("train/seconds")),
+                {place: summarise(list(on.values())) for place, key in each.items() if (on := _values(comparison, key, None))},
                 pick is not None and pick.name == comparison.name and len(pick.run_scores) > 1,
                 max((run.folder for run in comparison.runs), key=lambda folder: scores.get(folder, float("-inf"))),
             )
         )
     rows.sort(key=lambda row: float("-inf") if row.result is None else row.result.mean)
-    return DataTable(sorted(comparisons[0].data), measure, pick and pick.by, measure not in (TARGET, *SOURCE), rows)
+    return DataTable(sorted(comparisons[0].data), measure, pick and pick.by, measure not in (TARGET, *SOURCE), list(each), rows)
 
 
 def _measure(comparisons: Sequence[Comparison], pick: Pick | None) -> str:
@@ -99,6 +106,15 @@ def _measure(comparisons: Sequence[Comparison], pick: Pick | None) -> str:
     if pick is not None and any(_has_target(comparison) for comparison in comparisons):
         return pick.by
     return next((name for name in SOURCE if any(comparison.values(name) for comparison in comparisons)), SOURCE[0])
+
+
+def _places(comparisons: Sequence[Comparison], domain: str, name: str) -> list[str]:
+    """Return the names of several targets, or sources, that have a metric of their own, such as `target/NAME/test_accuracy`."""
+    keys = sorted({key for comparison in comparisons for run in comparison.metrics for key in run})
+    before, after = f"{domain}/", f"/{name}"
+    return [
+        key[len(before) : -len(after)] for key in keys if key.startswith(before) and key.endswith(after) and len(key) > len(before + after)
+    ]
 
 
 def _has_target(comparison: Comparison) -> bool:

@@ -1,10 +1,12 @@
 """Comparison of finished runs as a table for the console, and its texts for other formats."""
 
-import itertools
-from collections.abc import Callable, Sequence
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from rich import box
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table
 
@@ -16,13 +18,14 @@ from acclimate.selection.model_selection import Pick
 
 PICK = "▸"
 ORACLE = "(oracle)"
-# The least width of the names, and the space between two columns, in characters.
-NAME_WIDTH, GAP = 20, 2
+# In characters: the least width of the names, the space in front of a column of numbers, and that around both.
+NAME_WIDTH, GAP, EDGES = 20, 2, 3
+HEADING_WIDTH = 12
 MEASURES = {TARGET: "target accuracy", "source/test_accuracy": "source accuracy", "source/val_accuracy": "source val accuracy"}
 
 
 class Column(NamedTuple):
-    """A column of the table.
+    """A column of a table.
 
     Attributes:
         heading: Its heading.
@@ -33,16 +36,38 @@ class Column(NamedTuple):
     cells: list[list[str]]
 
 
-def columns(table: DataTable) -> list[Column]:
-    """Return the columns of a table, the names first, without those that would be empty."""
+class Section(NamedTuple):
+    """A table as it is shown.
+
+    Attributes:
+        title: Its title, or an empty string.
+        columns: Its columns, the names first.
+    """
+
+    title: str
+    columns: list[Column]
+
+
+def sections(table: DataTable) -> list[Section]:
+    """Return the tables that show the rows of a data set: the results, and those on each of several targets or sources."""
     rows = table.rows
     settings = short_settings([row.comparison for row in rows])
+    names = Column("method", [_name(row, settings[row.comparison.name]) for row in rows])
+    results = Section(" ".join(table.data), [names, *_results(table)])
+    if not table.places:
+        return [results]
+    each = [Column(place, [_mean_and_deviation(row.each.get(place)) for row in rows]) for place in table.places]
+    return [results, Section(f"{MEASURES[table.measure].capitalize()} on each {table.measure.partition('/')[0]}", [names, *each])]
+
+
+def _results(table: DataTable) -> list[Column]:
+    """Return the columns of a table without the names, and without those that would be empty."""
+    rows = table.rows
 
     def column(heading: str, lines: Callable[[Row], list[str]]) -> Column:
         return Column(heading, [lines(row) for row in rows])
 
     shown = [
-        column("method", lambda row: _name(row, settings[row.comparison.name])),
         column("n", lambda row: [str(row.result.num if row.result else len(row.comparison.runs))]),
         column(MEASURES.get(table.measure, table.measure), lambda row: ["unknown"] if row.result is None else _result(row.result)),
         column(f"vs {REFERENCE}", lambda row: [] if row.difference is None else _difference(row.difference)),
@@ -64,6 +89,12 @@ def _result(summary: Summary) -> list[str]:
     if summary.deviation is None or summary.interval is None:
         return [f"{summary.mean:.4f}"]
     return [f"{summary.mean:.4f} ± {summary.deviation:.4f}", "[{:.4f}, {:.4f}]".format(*summary.interval)]
+
+
+def _mean_and_deviation(summary: Summary | None) -> list[str]:
+    if summary is None:
+        return []
+    return [f"{summary.mean:.4f}", *([] if summary.deviation is None else [f"± {summary.deviation:.4f}"])]
 
 
 def _difference(difference: Difference) -> list[str]:
@@ -98,7 +129,7 @@ def notes(tables: Sequence[DataTable], picks: Sequence[Pick]) -> list[str]:
 
 def describe_pick(pick: Pick) -> str:
     """Describe the pick of a score, its accuracy, and the pick of the oracle."""
-    data = f" on {' '.join(sorted(pick.data))}" if pick.data else ""
+    data = "".join(f" on {text}" for text in sorted(pick.data) if text not in pick.name)
     accuracy = "" if pick.accuracy is None else f", target test accuracy {pick.accuracy:.4f}"
     text = f"{PICK} Pick by {pick.by}, without target labels{data}: {pick.name}{accuracy}. Its best run: {pick.run}"
     if pick.accuracy is None or pick.oracle_accuracy is None:
@@ -107,33 +138,59 @@ def describe_pick(pick: Pick) -> str:
     return f"{text}\nOracle, by target test labels: {pick.oracle_name}, {pick.oracle_accuracy:.4f}. Gap: {gap:.2f} points."
 
 
+def print_table(console: Console, tables: Sequence[DataTable], lines: Sequence[str]) -> None:
+    """Print the tables of each data set, the lowest results first, followed by the lines of `notes`."""
+    for table in tables:
+        for place, section in enumerate(sections(table)):
+            if section.title:
+                console.print(printable(section.title), soft_wrap=True)
+            names, *numbers = section.columns
+            if place == 0:
+                marked = [[*cell, str(row.run)] if row.is_pick else cell for cell, row in zip(names.cells, table.rows, strict=True)]
+                names = names._replace(cells=marked)
+            for block in _blocks(numbers, console.width - NAME_WIDTH - EDGES):
+                _print_columns(console, names, block)
+    for line in lines:
+        console.print(printable_lines(line), soft_wrap=True)
+
+
+def _blocks(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
+    """Yield the columns in groups that fit into a number of characters; a column that is wider is alone."""
+    block, left = list[Column](), width
+    for column in columns:
+        if block and _width(column) > left:
+            yield block
+            block, left = [], width
+        block.append(column)
+        left -= _width(column)
+    yield block
+
+
+def _width(column: Column) -> int:
+    lines = [_heading(column.heading), *(_cell(cell) for cell in column.cells)]
+    return max(cell_len(line) for text in lines for line in text.split("\n")) + GAP
+
+
+def _print_columns(console: Console, names: Column, numbers: Sequence[Column]) -> None:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    # Names are folded, but numbers are not cut, even if the terminal is too narrow.
+    table.add_column(names.heading, overflow="fold", min_width=NAME_WIDTH)
+    for column in numbers:
+        table.add_column(_heading(column.heading), justify="right", no_wrap=True)
+    for cells in zip(names.cells, *(column.cells for column in numbers), strict=True):
+        table.add_row(*map(_cell, cells))
+    needed = NAME_WIDTH + EDGES + sum(map(_width, numbers))
+    if needed > console.width:
+        table.width = needed
+    console.print(table, crop=False)
+
+
+def _cell(lines: Sequence[str]) -> str:
+    return "\n".join(map(printable, lines))
+
+
 def _heading(text: str) -> str:
     """Break a heading that is longer than numbers are."""
-    lines = text.replace(" ", "\n")
-    return lines if max(map(len, lines.split("\n"))) <= 12 else lines.replace("_", "_\n")
-
-
-def print_table(console: Console, tables: Sequence[DataTable], picks: Sequence[Pick]) -> None:
-    """Print a table for each data set, the lowest results first, followed by the notes."""
-    for table in tables:
-        if table.data:
-            console.print(printable(" ".join(table.data)), soft_wrap=True)
-        printed = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        names, *numbers = shown = columns(table)
-        # They keep their width, and names are folded.
-        printed.add_column(names.heading, overflow="fold", min_width=NAME_WIDTH)
-        for column in numbers:
-            printed.add_column(_heading(column.heading), justify="right", no_wrap=True)
-        for number, row in enumerate(table.rows):
-            cells = ["\n".join(map(printable, column.cells[number])) for column in shown]
-            if row.is_pick:
-                cells[0] += f"\n{printable(row.run)}"
-            printed.add_row(*cells)
-        # A terminal that is too narrow wraps the rows, but numbers are not cut.
-        lines = [[*_heading(column.heading).split("\n"), *itertools.chain(*column.cells)] for column in numbers]
-        needed = NAME_WIDTH + sum(max(map(len, texts)) + GAP for texts in lines) + GAP
-        if needed > console.width:
-            printed.width = needed
-        console.print(printed, crop=False)
-    for note in notes(tables, picks):
-        console.print(printable_lines(note), soft_wrap=True)
+    lines = textwrap.wrap(printable(text), HEADING_WIDTH, break_long_words=False)
+    parts = [part for line in lines for part in (re.findall(r"[^_]+_*|_+", line) if len(line) > HEADING_WIDTH else [line])]
+    return "\n".join(line for part in parts for line in chop_cells(part, HEADING_WIDTH))

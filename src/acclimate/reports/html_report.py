@@ -12,11 +12,10 @@ from markupsafe import Markup
 from acclimate.config.identity import show_settings
 from acclimate.files.printable import printable
 from acclimate.reports.comparison_rows import DataTable, Row
-from acclimate.reports.comparison_table import Column, columns, notes
+from acclimate.reports.comparison_table import Column, sections
 from acclimate.reports.confusions import MAX_CLASSES, Confusion, read_confusions
 from acclimate.reports.curves import read_curves
 from acclimate.runs.comparison import FinishedRun, varying_settings
-from acclimate.selection.model_selection import Pick
 
 # Limits that keep the file small enough for a browser.
 MAX_RUNS_WITH_CURVES = 100
@@ -49,18 +48,23 @@ class ReportTable(NamedTuple):
     """A table of the report.
 
     Attributes:
-        data: The settings of the data, if there are several tables.
+        title: Its title, or an empty string.
         columns: The texts of its columns.
         rows: The numbers of its rows in the report and the rows, the best first.
     """
 
-    data: str
+    title: str
     columns: list[Column]
     rows: list[tuple[int, Row]]
 
 
-def html_report(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
-    """Return an HTML page with sortable tables, curves, confusion matrices, pictures, and the settings that differ."""
+def html_report(tables: Sequence[DataTable], lines: Sequence[str]) -> str:
+    """Return an HTML page with sortable tables, curves, confusion matrices, pictures, and the settings that differ.
+
+    Args:
+        tables: The tables.
+        lines: The lines of `notes`.
+    """
     shown: list[ReportTable] = []
     numbered: list[tuple[int, Row]] = []
     for table in tables:
@@ -68,7 +72,7 @@ def html_report(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
         best_first = table._replace(rows=table.rows[::-1])
         rows = list(enumerate(best_first.rows, start=len(numbered)))
         numbered += rows
-        shown.append(ReportTable(" ".join(table.data), columns(best_first), rows))
+        shown += [ReportTable(section.title, section.columns, rows) for section in sections(best_first)]
     details, left_out = _details(numbered)
     curves = _curves(numbered)
     folder = resources.files("acclimate.reports") / "html"
@@ -80,7 +84,7 @@ def html_report(tables: Sequence[DataTable], picks: Sequence[Pick]) -> str:
         tables=shown,
         num_rows=len(numbered),
         num_runs=sum(len(row.comparison.runs) for _, row in numbered),
-        notes=notes(tables, picks),
+        notes=lines,
         settings=_settings(numbered),
         curves={"runs": curves, "names": [_name(row) for _, row in numbered], "first": f"score/{tables[0].score}"},
         num_curves=len(curves),
