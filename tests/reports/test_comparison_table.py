@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from finished_runs import write_predictions, write_run
 from rich.cells import cell_len
 
 from acclimate import cli
+from acclimate.errors import DataError, UserError
 from acclimate.reports.comparison_rows import data_tables
 from acclimate.reports.significance import paired_difference, summarise
 from acclimate.runs.comparison import compare_runs
+from acclimate.runs.sweep_states import JobState, write_state
 from acclimate.selection.model_selection import pick_by_default
 
 
@@ -223,8 +226,61 @@ def test_names_cannot_break_markdown_or_latex(runs, compare):
     runs("a|b<script>\\x_{y}%$&#~^\x1b", 0.5)
     assert r"| ▸ a\|b\<script\>\\x\_{y}" in compare("format=markdown") or r"| a\|b\<script\>\\x\_{y}" in compare("format=markdown")
     line = next(line for line in compare("format=latex").splitlines() if line.startswith("a"))
-    assert line.startswith(r"a|b\textless{}script\textgreater{}\textbackslash{}x\_\{y\}\%\$\&\#\textasciitilde{}\textasciicircum{}")
+    assert line.startswith(
+        r"a\textbar{}b\textless{}script\textgreater{}\textbackslash{}x\_\{y\}\%\$\&\#\textasciitilde{}\textasciicircum{}"
+    )
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("name", ["[x](y)", "*d*", "~~a~~", "&amp;", "$a$", "--", "---:"])
+def test_names_that_look_like_markdown_or_latex_stay_as_they_are(runs, compare, name):
+    runs(name, 0.5)
+    row = compare("format=markdown").splitlines()[2]
+    escaped = re.sub(r"([*\[\]~&$])", r"\\\1", name)
+    assert row.startswith(f"| {escaped} | 1 |")
+    rows = compare("format=latex").split("\\midrule\n")[1].splitlines()
+    assert not rows[0].startswith(("[", "*"))
+    assert "--" not in rows[0]
+
+
+def test_folders_that_are_named_twice_or_in_others_count_once(runs, compare, tmp_path):
+    runs("dann", 0.5, 0.6)
+    rows = csv.DictReader(io.StringIO(compare(".", "./runs/0-dann", str(tmp_path), "format=csv"), newline=""))
+    assert [(row["n"], row["best_run"]) for row in rows] == [("2", "runs/1-dann")]
+
+
+def test_runs_without_results_are_named(runs, compare, tmp_path):
+    runs("dann", 0.5, 0.6, 0.7)
+    sweep = tmp_path / "runs"
+    for number in (1, 2):
+        (sweep / f"{number}-dann" / "metrics.json").unlink()
+    write_state(sweep, JobState("1-dann", "stopped", 1.0, 2.0))
+    write_state(sweep, JobState("lr=9\x1b", "failed", 1.0, 2.0, reason="The loss is NaN.\nMore."))
+    named = r"runs/1-dann (stopped); runs/2-dann (not finished); runs/lr=9\x1b (failed: The loss is NaN.)."
+    assert f"Without results, so not in the table: {named}" in compare()
+    assert "Without results" in compare("format=html")
+    assert "runs/2-dann (not finished)" in json.loads(compare("format=json"))["notes"][-1]
+    for file in (sweep / ".jobs").iterdir():
+        file.write_text("{")
+    assert "runs/1-dann (not finished); runs/2-dann (not finished)." in compare()
+    (sweep / "0-dann" / "metrics.json").unlink()
+    with pytest.raises(DataError, match=r"Type acclimate train resume=runs/0-dann\."):
+        compare()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("fromat=csv", "does not take fromat=csv. Did you mean format?"),
+        ("by=corc", "Did you mean corr_c? Choose one of corr_c."),
+        ("--out", "does not take --out"),
+    ],
+)
+def test_a_mistyped_word_is_explained(runs, compare, word, expected):
+    runs("dann", 0.5)
+    with pytest.raises(UserError) as raised:
+        compare(word)
+    assert expected in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,15 @@ from acclimate.cli.arguments import refuse_unwritable, split_keys
 from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
 
+KEYS = ("by", "format", "out")
 FORMATS = ("table", "markdown", "csv", "latex", "html", "json")
 ENDINGS = {".txt": "table", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
 
 
 def run(arguments: Sequence[str]) -> None:
     """Print a table of finished runs, and write it to a file."""
-    keys, folders = split_keys(arguments, required=(), optional=("by", "format", "out"))
-    if not folders:
-        raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")
+    keys, words = split_keys(arguments, required=(), optional=KEYS)
+    folders = _folders(words)
     if keys.get("format", "table") not in FORMATS:
         close = did_you_mean(keys["format"], FORMATS)
         raise ConfigError(f"format={keys['format']} is not a format of the table.{close} Use one of {', '.join(FORMATS)}.")
@@ -44,12 +44,13 @@ def run(arguments: Sequence[str]) -> None:
     from acclimate.reports.comparison_table import notes, print_table
     from acclimate.reports.tables import console_of_tables
     from acclimate.runs.comparison import compare_runs
+    from acclimate.runs.unfinished import unfinished_runs
     from acclimate.selection.model_selection import pick, pick_by_default
 
-    comparisons = compare_runs([Path(folder) for folder in folders])
+    comparisons = compare_runs(folders)
     picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     tables = data_tables(comparisons, picks)
-    lines = notes(tables, picks)
+    lines = notes(tables, picks, unfinished_runs(folders))
     if "out" in keys:
         file = Path(keys["out"])
         contents = render(tables, picks, lines, keys.get("format") or ENDINGS.get(file.suffix.lower(), "json"))
@@ -59,3 +60,20 @@ def run(arguments: Sequence[str]) -> None:
         print_table(console_of_tables(), tables, lines)
     else:
         sys.stdout.write(render(tables, picks, lines, keys["format"]))
+
+
+def _folders(words: Sequence[str]) -> list[Path]:
+    """Return the folders that are named, without those that are in others, so that no run counts twice.
+
+    Raises:
+        ConfigError: If there is none, or a word cannot be a folder.
+    """
+    if not words:
+        raise ConfigError("acclimate compare needs a folder with runs: acclimate compare outputs.")
+    for word in words:
+        key = word.partition("=")[0]
+        if (key != word or word.startswith("-")) and not Path(word).exists():
+            takes = " ".join(f"{one}=..." for one in KEYS)
+            raise ConfigError(f"acclimate compare does not take {word}.{did_you_mean(key, KEYS)} It takes DIR {takes}.")
+    places = {Path(word).resolve(): Path(word) for word in reversed(words)}
+    return [named for place, named in reversed(places.items()) if not any(other in place.parents for other in places)]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,9 +41,10 @@ def _markdown_tables(tables: Sequence[DataTable], lines: Sequence[str]) -> str:
     """Return Markdown tables for each data set, followed by the notes."""
     blocks = []
     for title, columns in _sections(tables):
-        rows = [[column.heading for column in columns], ["---", *["---:"] * (len(columns) - 1)], *_flat_rows(columns)]
+        heading, *rows = [list(map(_markdown, row)) for row in ([column.heading for column in columns], *_flat_rows(columns))]
         blocks += [_markdown(title)] if title else []
-        blocks.append("\n".join(f"| {' | '.join(map(_markdown, row))} |" for row in rows))
+        rule = ["---", *["---:"] * (len(columns) - 1)]
+        blocks.append("\n".join(f"| {' | '.join(row)} |" for row in (heading, rule, *rows)))
     return "\n\n".join([*blocks, *map(_markdown, lines)]) + "\n"
 
 
@@ -65,24 +67,27 @@ def _flat_rows(columns: Sequence[Column]) -> list[list[str]]:
 
 
 # Characters with a meaning in Markdown or HTML.
-MARKDOWN = {ord(character): f"\\{character}" for character in "\\`*_[]<>|#"}
+MARKDOWN = {ord(character): f"\\{character}" for character in "\\`*_[]<>|#~&$"}
 LATEX = {ord(character): f"\\{character}" for character in "{}$&#%_"} | {
     ord("\\"): r"\textbackslash{}",
     ord("~"): r"\textasciitilde{}",
     ord("^"): r"\textasciicircum{}",
     ord("<"): r"\textless{}",
     ord(">"): r"\textgreater{}",
+    ord("|"): r"\textbar{}",
     ord("±"): r"$\pm$",
     ord(PICK): r"$\triangleright$",
 }
 
 
 def _markdown(text: str) -> str:
-    return text if set(text) <= set("-:") else printable(text).translate(MARKDOWN)
+    return printable(text).translate(MARKDOWN)
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(printable(cell).translate(LATEX) for cell in cells) + r" \\"
+    row = " & ".join(re.sub("-(?=-)", "-{}", printable(cell).translate(LATEX)) for cell in cells)
+    # These would be options of the end of the row before.
+    return ("{}" if row.startswith(("[", "*")) else "") + row + r" \\"
 
 
 def _numbers(tables: Sequence[DataTable]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from acclimate.diagnostics.negative_transfer import REFERENCE
 from acclimate.files.printable import printable, printable_lines
 from acclimate.reports.comparison_rows import TARGET, DataTable, Row, short_settings
 from acclimate.reports.significance import MIN_PAIRS, Difference, Summary
+from acclimate.runs.unfinished import Unfinished, list_unfinished
 from acclimate.selection.model_selection import Pick
 
 PICK = "▸"
@@ -108,8 +109,8 @@ def _number(value: float | None) -> list[str]:
     return [] if value is None else [f"{value:.4f}"]
 
 
-def notes(tables: Sequence[DataTable], picks: Sequence[Pick]) -> list[str]:
-    """Return the lines below the table: what its numbers mean, and the picks of the score and of the oracle."""
+def notes(tables: Sequence[DataTable], picks: Sequence[Pick], unfinished: Sequence[Unfinished] = ()) -> list[str]:
+    """Return the lines below the table: what its numbers mean, the picks of the score and of the oracle, and the runs without results."""
     rows = [row for table in tables for row in table.rows]
     lines = []
     if any(row.result is not None and row.result.interval for row in rows):
@@ -124,6 +125,8 @@ def notes(tables: Sequence[DataTable], picks: Sequence[Pick]) -> list[str]:
     if any(row.comparison.is_oracle for row in rows):
         lines.append(f"{ORACLE}: target labels selected the checkpoint, so it is never the pick.")
     lines += [line for pick in picks if len(pick.run_scores) > 1 for line in describe_pick(pick).split("\n")]
+    if unfinished:
+        lines.append(f"Without results, so not in the table: {list_unfinished(unfinished)}.")
     return lines
 
 

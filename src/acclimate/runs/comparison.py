@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from acclimate.config.identity import Settings, differing, digest, identity, names_data, show_settings, without
-from acclimate.errors import DataError
+from acclimate.errors import DataError, command
 from acclimate.runs.record import METRICS, RunRecord, has_record, read_metrics, read_record
+from acclimate.runs.unfinished import list_unfinished, unfinished_runs
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
             raise DataError(f"{folder} is not a folder. Type acclimate compare DIR, where DIR contains runs, such as outputs.")
     found = list(_read_runs(sorted({file.parent for folder in folders for file in folder.rglob(METRICS) if has_record(file.parent)})))
     if not found:
-        raise DataError(f"No finished run below {', '.join(map(str, folders))}: none has a metrics.json. Start with acclimate train.")
+        raise DataError(f"No finished run below {', '.join(map(str, folders))}: none has a metrics.json. {_beginning(folders)}")
     groups: dict[tuple[str, str], list[_Known]] = defaultdict(list)
     for known in found:
         groups[known.record.name, digest(known.settings)].append(known)
@@ -115,6 +116,13 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
         others = [text for text in texts if text not in images]
         comparisons.append(Comparison(" ".join([name, *texts]), images, [known.run for known in group], name, others, first.settings))
     return sorted(comparisons, key=_mean_accuracy)
+
+
+def _beginning(folders: Sequence[Path]) -> str:
+    """Return the end of a message about folders without a finished run: how to finish one."""
+    unfinished = unfinished_runs(folders)
+    resume = next((command("train", f"resume={folder}") for folder, _ in unfinished if has_record(folder)), command("train"))
+    return f"Without results are {list_unfinished(unfinished)}. Type {resume}." if unfinished else f"Start with {resume}."
 
 
 class _Known(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
 from acclimate.runs.comparison import Comparison, FinishedRun, mean_and_deviation
 
@@ -65,13 +66,24 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
     if by in NOT_ACROSS_RUNS:
         raise ConfigError(f"by={by} compares only checkpoints of one run: {NOT_ACROSS_RUNS[by]}. Use by={DEFAULTS[0]}.")
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
-    scored = [comparison for comparison in honest if all(has_score(run, by) for run in comparison.runs)]
+    scored = [comparison for comparison in honest if _all_have(comparison, by)]
     if not scored:
-        known = sorted({name.removeprefix("score/") for one in honest for run in one.metrics for name in run if name.startswith("score/")})
-        allowed = [name for name in (*known, VOTE, ENSEMBLE) if name not in NOT_ACROSS_RUNS]
-        raise ConfigError(f"by={by}: no run has a finite value of this score. Choose one of {', '.join(allowed)}, or train with a target.")
+        raise ConfigError(f"by={by}: no run has a finite value of this score.{_others(by, honest)}")
     data = dict.fromkeys(comparison.data for comparison in scored)
     return [_pick_among([comparison for comparison in scored if comparison.data == one], by) for one in data]
+
+
+def _others(by: str, honest: Sequence[Comparison]) -> str:
+    """Return the end of a message about a score that no run has: the names of those that can be chosen."""
+    if not honest:
+        return " All runs were selected by target labels, so none is compared by a score."
+    known = {name.removeprefix("score/") for one in honest for run in one.metrics for name in run if name.startswith("score/")}
+    names = [name for name in (*sorted(known - {*NOT_ACROSS_RUNS}), VOTE, ENSEMBLE) if any(_all_have(one, name) for one in honest)]
+    return f"{did_you_mean(by, names)} Choose one of {', '.join(names)}." if names else " They have no scores: leave out by."
+
+
+def _all_have(comparison: Comparison, by: str) -> bool:
+    return all(has_score(run, by) for run in comparison.runs)
 
 
 def pick_by_default(comparisons: Sequence[Comparison]) -> list[Pick]:

@@ -1,0 +1,48 @@
+"""Runs and jobs of sweeps that have no results."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from acclimate.runs.record import METRICS, RECORD
+from acclimate.runs.sweep_states import STATES, read_states
+
+MAX_LISTED = 12
+
+
+class Unfinished(NamedTuple):
+    """A run without results.
+
+    Attributes:
+        folder: Its folder, which a job that failed at once does not have.
+        state: Its state, with the reason of a failure.
+    """
+
+    folder: Path
+    state: str
+
+
+def unfinished_runs(folders: Sequence[Path]) -> list[Unfinished]:
+    """Return the runs and jobs below the folders that have begun, but have no `metrics.json`."""
+    found = {file.parent: "not finished" for folder in folders for file in folder.rglob(RECORD)}
+    for sweep in {states.parent for folder in folders for states in folder.rglob(STATES)}:
+        found |= dict(_jobs(sweep))
+    return sorted({Unfinished(folder, state) for folder, state in found.items() if not (folder / METRICS).exists()})
+
+
+def list_unfinished(found: Sequence[Unfinished]) -> str:
+    """Return the folders and states of unfinished runs for a message, the first ones if they are many."""
+    more = f"; and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+    return "; ".join(f"{folder} ({state})" for folder, state in found[:MAX_LISTED]) + more
+
+
+def _jobs(sweep: Path) -> Iterator[tuple[Path, str]]:
+    try:
+        states = list(read_states(sweep))
+    except (OSError, ValueError, TypeError):
+        # What a job was doing is not worth an error.
+        return
+    for state in states:
+        if state.state in ("failed", "stopped"):
+            reason = f": {state.reason.splitlines()[0]}" if state.reason else ""
+            yield sweep / state.job, f"{state.state}{reason}"
