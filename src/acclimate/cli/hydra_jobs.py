@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from acclimate.cli.cores import share_of_machine
 from acclimate.cli.sweeps import Sweep
 from acclimate.config.check import check_config
 from acclimate.config.compose import resolve
@@ -75,7 +76,7 @@ class Jobs:
             return None
 
     def _run_in_sweep(self, plain: dict[str, Any], config: DictConfig) -> float:
-        with self.sweep.share_of_machine(plain):
+        with share_of_machine(plain, self.sweep.num_threads, self.sweep.num_jobs):
             return self._run(plain, config)
 
     def _run(self, plain: dict[str, Any], config: DictConfig) -> float:

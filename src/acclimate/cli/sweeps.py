@@ -1,26 +1,27 @@
-"""The jobs of a sweep, in the process that runs them: their states, and their share of the machine."""
+"""The jobs of a sweep, in the process that runs them."""
 
 import logging
 import math
-import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from acclimate.cli.cores import core_for_job
 from acclimate.config.identity import differing, identity
 from acclimate.errors import ConfigError, Interrupted, UserError, command
 from acclimate.files.folders import RUN_TRACES, remove_traces
+from acclimate.files.locks import is_acquired
 from acclimate.files.printable import describe
 from acclimate.runs.record import has_record, read_record
-from acclimate.runs.sweep_states import STATES, JobState, write_state
+from acclimate.runs.sweep_states import JobState, write_state
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Sweep:
         warnings = Warnings()
         write_state(sweep, state._replace(state="waiting"))
         try:
-            with _output_in(folder / "train.log", warnings), _core(sweep):
+            with _output_in(folder / "train.log", warnings), core_for_job(sweep):
                 config = compose()
                 _wait_for(folder)
                 state = state._replace(began=time.time())
@@ -132,41 +133,6 @@ class Sweep:
                 )
         config["resume"] = True
 
-    @contextmanager
-    def share_of_machine(self, config: dict[str, Any]) -> Iterator[None]:
-        """Context manager that limits a job to its share of the cores, for torch and for numerical libraries.
-
-        On CPUs, results depend on the number of threads, by rounding. It is OMP_NUM_THREADS, or 1, with every launcher.
-
-        Args:
-            config: The plain, resolved configuration; `data.num_workers` is lowered to the job's share.
-        """
-        # Imported here, so that mistakes are reported without waiting for torch.
-        import torch
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-        cores = _cores()
-        num_jobs = _jobs_at_once(HydraConfig.get().launcher, cores, self.num_jobs)
-        share = max(cores // num_jobs, 1)
-        on_gpu = config["trainer"].get("accelerator") != "cpu" and torch.cuda.is_available()
-        num_threads = share if on_gpu else min(self.num_threads, share)
-        if num_threads < share:
-            log.info("This job uses %d of %d threads. OMP_NUM_THREADS=%d uses all.", num_threads, share, share)
-        if num_jobs > 1:
-            # Processes of joblib would start the workers of data loaders with joblib's own method, which fails.
-            multiprocessing.set_start_method(None, force=True)
-            num_workers = config["data"].get("num_workers") or 0
-            if num_workers > share - 1:
-                log.info("data.num_workers=%d instead of %d: %d jobs share %d cores.", share - 1, num_workers, num_jobs, cores)
-                config["data"]["num_workers"] = share - 1
-        before = torch.get_num_threads()
-        torch.set_num_threads(num_threads)
-        try:
-            with threadpool_limits(num_threads):
-                yield
-        finally:
-            torch.set_num_threads(before)
-
 
 @contextmanager
 def _output_in(file: Path, *handlers: logging.Handler) -> Iterator[None]:
@@ -196,60 +162,10 @@ def _reason(error: Exception) -> str:
     return describe(error) if isinstance(error, UserError) else f"{type(error).__name__}: {describe(error)}"
 
 
-@contextmanager
-def _core(sweep: Path) -> Iterator[None]:
-    """Context manager that waits for a free core, if the launcher starts all jobs at once."""
-    if HydraConfig.get().runtime.choices.get("hydra/launcher") != "submitit_local":
-        yield
-        return
-    locks = [FileLock(sweep / STATES / f"core-{number}.lock") for number in range(_cores())]
-    while (free := next((lock for lock in locks if _is_acquired(lock)), None)) is None:
-        time.sleep(0.5)
-    try:
-        yield
-    finally:
-        free.release()
-
-
-def _is_acquired(lock: FileLock) -> bool:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
-
-
 def _wait_for(folder: Path) -> None:
     """Wait for another process that trains the same job, such as one that has outlived an earlier start of the sweep."""
     lock = FileLock(folder / ".lock")
-    if not _is_acquired(lock):
+    if not is_acquired(lock):
         log.info("Another process is using %s: waiting for it.", folder)
         lock.acquire()
     lock.release()
-
-
-def _cores() -> int:
-    from joblib import cpu_count  # type: ignore[import-untyped]
-
-    return int(cpu_count())
-
-
-def _jobs_at_once(launcher: Mapping[str, Any], cores: int, num_jobs: int | None) -> int:
-    """Return the number of jobs that a launcher runs at once on a machine.
-
-    >>> _jobs_at_once({"n_jobs": -1}, 8, None), _jobs_at_once({"n_jobs": -1}, 8, 3), _jobs_at_once({"n_jobs": 4}, 2, 8)
-    (8, 3, 4)
-    >>> name = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"
-    >>> _jobs_at_once({"_target_": name}, 2, 8), _jobs_at_once({"ray": {"remote": {"num_cpus": 2}}}, 8, 12), _jobs_at_once({}, 8, 8)
-    (2, 4, 1)
-    """
-    if n_jobs := launcher.get("n_jobs"):
-        # As in joblib, a negative number counts from the number of cores.
-        at_once = int(n_jobs) if n_jobs > 0 else max(cores + 1 + int(n_jobs), 1)
-    elif str(launcher.get("_target_")).endswith(".LocalLauncher"):
-        at_once = cores
-    elif "ray" in launcher:
-        at_once = max(int(cores / ((launcher["ray"].get("remote") or {}).get("num_cpus") or 1)), 1)
-    else:
-        at_once = 1
-    return at_once if num_jobs is None else max(min(at_once, num_jobs), 1)
