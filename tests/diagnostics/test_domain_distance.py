@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from acclimate.diagnostics.domain_distance import feature_discrepancy, proxy_a_distance
+from acclimate.losses.kernel_discrepancy import bandwidth_family, maximum_mean_discrepancy
 
 
 def normal(num, *, width=8, shift=0.0, seed=0):
@@ -24,6 +25,14 @@ def test_distances_grow_with_the_shift():
         values = [float(distance(normal(200), normal(200, shift=shift, seed=1))) for shift in (0.0, 0.3, 1.0)]
         assert values == sorted(values)
         assert values[2] > 5 * max(values[0], 0.02)
+
+
+@pytest.mark.parametrize("origin", [0.0, 100.0])
+def test_the_discrepancy_is_that_of_the_loss(origin):
+    source, target = normal(40) + origin, normal(30, shift=0.4, seed=1) + origin
+    widths = bandwidth_family(source, target, factors=(0.25, 0.5, 1.0, 2.0, 4.0))
+    expected = float(maximum_mean_discrepancy(source, target, bandwidths=widths))
+    assert feature_discrepancy(source, target) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_domain_with_more_samples_counts_no_more():

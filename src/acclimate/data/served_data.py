@@ -23,6 +23,9 @@ from acclimate.ranges import Count, Workers
 from acclimate.seeds import seed_for
 from acclimate.types import Domain, Labelled, Part, Unlabelled
 
+# Samples in a validation batch of kept features, which need little memory: each batch costs as much time as hundreds of them.
+NUM_FEATURES = 2048
+
 
 class ServedData(pl.LightningDataModule):
     """Base class of data modules that serve samples in batches; a subclass knows which samples there are.
@@ -30,7 +33,7 @@ class ServedData(pl.LightningDataModule):
     Args:
         batch_size: Source samples per training batch.
         target_batch_size: Target samples per training batch; None: as many as of the source.
-        eval_batch_size: Samples per evaluation batch.
+        eval_batch_size: Samples per evaluation batch. Validations on kept features have larger batches.
         num_workers: Processes that read and augment samples; 0 does it in the training process, which is also done if there is
             nothing to read or augment. They do not change the batches.
         epoch: Length of an epoch: one pass over the longer or the shorter domain, the source or the target. Each domain is an
@@ -212,12 +215,15 @@ class ServedData(pl.LightningDataModule):
         found = []
         for domain, samples in self._evaluated(part):
             labels, view = samples.labels if domain == "source" else self._revealed_labels(part), None
+            batch_size = self.eval_batch_size
             if self._keeps_features(part):
                 kept = self._features_of(self._seen(domain, samples, ["plain"]))
                 samples = KeptFeatures(kept, labels, samples.domains)  # noqa: PLW2901
+                # The batches of the test matter to methods that adapt to them.
+                batch_size = max(batch_size, NUM_FEATURES) if part == "val" else batch_size
             else:
                 samples, view = samples.with_labels(labels), self.kind.view("plain")  # noqa: PLW2901
-            found.append((domain, EvaluationBatches(samples, view, batch_size=self.eval_batch_size, labelled=labels is not None)))
+            found.append((domain, EvaluationBatches(samples, view, batch_size=batch_size, labelled=labels is not None)))
         return found
 
     def _revealed_labels(self, part: Part) -> torch.Tensor | None:
