@@ -36,7 +36,8 @@ from rich.console import Console
 
 import acclimate
 from acclimate.files.atomic_files import write_json
-from acclimate.training.assembly import NO_LOGGER, Run, build
+from acclimate.training.assembly import Run, build
+from acclimate.training.parts import NO_LOGGER
 
 MANY = 64
 # No output, and no checkpoints, which Lightning would otherwise save after each epoch.

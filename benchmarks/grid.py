@@ -33,7 +33,7 @@ from acclimate.data.samples import Samples
 from acclimate.files.atomic_files import write_json
 from acclimate.runs.checkpoints import kind_of, read_checkpoint, rebuild_classifier
 from acclimate.runs.record import has_record, read_metrics, read_record
-from acclimate.training.assembly import usual_precision
+from acclimate.training.parts import usual_precision
 from acclimate.types import Prediction, Unlabelled
 
 QUIET = (

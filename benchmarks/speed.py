@@ -45,7 +45,8 @@ from acclimate.data.images.image_folder import ImageFolder
 from acclimate.data.images.views import ViewName
 from acclimate.files.atomic_files import write_json
 from acclimate.inputs import ImageSpec
-from acclimate.training.assembly import NO_LOGGER, Run, build
+from acclimate.training.assembly import Run, build
+from acclimate.training.parts import NO_LOGGER
 from acclimate.types import Needs
 
 # Batch sizes of the loops over digits and over photographs.

@@ -97,7 +97,7 @@ def test_no_digit_is_rendered(tmp_path, monkeypatch, method):
 def test_batches_say_which_target_images_they_hold(archives):
     target = archives[2].partition("=")[2]
     data = Arrays(source=None, target=target, batch_size=4, target_batch_size=3)
-    data.leave_out_source(["0", "1", "2"])
+    data.continue_from(data.kind_for(ImageSpec(16)), ["0", "1", "2"], without_source=True)
     data.prepare_for(spec=ImageSpec(16), needs=Needs(), reveal_target_labels=False)
     images = torch.cat([batch.views[0] for batch in data.training_parts().unlabelled_target()])
     for batch, _ in zip(data.train_dataloader(), range(6), strict=False):
@@ -138,7 +138,7 @@ def test_targets_of_other_classes_are_refused(archives, tmp_path):
         (fonts_to_handwriting.FontsToHandwriting(), ["0", "1", "2"]),
         (ImageFolder(source=None, target=str(tmp_path), classes=["cat", "dog"]), ["cat", "dog", "owl"]),
     ):
-        data.leave_out_source(classes)
+        data.continue_from(data.kind_for(ImageSpec(16)), classes, without_source=True)
         with pytest.raises(DataError, match=r"model knows|to tell apart"):
             _ = data.domains
 
@@ -149,7 +149,7 @@ def test_data_that_cannot_be_read_without_source_says_so():
             raise AssertionError("the source is read")
 
     data = Mine()
-    data.leave_out_source(["0", "1"])
+    data.continue_from(data.kind_for(ImageSpec(16)), ["0", "1"], without_source=True)
     with pytest.raises(DataError, match=r"Mine has no read_target\(\)"):
         _ = data.domains
 

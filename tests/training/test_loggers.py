@@ -17,9 +17,8 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from acclimate.config.compose import override
 from acclimate.errors import Interrupted
-from acclimate.training import run
+from acclimate.training import assembly, run
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
-from acclimate.training.logged_outputs import make_loggers
 
 # Epochs of 5 batches; validations after 4, 8 and 12, and after the last one.
 LOGGED = (
@@ -262,8 +261,10 @@ def test_a_logger_without_a_name_is_that_of_a_run_of_an_earlier_version(archives
     assert [row["step"] for row in rows if row.get("selection/value")] == ["3", "7", "11", "13"]
 
 
-def test_no_logger_is_one_that_does_nothing():
-    assert [type(logger) for logger in make_loggers({})] == [type(logger) for logger in make_loggers({"csv": None})] == [DummyLogger]
+def test_no_logger_is_one_that_does_nothing(archives, tmp_path):
+    config = composed(tmp_path, archives, "csv")
+    for nodes in ({}, {"csv": None}):
+        assert [type(logger) for logger in assembly.build(config | {"logger": nodes}).trainer.loggers] == [DummyLogger]
 
 
 def read_table(file):

@@ -43,6 +43,21 @@ def instantiate(node: Mapping[str, Any], **provided: Any) -> Any:
         raise ConfigError(f"{node['_target_']} cannot be built: {error}") from error
 
 
+class Component:
+    """A part of a configuration that is built by a call, with the arguments that other parts provide.
+
+    Args:
+        node: As for `instantiate`.
+    """
+
+    def __init__(self, node: Mapping[str, Any]) -> None:
+        self.node = node
+
+    def __call__(self, **provided: Any) -> Any:
+        """Build the object; see `instantiate`."""
+        return instantiate(self.node, **provided)
+
+
 def _prepare(node: Mapping[str, Any]) -> "partial[Any]":
     """Return a partial of the target with the arguments of its node."""
     name = node["_target_"]

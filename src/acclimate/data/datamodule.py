@@ -69,31 +69,27 @@ class AdaptationData(ServedData, ABC):
     def kind_for(self, spec: InputSpec) -> Kind:
         """Return the kind of input for a model with a complete specification."""
 
-    def continue_from(self, kind: Kind) -> None:
-        """Use the kind of input that a model was trained on; called before `domains` is accessed."""
-        return
-
-    def number_classes_as(self, classes: list[str], *, may_lack: bool = False) -> None:
-        """Number the classes like a trained model, if they have the same names; called before `domains` is accessed.
+    def continue_from(self, kind: Kind, classes: list[str], *, may_lack: bool = False, without_source: bool = False) -> None:
+        """Prepare for a trained model; called before `domains` is accessed.
 
         Args:
-            classes: Those of the model.
+            kind: Kind of input that the model was trained on.
+            classes: Classes of the model, whose numbers the data takes over if it has the same names.
             may_lack: Whether the source may lack some of them, as in an evaluation.
+            without_source: Whether to leave the source out, which then need not exist.
         """
+        self.use_settings_of(kind)
         self.class_order = classes
         self.may_lack_classes = may_lack
+        self.known_classes = classes if without_source else None
+
+    def use_settings_of(self, kind: Kind) -> None:
+        """Use settings of the kind of input that a model was trained on where the user has chosen none; see `continue_from`."""
+        return
 
     def group_of(self, name: str) -> str | None:
         """Return what a sample of a name belongs to, such as a patient, whose samples stay in one part; None if nothing."""
         return None
-
-    def leave_out_source(self, classes: list[str]) -> None:
-        """Do not read the source, which need not exist; called before `domains` is accessed.
-
-        Args:
-            classes: The classes of a trained model.
-        """
-        self.known_classes = classes
 
     @cached_property
     def domains(self) -> Domains:

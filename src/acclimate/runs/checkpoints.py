@@ -6,7 +6,7 @@ from typing import Any
 
 from acclimate.config.check import check_component
 from acclimate.config.identity import flat
-from acclimate.config.instantiate import instantiate
+from acclimate.config.instantiate import Component, instantiate
 from acclimate.config.method_options import declared_needs
 from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError, command
@@ -112,8 +112,8 @@ def rebuild_classifier(checkpoint: Checkpoint, trust: Collection[str] = ()) -> C
     """
     refuse_untrained_head(checkpoint)
     kind = kind_of(checkpoint, trust)
-    model = checkpoint["config"]["model"]
-    return restart(checkpoint, model | {"lora_rank": None}, checkpoint["classes"], kind.spec).eval()
+    model = Component(checkpoint["config"]["model"] | {"lora_rank": None})
+    return restart(checkpoint, model, checkpoint["classes"], kind.spec).eval()
 
 
 def kind_of(checkpoint: Checkpoint, trust: Collection[str] = ()) -> Any:
@@ -134,7 +134,7 @@ def kind_of(checkpoint: Checkpoint, trust: Collection[str] = ()) -> Any:
     return instantiate(node)
 
 
-def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str], inputs: InputSpec) -> Classifier:
+def restart(checkpoint: Checkpoint, model: Component, classes: list[str], inputs: InputSpec) -> Classifier:
     """Build a classifier with the weights of a checkpoint, without downloading the model's own pretrained weights.
 
     After self-supervised training the head is new, because the old one was not trained. The classifier counts as pretrained
@@ -143,7 +143,7 @@ def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]
 
     Args:
         checkpoint: As `read_checkpoint` gives it.
-        model: The configuration of the model.
+        model: The model of the configuration.
         classes: Names that the data has.
         inputs: Specification of the inputs.
 
@@ -152,8 +152,9 @@ def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]
     """
     if classes != checkpoint["classes"]:
         raise ConfigError(f"The data has the classes {', '.join(classes)}, but the model knows {', '.join(checkpoint['classes'])}.")
-    classifier: Classifier = instantiate({**model, "weights": None, "lora_rank": None}, num_classes=len(classes), inputs=inputs)
-    classifier.pretrained = model.get("weights") not in (None, False)
+    classifier: Classifier = model(num_classes=len(classes), inputs=inputs, weights=None, lora_rank=None)
+    settings = model.node
+    classifier.pretrained = settings.get("weights") not in (None, False)
     prefix = "classifier."
     tensors = {name.removeprefix(prefix): value for name, value in checkpoint["state_dict"].items() if name.startswith(prefix)}
     if checkpoint.get("self_supervised"):
@@ -161,12 +162,12 @@ def restart(checkpoint: Checkpoint, model: Mapping[str, Any], classes: list[str]
     try:
         classifier.load_state_dict(merge_low_rank_updates(tensors))
     except RuntimeError as error:
-        there, here = _different_settings(checkpoint["config"]["model"], model)
+        there, here = _different_settings(checkpoint["config"]["model"], settings)
         raise ConfigError(
             f"The checkpoint has another architecture than this run. There: {there}. Here: {here}. Choose the model of the checkpoint."
         ) from error
-    if model.get("lora_rank") is not None:
-        classifier.add_low_rank_updates(model["lora_rank"])
+    if settings.get("lora_rank") is not None:
+        classifier.add_low_rank_updates(settings["lora_rank"])
     return classifier
 
 

@@ -12,13 +12,12 @@ from acclimate.diagnostics.divergence import advice
 from acclimate.errors import DivergenceError
 from acclimate.memory import explain_out_of_memory
 from acclimate.runs.checkpoints import Checkpoint
-from acclimate.training.assembly import NO_LOGGER, Run, build, silence_known_advice
+from acclimate.training.assembly import Run, build, silence_known_advice
 from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.class_results import class_results
 from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.mistakes import write_mistakes
-
-Config = dict[str, Any]
+from acclimate.training.parts import NO_LOGGER, Config
 
 
 class Evaluation(NamedTuple):
@@ -104,6 +103,5 @@ def evaluate_parts(run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
 def _refuse_predictions(run: Run, part: str) -> None:
     if not run.selection.finite:
         raise DivergenceError(
-            f"Predictions for {part} inputs are not finite: the weights are too large, or the inputs are not finite. "
-            f"{advice(run.nonfinite.config)}"
+            f"Predictions for {part} inputs are not finite: the weights are too large, or the inputs are not finite. {advice(run.config)}"
         )

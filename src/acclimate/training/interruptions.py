@@ -4,20 +4,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from acclimate.errors import Interrupted, StorageError, command
+from acclimate.files.full_disk import name_full_disk
+from acclimate.memory import explain_out_of_memory
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.runs.record import has_record
+from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.start import Start
 from acclimate.training.stop_signals import StopSignals
 
 
 @contextmanager
-def advise_to_continue(start: Start, signals: StopSignals) -> Iterator[None]:
-    """Context manager that adds the command to continue to the messages of stopped runs and of full disks.
+def explain_early_end(start: Start, signals: StopSignals) -> Iterator[None]:
+    """Context manager that explains whatever ends a run early.
+
+    That is a signal, a full disk, a lack of memory, or a setting that Lightning rejects.
 
     Args:
-        start: The start of the run; a stopped run that has no record yet gets one, so that the command works.
+        start: The start of the run.
         signals: The signals that stop the run.
+
+    Raises:
+        Interrupted: If a signal arrived.
+        StorageError: If the disk is full.
+        ConfigError: If there is not enough memory, or Lightning rejects a setting.
+    """
+    with (
+        explain_out_of_memory(start.config),
+        explain_misconfiguration(),
+        _advise_to_continue(start, signals),
+        name_full_disk(start.folder),
+    ):
+        yield
+
+
+@contextmanager
+def _advise_to_continue(start: Start, signals: StopSignals) -> Iterator[None]:
+    """Context manager that adds the command to continue to the messages of stopped runs and of full disks.
+
+    A stopped run that has no record yet gets one, so that the command works.
     """
     try:
         yield

@@ -8,28 +8,13 @@ from typing import Any
 import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor
 
-from acclimate.config.instantiate import instantiate
 from acclimate.figures import as_png
 from acclimate.files.printable import printable_values
 from acclimate.runs.settings import telling_settings
 from acclimate.training.loggers import FINAL, TensorBoard
 from acclimate.training.optional_outputs import optional_output
-
-
-def make_loggers(node: Mapping[str, Any]) -> list[Logger]:
-    """Build the loggers of a run.
-
-    Args:
-        node: Nodes by name, null to leave one out; or a single node, as in runs of earlier versions.
-
-    Returns:
-        The loggers; one that does nothing if there is none, because callbacks of Lightning need one.
-    """
-    nodes = [node] if "_target_" in node else [logger for logger in node.values() if logger is not None]
-    return [instantiate(logger) for logger in nodes] or [DummyLogger()]
 
 
 def log_picture(loggers: Iterable[Logger], name: str, picture: Tensor, step: int) -> list[Logger]:

@@ -17,8 +17,6 @@ from acclimate.data.parts_file import PARTS_FILE, write_parts
 from acclimate.diagnostics.negative_transfer import negative_transfer
 from acclimate.errors import ConfigError, DivergenceError
 from acclimate.files.atomic_files import write_json, write_predictions
-from acclimate.files.full_disk import name_full_disk
-from acclimate.memory import explain_out_of_memory
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
@@ -31,9 +29,8 @@ from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
 from acclimate.training.class_results import PER_CLASS, class_results, write_class_results
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
-from acclimate.training.interruptions import advise_to_continue
+from acclimate.training.interruptions import explain_early_end
 from acclimate.training.logged_outputs import log_final, log_overview, without_loggers
-from acclimate.training.misconfiguration import explain_misconfiguration
 from acclimate.training.optional_outputs import optional_output
 from acclimate.training.resume import Resumption, find_beginning, refuse_other_data
 from acclimate.training.run_overview import describe_training
@@ -73,10 +70,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         claim(folder),
         StopSignals() as signals,
         WarningLog() as warnings,
-        explain_out_of_memory(config),
-        explain_misconfiguration(),
-        advise_to_continue(start, signals),
-        name_full_disk(folder),
+        explain_early_end(start, signals),
     ):
         silence_known_advice()
         beginning = find_beginning(folder, config, accepted)
@@ -95,7 +89,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
         leaks = find_leaks(run.data.domains, run.seen)
         warn_of_leaks(leaks)
         _announce(run, folder)
-        log_overview(run.trainer.loggers, config, run.data.overview, run.trainer.global_step)
+        log_overview(run.trainer.loggers, run.config, run.data.overview, run.trainer.global_step)
 
         _fit(run, last)
         start.keep(run.trainer)
@@ -114,7 +108,7 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
             # The other metrics are those of the last step, although another selection was configured.
             metrics |= {"selection/name": "last", "selection/value": float(metrics["train/steps"])}
         _compare(folder, metrics)
-        log_final(run.trainer, config, metrics, warnings.messages)
+        log_final(run.trainer, run.config, metrics, warnings.messages)
         signals.check()
 
         if run.trainer.is_global_zero:

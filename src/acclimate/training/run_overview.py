@@ -7,6 +7,7 @@ import torch
 
 from acclimate.data.datamodule import AdaptationData
 from acclimate.files.printable import printable
+from acclimate.memory import model_name
 from acclimate.training.assembly import Run
 
 
@@ -22,7 +23,7 @@ def describe_training(run: Run, folder: Path) -> list[str]:
     counted = f"{devices} × {device.type}" if devices > 1 else str(device)
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     return [
-        f"model: {run.model_name}, {start}; {trained:,} of {total:,} parameters train",
+        f"model: {model_name(run.config)}, {start}; {trained:,} of {total:,} parameters train",
         f"device: {counted}, precision {trainer.precision}{threads}",
         f"training: {type(method).__name__}, {_length(run.data, trainer)}",
         printable(f"results: {folder}"),

@@ -188,7 +188,7 @@ def test_a_range_that_is_none_is_refused(given):
 def test_a_model_keeps_its_range(tmp_path):
     source = prepared(write_deep(tmp_path / "source", DEPTHS["12 bits in 16"][0]))
     other = ImageFolder(source=str(write_deep(tmp_path / "other", lambda share: (share * 65535).astype(np.uint16))), image_size=12)
-    other.continue_from(type(source.kind)(**source.kind.settings()))
+    other.continue_from(type(source.kind)(**source.kind.settings()), source.domains.classes)
     other.prepare_for(spec=ImageSpec(12), needs=Needs(), reveal_target_labels=False)
     assert other.kind.settings()["value_range"] == [0, 4095]
     (image,) = source.kind.read([np.full((12, 12), 4095, np.uint16)]).load([0])

@@ -64,7 +64,7 @@ class ImageData(AdaptationData):
     def input_spec(self) -> ImageSpec:
         return ImageSpec(self.image_size, self.pixels.channels)
 
-    def continue_from(self, kind: Kind) -> None:
+    def use_settings_of(self, kind: Kind) -> None:
         if isinstance(kind, Images) and self.pixels.value_range is None:
             self.pixels = replace(self.pixels, value_range=kind.pixels.value_range)
 

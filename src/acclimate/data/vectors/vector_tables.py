@@ -76,7 +76,7 @@ class VectorTables(TableData):
         parts = None if found.parts is None else [found.parts[row] for row in kept]
         return self.given_parts(samples.take(kept) if dropped else samples, parts, place)
 
-    def continue_from(self, kind: Kind) -> None:
+    def use_settings_of(self, kind: Kind) -> None:
         if isinstance(kind, Vectors) and self.columns is None:
             self.columns = kind.columns
 
