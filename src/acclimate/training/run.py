@@ -26,13 +26,14 @@ from acclimate.training.assembly import Run, build, silence_known_advice
 from acclimate.training.backbone_advice import account_for_backbone
 from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.training.callbacks.resumption import Resumption
 from acclimate.training.class_results import PER_CLASS, class_results, write_class_results
 from acclimate.training.compatibility import refuse_idle_training
 from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.interruptions import explain_early_end
 from acclimate.training.logged_outputs import log_final, log_overview, without_loggers
 from acclimate.training.optional_outputs import optional_output
-from acclimate.training.resume import Resumption, find_beginning, refuse_other_data
+from acclimate.training.resume import find_beginning, refuse_other_data
 from acclimate.training.run_overview import describe_training
 from acclimate.training.start import Start
 from acclimate.training.stop_signals import StopSignals
