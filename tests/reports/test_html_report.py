@@ -9,6 +9,8 @@ from browser import Watched
 from finished_runs import write_run
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from torch.utils.tensorboard import SummaryWriter
 
 from acclimate import cli
@@ -155,6 +157,13 @@ def test_pictures_in_event_files_are_skipped_and_damaged_ends_ignored(tmp_path):
     with next(tmp_path.glob("events*")).open("ab") as file:
         file.write(struct.pack("<Q", 30) + b"cut")
     assert read_curves(tmp_path, max_points=9) == {"loss": [(0, 1.0), (1, None), (2, 3.0)]}
+
+
+def test_a_value_that_is_written_twice_is_one_point(tmp_path):
+    tensor = TensorProto(dtype="DT_FLOAT", float_val=[1.0], tensor_shape=TensorShapeProto())
+    described = Event(step=0, summary=Summary(value=[Summary.Value(tag="loss", tensor=tensor)]))
+    event_file(tmp_path, "1", described, scalar(0, 1.0), scalar(1, 2.0))
+    assert read_curves(tmp_path, max_points=9) == {"loss": [(0, 1.0), (1, 2.0)]}
 
 
 def test_long_curves_keep_their_ends(tmp_path):

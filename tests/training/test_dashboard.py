@@ -73,6 +73,12 @@ def test_the_page_of_the_story_has_its_three_questions(open_page):
     page.get_by_text("Discriminator's accuracy on target inputs").first.wait_for()
 
 
+def test_curves_have_their_descriptions_behind_the_sign_beside_their_names(open_page):
+    page = open_page("scalars&tagFilter=%5Eselection%2Fvalue")
+    page.locator("paper-icon-button[icon=info]").filter(visible=True).first.click()
+    page.get_by_text("The score that selects the checkpoint.").filter(visible=True).first.wait_for()
+
+
 def test_pictures_are_shown(open_page):
     page = open_page("images")
     page.get_by_text("samples", exact=True).first.wait_for()

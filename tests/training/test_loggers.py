@@ -17,8 +17,9 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from acclimate.config.compose import override
 from acclimate.errors import Interrupted
-from acclimate.training import assembly, run
+from acclimate.training import assembly, run, tensorboard_summaries
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.training.loggers import TensorBoard
 
 # Epochs of 5 batches; validations after 4, 8 and 12, and after the last one.
 LOGGED = (
@@ -66,12 +67,19 @@ def runs(archives, tmp_path_factory):
     train_with_stops(stopped, ("on_train_batch_start", 5), ("on_validation_start", 12))
     train_with_power_failure(killed, 11)
     run.train({**killed, "resume": True})
+    plain, described = (TensorBoard(folder, name="earlier", version="") for _ in range(2))
+    for step in (1, 3):
+        plain.write(tensorboard_summaries.scalar("loss/total", 1.0), step)
+    plain.close()
+    for step in (3, 5):
+        described.log_metrics({"loss/total": 2.0}, step)
+    described.close()
     return folder
 
 
 @pytest.fixture(scope="module")
-def served(runs):
-    """The curves that TensorBoard serves as it starts with no options: steps and values by runs and tags."""
+def board(runs):
+    """TensorBoard as it starts with no options: a function that asks it."""
     from tensorboard import program
 
     def ask(path, **query):
@@ -87,11 +95,16 @@ def served(runs):
     while sum("final/seed" in tags for tags in ask("scalars/tags").values()) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    found = ask("scalars/tags")
     logging.getLogger("tensorboard").setLevel(logging.WARNING)
+    return ask
+
+
+@pytest.fixture(scope="module")
+def served(board):
+    """The curves that TensorBoard serves: steps and values by runs and tags."""
     curves = {}
-    for name, tags in found.items():
-        curves[name] = {tag: [(step, value) for _, step, value in ask("scalars/scalars", run=name, tag=tag)] for tag in tags}
+    for name, tags in board("scalars/tags").items():
+        curves[name] = {tag: [(step, value) for _, step, value in board("scalars/scalars", run=name, tag=tag)] for tag in tags}
     return curves
 
 
@@ -151,6 +164,18 @@ def test_every_curve_and_picture_has_a_description(events):
     assert [name for name, text in descriptions.items() if not text.endswith(".")] == []
     assert "aim is 0.5" in descriptions["adaptation/domain_accuracy"]
     assert "Higher is better" in descriptions["selection/value"]
+
+
+def test_tensorboard_shows_the_description_of_every_curve_also_of_a_continued_run(board):
+    found = board("scalars/tags")
+    for name in ("whole", "stopped", "killed"):
+        assert len(found[name]) > 40
+        assert [tag for tag, metadata in found[name].items() if not metadata["description"]] == []
+    assert "aim is 0.5" in found["whole"]["adaptation/domain_accuracy"]["description"]
+
+
+def test_a_run_of_an_earlier_version_without_descriptions_goes_on(served):
+    assert served["earlier"] == {"loss/total": [(1, 1.0), (3, 2.0), (5, 2.0)]}
 
 
 def test_the_page_of_the_story_shows_the_curves_that_there_are(events):

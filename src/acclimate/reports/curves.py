@@ -86,7 +86,11 @@ def _add_rows(curves: dict[str, Curve], file: Path) -> None:
 
 
 def _add(curves: dict[str, Curve], tag: str, step: int, value: float) -> None:
-    curves.setdefault(tag, []).append((step, float(f"{value:.5g}") if math.isfinite(value) else None))
+    curve = curves.setdefault(tag, [])
+    if curve and curve[-1][0] == step:
+        # The first value of a curve is written twice, once with a description.
+        curve.pop()
+    curve.append((step, float(f"{value:.5g}") if math.isfinite(value) else None))
 
 
 def _thinned(curve: Curve, max_points: int) -> Curve:

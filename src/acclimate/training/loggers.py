@@ -63,15 +63,17 @@ class TensorBoard(TensorBoardLogger):
             metrics = {name: value for name, value in metrics.items() if name != "epoch" or not repeated}
         metrics = {**metrics, **{aim: value for name, (aim, value) in AIMED_AT.items() if name in metrics}}
         for name, value in metrics.items():
-            # TensorBoard takes the description from the first value of a curve.
-            description = "" if name in self._names else describe(name)
-            self.write(tensorboard_summaries.scalar(name, float(value), description), step)
+            if name not in self._names and (description := describe(name)):
+                # TensorBoard takes the description from the first value of a curve, and of two values of a step shows the later one.
+                self.write(tensorboard_summaries.described_scalar(name, float(value), description), step)
+            # Readers of event files expect plain values.
+            self.write(tensorboard_summaries.scalar(name, float(value)), step)
         self._names |= metrics.keys()
         if "selection/value" in metrics and (page := page_of(self._names)) != self._page:
             # After the first validation, and again if a curve begins later.
             self._page = page
             self.write(tensorboard_summaries.page(page), step)
-            # TensorBoard's default loader ignores the descriptions of plain values, which other readers of event files need.
+            # All descriptions on one page, because TensorBoard shows one at a time, and none in TIME SERIES.
             described = {name: describe(name) for name in sorted(self._names)}
             self.log_text("curves", "\n".join(f"- **{name}**: {text}" for name, text in described.items() if text), step or 0)
 

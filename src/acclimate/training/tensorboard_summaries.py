@@ -15,10 +15,16 @@ from tensorboard.plugins.text import metadata as text_metadata  # type: ignore[i
 from acclimate.training.dashboard import Chart
 
 
-def scalar(name: str, value: float, description: str) -> Any:
+def scalar(name: str, value: float) -> Any:
     """Return the summary of a number, in the form that all readers of event files know."""
+    return Summary(value=[Summary.Value(tag=name, simple_value=value)])
+
+
+def described_scalar(name: str, value: float, description: str) -> Any:
+    """Return the summary of a number with a description, which TensorBoard's default loader reads only from tensors."""
     metadata = scalar_metadata.create_summary_metadata(display_name="", description=description)
-    return Summary(value=[Summary.Value(tag=name, simple_value=value, metadata=_own(metadata))])
+    tensor = TensorProto(dtype="DT_FLOAT", float_val=[value], tensor_shape=TensorShapeProto())
+    return Summary(value=[Summary.Value(tag=name, tensor=tensor, metadata=_own(metadata))])
 
 
 def image(name: str, png: bytes, size: tuple[int, int], description: str) -> Any:
