@@ -1,4 +1,4 @@
-"""What a run continues from in its folder, and the changes that are allowed."""
+"""The beginning of a run: what it continues from in its folder, and the changes that are allowed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
