@@ -62,7 +62,7 @@ def test_a_module_or_a_full_name_is_vouched_for():
     for trust in (["mine"], ["mine.stop.Stop", "mine.Inner"]):
         assert refuse_strangers(config, "file", trust) is config
     for trust in ([], ["min"], ["mine.stop"], ["mine.stop.Stopping", "mine.Inner"]):
-        with pytest.raises(ConfigError, match=r"add trust=\[.*mine"):
+        with pytest.raises(ConfigError, match=r"add 'trust=\[.*mine"):
             refuse_strangers(config, "file", trust)
 
 
@@ -89,5 +89,5 @@ def test_what_is_no_configuration_is_refused(config):
 def test_the_advice_repeats_what_is_already_trusted():
     """A second trust= replaces the first."""
     config = {"model": {"_target_": "second.Net"}, "optimizer": {"_target_": "torch.optim.SGD"}}
-    with pytest.raises(ConfigError, match=r"add trust=\[first,second.Net\]\."):
+    with pytest.raises(ConfigError, match=r"add 'trust=\[first,second.Net\]'\."):
         refuse_strangers(config, "the file", trust=["first", "torch.optim.SGD"])

@@ -103,7 +103,7 @@ def test_a_stopped_run_is_continued_with_the_code_that_is_vouched_for(command, t
     monkeypatch.setattr(sys, "argv", ["acclimate", "train", f"resume={tmp_path / 'run'}"])
     with pytest.raises(SystemExit):
         cli.main()
-    assert "add trust=[toy_means.Means]" in capsys.readouterr().err
+    assert "add 'trust=[toy_means.Means]'" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", [*sys.argv, "trust=[toy_means.Means]"])
     cli.main()
     assert (tmp_path / "run" / "metrics.json").exists()

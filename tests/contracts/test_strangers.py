@@ -177,7 +177,7 @@ def test_nothing_of_a_stranger_s_runs_is_imported_or_writes(name, trained, comma
 def test_a_run_of_one_s_own_code_says_what_to_type_and_that_works(trained, command, tmp_path):
     spoil(trained, tmp_path / "run", "a callback", finished=True)
     code, message = command("evaluate", "run=run")
-    assert (code, "add trust=[payload.Thing]" in message) == (2, True)
+    assert (code, "add 'trust=[payload.Thing]'" in message) == (2, True)
     assert command("evaluate", "run=run", "trust=[payload.Thing]") == (0, "")
     assert command("predict", "run=run", "inputs=photos", "out=out.csv") == (0, "")
     code, message = command("train", "resume=run", "trust=payload")

@@ -102,6 +102,11 @@ def run_with_hydra(arguments: Sequence[str], job: Job, watch: Watch = unwatched)
     Raises:
         UserError: If the configuration cannot be composed, or if jobs failed, after all have run.
     """
+    if "${" in str(Path.cwd()):
+        reason = (
+            "because Hydra reads ${ in the path of the folder as an interpolation. Change to another one, and name the data from there."
+        )
+        raise ConfigError(f"acclimate train does not work in {Path.cwd()}, {reason}")
     # Otherwise Hydra prints errors itself and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     jobs = Jobs(arguments, job, watch)

@@ -14,8 +14,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config.groups import conf_dir
-from acclimate.config.messages import setting, texts_in
-from acclimate.config.overrides import accept_any_key, config_groups, explain, missing_values, mistaken_for, path_of, unreadable
+from acclimate.config.messages import without_interpolations
+from acclimate.config.overrides import (
+    accept_any_key,
+    as_text,
+    config_groups,
+    explain,
+    missing_values,
+    mistaken_for,
+    path_of,
+    several_values,
+    unreadable,
+)
 from acclimate.errors import ConfigError
 from acclimate.files.folders import new_folder
 
@@ -65,7 +75,7 @@ def override(saved: dict[str, Any], overrides: Sequence[str], config_dir: Path |
             mine = [text for text in overrides if text.split("=")[0].split(".")[0] == group]
             with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
                 fresh = hydra.compose("train", [*accept_any_key(mine), *_search(config_dir)])
-            fresh.folder, fresh.seed = config.get("folder"), config.get("seed", 0)
+            fresh.folder, fresh.seed = without_interpolations(str(config.get("folder", ""))), config.get("seed", 0)
             config[group] = OmegaConf.to_container(_resolved_node(fresh, group))
         for text in overrides:
             if text.split("=")[0].split(".")[0] not in groups:
@@ -79,7 +89,8 @@ def _search(config_dir: Path | None) -> list[str]:
     """Return the override that lets Hydra also search a folder, whose name may have any character."""
     if config_dir is None:
         return []
-    return [f"hydra.searchpath=[{QuotedString(text=f'file://{config_dir.absolute()}', quote=Quote.single).with_quotes()}]"]
+    place = without_interpolations(f"file://{config_dir.absolute()}")
+    return [f"hydra.searchpath=[{QuotedString(text=place, quote=Quote.single).with_quotes()}]"]
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -91,12 +102,11 @@ def _changes(text: str) -> dict[str, Any]:
     if (named := path_of(text)) is not None:
         return _nested(*named)
     try:
-        parsed = OverridesParser.create().parse_override(text)
+        parsed = OverridesParser.create().parse_override(as_text(text))
     except HydraException as error:
         raise ConfigError(unreadable(text, str(error))) from error
     if parsed.is_sweep_override():
-        key, _, values = text.partition("=")
-        raise ConfigError(f"{text} has several values, but this is one run. If they are a list, type {setting(key, texts_in(values))}.")
+        raise ConfigError(several_values(text))
     value = OmegaConf.to_container(OmegaConf.create({"value": parsed.value()}), resolve=True)
     assert isinstance(value, dict)
     return _nested(parsed.key_or_group, value["value"])
@@ -143,7 +153,7 @@ def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Pa
         del config["hydra"]
     if folder is None and not named:
         folder = new_folder(f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-{method}")
-    config.folder = named[-1].partition("=")[2] if folder is None else str(folder)
+    config.folder = named[-1].partition("=")[2] if folder is None else without_interpolations(str(folder))
     plain = resolve(config)
     plain["name"] = plain.get("name") or method
     return plain

@@ -48,6 +48,15 @@ def texts_in(text: str) -> list[str]:
     return [item for item in items if item]
 
 
+def without_interpolations(text: str) -> str:
+    r"""Put a backslash in front of each `${`, which OmegaConf then reads as text.
+
+    >>> print(without_interpolations("${x}"), without_interpolations("a"), without_interpolations(r"\${x}"))
+    \${x} a \${x}
+    """
+    return re.sub(r"(?<!\\)\$\{", r"\\${", text)
+
+
 def unquoted(text: str) -> str:
     """Return text without the quotes around it, as Hydra reads it.
 
@@ -76,7 +85,7 @@ def _quoted(text: str) -> str:
         return text
     quote = '"' if '"' not in text else "'"
     # As in Hydra, a backslash counts only in front of a quote, where it must be doubled.
-    escaped = re.sub(r"(\\*)" + quote, lambda found: 2 * found[1] + "\\" + quote, text)
+    escaped = re.sub(r"(\\*)" + quote, lambda found: 2 * found[1] + "\\" + quote, without_interpolations(text))
     ending = re.search(r"\\*$", escaped)
     return quote + escaped + (ending[0] if ending else "") + quote
 

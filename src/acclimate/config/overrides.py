@@ -1,6 +1,7 @@
 """Overrides as typed by the user: preparation for Hydra, and explanation of Hydra's errors."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
 from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys
-from acclimate.config.messages import did_you_mean, most_similar, setting, texts_in, unquoted
-from acclimate.config.paths import DATA_PATHS, NAMES, TEXTS
+from acclimate.config.messages import did_you_mean, most_similar, setting, show, texts_in, unquoted, without_interpolations
+from acclimate.config.paths import DATA_PATHS, NAMES, NAMES_OR_PATHS, TEXTS, WITHOUT_INTERPOLATIONS
 from acclimate.errors import ConfigError
 
 # A key that is not a group (data=...), not Hydra's own (hydra.run.dir=...), and has no sign (+terms=..., ~logger).
@@ -33,7 +35,7 @@ def accept_any_key(arguments: Sequence[str]) -> list[str]:
     """Make Hydra accept keys that are in no YAML, because `check_config` knows all keys and suggests similar ones."""
     groups = config_groups()
     accepted = []
-    for argument in map(_quote_path, arguments):
+    for argument in map(as_text, arguments):
         key, _, value = argument.partition("=")
         if not key:
             raise ConfigError(f"{argument} is not of the form KEY=VALUE.")
@@ -45,11 +47,23 @@ def accept_any_key(arguments: Sequence[str]) -> list[str]:
     return accepted
 
 
-def _quote_path(argument: str) -> str:
-    """Quote the name of a file or a folder that Hydra would not read as this text: a path is text, whatever is in it."""
+def as_text(argument: str) -> str:
+    """Change an override of a name or a path so that Hydra and OmegaConf read it as it was typed: it is text, whatever is in it."""
     key, _, value = argument.partition("=")
-    if key.lstrip("+") not in TEXTS or value in NO_PATH:
-        return argument
+    typed = _quote_path(key, value) if _is_text(key.lstrip("+"), value) else argument
+    return without_interpolations(typed) if key.lstrip("+") in WITHOUT_INTERPOLATIONS else typed
+
+
+def _is_text(key: str, value: str) -> bool:
+    """Return True if a value is text: that of a key of such values, or a file where there could also be something else."""
+    if key in NAMES_OR_PATHS:
+        return not NO_NAME.fullmatch(value) and Path(value).exists()
+    return key in TEXTS and value not in NO_PATH
+
+
+def _quote_path(key: str, value: str) -> str:
+    """Quote the name of a file or a folder that Hydra would not read as this text."""
+    argument = f"{key}={value}"
     if (several := paths_in(key, value)) is not None:
         return f"{key}=[{','.join(_quoted(path) for path in several)}]"
     try:
@@ -58,7 +72,7 @@ def _quote_path(argument: str) -> str:
             # Several values, unless there is such a file; the folder of a run or of a sweep is one.
             is_read = not Path(value).exists() and not key.startswith("hydra.")
         else:
-            is_read = not parsed.is_sweep_override() and parsed.value() == unquoted(value)
+            is_read = not parsed.is_sweep_override() and parsed.value() == unquoted(value) and "${" not in value
     except HydraException:
         is_read = False
     return argument if is_read else f"{key}={_quoted(value)}"
@@ -91,11 +105,12 @@ def path_of(argument: str) -> tuple[str, str | list[str] | None] | None:
     (('data.target', 'photos/cam #2'), ('data.target', None), None)
     """
     key, _, value = argument.partition("=")
-    if key.lstrip("+") not in TEXTS:
-        return None
+    name = key.lstrip("+")
+    if not _is_text(name, value):
+        return (name, None) if name in TEXTS else None
     if (several := paths_in(key, value)) is not None:
-        return key.lstrip("+"), several
-    return key.lstrip("+"), None if value in NO_PATH else unquoted(value)
+        return name, several
+    return name, unquoted(value)
 
 
 def explain(error: Exception) -> str:
@@ -109,11 +124,39 @@ def explain(error: Exception) -> str:
     option = re.search(r"Could not (?:find|load) '(?!hydra/)(\w+)/([^']*)'", message)
     if option:
         return _no_such_option(*option.groups())
+    if several := re.match(r"Ambiguous value for argument '\+*(.*)'\n|Sweep parameters '\+*(.*)' requires", message):
+        return several_values(several[1] or several[2])
+    if isinstance(error, InterpolationResolutionError | GrammarParseError) and error.full_key:
+        return _unresolved(error)
     text = getattr(error, "override", None)
     if isinstance(text, str):
         text = text.removeprefix("++")
         return unreadable(text, message) if "=" in text else f"{text} is not of the form KEY=VALUE."
-    return message
+    return " ".join(line.strip() for line in message.splitlines())
+
+
+def several_values(text: str) -> str:
+    """Return a message about several values where only one run is possible."""
+    key, _, values = text.partition("=")
+    problem = f"{text} has several values, but this is one run."
+    every = "acclimate train -m trains a run for each."
+    if re.match(r"\w+\(", values):
+        return f"{problem} {every}"
+    as_list = f"If they are a list, type {shlex.quote(f'{key}=[{values}]')}."
+    if key in (*TEXTS, *NAMES_OR_PATHS):
+        return f"{problem} {as_list} There is no file or folder of this name. {every}"
+    return f"{problem} {as_list} If they are one text, type {setting(key, values)}. {every}"
+
+
+def _unresolved(error: OmegaConfBaseException) -> str:
+    """Return a message about an interpolation that cannot be resolved."""
+    key, problem = str(error.full_key), str(error).splitlines()[0]
+    if key.partition(".")[0] in ("hydra", "folder"):
+        return f"{key} cannot be read: {problem}. Hydra cannot use folders with ${{ in their names."
+    node = error.parent_node
+    value = OmegaConf.to_container(node, resolve=False).get(error.key) if isinstance(node, DictConfig) else None  # type: ignore[union-attr]
+    as_text = f" If the value is text, type {setting(key, value)}." if isinstance(value, str) else ""
+    return f"{key}={show(value)} cannot be read: {problem}.{as_text}"
 
 
 def missing_plug_in(group: str, name: str) -> str:

@@ -16,6 +16,10 @@ TEXTS = ("hydra.run.dir", "hydra.sweep.dir", *PATHS, *NAMES)
 OF_VERBS = ("run", "inputs", "out", "resume")
 # The name of published weights, or a file.
 NAMES_OR_PATHS = ("model.weights",)
+# Names of classes and columns in lists and mappings.
+LISTS_OF_NAMES = ("data.classes", "data.rename", "data.columns")
+# Keys in whose values ${ is text.
+WITHOUT_INTERPOLATIONS = (*PATHS, *NAMES, *NAMES_OR_PATHS, *LISTS_OF_NAMES)
 
 
 def with_absolute_paths(config: Mapping[str, Any]) -> dict[str, Any]:

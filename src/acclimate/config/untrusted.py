@@ -1,10 +1,14 @@
 """Check of untrusted configurations before anything in them is imported or built."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
 from acclimate.config.allow_list import ALLOWED
+from acclimate.config.messages import setting
+from acclimate.config.paths import LISTS_OF_NAMES
+from acclimate.config.paths import NAMES as NAMES_OF_DATA
 from acclimate.errors import ConfigError
 
 # Settings that are part of the names of files written by callbacks and loggers.
@@ -62,8 +66,8 @@ def refuse_strangers(config: object, place: object, trust: Collection[str] = ())
         more = [f"{len(problems) - MAX_LISTED} more problems."] * (len(problems) > MAX_LISTED)
         listed = [f"  - {problem}" for problem in [*problems[:MAX_LISTED], *more]]
         # Together with what is already trusted, because an argument replaces an earlier one.
-        names = ",".join(dict.fromkeys([*sorted({*trust} - KNOWN), *strangers]))
-        advice = [f"If this code is your own, add trust=[{names}]. Otherwise, do not use the file."] * any(strangers)
+        names = list(dict.fromkeys([*sorted({*trust} - KNOWN), *strangers]))
+        advice = [f"If this code is your own, add {setting('trust', names)}. Otherwise, do not use the file."] * any(strangers)
         raise ConfigError(f"Nothing was built from {place}, which somebody else may have written:", *listed, *advice)
     return config
 
@@ -126,12 +130,18 @@ def _problem_of_value(path: str, value: object) -> str | None:
         return None if abs(value) <= largest else f"{path} is a number above {largest}, the largest that is allowed in files."
     if not isinstance(value, str):
         return f"{path} is of the type {type(value).__name__}, which does not occur in saved configurations."
-    if "${" in value or value == "???" or "\0" in value or len(value) > MAX_TEXT:
+    if value == "???" or "\0" in value or len(value) > MAX_TEXT or ("${" in value and not _is_name(path, value)):
         return f"{path}={value[:80]} is not a plain value; interpolations are not allowed in files."
     is_name = key in NAMES and path.startswith(("callbacks.", "logger."))
     if is_name and (len(PurePath(value).parts) > 1 or value == ".."):
         return f"{path}={value[:80]} is a path, but only a name is allowed."
     return None
+
+
+def _is_name(path: str, value: str) -> bool:
+    """Return True if a text can only be a name, although it looks like an interpolation: one of data, or that of a file."""
+    key = path.partition("[")[0]
+    return key in (*NAMES_OF_DATA, *LISTS_OF_NAMES) or key.startswith("data.rename.") or os.path.lexists(value)
 
 
 def targets(config: object) -> set[str]:
