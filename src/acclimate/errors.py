@@ -50,6 +50,10 @@ class NotFiniteError(ValueError):
     """Numbers that are not finite in a computation that needs finite ones; in training, this counts as a NaN loss."""
 
 
+class Pruned(Exception):  # noqa: N818 (it is not an error)
+    """The end of a run by the pruner of a search, before its training was over; the message says when, and why."""
+
+
 class Interrupted(BaseException):
     """A signal that stopped the command.
 

@@ -47,10 +47,11 @@ class OptunaSweeper(Sweeper):
         self.launch = Launch(task_function, launcher, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> None:
-        from acclimate.cli.search import Search, search_space
+        from acclimate.cli.search import Search, refuse_mistakes, search_space
 
         params = [f"{key}={value}" for key, value in (self.options["params"] or {}).items()]
         space, fixed = search_space(_parse([*params, *arguments], self.launch.context))
+        refuse_mistakes(self.options, space, self.launch.compose(fixed).selection)
         with self.launch.running(space, self.options["n_trials"]):
             Search(self.launch, self.options, space, fixed).run()
 

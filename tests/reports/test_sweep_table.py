@@ -63,3 +63,15 @@ def test_states_are_those_of_all_jobs_however_they_are_named(tmp_path):
     for name in names:
         write_state(tmp_path, JobState(name, "running", 0.0))
     assert sorted(state.job for state in read_states(tmp_path)) == sorted(names)
+
+
+def test_pruned_jobs_are_done_but_never_the_best(tmp_path, capsys):
+    began = time.time() - 5
+    with watch(tmp_path, 3):
+        write_state(tmp_path, JobState("lr=1", "pruned", began, began + 2, reason="after 6 steps, with a score of 0.9000"))
+        write_state(tmp_path, JobState("lr=2", "finished", began, began + 3, 0.5))
+        write_state(tmp_path, JobState("lr=3", "pruned", began))
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert any(line.startswith("lr=1: pruned in 2 s: after 6 steps, with a score of 0.9000. ") for line in lines)
+    assert any(line.startswith("lr=3: already pruned. ") for line in lines)
+    assert lines[-1].endswith("1 done, 2 pruned, 0 running, 0 failed; best so far 0.5000 (lr=2)")

@@ -118,7 +118,7 @@ def run_with_hydra(arguments: Sequence[str], job: Job, watch: Watch = unwatched)
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(jobs)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from error
+        raise ConfigError(*explain(error).splitlines()) from error
     if jobs.failures:
         raise jobs.failures[0]
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from acclimate.cli.trials import pruned_by_trial
 from acclimate.config.check import check_before_imports
 from acclimate.config.compose import override
 from acclimate.config.machine import refuse_missing_files, refuse_missing_packages
@@ -37,7 +38,8 @@ def train_job(config: dict[str, Any], record: Callable[[], None], *, is_last: bo
     from acclimate.reports.tables import print_metrics
     from acclimate.training.run import train
 
-    metrics = train(config, record)
+    with pruned_by_trial() as callbacks:
+        metrics = train(config, record, callbacks)
     rank_zero_only(print_metrics)(metrics, folder=Path(config["folder"]))
     if is_last and config.get("verbosity") != "quiet":
         rank_zero_only(print)("\n".join(["What to try next:", *(f"  {words}" for words in next_commands(config))]))

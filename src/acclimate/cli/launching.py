@@ -109,6 +109,10 @@ class Launch:
                 clear_states(self.folder)
                 remove_traces(self.folder, SWEEP_TRACES)
 
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Return the configuration of a job."""
+        return self.context.config_loader.load_sweep_config(self.config, list(overrides))
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Launch jobs as launchers do, except for those that are finished already."""
         jobs = [list(overrides) for overrides in job_overrides]
@@ -122,6 +126,13 @@ class Launch:
         waiting = [overrides for overrides, finished in zip(jobs, found, strict=True) if finished is None]
         launched = iter(self._launch(waiting, initial_job_idx) if waiting else [])
         return [next(launched) if finished is None else finished for finished in found]
+
+    def show_pruned(self, job_overrides: Sequence[Sequence[str]]) -> None:
+        """Show jobs that the pruner of a search has ended before; they are not launched."""
+        if self.names_jobs:
+            self._num_launched += len(job_overrides)
+            for overrides in job_overrides:
+                write_state(self.folder, JobState(job_name(overrides, self.varying), "pruned", self.folder.stat().st_mtime))
 
     def _launch(self, jobs: list[list[str]], first: int) -> Sequence[JobReturn]:
         """Launch jobs; if their processes end before them, they have failed."""
@@ -151,13 +162,14 @@ class Launch:
         """
         states = list(read_states(self.folder))
         finished = [state for state in states if state.state == "finished"]
-        if len(finished) == max(self._num_launched, len(states)):
+        missing = [state for state in states if state.state not in ("finished", "pruned")]
+        num_missing = max(self._num_launched - len(states), 0) + len(missing)
+        if not num_missing:
             return
         jobs = defaultdict(list)
-        for state in states:
-            if state.state != "finished":
-                jobs[state.reason or "It has not ended."].append(state)
-        lines = [f"{self._num_launched - len(finished)} of {self._num_launched} jobs failed:"]
+        for state in missing:
+            jobs[state.reason or "It has not ended."].append(state)
+        lines = [f"{num_missing} of {max(self._num_launched, len(states))} jobs failed:"]
         for reason, failed in jobs.items():
             lines += f"{'; '.join(state.job for state in failed)}: {reason}".splitlines()
             lines += [f"  Log: {state.log}" for state in failed if state.log]
@@ -174,7 +186,7 @@ class Launch:
         if self.sweep.accepts_changes or not (folder / METRICS).exists():
             return None
         try:
-            config = self.context.config_loader.load_sweep_config(self.config, overrides)
+            config = self.compose(overrides)
             with open_dict(config):
                 del config["hydra"]
                 config.folder = str(folder)

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 
 from acclimate.cli.cores import core_for_job
 from acclimate.config.identity import differing, identity
-from acclimate.errors import ConfigError, Interrupted, UserError, command
+from acclimate.errors import ConfigError, Interrupted, Pruned, UserError, command
 from acclimate.files.folders import RUN_TRACES, remove_traces
 from acclimate.files.locks import is_acquired
 from acclimate.files.printable import describe
@@ -100,6 +100,8 @@ class Sweep:
             number = interruption.number if isinstance(interruption, Interrupted) else signal.SIGINT
             write_state(sweep, state._replace(state="stopped", ended=time.time()))
             raise Interrupted(number, self.stopped_by(number)) from interruption
+        except Pruned as pruned:
+            state = state._replace(state="pruned", reason=str(pruned))
         except Exception as error:
             if settings.runtime.choices["hydra/sweeper"] not in SWEEPERS:
                 raise
@@ -143,6 +145,9 @@ def _output_in(file: Path, *handlers: logging.Handler) -> Iterator[None]:
         with file.open("a", buffering=1, errors="backslashreplace") as text, redirect_stdout(text), redirect_stderr(text):
             try:
                 yield
+            except Pruned as pruned:
+                log.info("Pruned %s.", pruned)
+                raise
             except Exception as error:
                 log.error("This job failed: %s", _reason(error), exc_info=None if isinstance(error, UserError) else error)
                 raise

@@ -19,7 +19,7 @@ from acclimate.runs.sweep_states import JobState, read_states
 # Seconds between two updates.
 INTERVAL = 0.5
 # Order of the rows: jobs that need attention are at the end, next to the summary.
-ORDER = ("finished", "stopped", "failed", "waiting", "running")
+ORDER = ("finished", "pruned", "stopped", "failed", "waiting", "running")
 
 
 @contextmanager
@@ -104,7 +104,7 @@ class _LiveTable(_Lines):
 def summary(states: Sequence[JobState], num_jobs: int | None, began: float) -> str:
     """Return the numbers of jobs by state, the best value so far and the time left."""
     counts = Counter[str](state.state for state in states)
-    names = {"finished": "done", "running": "running", "failed": "failed", "stopped": "stopped"}
+    names = {"finished": "done", "pruned": "pruned", "running": "running", "failed": "failed", "stopped": "stopped"}
     parts = [f"{counts[state]} {name}" for state, name in names.items() if counts[state] or state in ("finished", "running", "failed")]
     waiting = counts["waiting"] + max((num_jobs or 0) - len(states), 0)
     parts = [", ".join([*parts, *([f"{waiting} waiting"] if waiting else [])])]
@@ -136,7 +136,7 @@ def duration(seconds: float) -> str:
 def _seconds_left(states: Sequence[JobState], num_jobs: int | None, began: float) -> float | None:
     """Estimate the time left from the jobs that this start of the sweep has run; None if there are none, or nothing is left."""
     ended = [state for state in states if state.ended is not None]
-    left = 0 if num_jobs is None else num_jobs - sum(state.state in ("finished", "failed", "stopped") for state in states)
+    left = 0 if num_jobs is None else num_jobs - sum(state.state not in ("running", "waiting") for state in states)
     return (time.time() - began) / len(ended) * left if ended and left else None
 
 
@@ -150,7 +150,7 @@ def _lines(state: JobState, text: str) -> Iterator[str]:
     for warning in state.warnings:
         yield f"{state.job}: Warning: {warning}"
     detail = f": {' '.join(state.reason.split())}" if state.reason else f" with {state.value:.4f}" if state.value is not None else ""
-    yield f"{state.job}: {'already ' if not took and state.state == 'finished' else ''}{state.state}{took}{detail}. {text}"
+    yield f"{state.job}: {'already ' if not took and state.state in ('finished', 'pruned') else ''}{state.state}{took}{detail}. {text}"
 
 
 def _table(states: Sequence[JobState], *, rows: int) -> Table:

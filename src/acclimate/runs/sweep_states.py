@@ -21,13 +21,13 @@ class JobState(NamedTuple):
         began: Time at which this start of the job began, in seconds since the epoch.
         ended: Time at which it ended; None if it has not, or if an earlier start of the sweep finished it.
         value: The value that the sweep maximises, of a finished job.
-        reason: The reason of the failure.
+        reason: The reason of the failure, or why the pruner of a search has ended the job.
         log: The log with the details of a failure.
         warnings: Warnings in its log.
     """
 
     job: str
-    state: Literal["waiting", "running", "finished", "failed", "stopped"]
+    state: Literal["waiting", "running", "finished", "pruned", "failed", "stopped"]
     began: float
     ended: float | None = None
     value: float | None = None

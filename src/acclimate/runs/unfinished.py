@@ -43,6 +43,6 @@ def _jobs(sweep: Path) -> Iterator[tuple[Path, str]]:
         # What a job was doing is not worth an error.
         return
     for state in states:
-        if state.state in ("failed", "stopped"):
+        if state.state in ("failed", "stopped", "pruned"):
             reason = f": {state.reason.splitlines()[0]}" if state.reason else ""
             yield sweep / state.job, f"{state.state}{reason}"

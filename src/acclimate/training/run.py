@@ -2,13 +2,14 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
 from acclimate.config.check import check_config
@@ -44,12 +45,13 @@ log = logging.getLogger(__name__)
 Config = dict[str, Any]
 
 
-def train(config: Config, record: Callable[[], None] | None = None) -> dict[str, Any]:
+def train(config: Config, record: Callable[[], None] | None = None, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
     """Train a run, select a checkpoint and test it.
 
     Args:
         config: The plain, fully resolved configuration.
         record: Called on rank 0 after all checks pass, to save the run's configuration.
+        callbacks: Additional callbacks, which are not in the configuration.
 
     Returns:
         The contents of `metrics.json`.
@@ -80,7 +82,9 @@ def train(config: Config, record: Callable[[], None] | None = None) -> dict[str,
             return read_metrics(folder)
         start.continue_from(beginning)
         predictions = FinalPredictions()
-        run = build(config, beginning.checkpoint, [Resumption(beginning.changes), start, LastCheckpoint(last, signals), predictions])
+        run = build(
+            config, beginning.checkpoint, [Resumption(beginning.changes), start, LastCheckpoint(last, signals), predictions, *callbacks]
+        )
         refuse_other_data(folder, beginning.changes, run.data.division)
         refuse_idle_training(run.data, run.method, run.trainer, best)
         if not beginning.is_recorded:
