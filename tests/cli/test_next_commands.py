@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from finished_runs import write_run
 from hydra.core.global_hydra import GlobalHydra
 from small_runs import SMALL, write_test_images
 
@@ -57,6 +58,17 @@ def test_a_quiet_run_prints_its_results_only(typed, archives):
     shown = typed("train", "resume=run", "trainer.max_steps=4", "verbosity=normal")
     assert "\nstep 4/4: " in shown
     assert "What to try next:" in shown
+    test = ("evaluate", "run=run", "allow_seen=true")
+    overview = "target labels: known"
+    assert [overview in typed(*test, *words) for words in ((), ("verbosity=quiet",), ("verbosity=debug",))] == [True, False, True]
+
+
+def test_messages_of_verbs_whose_output_programs_read_are_on_standard_error(acclimate, tmp_path):
+    write_run(tmp_path / "runs" / "a", "dann", accuracy=0.5)
+    (write_run(tmp_path / "runs" / "b", "dann") / "metrics.json").write_text("{")
+    for verbosity in ("quiet", "normal", "debug"):
+        code, message = acclimate("compare", "runs", "format=csv", f"verbosity={verbosity}")
+        assert (code, message.startswith("Warning: Left out: runs/b/metrics.json cannot be read")) == (0, True)
 
 
 def test_features_are_to_be_used_by_another_method(tmp_path, monkeypatch):
@@ -83,8 +95,9 @@ def test_each_logger_is_shown_with_its_own_program(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("value", "message"), [("loud", "verbosity=loud must be one of quiet, normal, debug."), ("qiet", "Did you mean quiet?")]
 )
-def test_a_verbosity_that_does_not_exist_is_refused(value, message, acclimate):
-    code, text = acclimate("train", f"verbosity={value}")
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "compare", "cache", "rank"])
+def test_a_verbosity_that_does_not_exist_is_refused(verb, value, message, acclimate):
+    code, text = acclimate(verb, f"verbosity={value}")
     assert code == 2
     assert message in text
     assert "Traceback" not in text

@@ -15,16 +15,21 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from acclimate import __version__
-from acclimate.cli.arguments import divide_arguments
+from acclimate.cli.arguments import divide_arguments, split_verbosity
 from acclimate.config.groups import group_options
 from acclimate.config.messages import did_you_mean
 from acclimate.data.cache.store import DEFAULT_LIMIT
 from acclimate.errors import ConfigError, Interrupted, UserError, command
+from acclimate.files.console import show_messages
 from acclimate.files.full_disk import is_full
 from acclimate.files.printable import PrintableRecord, describe, printable, printable_lines
 from acclimate.training.stop_signals import StopSignals
 
 VERBS = ("train", "evaluate", "predict", "compare", "cache", "rank", "chain")
+# They log to standard output and to files, and set the verbosity themselves.
+TRAINING = ("train", "chain")
+# Programs may read their standard output, so messages are on standard error.
+READ_BY_PROGRAMS = ("predict", "compare", "cache")
 USAGE = """\
 acclimate: transfer learning and domain adaptation of classifiers
 
@@ -34,6 +39,9 @@ verbs:
 {verbs}
 
 Type acclimate VERB --help for details, and acclimate --version for the version. Start with: acclimate train
+"""
+VERBOSITY = """\
+verbosity=quiet shows only warnings, errors and the results; verbosity=debug also details and tracebacks.
 """
 GROUPS = ("data", "model", "method", "terms", "optimizer", "scheduler", "selection", "callbacks", "logger", "trainer", "experiment")
 
@@ -79,8 +87,13 @@ def run_verb(name: str, arguments: Sequence[str]) -> None:
         raise ConfigError(f"acclimate has no verb {name}.{did_you_mean(name, VERBS)} It has {', '.join(VERBS)}: acclimate --help.")
     if "-h" in arguments or "--help" in arguments:
         print(_help(_verb(name)), end="")
-    else:
-        _verb(name).run(arguments)
+        return
+    if name not in TRAINING:
+        verbosity, others = split_verbosity(arguments)
+        show_messages(verbosity, sys.stderr if name in READ_BY_PROGRAMS else sys.stdout)
+        # The configuration of a run has this key, too, and hides the progress bar.
+        arguments = [*others, f"verbosity={verbosity}"] if name == "evaluate" else others
+    _verb(name).run(arguments)
 
 
 def _verb(name: str) -> ModuleType:
@@ -99,7 +112,8 @@ def _usage() -> str:
 def _help(verb: ModuleType) -> str:
     _, usage, details = _paragraphs(verb)
     groups = "\n".join(f"  {group:<11}{', '.join(group_options(group))}" for group in GROUPS)
-    return f"{usage}\n\n{details}\n".replace("{groups}", groups).replace("{limit}", f"{DEFAULT_LIMIT:g}")
+    about_verbosity = "" if verb.__name__.endswith(TRAINING) else f"\n{VERBOSITY}"
+    return f"{usage}\n\n{details}\n{about_verbosity}".replace("{groups}", groups).replace("{limit}", f"{DEFAULT_LIMIT:g}")
 
 
 def _complain(message: str, *, code: int) -> int:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from acclimate.config.messages import texts_in, unquoted
+from acclimate.config.messages import did_you_mean, texts_in, unquoted
 from acclimate.errors import ConfigError
 from acclimate.files.atomic_files import refuse_output
+from acclimate.files.console import VERBOSITIES, Verbosity
 
 # Flags of Hydra.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
@@ -37,6 +38,23 @@ def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: S
     if missing:
         raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=...' for key in required)}.")
     return keys, [text for text in arguments if text.partition("=")[0] not in keys]
+
+
+def split_verbosity(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:
+    """Separate `verbosity=NAME` from the other arguments.
+
+    Raises:
+        ConfigError: If there is no such verbosity.
+
+    >>> split_verbosity(["outputs", "verbosity=quiet"]), split_verbosity([])
+    (('quiet', ['outputs']), ('normal', []))
+    """
+    keys, others = split_keys(arguments, required=(), optional=("verbosity",))
+    typed = keys.get("verbosity", "normal")
+    for verbosity in VERBOSITIES:
+        if typed == verbosity:
+            return verbosity, others
+    raise ConfigError(f"verbosity={typed} must be one of {', '.join(VERBOSITIES)}.{did_you_mean(typed, VERBOSITIES)}")
 
 
 def split_config_dir(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:

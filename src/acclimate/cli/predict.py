@@ -1,6 +1,7 @@
 """Write labels and confidences for images, or a table of vectors.
 
-usage: acclimate predict run=DIR inputs=PLACE out=FILE.csv [on_bad_image=error|skip] [batch_size=NUMBER] [max_pixels=NUMBER] [trust=MODULE]
+usage: acclimate predict run=DIR inputs=PLACE out=FILE.csv [on_bad_image=error|skip] [batch_size=NUMBER] [max_pixels=NUMBER]
+                         [trust=MODULE]
 
 Writes one line for each input: the path of an image, below the folder if one is given, or the number of a row; the predicted
 class; and the confidence in [0, 1].

@@ -141,6 +141,7 @@ class AdaptationData(ServedData, ABC):
         needs: Needs,
         reveal_target_labels: bool,
         frozen_backbone: nn.Module | None = None,
+        show_overview: bool = True,
     ) -> None:
         """Prepare the data for a model and a method.
 
@@ -150,6 +151,7 @@ class AdaptationData(ServedData, ABC):
                 in training nor in evaluation.
             reveal_target_labels: Whether validation batches of the target contain labels, which only an oracle may use.
             frozen_backbone: The backbone, if it is frozen.
+            show_overview: Whether to log an overview of the data.
 
         Raises:
             ConfigError: If the target has fewer labels than `target_labels_per_class`.
@@ -164,7 +166,7 @@ class AdaptationData(ServedData, ABC):
         if needs.views == "pair":
             self.source_views = self.target_views = [self.strong_view] * 2
         self.overview = describe_data(self.domains, self.target_labels)
-        for line in self.overview:
+        for line in self.overview if show_overview else ():
             log.info("%s", line)
         for line in Copies(self.domains).exact():
             log.warning("%s", line)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Literal, get_args
+from typing import Literal, TextIO, get_args
 
 Verbosity = Literal["quiet", "normal", "debug"]
 VERBOSITIES: tuple[Verbosity, ...] = get_args(Verbosity)
@@ -20,6 +20,23 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         return text if record.levelno == logging.INFO else f"{record.levelname.capitalize()}: {text}"
+
+
+def show_messages(verbosity: Verbosity, stream: TextIO) -> None:
+    """Write the messages of this package to standard output or standard error.
+
+    Args:
+        verbosity: As for `set_verbosity`.
+        stream: `sys.stdout` or `sys.stderr`.
+    """
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    console = logging.StreamHandler(stream)
+    console.setFormatter(ConsoleFormatter())
+    root.addHandler(console)
+    set_verbosity(verbosity)
 
 
 def set_verbosity(verbosity: Verbosity) -> None:

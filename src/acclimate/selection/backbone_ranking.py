@@ -70,7 +70,7 @@ def _score(name: str, config: Mapping[str, Any], device: torch.device) -> Ranked
     num_classes = len(data.domains.classes)
     classifier: Classifier = instantiate(config["model"], num_classes=num_classes, inputs=data.input_spec())
     backbone: Backbone = classifier.backbone
-    data.prepare_for(spec=backbone.inputs, needs=Needs(target=False), reveal_target_labels=False)
+    data.prepare_for(spec=backbone.inputs, needs=Needs(target=False), reveal_target_labels=False, show_overview=False)
     assert data.domains.source is not None
     batches = EvaluationBatches(data.domains.source.train, data.kind.view("plain"), batch_size=data.eval_batch_size, labelled=True)
     source_head = _source_head(backbone) if classifier.pretrained else None
