@@ -1,5 +1,6 @@
 """That training on a CPU does not give memory back in one step which it takes again in the next."""
 
+import gc
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from small_runs import compose, write_photographs
 
 from acclimate.data.vectors.vector_tables import VectorTables
 from acclimate.errors import ConfigError
-from acclimate.memory import explain_out_of_memory, keep_freed_memory
+from acclimate.memory import explain_out_of_memory, keep_freed_memory, lasting_imports
 from acclimate.models.backbones.image import ImageBackbone
 from acclimate.training import assembly, run
 
@@ -33,6 +34,19 @@ for _ in range(5):
     take()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+
+
+def test_the_garbage_collector_searches_nothing_during_the_first_imports_and_not_what_they_leave(monkeypatch):
+    collects = []
+    monkeypatch.setattr(gc, "freeze", lambda: collects.append(gc.isenabled()))
+    with lasting_imports():
+        assert gc.isenabled()
+    monkeypatch.delitem(sys.modules, "torch")
+    with pytest.raises(ImportError), lasting_imports():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    assert collects == [False]
 
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="only glibc can")

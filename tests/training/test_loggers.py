@@ -192,6 +192,11 @@ def test_the_page_of_the_story_shows_the_curves_that_there_are(events):
     assert [(event.step, event.value) for event in aim] == [(step, 0.5) for step in (1, 3, 5, 7, 9, 11, 13)]
 
 
+def test_a_training_of_seconds_has_pictures_at_the_start_and_at_the_end(events):
+    steps = {name: [event.step for event in events.Images(name)] for name in ("samples", "projection/pca", "class_shares")}
+    assert steps == {"samples": [0], "projection/pca": [0, 14], "class_shares": [14]}
+
+
 def hyperparameters(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -274,6 +279,7 @@ def test_every_logger_gets_curves_results_and_the_pictures_that_it_can_show(arch
         with Image.open(io.BytesIO(png)) as image:
             assert (image.format, image.size) == ("PNG", size[::-1])
         assert step in (0, 8, 14)
+    assert shown["samples"][0] == (tmp_path / "samples.png").read_bytes()
     told = [record.getMessage() for record in caplog.records if "no route to host" in record.getMessage()]
     assert told == ["The run goes on without the picture samples in Dropped, and later ones: ConnectionError: no route to host"]
 

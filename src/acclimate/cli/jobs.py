@@ -13,6 +13,7 @@ from acclimate.config.check import check_before_imports
 from acclimate.config.compose import override
 from acclimate.config.machine import refuse_missing_files, refuse_missing_packages
 from acclimate.files.console import ConsoleFormatter, set_verbosity
+from acclimate.memory import lasting_imports
 from acclimate.runs.saved import config_to_resume, read_overrides, write_overrides
 
 
@@ -32,11 +33,12 @@ def train_job(config: dict[str, Any], record: Callable[[], None], *, is_last: bo
     refuse_missing_packages(config)
     set_verbosity(config.get("verbosity", "normal"))
     # Imported here, because they import torch.
-    from pytorch_lightning.utilities import rank_zero_only
+    with lasting_imports():
+        from pytorch_lightning.utilities import rank_zero_only
 
-    from acclimate.cli.next_commands import next_commands
-    from acclimate.reports.tables import print_metrics
-    from acclimate.training.run import train
+        from acclimate.cli.next_commands import next_commands
+        from acclimate.reports.tables import print_metrics
+        from acclimate.training.run import train
 
     with pruned_by_trial() as callbacks:
         metrics = train(config, record, callbacks)

@@ -1,44 +1,45 @@
 """Pictures, texts and results that a run sends to its loggers; an error of one of them ends no run."""
 
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import yaml
+from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from torch import Tensor
 
-from acclimate.figures import as_png
 from acclimate.files.printable import printable_values
 from acclimate.runs.settings import telling_settings
 from acclimate.training.loggers import FINAL, TensorBoard
 from acclimate.training.optional_outputs import optional_output
 
 
-def log_picture(loggers: Iterable[Logger], name: str, picture: Tensor, step: int) -> list[Logger]:
+def log_picture(loggers: Iterable[Logger], name: str, png: bytes, size: tuple[int, int], step: int) -> list[Logger]:
     """Send a picture to every logger that can show it; an error of one is logged.
 
-    A logger can show pictures if it has a method `log_picture(name, png, size, step)`, where `png` is the file and `size` its
-    height and width.
+    A logger can show pictures if it has a method `log_picture(name, png, size, step)`.
 
     Args:
         loggers: The loggers of a run.
         name: Name of the picture, with `/` between groups.
-        picture: uint8, shape (3, H, W).
+        png: The picture as a PNG file.
+        size: Height and width in pixels.
         step: Number of finished steps.
 
     Returns:
         The loggers without those that failed.
     """
-    png, remaining = as_png(picture), []
+    remaining = []
     for logger in loggers:
         with optional_output(f"the picture {name} in {type(logger).__name__}, and later ones"):
             if hasattr(logger, "log_picture"):
-                logger.log_picture(name, png, tuple(picture.shape[1:]), step)
+                logger.log_picture(name, png, size, step)
             elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(name, picture, step)
+                logger.experiment.add_image(name, np.array(Image.open(io.BytesIO(png))), step, dataformats="HWC")
             remaining.append(logger)
     return remaining
 

@@ -65,9 +65,9 @@ class Adaptation(EvaluationCallback):
         self._knows_reference = False
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start(trainer)
+        self._start(trainer, NUM_SAMPLES)
 
-    def _start(self, trainer: pl.Trainer) -> None:
+    def _start(self, trainer: pl.Trainer, num_samples: int) -> None:
         self.batches, self._seen = {}, {}
         self._kept: dict[Domain, Tensor] = {}
         domains = data_of(trainer).domains
@@ -76,7 +76,7 @@ class Adaptation(EvaluationCallback):
             if parts is not None:
                 # In random order, because the samples of a source may be sorted by their classes.
                 order = torch.randperm(len(parts.val), generator=torch.Generator().manual_seed(0))
-                self._kept[domain] = order[:NUM_SAMPLES].sort().values
+                self._kept[domain] = order[:num_samples].sort().values
 
     def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
         if part == "val":
@@ -89,9 +89,9 @@ class Adaptation(EvaluationCallback):
             self.batches.setdefault(domain, []).append(sampled)
 
     @torch.no_grad()
-    def predict(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Predict the sampled inputs outside of a validation; training goes on as if nothing had happened."""
-        self._start(trainer)
+    def predict(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_samples: int) -> None:
+        """Predict so many inputs of each domain outside of a validation; training goes on as if nothing had happened."""
+        self._start(trainer, num_samples)
         classifier: Classifier = pl_module.classifier  # type: ignore[assignment]
         modes = [(module, module.training) for module in classifier.modules()]
         classifier.eval()

@@ -29,7 +29,9 @@ from acclimate.training.optional_outputs import optional_output
 from acclimate.training.projector import NUM_DIRECTIONS, write_projector
 from acclimate.types import Domain
 
-# Inputs of each domain in the projector, whose thumbnails have to be read.
+# Inputs of each domain in the picture at the start, whose features no validation has computed, and in the projector, whose
+# thumbnails have to be read.
+NUM_AT_START = 100
 NUM_PROJECTED = 100
 NUM_CLASSES_SHOWN = 10
 NUM_UNCERTAIN = 20
@@ -47,8 +49,8 @@ class Pictures(Callback):
         folder: Folder for the .png files, which are also logged.
     """
 
-    # t-SNE takes a second, so shorter trainings do without it.
-    SECONDS = 20.0
+    # Of shorter trainings, there are no pictures half way, nor t-SNE if they are shorter than twice as long.
+    SECONDS = 10.0
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -68,12 +70,12 @@ class Pictures(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and trainer.global_step == 0:
             with optional_output("the picture of features at the start"):
-                _find(trainer, Adaptation).predict(trainer, pl_module)
+                _find(trainer, Adaptation).predict(trainer, pl_module, NUM_AT_START)
                 self._draw_features(trainer, "at the start")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         before, self._progress = self._progress, float(pl_module.progress)  # type: ignore[arg-type]
-        is_half_way = trainer.state.fn == "fit" and before < 0.5 <= self._progress < 1
+        is_half_way = trainer.state.fn == "fit" and before < 0.5 <= self._progress < 1 and self._elapsed() >= self.SECONDS / 2
         if trainer.is_global_zero and (is_half_way or trainer.state.fn == "validate"):
             when = "half way" if is_half_way else "selected checkpoint"
             with optional_output(f"the pictures of features and classes, {when}"):
@@ -93,6 +95,10 @@ class Pictures(Callback):
             with optional_output("the picture of predictions"):
                 self._keep(trainer, "predictions/target", _draw_predictions(trainer), file="predictions.png")
 
+    def _elapsed(self) -> float:
+        """Return the seconds since the start of the training."""
+        return time.monotonic() - self._began
+
     def _draw_features(self, trainer: pl.Trainer, when: str, *, with_neighbours: bool = False) -> None:
         samples = _find(trainer, Adaptation).samples()
         if sum(len(sample.places) for sample in samples.values()) <= 3:
@@ -103,7 +109,7 @@ class Pictures(Callback):
         domains = [domain for domain, sample in samples.items() for _ in sample.places]
         predicted = torch.cat([sample.probabilities for sample in samples.values()]).argmax(dim=1).cpu()
         projections: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {"pca": ("principal component", principal_components)}
-        if with_neighbours and time.monotonic() - self._began >= self.SECONDS:
+        if with_neighbours and self._elapsed() >= 2 * self.SECONDS:
             projections["tsne"] = ("t-SNE", neighbour_embedding)
         for name, (axes_name, project) in projections.items():
             drawn = draw_projection(
@@ -148,8 +154,8 @@ class Pictures(Callback):
         """Write a picture to the folder and send it to the loggers."""
         if drawn is None:
             return
-        write_picture(self.folder / (file or f"{name}.png"), drawn)
-        self._loggers = log_picture(self._loggers, name, drawn, trainer.global_step)
+        png = write_picture(self.folder / (file or f"{name}.png"), drawn)
+        self._loggers = log_picture(self._loggers, name, png, (drawn.shape[1], drawn.shape[2]), trainer.global_step)
 
 
 def _find(trainer: pl.Trainer, kind: type[Found]) -> Found:

@@ -25,7 +25,7 @@ def draw_class_shares(predicted: Mapping[Domain, Tensor], true: Tensor | None, c
     from acclimate.figures import drawable, picture
 
     num_classes = len(classes)
-    figure = Figure(figsize=(min(max(5.0, 1.5 + 0.45 * num_classes), 16.0), 3.8), layout="constrained")
+    figure = Figure()
     axes = figure.add_subplot()
     width = 0.8 / max(len(predicted), 1)
     for place, (domain, counts) in enumerate(predicted.items()):
@@ -38,11 +38,12 @@ def draw_class_shares(predicted: Mapping[Domain, Tensor], true: Tensor | None, c
         axes.stairs((true / true.sum().clamp_min(1)).tolist(), edges, color="black", label="source, true")
     ticks = range(0, num_classes, -(-num_classes // MAX_NAMED))
     axes.set_xticks(ticks, [drawable(classes[tick]) for tick in ticks], rotation=90 if num_classes > 12 or _are_long(classes) else 0)
-    axes.set(xlabel="class", ylabel="share of the validation inputs", title=title)
+    axes.set(xlabel="class", ylabel="share of the validation inputs")
+    axes.set_title(title, fontsize=11)
     # Room for the legend above the bars.
     axes.margins(y=0.3)
     axes.legend(ncols=3, fontsize=8, loc="upper center")
-    return picture(figure)
+    return picture(figure, plot_size=(min(max(4.2, 0.7 + 0.45 * num_classes), 15.0), 2.9))
 
 
 def _are_long(names: Sequence[str]) -> bool:

@@ -16,8 +16,7 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
     from acclimate.figures import drawable, picture
 
     num_classes = len(classes)
-    side = min(3.0 + 0.35 * num_classes, 16.0)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = Figure()
     axes = figure.add_subplot()
     shares = confusion / confusion.sum(dim=1, keepdim=True).clamp_min(1)
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
@@ -30,4 +29,5 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
         for row, column in confusion.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(int(confusion[row, column])), ha="center", va="center", color=colour, fontsize=8)
-    return picture(figure)
+    side = min(2.2 + 0.3 * num_classes, 15.0)
+    return picture(figure, plot_size=(side, side))

@@ -1,7 +1,7 @@
 """Pictures of samples, with a title for each group and a caption for each sample."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,11 +34,11 @@ def draw_gallery(groups: Sequence[Group]) -> Tensor:
     from acclimate.figures import picture
 
     columns = min(COLUMNS, max(len(group.thumbnails) for group in groups))
-    texts: list[tuple[float, float, str, bool]] = []
+    texts: list[tuple[float, float, str, dict[str, Any]]] = []
     rows, top = [], 0
     for title, thumbnails, captions in groups:
         tiles = resized(thumbnails, SIDE)
-        texts.append((GAP, top + TITLE / 2, title, True))
+        texts.append((GAP, top + TITLE / 2, title, {"ha": "left", "va": "center", "fontsize": 9}))
         lines = max((caption.count("\n") + 1 for caption in captions), default=0)
         height = SIDE + lines * LINE + GAP
         canvas = torch.full((3, TITLE + -(-len(tiles) // columns) * height, GAP + columns * (SIDE + GAP)), 255, dtype=torch.uint8)
@@ -47,17 +47,16 @@ def draw_gallery(groups: Sequence[Group]) -> Tensor:
             down, right = TITLE + row * height, GAP + column * (SIDE + GAP)
             canvas[:, down : down + SIDE, right : right + SIDE] = tile
             if captions:
-                texts.append((right + SIDE / 2, top + down + SIDE + 1, captions[number], False))
+                texts.append((right + SIDE / 2, top + down + SIDE + 1, captions[number], {"ha": "center", "va": "top", "fontsize": 7}))
         rows.append(canvas)
         top += canvas.shape[1]
     pixels = torch.cat(rows, dim=1)
-    figure = Figure(figsize=(pixels.shape[2] / 100, pixels.shape[1] / 100), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(pixels.permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-    for x, y, text, is_title in texts:
-        where = {"ha": "left", "va": "center", "fontsize": 9} if is_title else {"ha": "center", "va": "top", "fontsize": 7}
-        axes.text(x, y, text, **where)  # type: ignore[arg-type]
+    height, width = pixels.shape[1:]
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+    # Without axes, which would resample the pixels.
+    figure.figimage(pixels.permute(1, 2, 0).numpy())
+    for x, y, text, style in texts:
+        figure.text(x / width, 1 - y / height, text, **style)
     return picture(figure)
 
 

@@ -58,6 +58,7 @@ def draw_projection(
         title: Title of the figure.
         axes_name: Beginning of the names of both axes.
     """
+    from matplotlib.colors import to_rgba_array
     from matplotlib.figure import Figure
 
     from acclimate.figures import picture
@@ -65,23 +66,25 @@ def draw_projection(
     figure = Figure(figsize=(4.6 if predicted is None else 10.2, 4.6))
     panels = figure.subplots(1, 1 if predicted is None else 2, squeeze=False)[0]
     # A fixed layout, because matplotlib's automatic ones draw the figure several times.
-    figure.subplots_adjust(left=0.15 if predicted is None else 0.07, right=0.97 if predicted is None else 0.87, bottom=0.12, top=0.86)
+    figure.subplots_adjust(left=0.08 if predicted is None else 0.04, right=0.97 if predicted is None else 0.87, bottom=0.08, top=0.86)
     figure.suptitle(title, fontsize=11)
+    colours = to_rgba_array(class_colours(len(classes)))
     shown = {name: torch.tensor([domain == name for domain in domains]) for name in DOMAINS if name in domains}
     for name, rows in shown.items():
         style = {"s": 14, "marker": MARKERS[name], "linewidths": 0.9, "alpha": 0.75}
         across, up = points[rows].T.tolist()
         panels[0].scatter(across, up, color=DOMAINS[name], label=name, **style)
         if predicted is not None:
-            colours = class_colours(len(classes))
-            panels[1].scatter(across, up, color=[colours[number] for number in predicted[rows].tolist()], **style)
-    panels[0].set_title("by domain", fontsize=10)
-    panels[0].legend()
+            panels[1].scatter(across, up, color=colours[predicted[rows].numpy()], **style)
+    panels[0].set_title("by domain", fontsize=10, loc="left")
+    # Above the points; matplotlib's search for a free place is slow.
+    panels[0].legend(ncols=2, fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderpad=0.1)
     if predicted is not None:
         panels[1].set_title("by predicted class (o source, x target)", fontsize=10)
         _name_classes(panels[1], points, predicted, classes)
     for panel in panels:
-        panel.set(xlabel=f"{axes_name} 1", ylabel=f"{axes_name} 2")
+        # Their numbers mean nothing, and would take half of the time.
+        panel.set(xlabel=f"{axes_name} 1", ylabel=f"{axes_name} 2", xticks=[], yticks=[])
     return picture(figure)
 
 
