@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from acclimate.data.kind import View
 from acclimate.data.samples import Samples
-from acclimate.data.sampling import BalancedStream, Draw, SampleStream, Stream
+from acclimate.data.sampling import BalancedStream, SampleStream, Stream
 from acclimate.data.viewed_samples import ViewedSamples
 from acclimate.inputs import Inputs, take
 from acclimate.types import DomainBatch, Labelled, Unlabelled
@@ -83,19 +83,17 @@ class Feed:
     def labelled(self, number: int) -> Labelled:
         """Return batch `number` in one or two views, with labels if the samples have any."""
         draws = self.stream.batch(number)
-        labels, domains = (_drawn(values, draws) for values in (self.samples.labels, self.samples.domains))
-        inputs, *second = self.samples.look(draws)
+        drawn = torch.tensor([draw.sample for draw in draws])
+        labels, domains = (None if values is None else values[drawn] for values in (self.samples.labels, self.samples.domains))
+        inputs, *second = self.samples.look(draws, drawn)
         return Labelled(inputs, NO_LABELS if labels is None else labels, second[0] if second else None, domains)
 
     def unlabelled(self, number: int) -> Unlabelled:
         """Return batch `number` in all views, without labels."""
         draws = self.stream.batch(number)
         drawn = torch.tensor([draw.sample for draw in draws])
-        return Unlabelled(self.samples.look(draws), drawn, _drawn(self.samples.domains, draws))
-
-
-def _drawn(values: Tensor | None, draws: Sequence[Draw]) -> Tensor | None:
-    return None if values is None else values[torch.tensor([draw.sample for draw in draws])]
+        domains = self.samples.domains
+        return Unlabelled(self.samples.look(draws, drawn), drawn, None if domains is None else domains[drawn])
 
 
 class TrainingBatches(Dataset[DomainBatch]):
@@ -160,7 +158,9 @@ class TrainingLoader:
         return self._next.batches_done
 
     def __iter__(self) -> Iterator[DomainBatch]:
-        for batch in self._loader:
+        # Without workers and pages to pin, the torch loader only costs time.
+        is_direct = self._loader.num_workers == 0 and not self._loader.pin_memory
+        for batch in map(self._loader.dataset.__getitem__, self._next) if is_direct else self._loader:
             self._next.batches_done += 1
             yield batch
 

@@ -47,12 +47,17 @@ class ViewedSamples:
         """True if samples are only copied, because no view has to be computed."""
         return bool(self.features) or (self.samples.is_at_hand and not any(view.random for view in self.views))
 
-    def look(self, draws: Sequence[Draw]) -> list[Inputs]:
-        """Return the drawn inputs in each view, or their features."""
+    def look(self, draws: Sequence[Draw], drawn: Tensor | None = None) -> list[Inputs]:
+        """Return the drawn inputs in each view, or their features.
+
+        Args:
+            draws: The draws of a batch.
+            drawn: The samples of these draws, int64, shape (N,), if they are already in a tensor.
+        """
         if self.features:
-            rows = torch.tensor([draw.sample for draw in draws])
+            rows = torch.tensor([draw.sample for draw in draws]) if drawn is None else drawn
             if self.num_fixed is not None:
-                rows += len(self) * torch.tensor([self._turn(draw.epoch) for draw in draws])
+                rows = rows + len(self) * torch.tensor([self._turn(draw.epoch) for draw in draws])
             # A view that is not random has only one turn.
             return [Features(features.index_select(0, rows % len(features))) for features in self.features]
         loaded = self.samples.load([draw.sample for draw in draws])
