@@ -62,12 +62,14 @@ class TensorBoard(TensorBoardLogger):
             repeated, self._epoch_logged_at = step == self._epoch_logged_at, step
             metrics = {name: value for name, value in metrics.items() if name != "epoch" or not repeated}
         metrics = {**metrics, **{aim: value for name, (aim, value) in AIMED_AT.items() if name in metrics}}
+        summaries = []
         for name, value in metrics.items():
             if name not in self._names and (description := describe(name)):
                 # TensorBoard takes the description from the first value of a curve, and of two values of a step shows the later one.
-                self.write(tensorboard_summaries.described_scalar(name, float(value), description), step)
+                summaries.append(tensorboard_summaries.described_scalar(name, float(value), description))
             # Readers of event files expect plain values.
-            self.write(tensorboard_summaries.scalar(name, float(value)), step)
+            summaries.append(tensorboard_summaries.scalar(name, float(value)))
+        self.write(tensorboard_summaries.together(summaries), step)
         self._names |= metrics.keys()
         if "selection/value" in metrics and (page := page_of(self._names)) != self._page:
             # After the first validation, and again if a curve begins later.
