@@ -1,13 +1,16 @@
 """The answers of Lightning's private names, compared with what it does next."""
 
 import re
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from small_runs import compose
 
+from acclimate.methods.dann import Dann
 from acclimate.training import assembly, lightning_internals
 
 SOURCES = Path(lightning_internals.__file__).parents[1]
@@ -84,3 +87,64 @@ def test_only_empty_hooks_are_left_out(archives, tmp_path):
     assert counts.called == ["before", "end"] * 2, HINT
     assert counts.on_after_backward is None
     assert callable(counts.on_train_epoch_end)
+
+
+class Diary(Callback):
+    """Notes every hook of a step with what Lightning counts, and what is logged."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, hook, trainer, module, *arguments):
+        numbers = [one for one in arguments if isinstance(one, int)]
+        self.notes.append(
+            (hook, module._current_fx_name, numbers, trainer.global_step, trainer.is_last_batch, sorted(trainer.callback_metrics))
+        )
+        if hook != "on_before_zero_grad":
+            module.log(f"diary/{hook}", float(trainer.global_step))
+
+
+for hook in (*lightning_internals.STEP_HOOKS, "on_before_optimizer_step", "on_validation_epoch_end", "on_train_epoch_end"):
+    setattr(Diary, hook, lambda self, *arguments, hook=hook: self.note(hook, *arguments))
+
+
+class Logged(pl.loggers.logger.DummyLogger):
+    """Keeps what it is sent."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def log_metrics(self, metrics, step=None):
+        self.rows.append((step, dict(metrics)))
+
+
+STEPS = ("trainer.max_epochs=2", "trainer.log_every_n_steps=2", "trainer.gradient_clip_val=0.1")
+
+
+@pytest.mark.parametrize("method", ["dann", "adda"])
+def test_short_steps_do_what_those_of_lightning_do(archives, tmp_path, monkeypatch, method):
+    found = []
+    for is_usual in (True, False):
+        diary, logger = Diary(), Logged()
+        parts = assembly.build(compose(tmp_path, *archives, f"method={method}", *STEPS), None, [diary])
+        parts.trainer.loggers = [logger]
+        if not is_usual:
+            monkeypatch.setattr(lightning_internals._ShortSteps, "_is_usual", lambda *rest: False)
+        parts.trainer.fit(parts.method, parts.data)
+        loop = parts.trainer.fit_loop
+        assert loop.epoch_loop._is_short == is_usual, HINT
+        optimizer = parts.trainer.optimizers[0].state_dict()["state"]
+        found.append((diary.notes, logger.rows, {"loop": loop.state_dict(), "weights": parts.method.state_dict(), "optimizer": optimizer}))
+    (*notes, state), (*other_notes, other_state) = found
+    assert notes == other_notes, HINT
+    torch.testing.assert_close(state, other_state, rtol=0, atol=0, msg=HINT)
+
+
+@pytest.mark.parametrize("option", ["trainer.accumulate_grad_batches=2", "trainer.profiler=simple", "seed=1"])
+def test_unusual_trainings_take_the_steps_of_lightning(archives, tmp_path, monkeypatch, option):
+    if option == "seed=1":
+        monkeypatch.setattr(Dann, "optimizer_step", partialmethod(pl.LightningModule.optimizer_step), raising=False)
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", "trainer.max_steps=1", option))
+    parts.trainer.fit(parts.method, parts.data)
+    assert not parts.trainer.fit_loop.epoch_loop._is_short

@@ -32,7 +32,7 @@ from acclimate.training.callbacks.throughput import Throughput
 from acclimate.training.callbacks.validation_log import ValidationLog
 from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions, refuse_same_domains
-from acclimate.training.lightning_internals import leave_out_empty_hooks
+from acclimate.training.lightning_internals import leave_out_empty_hooks, shorten_steps
 from acclimate.training.optional_outputs import make_loggers_optional
 from acclimate.training.parts import Config, take_apart
 
@@ -134,6 +134,7 @@ def build(
     trainer: pl.Trainer = parts.trainer(callbacks=callbacks, logger=loggers)
     _prepare(trainer)
     leave_out_empty_hooks(method, trainer.callbacks)  # type: ignore[attr-defined]
+    shorten_steps(trainer)
     return Run(parts.config, data, method, selection, scores, throughput, nonfinite, trainer, seen)
 
 

@@ -19,6 +19,7 @@ class ClassifierModule(pl.LightningModule):
         batches_done: Number of training batches so far.
         total_batches: Number of training batches of the whole training.
         step_losses: Losses of the current step by name, for reports.
+        has_logged: True if anything was logged in the current step.
     """
 
     classifier: Classifier
@@ -28,6 +29,7 @@ class ClassifierModule(pl.LightningModule):
         self.batches_done = 0
         self.total_batches = 1
         self.step_losses: dict[str, Tensor] = {}
+        self.has_logged = False
 
     @property
     def progress(self) -> float:
@@ -47,6 +49,7 @@ class ClassifierModule(pl.LightningModule):
         trainer = self.trainer
         written = (self.batches_done + 1) % max(trainer.log_every_n_steps, 1) == 0 or trainer.is_last_batch  # type: ignore[attr-defined]
         if written or not trainer.training or trainer.accumulate_grad_batches > 1:
+            self.has_logged = True
             super().log(name, value() if isinstance(value, FunctionType) else value, **options)
 
     def predict_step(self, batch: Labelled | Unlabelled, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
