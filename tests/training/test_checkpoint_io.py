@@ -61,3 +61,14 @@ def test_it_waits_for_seconds_only(save, step_of, monkeypatch):
     saved("best.ckpt", 3)
     plugin.teardown()
     assert step_of("best.ckpt") == 3
+
+
+def test_weights_that_never_change_are_not_copied(tmp_path):
+    plugin = ReplacingCheckpointIO(lambda name: name == "frozen")
+    state = {"frozen": torch.zeros(2), "trained": torch.zeros(2)}
+    checkpoint = {"state_dict": state, "global_step": 1, "config": {}}
+    plugin.save_checkpoint(checkpoint, tmp_path / "best.ckpt")
+    plugin.save_checkpoint(checkpoint, tmp_path / "best.ckpt")
+    (waiting,) = plugin._waiting.values()
+    assert waiting["state_dict"]["frozen"] is state["frozen"]
+    assert waiting["state_dict"]["trained"] is not state["trained"]

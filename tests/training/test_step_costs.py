@@ -58,3 +58,23 @@ def test_batches_on_the_processor_stay_as_they_are(build):
     batch = next(iter(data.train_dataloader()))
     assert data.transfer_batch_to_device(batch, torch.device("cpu"), 0) is batch
     assert data.transfer_batch_to_device(batch, torch.device("meta"), 0).source.inputs.is_meta
+
+
+def test_what_is_frozen_is_not_checked_and_not_set_in_each_validation(build, monkeypatch):
+    method = build("method=dann", "model.freeze=backbone", "model.bottleneck=4").method
+    names = {name for name in method.state_dict() if not name.startswith("classifier.backbone.")}
+    assert names == method.changing_state().keys() == {name for name in method.state_dict() if not method.is_fixed(name)}
+    monkeypatch.setattr(method.classifier.backbone, "train", lambda mode: pytest.fail("set the mode of a frozen backbone"))
+    for mode in (False, True):
+        method.train(mode)
+        assert [module.training for module in (method.classifier, method.classifier.head, method.classifier.backbone)] == [
+            mode,
+            mode,
+            False,
+        ]
+
+
+def test_everything_else_may_change(build):
+    method = build("method=dann").method
+    assert method.changing_state().keys() == method.state_dict().keys()
+    assert not any(map(method.is_fixed, method.state_dict()))

@@ -110,10 +110,15 @@ class Classifier(nn.Module):
                 parameter.requires_grad_(number >= num)
 
     def train(self, mode: bool = True) -> Self:
-        super().train(mode)
         if self.frozen:
-            self.backbone.eval()
-        elif self.num_frozen_stages:
+            # A backbone may have hundreds of layers, whose mode is already right.
+            self.training = mode
+            for part in self.children():
+                if part is not self.backbone:
+                    part.train(mode)
+            return self
+        super().train(mode)
+        if self.num_frozen_stages:
             for stage in stages(self.backbone.body)[: self.num_frozen_stages]:
                 for layer in stage.layers:
                     layer.eval()

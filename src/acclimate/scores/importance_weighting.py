@@ -5,13 +5,16 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor
 
 from acclimate.scores.sampled_score import SampleCount, SampledScore
 from acclimate.scores.threads import one_thread
 from acclimate.types import Domain, Prediction
+
+Rows = NDArray[np.float64]
 
 # Upper bound of the odds, which grow without bound if the domains do not overlap.
 MAX_ODDS = 1e6
@@ -49,15 +52,44 @@ def density_ratio(source: Tensor, target: Tensor) -> Tensor:
     variances = features.square().sum(dim=0) / (len(features) - 1)
     deviations = (variances + smallest.square()).sqrt()
     features /= deviations.clamp_min(torch.finfo(torch.float32).tiny) * features.shape[1] ** 0.5
-    domains = np.repeat([0, 1], [num_source, num_target])
-    classifier = LogisticRegression(max_iter=1000, tol=TOLERANCE)
-    rows, log_odds = features.numpy(), np.empty(len(features))
-    # As scikit-learn's cross_val_predict, whose checks take as long as the fit of a few hundred inputs.
+    rows, signs = features.numpy(), np.repeat([-1.0, 1.0], [num_source, num_target])
+    place_in_domain = np.concatenate([np.arange(num_source), np.arange(num_target)])
+    # The halves of scikit-learn's StratifiedKFold.
+    first = place_in_domain < np.repeat([(num_source + 1) // 2, (num_target + (num_source + 1) % 2) // 2], [num_source, num_target])
+    log_odds = np.empty(len(rows))
     with one_thread():
-        for fitted, judged in StratifiedKFold(2).split(rows, domains):
-            log_odds[judged] = classifier.fit(rows[fitted], domains[fitted]).decision_function(rows[judged])
+        for judged in (first, ~first):
+            log_odds[judged] = _log_odds(rows[~judged], signs[~judged], rows[judged])
     odds = torch.from_numpy(log_odds[:num_source]).exp().clamp(1 / MAX_ODDS, MAX_ODDS)
     return odds * num_source / num_target
+
+
+def _log_odds(fitted: Rows, signs: Rows, judged: Rows) -> Rows:
+    """Log odds of the positive sign by a logistic regression with scikit-learn's default penalty.
+
+    It is that of scikit-learn, whose checks and conversions take longer than the fit of a few hundred inputs.
+
+    Args:
+        fitted: Shape (N, D).
+        signs: -1 or 1 for each row, shape (N,).
+        judged: Shape (M, D).
+
+    Returns:
+        Shape (M,).
+    """
+    num, width = fitted.shape
+
+    def loss(parameters: Rows) -> tuple[float, Rows]:
+        weights, intercept = parameters[:width], parameters[width]
+        margins = signs * (fitted @ weights + intercept)
+        slopes = -signs * expit(-margins) / num
+        value = np.logaddexp(0.0, -margins).mean() + weights @ weights / (2 * num)
+        return value, np.append(slopes @ fitted + weights / num, slopes.sum())
+
+    options = {"maxiter": 1000, "maxls": 50, "gtol": TOLERANCE, "ftol": 64 * np.finfo(np.float64).eps}
+    found: Rows = minimize(loss, np.zeros(width + 1), jac=True, method="L-BFGS-B", options=options).x
+    log_odds: Rows = judged @ found[:width] + found[width]
+    return log_odds
 
 
 def importance_weighted_risk(errors: Tensor, weights: Tensor) -> Tensor:

@@ -132,18 +132,18 @@ def build(
     # Callbacks of Lightning need a logger.
     loggers = [logger() for logger in parts.loggers] or [DummyLogger()]
     trainer: pl.Trainer = parts.trainer(callbacks=callbacks, logger=loggers)
-    _prepare(trainer)
+    _prepare(trainer, method)
     leave_out_empty_hooks(method, trainer.callbacks)  # type: ignore[attr-defined]
     shorten_steps(trainer)
     return Run(parts.config, data, method, selection, scores, throughput, nonfinite, trainer, seen)
 
 
-def _prepare(trainer: pl.Trainer) -> None:
+def _prepare(trainer: pl.Trainer, method: Method) -> None:
     """Prepare a trainer for loggers that fail, for atomic checkpoints and, on a CPU, for fast steps."""
     make_loggers_optional(trainer)
     # Keep a plug-in of the user, for example for asynchronous checkpoints.
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-        trainer.strategy.checkpoint_io = ReplacingCheckpointIO()
+        trainer.strategy.checkpoint_io = ReplacingCheckpointIO(method.is_fixed)
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
         if not torch.cuda.is_available():

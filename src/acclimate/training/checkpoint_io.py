@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ class ReplacingCheckpointIO(CheckpointIO):
     A better checkpoint soon after the last one waits in memory, because a short epoch on precomputed features takes less time
     than writing it. It is written before any other checkpoint, so that `best.ckpt` is never older than what `last.ckpt` knows
     of it, and when training ends for whatever reason. On a GPU, where a copy would take memory from training, nothing waits.
+
+    Args:
+        is_fixed: Function that returns True for the names of weights that training never changes, which are not copied.
     """
 
     # Shortest pause between two versions of a file.
     SECONDS = 5.0
 
-    def __init__(self) -> None:
+    def __init__(self, is_fixed: Callable[[str], bool] = lambda name: False) -> None:
+        self._is_fixed = is_fixed
         self._written_at: dict[Path, float] = {}
         self._waiting: dict[Path, dict[str, Any]] = {}
 
@@ -32,7 +37,8 @@ class ReplacingCheckpointIO(CheckpointIO):
         path = Path(path)
         if path.name == checkpoint_files.BEST and self._was_written_just_now(path) and _is_on_cpu(checkpoint):
             # Training will change its tensors.
-            self._waiting[path] = copy.deepcopy(checkpoint)
+            fixed = {id(tensor): tensor for name, tensor in checkpoint["state_dict"].items() if self._is_fixed(name)}
+            self._waiting[path] = copy.deepcopy(checkpoint, fixed)
             return
         self._waiting.pop(path, None)
         self._write_waiting()

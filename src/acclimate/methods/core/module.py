@@ -1,11 +1,12 @@
 """The Lightning module around a classifier: progress, predictions and logging."""
 
+from itertools import chain
 from types import FunctionType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from acclimate.models.classifier import Classifier
 from acclimate.types import Labelled, Prediction, Unlabelled
@@ -51,6 +52,19 @@ class ClassifierModule(pl.LightningModule):
         if written or not trainer.training or trainer.accumulate_grad_batches > 1:
             self.has_logged = True
             super().log(name, value() if isinstance(value, FunctionType) else value, **options)
+
+    def is_fixed(self, name: str) -> bool:
+        """Return True if training never changes this entry of the state: those of a frozen backbone, possibly hundreds."""
+        return self.classifier.frozen and name.startswith("classifier.backbone.")
+
+    def changing_state(self) -> dict[str, Tensor]:
+        """Return all parameters and buffers that are not fixed, by name, without a walk through a frozen backbone."""
+        fixed: set[nn.Module] = {self.classifier.backbone} if self.classifier.frozen else set()
+        return {
+            f"{place}.{name}" if place else name: tensor
+            for place, module in self.named_modules(memo=fixed)
+            for name, tensor in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+        }
 
     def predict_step(self, batch: Labelled | Unlabelled, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         prediction: Prediction = self.classifier(batch.inputs)

@@ -64,7 +64,7 @@ class NonFinite(Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         weights = {name for name, _ in pl_module.named_parameters()}
-        names = names_not_finite(pl_module.state_dict())
+        names = names_not_finite(pl_module.state_dict() | pl_module.changing_state())  # type: ignore[operator]
         self._exempt = {name for name in names if name not in weights}
         if wrong := [name for name in names if name in weights]:
             raise DivergenceError(
@@ -164,7 +164,7 @@ class NonFinite(Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit":
             self._read_all(trainer, pl_module)
-            self._refuse_state(trainer, pl_module.state_dict())
+            self._refuse_state(trainer, pl_module.changing_state())  # type: ignore[operator]
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._read_all(trainer, pl_module)
@@ -173,7 +173,8 @@ class NonFinite(Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         self._read_all(trainer, pl_module)
-        self._refuse_state(trainer, checkpoint["state_dict"])
+        state, is_fixed = checkpoint["state_dict"], pl_module.is_fixed
+        self._refuse_state(trainer, {name: tensor for name, tensor in state.items() if not is_fixed(name)})  # type: ignore[operator]
 
     def _refuse_state(self, trainer: pl.Trainer, state: Mapping[str, Tensor]) -> None:
         if wrong := [name for name in names_not_finite(state) if name not in self._exempt]:
