@@ -27,6 +27,13 @@ def test_distances_grow_with_the_shift():
         assert values[2] > 5 * max(values[0], 0.02)
 
 
+@pytest.mark.parametrize(("shift", "least", "most"), [(0.1, 0.0, 0.5), (3.0, 1.9, 2.0)])
+def test_a_direction_with_little_variance_hardly_counts_even_if_it_tells_all_samples_apart(shift, least, most):
+    source, target = normal(300, width=40), normal(300, width=40, seed=1)
+    source[:, 0], target[:, 0] = shift, -shift
+    assert least <= proxy_a_distance(source, target) <= most
+
+
 @pytest.mark.parametrize("origin", [0.0, 100.0])
 def test_the_discrepancy_is_that_of_the_loss(origin):
     source, target = normal(40) + origin, normal(30, shift=0.4, seed=1) + origin

@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 from pytorch_lightning.loggers.logger import DummyLogger
 from small_runs import compose, train_and_stop
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from acclimate.config.compose import override
 from acclimate.errors import Interrupted
 from acclimate.training import assembly, run, tensorboard_summaries
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.training.dashboard import describe
 from acclimate.training.loggers import TensorBoard
 
 # Epochs of 5 batches; validations after 4, 8 and 12, and after the last one.
@@ -142,8 +144,6 @@ def test_curves_of_a_continued_run_are_those_of_the_run_that_was_never_stopped(s
 
 @pytest.mark.parametrize("name", ["whole", "stopped", "killed"])
 def test_no_step_occurs_twice_in_the_other_loader(runs, name, served):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     events = EventAccumulator(str(runs / name), size_guidance={"scalars": 0, "images": 0}, purge_orphaned_data=True).Reload()
     for tag in events.Tags()["scalars"]:
         assert [event.step for event in events.Scalars(tag)] == [step for step, _ in served[name][tag]], tag
@@ -152,8 +152,6 @@ def test_no_step_occurs_twice_in_the_other_loader(runs, name, served):
 
 @pytest.fixture(scope="module")
 def events(runs):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     return EventAccumulator(str(runs / "whole")).Reload()
 
 
@@ -197,8 +195,19 @@ def test_a_training_of_seconds_has_pictures_at_the_start_and_at_the_end(events):
     assert steps == {"samples": [0], "projection/pca": [0, 14], "class_shares": [14]}
 
 
+def test_a_continued_run_logs_its_samples_once(runs):
+    files = (runs / "stopped").glob("events.out.tfevents*")
+    logged = [EventAccumulator(str(file)).Reload().Tags()["images"].count("samples") for file in sorted(files)]
+    assert logged == [1, 0, 0]
+
+
+def test_the_result_of_a_curve_has_its_description():
+    assert describe("final/score/bnm") == f"A result of the selected checkpoint, as in metrics.json. {describe('score/bnm')}"
+    assert describe("final/of_my_own") == "A result of the selected checkpoint, as in metrics.json."
+    assert describe("of_my_own") == ""
+
+
 def hyperparameters(folder):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     contents = EventAccumulator(str(folder)).Reload().PluginTagToContent("hparams")

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-# Ridge penalty relative to the squared length of a standardised vector.
-PENALTY = 0.1
-# Smallest standard deviation relative to a feature's root mean square.
+# Ridge penalty relative to the sum of all squared lengths: a direction with 5 % of the variance has half of its usual weight. Almost any
+# two samples can be told apart by directions with a thousandth of the variance, which are too small to matter for the classes.
+PENALTY = 0.025
+# Smallest deviation relative to the root mean square.
 SMALLEST_DEVIATION = 1e-3
 # Squared kernel widths relative to the mean squared distance: 4, 2, 1, 1/2 and 1/4.
 WIDEST, NUM_WIDTHS = 4.0, 5
@@ -15,8 +16,8 @@ def proxy_a_distance(source: Tensor, target: Tensor) -> Tensor:
     """Proxy A-distance: 2 · (1 - 2 · error) of a linear classifier that tells the domains apart.
 
     Ben-David et al., "Analysis of Representations for Domain Adaptation", NeurIPS 2006. Each half of the samples is judged by a
-    ridge regression that was fitted to the other half, which takes milliseconds for any width. Errors of the two domains have equal
-    weight.
+    ridge regression that was fitted to the other half, which takes milliseconds for any width. Directions in which the features hardly
+    vary hardly count. Errors of the two domains have equal weight.
 
     Args:
         source: Features, shape (N, D), N at least 2, in random order.
@@ -28,12 +29,10 @@ def proxy_a_distance(source: Tensor, target: Tensor) -> Tensor:
     features = torch.cat([source, target]).double().cpu()
     if min(len(source), len(target)) < 2 or not features.isfinite().all():
         return torch.full((), torch.nan)
-    # The deviation of a constant feature is nothing but rounding.
-    smallest = SMALLEST_DEVIATION * features.square().mean(dim=0).sqrt() + torch.finfo(torch.float32).tiny
+    # The deviation of constant features is nothing but rounding.
+    smallest = SMALLEST_DEVIATION * features.square().sum(dim=1).mean().sqrt() + torch.finfo(torch.float32).tiny
     features -= features.mean(dim=0)
-    # Ten times faster than torch.std.
-    deviations = (features.square().sum(dim=0) / (len(features) - 1)).sqrt()
-    features /= deviations.clamp_min(smallest) * features.shape[1] ** 0.5
+    features /= features.square().sum(dim=1).mean().sqrt().clamp_min(smallest)
     is_source = torch.arange(len(features)) < len(source)
     # Weights that make both domains count the same.
     weights = torch.where(is_source, 0.5 / len(source), 0.5 / len(target)).double()
@@ -50,7 +49,7 @@ def _judge(fitted: Tensor, signs: Tensor, weights: Tensor, judged: Tensor) -> Te
     """Return True for rows that a ridge regression assigns to the source; solved for the rows, which are fewer than wide features."""
     # The intercept is that of a constant feature.
     gram = fitted @ fitted.T + 1.0
-    penalty = PENALTY / (weights * len(fitted)).clamp_min(torch.finfo(gram.dtype).tiny)
+    penalty = PENALTY / weights.clamp_min(torch.finfo(gram.dtype).tiny)
     triangle = torch.linalg.cholesky(gram + torch.diag(penalty))
     coefficients = torch.cholesky_solve(signs[:, None], triangle)[:, 0]
     said: Tensor = judged @ (fitted.T @ coefficients) + coefficients.sum() > 0

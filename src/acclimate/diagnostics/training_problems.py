@@ -75,7 +75,7 @@ def prediction_collapse(evidence: Evidence) -> str | None:
     if counts is None or evidence.progress < LEARNED_SOMETHING:
         return None
     source_counts = torch.ones(len(counts)) if evidence.source_counts is None else evidence.source_counts
-    num_inputs, source_entropy, entropy = int(counts.sum()), _entropy(source_counts), _entropy(counts)
+    num_inputs, source_entropy, entropy = int(counts.sum()), float(class_entropy(source_counts)), float(class_entropy(counts))
     if entropy >= (source_entropy - (len(counts) - 1) / (2 * num_inputs)) / 3:
         return None
     most = int(counts.argmax())
@@ -189,9 +189,14 @@ def estimated_proportions(confusion: Tensor, target_counts: Tensor) -> Tensor:
     return source * target_class_weights(given, source, target_counts.double() / target_counts.sum())
 
 
-def _entropy(counts: Tensor) -> float:
-    """Return the entropy, in nats, of proportions given as counts."""
-    return float(torch.special.entr(counts.double() / counts.sum()).sum())
+def class_entropy(counts: Tensor) -> Tensor:
+    """Return the entropy, in nats, of class proportions given as counts, shape (K,), as a scalar in float64.
+
+    >>> class_entropy(torch.tensor([5, 5, 0])) / math.log(2)
+    tensor(1., dtype=torch.float64)
+    """
+    entropy: Tensor = torch.special.entr(counts.double() / counts.sum()).sum()
+    return entropy
 
 
 SYMPTOMS: tuple[Callable[[Evidence], str | None], ...] = (

@@ -6,6 +6,8 @@
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+# Results of the selected checkpoint, apart from the curves.
+FINAL = "final/"
 AIM = "adaptation/domain_accuracy_aim"
 CHANCE = 0.5
 # With this value, a discriminator is as good as a coin; the TensorBoard logger draws the line beside these curves.
@@ -28,7 +30,8 @@ DESCRIPTIONS = {
     "target/val_oracle_accuracy": "Accuracy on the target's validation inputs, which uses target labels. Higher is better. Only to study "
     "a run: a choice made by it cannot be made where there are no labels.",
     "selection/value": "The score that selects the checkpoint. Higher is better; the checkpoint with the highest value is tested. "
-    "A high value is no accuracy: certain and wrong predictions also score well.",
+    "A high value is no accuracy: certain and wrong predictions also score well, so a run that has memorised its source can have a "
+    "higher value than a better one. Compare checkpoints of one run by it; before you compare runs, answer the other questions.",
     "selection/is_oracle": "1 if the checkpoint is selected by target labels.",
     "adaptation/domain_accuracy": "Accuracy of the domain discriminator on training batches. The aim is 0.5: it cannot tell the domains "
     "apart. Worry above 0.9 for long (the features do not adapt) or if it has been 0.5 since the first step (it has learned nothing).",
@@ -43,10 +46,12 @@ DESCRIPTIONS = {
     "adaptation/strength": "λ, the weight of the alignment. It grows from 0. Worry if it stays 0: nothing is aligned.",
     "adaptation/weight": "λ, the weight of the alignment. It grows from 0. Worry if it stays 0: nothing is aligned.",
     "adaptation/proxy_a_distance": "Distance between the domains' features on validation inputs: how well a linear classifier tells them "
-    "apart. 0: not at all, 2: without error. Lower is better aligned, but it often stays above 1 where adaptation works: compare runs. "
-    "Worry if it rises to 2. A low value is no proof: features that have collapsed are alike, too.",
-    "adaptation/mmd": "Maximum mean discrepancy between the domains' features on validation inputs. 0: alike. Lower is better aligned. "
-    "Its scale depends on the features' width: compare within a run, and between runs of one model.",
+    "apart, which may use directions with a fair share of the variance. 0: not at all, 2: without error. Lower is better aligned. It "
+    "usually starts above 1 and falls below 0.7. Worry if it stays near 1 or rises. A low value is no proof: features that have "
+    "collapsed are alike, too.",
+    "adaptation/mmd": "Maximum mean discrepancy between the domains' features on validation inputs. 0: alike. Lower is better aligned. It "
+    "usually falls to a third of its first value or less. Worry if it stays or rises. Its scale depends on the features' width: compare "
+    "within a run, and between runs of one model.",
     "adaptation/gradient_ratio": "Norm of the gradient that the features receive from the adaptation, relative to that from the "
     "classification. About 0.1 to 10 is usual, and it grows as the classification loss vanishes. Worry if it is 0 (no adaptation) or "
     "above 100 early on (the adaptation drowns the task).",
@@ -54,15 +59,18 @@ DESCRIPTIONS = {
     "adaptation/wasserstein_distance": "The critic's estimate of the Wasserstein distance between the domains. Lower is better aligned.",
     "adaptation/*": "A quantity that the method watches; its docstring explains it.",
     "predictions/target_class_entropy": "Entropy of the shares of the classes predicted on the target, relative to equal shares. It should "
-    "be near that of the source. Worry if it is far below: the predictions collapse to few classes.",
+    "be near that of the source, usually above 0.9 for classes of similar size. Worry if it is below by more than 0.1: the predictions "
+    "collapse to few classes.",
     "predictions/source_class_entropy": "Entropy of the shares of the classes predicted on the source, relative to equal shares: 1 if all "
     "classes are predicted equally often. The value to compare predictions/target_class_entropy with.",
-    "predictions/target_confidence": "Mean probability of the predicted class on the target. It should rise with training and stay below "
-    "that of the source. High confidence is no accuracy: a collapsed model is certain, too.",
-    "predictions/source_confidence": "Mean probability of the predicted class on the source, to compare predictions/target_confidence "
-    "with.",
+    "predictions/target_confidence": "Mean probability of the predicted class on the target. It should rise with training and stay a "
+    "little below that of the source, usually by less than 0.1. Worry if it stays 0.2 below (not adapted), or if it is above (the "
+    "predictions collapse, or the source is too small). High confidence is no accuracy: a collapsed model is certain, too.",
+    "predictions/source_confidence": "Mean probability of the predicted class on the source's validation inputs, to compare "
+    "predictions/target_confidence with. Usually above 0.9. Worry if it is near the accuracy of guessing.",
     "predictions/agreement_with_source_only": "Share of target inputs for which this run predicts the same class as the source_only run "
-    "beside it. Near 1: adaptation has changed nothing. Worry if it is low while the predictions' entropy is low, too.",
+    "beside it. Usually 0.6 to 0.95. Near 1: adaptation has changed nothing. Worry if it is low while the predictions' entropy is low, "
+    "too.",
     "score/rankme": "Effective number of directions that the target's features use. Higher is better, within one run. Worry if it falls to "
     "a few: the features collapse.",
     "score/source_accuracy": "Accuracy on the source's validation inputs. Higher is better. It cannot see any change in the target.",
@@ -78,7 +86,11 @@ DESCRIPTIONS = {
     "score/snd": f"Dense neighbourhoods of target predictions. {SCORE} A collapse has the best value.",
     "score/class_ami": f"Agreement of target predictions with clusters of the features. {SCORE}",
     "score/transfer_score": f"Clustered target features and information. {SCORE}",
-    "final/*": "A result of the selected checkpoint at the end of the run, as in metrics.json.",
+    "source/test_accuracy": "Accuracy on the source's test inputs. Higher is better.",
+    "target/test_accuracy": "Accuracy on the target's test inputs. Higher is better. Its labels are used only here, at the end: runs that "
+    "are chosen by it have an accuracy that cannot be had without labels.",
+    "train/skipped_steps": "Number of batches that were left out because a loss or gradient was not finite. Worry if it is not 0.",
+    "train/samples_per_second": "Speed of the training. Higher is better.",
     "configuration": "The resolved configuration of the run.",
     "curves": "What each curve is, which direction is good, and when to worry.",
     "data": "Samples of each class and part, and how they were read. Check it first.",
@@ -111,27 +123,39 @@ class Chart(NamedTuple):
 # One curve in most charts, because TensorBoard draws all curves of a run in one colour and keeps their names closed.
 PAGE = {
     "1. Is it learning?": (
-        Chart("Source accuracy on validation inputs (aim: 1)", ("source/val_accuracy",)),
+        Chart("Source accuracy on validation inputs (aim: 1; low while the loss is near 0: memorised)", ("source/val_accuracy",)),
         Chart("Source loss on training inputs (aim: 0)", ("loss/classification",)),
     ),
     "2. Is it adapting?": (
-        Chart("Discriminator's accuracy on source inputs (flat line: 0.5, the aim)", ("adaptation/source_domain_accuracy", AIM)),
-        Chart("Discriminator's accuracy on target inputs (flat line: 0.5, the aim)", ("adaptation/target_domain_accuracy", AIM)),
+        Chart(
+            "Discriminator's accuracy on source inputs (flat line: 0.5, the aim; 0.3 to 0.7: usual)",
+            ("adaptation/source_domain_accuracy", AIM),
+        ),
+        Chart(
+            "Discriminator's accuracy on target inputs (flat line: 0.5, the aim; 0.3 to 0.7: usual)",
+            ("adaptation/target_domain_accuracy", AIM),
+        ),
         Chart(
             "λ, strength of the alignment (0: nothing is aligned)",
             ("adaptation/reversal", "adaptation/adversarial_weight", "adaptation/strength", "adaptation/weight"),
         ),
         Chart("Gradient of adaptation relative to task (0: no adaptation, 0.1 to 10: usual)", ("adaptation/gradient_ratio",)),
-        Chart("MMD of the features (0: domains alike; should fall)", ("adaptation/mmd",)),
-        Chart("Proxy A-distance of the features (to compare runs; often above 1)", ("adaptation/proxy_a_distance",)),
+        Chart("MMD of the features (0: domains alike; should fall to a third or less)", ("adaptation/mmd",)),
+        Chart("Proxy A-distance of the features (0: domains alike, 2: apart; should fall below 0.7)", ("adaptation/proxy_a_distance",)),
     ),
     "3. Can it be trusted?": (
-        Chart("Diversity of target predictions (1: all classes equally often, 0: collapse)", ("predictions/target_class_entropy",)),
-        Chart("Diversity of source predictions (to compare)", ("predictions/source_class_entropy",)),
+        Chart(
+            "Diversity of target predictions (1: all classes equally often; far below the source: collapse)",
+            ("predictions/target_class_entropy",),
+        ),
+        Chart("Diversity of source predictions (to compare; usually above 0.9)", ("predictions/source_class_entropy",)),
         Chart("Agreement with source_only (1: adaptation changed nothing)", ("predictions/agreement_with_source_only",)),
-        Chart("Confidence on the target (should come near that on the source)", ("predictions/target_confidence",)),
-        Chart("Confidence on the source (to compare)", ("predictions/source_confidence",)),
-        Chart("Selection score without target labels (highest is selected; no accuracy)", ("selection/value",)),
+        Chart(
+            "Confidence on the target (usually up to 0.1 below that on the source; above it: collapse or tiny source)",
+            ("predictions/target_confidence",),
+        ),
+        Chart("Confidence on the source (to compare; usually above 0.9)", ("predictions/source_confidence",)),
+        Chart("Selection score (chooses between the checkpoints of one run; no accuracy, not to compare runs by)", ("selection/value",)),
     ),
     "4. Oracle (uses target labels)": (Chart("Target accuracy on validation inputs", ("target/val_oracle_accuracy",)),),
 }
@@ -139,6 +163,8 @@ PAGE = {
 
 def describe(name: str) -> str:
     """Return the description of a curve or a picture; empty for one of the user's own."""
+    if name.startswith(FINAL):
+        return f"A result of the selected checkpoint, as in metrics.json. {describe(name.removeprefix(FINAL))}".rstrip()
     return next((text for pattern, text in DESCRIPTIONS.items() if fnmatchcase(name, pattern)), "")
 
 

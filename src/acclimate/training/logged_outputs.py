@@ -14,7 +14,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from acclimate.files.printable import printable_values
 from acclimate.runs.settings import telling_settings
-from acclimate.training.loggers import FINAL, TensorBoard
+from acclimate.training.dashboard import FINAL
+from acclimate.training.loggers import TensorBoard
 from acclimate.training.optional_outputs import optional_output
 
 

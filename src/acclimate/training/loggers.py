@@ -15,9 +15,8 @@ from torch.utils.tensorboard.summary import hparams
 
 from acclimate.files.atomic_files import replacing
 from acclimate.training import tensorboard_summaries
-from acclimate.training.dashboard import AIMED_AT, describe, page_of
+from acclimate.training.dashboard import AIMED_AT, FINAL, describe, page_of
 
-FINAL = "final/"
 # The columns of the view of hyperparameters, of which TensorBoard first shows five.
 HEADLINES = tuple(
     f"{FINAL}{name}"

@@ -11,6 +11,7 @@ from torch import Tensor
 from acclimate.data.datamodule import data_of
 from acclimate.diagnostics.domain_distance import feature_discrepancy, proxy_a_distance
 from acclimate.diagnostics.negative_transfer import reference_predictions
+from acclimate.diagnostics.training_problems import class_entropy
 from acclimate.models.classifier import Classifier
 from acclimate.selection.evaluation_callback import EvaluationCallback
 from acclimate.training.callbacks.accuracies import Accuracies
@@ -157,5 +158,4 @@ class Adaptation(EvaluationCallback):
 
 def _diversity(counts: Tensor) -> Tensor:
     """Return the entropy of class proportions given as counts, as a share of that of equally frequent classes."""
-    entropy: Tensor = torch.special.entr(counts.float() / counts.sum()).sum()
-    return entropy / math.log(len(counts))
+    return class_entropy(counts.cpu()).float() / math.log(len(counts))

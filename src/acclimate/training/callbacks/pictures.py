@@ -63,12 +63,12 @@ class Pictures(Callback):
         self._loggers = trainer.loggers
         self._progress = float(pl_module.progress)  # type: ignore[arg-type]
         self._began = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Only here, a resumed run knows its step.
         if trainer.is_global_zero and trainer.global_step == 0:
             with optional_output("the picture of samples"):
                 self._keep(trainer, "samples", draw_samples(data_of(trainer)))
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero and trainer.global_step == 0:
             with optional_output("the picture of features at the start"):
                 _find(trainer, Adaptation).predict(trainer, pl_module, NUM_AT_START)
                 self._draw_features(trainer, "at the start")
