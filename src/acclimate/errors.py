@@ -38,6 +38,11 @@ class BadInputError(DataError):
         self.problem = problem
 
 
+def more_bad_files(number: int) -> str:
+    """Return the end of a message about a bad file that counts the others, or an empty string."""
+    return "" if not number else f" ({number} more file{' is' if number == 1 else 's are'} bad.)"
+
+
 class StorageError(UserError):
     """A file that cannot be written, because of a full disk, an exhausted quota or missing permissions."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from acclimate import cli
 
-HELPERS = {"arguments", "hydra_jobs", "jobs", "launching", "next_commands", "search", "sweeps"}
+HELPERS = {"arguments", "cores", "hydra_jobs", "jobs", "launching", "next_commands", "search", "sweeps", "trials"}
 
 
 def test_each_file_of_the_command_is_a_verb_or_helps_several():
@@ -45,3 +45,18 @@ def test_tracebacks_are_for_those_who_ask_for_them(value, shown, acclimate, monk
     monkeypatch.setenv("ACCLIMATE_DEBUG", value)
     code, message = acclimate("train", "optimizer.lrr=1")
     assert (code, "Traceback" in message) == (2, shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["evaluate"], "No value for run. Type run=DIR."),
+        (["evaluate", "outputs/my run", "seed=1"], "No value for run. Type 'run=outputs/my run'."),
+        (["predict", "rum=a", "out=b.csv"], "No value for run, inputs. Type run=a inputs=PLACE out=b.csv."),
+        (["predict", "a", "inputs=b", "out="], "No value for run, out. Type run=a inputs=b out=FILE."),
+        (["predict", "run=a", "inputs=b", "out=c", "batchsize=3"], "does not take batchsize=3. Did you mean batch_size?"),
+    ],
+)
+def test_what_a_verb_misses_is_completed_from_what_was_typed(words, expected, acclimate):
+    code, message = acclimate(*words)
+    assert (code, expected in message) == (2, True), message

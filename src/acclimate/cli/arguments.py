@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from acclimate.config.messages import did_you_mean, texts_in, unquoted
-from acclimate.errors import ConfigError
+from acclimate.config.messages import did_you_mean, most_similar, setting, texts_in, unquoted
+from acclimate.errors import ConfigError, command
 from acclimate.files.atomic_files import refuse_output
 from acclimate.files.console import VERBOSITIES, Verbosity
 
+# Values of keys in messages.
+VALUES = {"run": "DIR", "resume": "DIR", "inputs": "PLACE", "out": "FILE"}
 # Flags of Hydra.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
 
@@ -34,10 +36,34 @@ def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: S
     """
     pairs = [text.partition("=") for text in arguments]
     keys = {key: unquoted(value) for key, _, value in pairs if key in (*required, *optional)}
+    others = [text for text in arguments if text.partition("=")[0] not in keys]
     missing = [key for key in required if not keys.get(key)]
     if missing:
-        raise ConfigError(f"No value for {', '.join(missing)}. Type {' '.join(f'{key}=...' for key in required)}.")
-    return keys, [text for text in arguments if text.partition("=")[0] not in keys]
+        guesses = {**_guesses(missing, others), **{key: value for key, value in keys.items() if value}}
+        typed = " ".join(setting(key, guesses[key]) if key in guesses else f"{key}={VALUES[key]}" for key in required)
+        raise ConfigError(f"No value for {', '.join(missing)}. Type {typed}.")
+    return keys, others
+
+
+def _guesses(missing: Sequence[str], words: Sequence[str]) -> dict[str, str]:
+    """Return values for missing keys from words that can be meant for them: of a similar key, or without any."""
+    guesses = dict[str, str]()
+    for word in words:
+        name, equals, value = word.partition("=")
+        key = most_similar(name, missing) if equals else None if word.startswith("-") else missing[0]
+        if key is not None:
+            guesses.setdefault(key, value if equals else word)
+    return guesses
+
+
+def refused(verb: str, words: Sequence[str], keys: Sequence[str]) -> str:
+    """Return a message about words that a verb does not take.
+
+    >>> refused("predict", ["batchsize=3"], ["run", "batch_size"])
+    'acclimate predict does not take batchsize=3. Did you mean batch_size? Its keys are run, batch_size: acclimate predict --help.'
+    """
+    close = did_you_mean(words[0].partition("=")[0], keys)
+    return f"acclimate {verb} does not take {' '.join(words)}.{close} Its keys are {', '.join(keys)}: {command(verb, '--help')}."
 
 
 def split_verbosity(arguments: Sequence[str]) -> tuple[Verbosity, list[str]]:

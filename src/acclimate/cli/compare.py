@@ -21,7 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acclimate.cli.arguments import refuse_unwritable, split_keys
+from acclimate.cli.arguments import refuse_unwritable, refused, split_keys
 from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
 
@@ -73,7 +73,6 @@ def _folders(words: Sequence[str]) -> list[Path]:
     for word in words:
         key = word.partition("=")[0]
         if (key != word or word.startswith("-")) and not Path(word).exists():
-            takes = " ".join(f"{one}=..." for one in KEYS)
-            raise ConfigError(f"acclimate compare does not take {word}.{did_you_mean(key, KEYS)} It takes DIR {takes}.")
+            raise ConfigError(refused("compare", [word], KEYS))
     places = {Path(word).resolve(): Path(word) for word in reversed(words)}
     return [named for place, named in reversed(places.items()) if not any(other in place.parents for other in places)]

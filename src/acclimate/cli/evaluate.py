@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> None:
     from acclimate.training.class_results import PER_CLASS, write_class_results
 
     classes = metrics.pop("per_class")
-    print_metrics(metrics, folder=Path(keys["run"]))
+    print_metrics(metrics)
     print_class_results(classes)
     if mistakes is not None:
         print(printable(f"The misclassified and the most uncertain test inputs are in {mistakes}"))

@@ -21,25 +21,25 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acclimate.cli.arguments import count, list_of, refuse_unwritable, split_keys
+from acclimate.cli.arguments import count, list_of, refused, split_keys
 from acclimate.errors import ConfigError
+from acclimate.files.atomic_files import refuse_output
 from acclimate.files.printable import printable
 from acclimate.runs.checkpoint_files import selected_checkpoint
 
+REQUIRED, OPTIONAL = ("run", "inputs", "out"), ("on_bad_image", "batch_size", "max_pixels", "trust")
 STANDARD_OUTPUT = Path("/dev/stdout")
 
 
 def run(arguments: Sequence[str]) -> None:
     """Write a table of predictions for the given inputs."""
-    optional = ("trust", "max_pixels", "on_bad_image", "batch_size")
-    keys, others = split_keys(arguments, required=("run", "inputs", "out"), optional=optional)
+    keys, others = split_keys(arguments, required=REQUIRED, optional=OPTIONAL)
     if others:
-        raise ConfigError(f"acclimate predict does not take {' '.join(others)}. It takes run=DIR inputs=PLACE out=FILE.csv.")
+        raise ConfigError(refused("predict", others, (*REQUIRED, *OPTIONAL)))
     max_pixels, batch_size = (count(keys, key, unit) for key, unit in (("max_pixels", "pixels"), ("batch_size", "inputs")))
-    if keys["out"] == "-":
-        keys["out"] = str(STANDARD_OUTPUT)
-    refuse_unwritable(keys)
-    selected, out = selected_checkpoint(keys["run"]), Path(keys["out"])
+    out = STANDARD_OUTPUT if keys["out"] == "-" else Path(keys["out"])
+    refuse_output(out)
+    selected = selected_checkpoint(keys["run"])
     places = places_of(keys["inputs"], out)
     from acclimate.files import atomic_files
     from acclimate.inference import prediction
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
     left_out = f" {bad} more cannot be read: see the column problem." if bad else ""
     # The table may be on standard output.
     print(
-        f"Wrote the predictions for {len(rows) - bad} inputs to {printable(out)}.{left_out}",
+        f"Wrote the predictions for {len(rows) - bad} inputs to {'standard output' if keys['out'] == '-' else printable(out)}.{left_out}",
         file=sys.stderr if out == STANDARD_OUTPUT else sys.stdout,
     )
 

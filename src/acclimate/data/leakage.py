@@ -113,8 +113,8 @@ def refuse_leaks(domains: Domains, checkpoint: Mapping[str, Any]) -> None:
     if leaks := find_leaks(domains, seen_by(checkpoint)):
         raise DataError(
             f"This run has seen inputs that it should be evaluated on: {_describe(leaks)}. Accuracies on them would say too little about "
-            "new inputs. Leave out the overrides of data that made it so, such as data.test_fraction or data.split_seed, or type "
-            "allow_seen=true to evaluate on all of them."
+            "new inputs. If overrides of data made it so, such as data.split_seed, leave them out. If the data have copies, type "
+            "allow_seen=true to evaluate on all of them and count those that were seen."
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from acclimate.errors import BadInputError, DataError
+from acclimate.errors import BadInputError, DataError, more_bad_files
 from acclimate.inference.predictor import Predictor
 from acclimate.runs.checkpoints import Checkpoint
 
@@ -64,7 +64,7 @@ def predict(
     if problems and kind.settings().get("on_bad_image") != "skip":
         number, problem = min(problems.items())
         name = samples.name(number) or names[number]
-        more = f" ({len(problems) - 1} more files are bad.)" if len(problems) > 1 else ""
+        more = more_bad_files(len(problems) - 1)
         raise BadInputError(f"{name} {problem}, or give such files a row without a label: on_bad_image=skip.{more}", name, problem)
     found = predictor.predict_samples(samples, batch_size=batch_size, problems=problems)
     confidences = found.probabilities.max(dim=1).values.tolist()

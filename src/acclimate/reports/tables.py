@@ -22,8 +22,13 @@ FILE_WIDTH = 140
 MAX_CLASSES = 40
 
 
-def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
-    """Print a table with one row for each metric of a run."""
+def print_metrics(metrics: Mapping[str, Any], *, folder: Path | None = None) -> None:
+    """Print a table with one row for each metric of a run.
+
+    Args:
+        metrics: The metrics; scores are left out.
+        folder: The folder with all that belongs to them; None: there is none.
+    """
     table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
@@ -34,7 +39,8 @@ def print_metrics(metrics: Mapping[str, Any], *, folder: Path) -> None:
     console.print(table)
     if metrics["selection/name"] == "oracle":
         console.print("Oracle: target labels selected this checkpoint. Its results do not show what you would get without them.")
-    console.print(printable(f"Everything is in {folder}"), soft_wrap=True)
+    if folder is not None:
+        console.print(printable(f"Everything is in {folder}"), soft_wrap=True)
 
 
 def print_class_results(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -21,7 +21,8 @@ def describe_training(run: Run, folder: Path) -> list[str]:
     devices = trainer.num_devices * trainer.num_nodes
     device = trainer.strategy.root_device
     counted = f"{devices} × {device.type}" if devices > 1 else str(device)
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    number = torch.get_num_threads()
+    threads = f", {number} thread{'s' * (number != 1)}" if device.type == "cpu" else ""
     return [
         f"model: {model_name(run.config)}, {start}; {trained:,} of {total:,} parameters train",
         f"device: {counted}, precision {trainer.precision}{threads}",

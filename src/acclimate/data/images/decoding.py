@@ -32,7 +32,7 @@ from acclimate.data.images.stored_pixels import (
     too_many_pixels,
 )
 from acclimate.data.images.value_range import Extremes, extremes
-from acclimate.errors import BadInputError, DataError
+from acclimate.errors import BadInputError, DataError, more_bad_files
 
 log = logging.getLogger(__name__)
 
@@ -214,8 +214,7 @@ def keep_whole_images(
     problems = map_files(partial(find_problem, max_pixels=max_pixels, pixels=checked), paths)
     bad = [problem for problem in problems if problem is not None]
     if bad and on_bad_image == "error":
-        more = f" ({len(bad) - 1} more files are bad.)" if len(bad) > 1 else ""
-        raise DataError(f"{bad[0]}{more}")
+        raise DataError(f"{bad[0]}{more_bad_files(len(bad) - 1)}")
     for problem in bad:
         log.warning("Left out: %s", problem)
     return [path for path, problem in zip(paths, problems, strict=True) if problem is None]

@@ -59,7 +59,7 @@ class FoundFiles(NamedTuple):
         said = [f"{number} in or called {name}" for name, number in sorted(self.litter.items())]
         if self.others:
             shown = ", ".join(self.others[:NUM_SHOWN]) + (", …" if len(self.others) > NUM_SHOWN else "")
-            said.append(f"{len(self.others)} that are no images ({shown})")
+            said.append(f"{len(self.others)} that {'is no image' if len(self.others) == 1 else 'are no images'} ({shown})")
         return "; ".join(said)
 
 

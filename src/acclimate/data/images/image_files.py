@@ -102,8 +102,8 @@ class ImageFiles(Samples):
             return "none of the first files is an image"
         widths, heights, modes = zip(*headers, strict=True)
         sizes = dict.fromkeys(f"{sides[0]} × {sides[1]}" for sides in ((min(widths), min(heights)), (max(widths), max(heights))))
-        some = "" if len(chosen) == len(self.paths) else f"of {len(chosen)} files, "
-        return f"{some}{' to '.join(sizes)} pixels, {', '.join(sorted(set(modes)))}"
+        some = "" if len(chosen) == len(self.paths) else f" (of {len(chosen)} files)"
+        return f"{' to '.join(sizes)} pixels, {', '.join(sorted(set(modes)))}{some}"
 
     def digests(self) -> Tensor | None:
         return self._digests
