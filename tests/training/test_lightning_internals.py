@@ -96,7 +96,7 @@ class Diary(Callback):
         self.notes = []
 
     def note(self, hook, trainer, module, *arguments):
-        numbers = [one for one in arguments if isinstance(one, int)]
+        numbers = [one["loss"].item() if isinstance(one, dict) else one for one in arguments if isinstance(one, int | dict)]
         self.notes.append(
             (hook, module._current_fx_name, numbers, trainer.global_step, trainer.is_last_batch, sorted(trainer.callback_metrics))
         )
@@ -122,12 +122,12 @@ class Logged(pl.loggers.logger.DummyLogger):
 STEPS = ("trainer.max_epochs=2", "trainer.log_every_n_steps=2", "trainer.gradient_clip_val=0.1")
 
 
-@pytest.mark.parametrize("method", ["dann", "adda"])
-def test_short_steps_do_what_those_of_lightning_do(archives, tmp_path, monkeypatch, method):
+@pytest.mark.parametrize(("method", "precision"), [("dann", "32-true"), ("adda", "bf16-mixed")])
+def test_short_steps_do_what_those_of_lightning_do(archives, tmp_path, monkeypatch, method, precision):
     found = []
     for is_usual in (True, False):
         diary, logger = Diary(), Logged()
-        parts = assembly.build(compose(tmp_path, *archives, f"method={method}", *STEPS), None, [diary])
+        parts = assembly.build(compose(tmp_path, *archives, f"method={method}", f"trainer.precision={precision}", *STEPS), None, [diary])
         parts.trainer.loggers = [logger]
         if not is_usual:
             monkeypatch.setattr(lightning_internals._ShortSteps, "_is_usual", lambda *rest: False)

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loops.fetchers import _DataLoaderIterDataFetcher
+from pytorch_lightning.loops.optimization.automatic import ClosureResult
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.strategies import SingleDeviceStrategy
@@ -30,6 +31,7 @@ STEP_HOOKS = (
     "on_before_zero_grad",
     "on_train_batch_end",
 )
+BATCH_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
 # Hooks that change how a step is taken.
 OVERRIDABLE = (
     "optimizer_step",
@@ -61,7 +63,7 @@ def leave_out_empty_hooks(pl_module: pl.LightningModule, callbacks: Sequence[Cal
     """
     for owner, base in ((pl_module, pl.LightningModule), *((callback, Callback) for callback in callbacks)):
         for name in STEP_HOOKS:
-            if getattr(type(owner), name) is getattr(base, name) and name not in vars(owner):
+            if not _overrides(owner, base, name):
                 setattr(owner, name, None)
 
 
@@ -99,6 +101,7 @@ class _ShortSteps(_TrainingEpochLoop):
     def on_run_start(self, data_fetcher: Any) -> None:
         super().on_run_start(data_fetcher)
         self._is_short = self._is_usual(data_fetcher)
+        self._module_state = vars(self.trainer.lightning_module)
         self._hooks = {name: _hooks(self.trainer, name) for name in (*STEP_HOOKS, "on_before_optimizer_step")}
 
     def _is_usual(self, data_fetcher: Any) -> bool:
@@ -107,7 +110,9 @@ class _ShortSteps(_TrainingEpochLoop):
         return (
             isinstance(module, ClassifierModule)
             and module.automatic_optimization
-            and all(getattr(type(module), name) is getattr(pl.LightningModule, name) for name in OVERRIDABLE)
+            and not any(_overrides(module, pl.LightningModule, name) for name in (*OVERRIDABLE, *BATCH_HOOKS, "transfer_batch_to_device"))
+            and trainer.datamodule is not None
+            and not any(_overrides(trainer.datamodule, pl.LightningDataModule, name) for name in BATCH_HOOKS)
             and len(trainer.optimizers) == 1
             and isinstance(trainer.optimizers[0], Optimizer)
             and trainer.accumulate_grad_batches == 1
@@ -127,8 +132,7 @@ class _ShortSteps(_TrainingEpochLoop):
         batch, _, _ = next(data_fetcher)
         progress.is_last_batch = data_fetcher.done
         number = self.batch_idx + 1
-        batch = module._on_before_batch_transfer(trainer.precision_plugin.convert_input(batch), dataloader_idx=0)
-        batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+        batch = trainer.datamodule.transfer_batch_to_device(batch, module.device, 0)
         progress.increment_ready()
         metrics.on_batch_start(batch)
         module.has_logged = False
@@ -149,14 +153,16 @@ class _ShortSteps(_TrainingEpochLoop):
         """Take an optimizer step on a batch, and return the outputs for callbacks."""
         trainer, progress = self.trainer, self.automatic_optimization.optim_progress.optimizer
         module: Any = trainer.lightning_module
-        result = None
+        result: ClosureResult | None = None
 
         @torch.enable_grad()
         def closure() -> Tensor | None:
             nonlocal result
             with trainer.precision_plugin.train_step_context():
-                returned = self._within("training_step", module.training_step, batch, number)
-            result = self.automatic_optimization.output_result_cls.from_training_step_output(returned)
+                self._module_state["_current_fx_name"] = "training_step"
+                returned = module.training_step(batch, number)
+                self._module_state["_current_fx_name"] = None
+            result = ClosureResult(returned) if isinstance(returned, Tensor) else ClosureResult.from_training_step_output(returned)
             progress.zero_grad.increment_ready()
             self._call("on_before_zero_grad", optimizer)
             progress.zero_grad.increment_started()
@@ -178,19 +184,21 @@ class _ShortSteps(_TrainingEpochLoop):
 
     def _call(self, name: str, *arguments: Any) -> None:
         """Call a hook of all callbacks and of the module, whose name Lightning needs to know for what they log."""
-        for hook in self._hooks[name]:
-            self._within(name, hook, *arguments)
-
-    def _within(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        state = vars(self.trainer.lightning_module)
+        state = self._module_state
         before, state["_current_fx_name"] = state["_current_fx_name"], name
-        result = function(*arguments)
+        for hook in self._hooks[name]:
+            hook(*arguments)
         state["_current_fx_name"] = before
-        return result
 
 
 def _hooks(trainer: pl.Trainer, name: str) -> list[Callable[..., Any]]:
-    """Return the functions that a hook calls, those of callbacks first; one that is None or empty is left out."""
-    module = trainer.lightning_module
-    found = [partial(hook, trainer, module) for callback in trainer.callbacks if callable(hook := getattr(callback, name))]  # type: ignore[attr-defined]
-    return [*found, *([getattr(module, name)] if callable(getattr(module, name)) else [])]
+    """Return the functions that a hook calls: those of the callbacks, and then that of the module."""
+    module, callbacks = trainer.lightning_module, trainer.callbacks  # type: ignore[attr-defined]
+    found = [partial(getattr(callback, name), trainer, module) for callback in callbacks if _overrides(callback, Callback, name)]
+    return [*found, *([getattr(module, name)] if _overrides(module, pl.LightningModule, name) else [])]
+
+
+def _overrides(owner: object, base: type, name: str) -> bool:
+    """Return True if an object has a hook of its own, in its class or in itself; Lightning skips one that is None."""
+    hook = getattr(owner, name)
+    return hook is not None and getattr(hook, "__func__", hook) is not getattr(base, name)
