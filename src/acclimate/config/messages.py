@@ -14,6 +14,8 @@ PLAIN_TEXT = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_][A-Za-z0-9_.-
 # An item of a list: in quotes, within which a backslash counts only in front of a quote; or as it is up to the next comma.
 ITEM = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^,]*?))\s*(?:,|$)""")
 
+MAX_LISTED = 12
+
 
 def show(value: Any) -> str:
     """Return a value as typed on the command line."""
@@ -113,6 +115,16 @@ def _similarity(first: str, second: str) -> float:
 
 def _plain(word: str) -> str:
     return word.lower().replace("-", "_")
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """Return names for a message, the first ones and the number of the others if they are many.
+
+    >>> listed(["a", "b"]), listed("abcdefghijklmno"), listed([])
+    ('a, b', 'a, b, c, d, e, f, g, h, i, j, k, l and 3 more', 'none')
+    """
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return separator.join(names[:MAX_LISTED]) + more or "none"
 
 
 def did_you_mean(word: str, words: Sequence[str]) -> str:

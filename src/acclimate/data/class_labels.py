@@ -3,20 +3,19 @@
 import logging
 import math
 import os
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from acclimate.data.class_names import in_order, list_classes, normalised
 from acclimate.errors import DataError
 
 log = logging.getLogger(__name__)
 
 UnknownClasses = Literal["error", "drop"]
-MAX_LISTED = 12
 
 
 def read_labels(values: np.ndarray[Any, Any], what: str) -> tuple[list[str], Tensor]:
@@ -55,30 +54,6 @@ def read_labels(values: np.ndarray[Any, Any], what: str) -> tuple[list[str], Ten
     return ordered, torch.tensor([places[name] for name in names], dtype=torch.int64)[torch.from_numpy(codes)]
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Return each name once: whole numbers by their size, in front of other names.
-
-    >>> in_order(["10", "b", "2", "-1", "a", "2"])
-    ['-1', '2', '10', 'a', 'b']
-    """
-    return sorted(set(names), key=_numerically)
-
-
-def normalised(name: str) -> str:
-    r"""Return a name in Unicode's composed form, whose accents macOS separates; bytes that are no UTF-8 become escapes.
-
-    >>> normalised("Ka\u0308fer"), normalised("K\udce4fer")
-    ('Käfer', 'K\\xe4fer')
-    """
-    return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="backslashreplace"))
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return names for a message, the first ones if they are many."""
-    ordered = in_order(names)
-    return ", ".join(ordered[:MAX_LISTED]) + (f" and {len(ordered) - MAX_LISTED} more" if len(ordered) > MAX_LISTED else "")
-
-
 def find_unknown(counts: Mapping[str, int], classes: Sequence[str], *, unknown: UnknownClasses, what: str) -> set[str]:
     """Compare the classes of samples with those to tell apart, and log which of these are absent.
 
@@ -98,15 +73,17 @@ def find_unknown(counts: Mapping[str, int], classes: Sequence[str], *, unknown: 
     number = sum(counts[name] for name in others)
     if others and unknown == "error":
         raise DataError(
-            f"{what} has the classes {listed(others)} besides those to tell apart, which are {listed(classes)}. "
+            f"{what} has the classes {list_classes(others)} besides those to tell apart, which are {list_classes(classes)}. "
             f"Type data.unknown_classes=drop to leave out {_samples(number)}."
         )
     if others and number == sum(counts.values()):
-        raise DataError(f"{what} has only the classes {listed(others)}, but none of those to tell apart, which are {listed(classes)}.")
+        raise DataError(
+            f"{what} has only the classes {list_classes(others)}, but none of those to tell apart, which are {list_classes(classes)}."
+        )
     if others:
-        log.warning("%s: left out %s of the classes %s.", what, _samples(number), listed(others))
+        log.warning("%s: left out %s of the classes %s.", what, _samples(number), list_classes(others))
     if counts and (absent := set(classes) - counts.keys()):
-        log.info("%s has no samples of %s.", what, listed(absent))
+        log.info("%s has no samples of %s.", what, list_classes(absent))
     return others
 
 
@@ -141,8 +118,3 @@ def _name(value: object, what: str) -> str:
     if isinstance(value, bytes):
         return normalised(os.fsdecode(value))
     return normalised(value) if isinstance(value, str) else str(int(value) if isinstance(value, float) else value)
-
-
-def _numerically(name: str) -> tuple[bool, float, str]:
-    is_number = name.lstrip("-").isdecimal()
-    return (not is_number, float(name.lstrip("-")) * (-1) ** name.startswith("-") if is_number else 0.0, name)

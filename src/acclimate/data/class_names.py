@@ -1,10 +1,34 @@
-"""Names of classes that differ only in how they are written."""
+"""Names of classes: their order, their normal form, and those that differ only in how they are written."""
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from acclimate.config.messages import setting
+from acclimate.config.messages import listed, setting
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return each name once: whole numbers by their size, in front of other names.
+
+    >>> in_order(["10", "b", "2", "-1", "a", "2"])
+    ['-1', '2', '10', 'a', 'b']
+    """
+    return sorted(set(names), key=_numerically)
+
+
+def normalised(name: str) -> str:
+    r"""Return a name in Unicode's composed form, whose accents macOS separates; bytes that are no UTF-8 become escapes.
+
+    >>> normalised("Ka\u0308fer"), normalised("K\udce4fer")
+    ('Käfer', 'K\\xe4fer')
+    """
+    return unicodedata.normalize("NFC", os.fsencode(name).decode(errors="backslashreplace"))
+
+
+def list_classes(names: Iterable[str]) -> str:
+    """Return classes for a message, in order, the first ones if they are many."""
+    return listed(in_order(names))
 
 
 def renaming(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
@@ -31,3 +55,8 @@ def offer_renaming(names: Iterable[str], known: Iterable[str], already: Mapping[
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _numerically(name: str) -> tuple[bool, float, str]:
+    is_number = name.lstrip("-").isdecimal()
+    return (not is_number, float(name.lstrip("-")) * (-1) ** name.startswith("-") if is_number else 0.0, name)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from acclimate.data.class_labels import listed
+from acclimate.data.class_names import list_classes
 from acclimate.data.domains import Domains
 from acclimate.data.samples import Samples
 from acclimate.types import PARTS
@@ -108,7 +108,7 @@ class Copies:
             return None
         assert labels is not None
         names = [f"{self._name(place)} ({self.classes[int(labels[place])]})" for place in found.example]
-        concerned = listed(self.classes[label] for label in labels[found.mask].unique().tolist())  # type: ignore[no-untyped-call]
+        concerned = list_classes(self.classes[label] for label in labels[found.mask].unique().tolist())  # type: ignore[no-untyped-call]
         return (
             f"{int(found.mask.sum()):,} source samples are {word} of samples of another class, such as {names[0]} and {names[1]}. "
             f"Check their labels; the classes are {concerned}."

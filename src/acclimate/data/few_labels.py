@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from acclimate.data.class_labels import listed
+from acclimate.data.class_names import list_classes
 from acclimate.data.domains import Domains
 from acclimate.data.splitting import choose_of_each_class
 from acclimate.errors import ConfigError, DataError
@@ -40,7 +40,7 @@ def labelled_samples(labels: Tensor, classes: Sequence[str], *, per_class: int, 
             "Use fewer, or label more."
         )
     if absent:
-        log.warning("data.target_labels_per_class: the target's training part has no samples of %s.", listed(absent))
+        log.warning("data.target_labels_per_class: the target's training part has no samples of %s.", list_classes(absent))
     return choose_of_each_class(labels, num_classes=len(classes), per_class=per_class, seed=seed)
 
 

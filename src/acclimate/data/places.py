@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from acclimate.data.class_labels import normalised
+from acclimate.data.class_names import normalised
 from acclimate.data.tables import SUFFIXES
 from acclimate.errors import ConfigError
 

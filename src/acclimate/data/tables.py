@@ -2,12 +2,12 @@
 
 import gzip
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from acclimate.config.messages import listed
 from acclimate.data.class_labels import read_labels
 from acclimate.errors import ConfigError, DataError
 from acclimate.types import PARTS
@@ -87,9 +87,3 @@ def parts_of(frame: Any, path: Path, split: str) -> list[str]:
     if wrong := next((part for part in parts if part not in PARTS), None):
         raise DataError(f"The column {split} of {path} has {wrong!r}, but may have only {', '.join(PARTS)}.")
     return parts
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first names for a message, and how many there are besides."""
-    shown = ", ".join(names[:12])
-    return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown or "none"

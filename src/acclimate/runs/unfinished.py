@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from acclimate.config.messages import listed
 from acclimate.runs.record import METRICS, RECORD
 from acclimate.runs.sweep_states import STATES, read_states
-
-MAX_LISTED = 12
 
 
 class Unfinished(NamedTuple):
@@ -31,9 +30,8 @@ def unfinished_runs(folders: Sequence[Path]) -> list[Unfinished]:
 
 
 def list_unfinished(found: Sequence[Unfinished]) -> str:
-    """Return the folders and states of unfinished runs for a message, the first ones if they are many."""
-    more = f"; and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
-    return "; ".join(f"{folder} ({state})" for folder, state in found[:MAX_LISTED]) + more
+    """Return the folders and states of unfinished runs for a message."""
+    return listed([f"{folder} ({state})" for folder, state in found], "; ")
 
 
 def _jobs(sweep: Path) -> Iterator[tuple[Path, str]]:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from acclimate.data.archives import array_names, read_arrays
 from acclimate.data.array_names import find_parts
-from acclimate.data.class_labels import UnknownClasses, find_unknown, in_order, read_labels
+from acclimate.data.class_labels import UnknownClasses, find_unknown, read_labels
+from acclimate.data.class_names import in_order
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.image_data import ImageData
 from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat, from_stored

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from acclimate.config.messages import setting
-from acclimate.data.class_labels import listed, normalised
+from acclimate.data.class_names import list_classes, normalised
 from acclimate.data.division import part_named
 from acclimate.data.images.file_search import find_files, subfolders_of
 from acclimate.errors import DataError
@@ -96,7 +96,7 @@ def _holds_parts(root: Path, key: str, train: str, others: Sequence[str]) -> boo
     alike = next((name for name in others if set(inside).intersection(subfolders_of(root / name))), None)
     if alike is not None:
         raise DataError(
-            f"{root} has {train}/ and {alike}/ with the same folders in them: {listed(inside)}. If {train}/ is a class, name all "
+            f"{root} has {train}/ and {alike}/ with the same folders in them: {list_classes(inside)}. If {train}/ is a class, name all "
             f"classes: {setting('data.classes', sorted([train, *others]))}. If it is a part, rename {alike}/ to val or test, or take "
             f"{train}/ alone: {setting(key, str(root / train))}."
         )
@@ -162,10 +162,10 @@ def refuse_odd_layout(found: ClassFolders, key: str) -> None:
         return
     names = sorted(inner)
     what = "the same folders" if are_same else "only folders"
-    within = listed({folder for folders in inner.values() for folder in folders})
+    within = list_classes({folder for folders in inner.values() for folder in folders})
     raise DataError(
-        f"The folders {listed(names)} in {found.root} hold {what}: {within}. {_likeness(names, first, are_same)} "
-        f"If {listed(names)} are the classes all the same, say so: {setting('data.classes', names)}. "
+        f"The folders {list_classes(names)} in {found.root} hold {what}: {within}. {_likeness(names, first, are_same)} "
+        f"If {list_classes(names)} are the classes all the same, say so: {setting('data.classes', names)}. "
         f"Otherwise name the folder that holds the class folders, such as {setting(key, str(found.root / names[0]))}."
     )
 
@@ -174,7 +174,7 @@ def _likeness(names: Sequence[str], inner: Collection[str], are_same: bool) -> s
     if are_same and all(part_named(name) for name in inner):
         return "That looks like a division into parts within each class; parts must be the outer folders."
     if are_same:
-        return f"That looks like {len(names)} domains or parts, each with the classes {listed(inner)}, and not like classes."
+        return f"That looks like {len(names)} domains or parts, each with the classes {list_classes(inner)}, and not like classes."
     if len(names) == 1:
         return "That looks like a folder around the class folders."
     return "That looks like domains or groups of classes, and not like classes."

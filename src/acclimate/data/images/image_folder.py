@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from acclimate.config.messages import setting
-from acclimate.data.class_labels import listed, normalised
-from acclimate.data.class_names import offer_renaming
+from acclimate.data.class_names import list_classes, normalised, offer_renaming
 from acclimate.data.digests import digest_files
 from acclimate.data.division import compiled
 from acclimate.data.domains import Parts
@@ -77,7 +76,7 @@ class ImageFolder(PlacedData, ImageFileData):
 
     def read_target(self, classes: list[str]) -> Parts | None:
         if self.target and self.classes is not None and sorted(self.classes) != sorted(classes):
-            raise DataError(f"data.classes=[{','.join(self.classes)}], but the model knows {listed(classes)}.")
+            raise DataError(f"data.classes=[{','.join(self.classes)}], but the model knows {list_classes(classes)}.")
         return super().read_target(classes)
 
     def look_into(self, place: Path, domain: Domain) -> dict[str, ClassFolders]:
@@ -108,9 +107,9 @@ class ImageFolder(PlacedData, ImageFileData):
         if missing := sorted(set(classes) - trained):
             rest = sorted(set(classes) - set(missing))
             if self.classes is not None:
-                raise DataError(f"{roots} has no images of {listed(missing)}, which data.classes names.")
+                raise DataError(f"{roots} has no images of {list_classes(missing)}, which data.classes names.")
             raise DataError(
-                f"{roots} has no images of {listed(missing)}, so this class cannot be learned. "
+                f"{roots} has no images of {list_classes(missing)}, so this class cannot be learned. "
                 f"{offer_renaming(missing, rest, self.rename)}"
                 + (f"Leave it out: {setting('data.classes', rest)}." if len(rest) > 1 else "Put some into its folder.")
             )
@@ -143,7 +142,9 @@ class ImageFolder(PlacedData, ImageFileData):
             return found
         chosen = found.only(self.classes)
         if not chosen.files:
-            raise DataError(f"{found.root} has the classes {listed(found.inner)}, but none of data.classes=[{','.join(self.classes)}].")
+            raise DataError(
+                f"{found.root} has the classes {list_classes(found.inner)}, but none of data.classes=[{','.join(self.classes)}]."
+            )
         if left := sum(name is None for name in found.classes):
             log.warning("Left out of %s: %d images beside the class folders.", found.root, left)
         return chosen
@@ -160,7 +161,7 @@ class ImageFolder(PlacedData, ImageFileData):
         if (unknown and self.unknown_classes != "drop") or (lacking and lacks):
             drop = "" if lacks and lacking else " Or leave the images of others out: data.unknown_classes=drop."
             raise DataError(
-                f"{roots} has the classes {listed(classes)}, but the model knows {listed(self.class_order)}. "
+                f"{roots} has the classes {list_classes(classes)}, but the model knows {list_classes(self.class_order)}. "
                 f"{offer_renaming(unknown | lacking, self.class_order, self.rename)}Name data with the same classes.{drop}"
             )
 
@@ -190,12 +191,12 @@ class ImageFolder(PlacedData, ImageFileData):
         if unknown:
             kept = chosen.only(classes)
             if not kept.files:
-                raise DataError(f"{chosen.root} has the classes {listed(unknown)}, but none that are known: {listed(classes)}.")
+                raise DataError(f"{chosen.root} has the classes {list_classes(unknown)}, but none that are known: {list_classes(classes)}.")
             log.warning(
                 "Left out of %s: %d images of the classes %s, which the source lacks.",
                 chosen.root,
                 len(chosen.files) - len(kept.files),
-                listed(unknown),
+                list_classes(unknown),
             )
             chosen = kept
         # Those of the source were looked at before.
@@ -208,7 +209,8 @@ class ImageFolder(PlacedData, ImageFileData):
         around = _folder_around(found, "data.target") if len(found.folders) == 1 else ""
         shared = sorted(set(classes) & set(found.inner))
         return (
-            f"{found.root} has the classes {listed(found.inner)}, but the source has {listed(classes)}: it also has {listed(unknown)}. "
+            f"{found.root} has the classes {list_classes(found.inner)}, but the source has {list_classes(classes)}: it also has "
+            f"{list_classes(unknown)}. "
             f"{offer_renaming(unknown, classes, self.rename)}{around}"
             + (f"Keep the shared ones with {setting('data.classes', shared)}, or leave" if len(shared) > 1 else "Leave")
             + " their images out with data.unknown_classes=drop. If these folders are not classes, take all images "
@@ -232,9 +234,11 @@ def _folder_around(found: ClassFolders, key: str) -> str:
     """Say which folder to name if the only one looks like one around the class folders."""
     inner = found.inner.get(found.folders[0], set()) - {""}
     folder = next((name for name in subfolders_of(found.root)), None)
-    return f"If its folders {listed(inner)} are the classes, type {setting(key, str(found.root / folder))}. " if inner and folder else ""
+    if not (inner and folder):
+        return ""
+    return f"If its folders {list_classes(inner)} are the classes, type {setting(key, str(found.root / folder))}. "
 
 
 def _say_what_is_missing(found: ClassFolders, classes: list[str]) -> None:
     if missing := set(classes) - set(found.classes):
-        log.warning("%s has no images of %s.", found.root, listed(missing))
+        log.warning("%s has no images of %s.", found.root, list_classes(missing))

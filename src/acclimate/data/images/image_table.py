@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from acclimate.data.class_labels import find_unknown, in_order
+from acclimate.data.class_labels import find_unknown
+from acclimate.data.class_names import in_order, list_classes
 from acclimate.data.digests import digest_files
 from acclimate.data.images.file_data import ImageFileData
 from acclimate.data.images.image_files import ImageFiles
 from acclimate.data.samples import Samples
 from acclimate.data.table_data import TableData
-from acclimate.data.tables import listed, parts_of, read_frame, texts
+from acclimate.data.tables import parts_of, read_frame, texts
 from acclimate.errors import DataError
 from acclimate.types import Domain
 
@@ -41,7 +42,8 @@ class ImageTable(TableData, ImageFileData):
         classes = in_order(name for _, names in found for name in names)
         if len(classes) < 2 and self.class_order is None:
             raise DataError(
-                f"The column {self.label} of {self.source[0].path} has only {listed(classes)}. A classifier needs at least two classes."
+                f"The column {self.label} of {self.source[0].path} has only {list_classes(classes)}. "
+                "A classifier needs at least two classes."
             )
         return classes
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acclimate.config.messages import setting
+from acclimate.config.messages import listed, setting
 from acclimate.data import tables
 from acclimate.data.archives import read_arrays
-from acclimate.data.tables import class_names, listed, parts_of, read_frame, texts
+from acclimate.data.tables import class_names, parts_of, read_frame, texts
 from acclimate.errors import DataError
 from acclimate.types import PARTS
 

@@ -9,7 +9,8 @@ import torch
 from annotated_types import Len, doc
 from torch import Tensor
 
-from acclimate.data.class_labels import find_unknown, in_order
+from acclimate.data.class_labels import find_unknown
+from acclimate.data.class_names import in_order
 from acclimate.data.kind import Kind
 from acclimate.data.samples import NO_LABEL, Samples
 from acclimate.data.table_data import TableData
