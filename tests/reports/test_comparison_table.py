@@ -255,14 +255,15 @@ def test_runs_without_results_are_named(runs, compare, tmp_path):
     for number in (1, 2):
         (sweep / f"{number}-dann" / "metrics.json").unlink()
     write_state(sweep, JobState("1-dann", "stopped", 1.0, 2.0))
-    write_state(sweep, JobState("lr=9\x1b", "failed", 1.0, 2.0, reason="The loss is NaN.\nMore."))
-    named = r"runs/1-dann (stopped); runs/2-dann (not finished); runs/lr=9\x1b (failed: The loss is NaN.)."
-    assert f"Without results, so not in the table: {named}" in compare()
+    write_state(sweep, JobState("lr=9\x1b", "failed", 1.0, 2.0, reason="The loss is NaN. Lower it.\nMore."))
+    write_state(sweep, JobState("lr=8", "failed", 1.0, 2.0, reason="The loss is NaN."))
+    named = r"1-dann (stopped); 2-dann (not finished); lr=8, lr=9\x1b (failed: The loss is NaN)."
+    assert f"Without results, so not in the table, in runs: {named}" in compare()
     assert "Without results" in compare("format=html")
-    assert "runs/2-dann (not finished)" in json.loads(compare("format=json"))["notes"][-1]
+    assert "2-dann (not finished)" in json.loads(compare("format=json"))["notes"][-1]
     for file in (sweep / ".jobs").iterdir():
         file.write_text("{")
-    assert "runs/1-dann (not finished); runs/2-dann (not finished)." in compare()
+    assert "in runs: 1-dann, 2-dann (not finished)." in compare()
     (sweep / "0-dann" / "metrics.json").unlink()
     with pytest.raises(DataError, match=r"Type acclimate train resume=runs/0-dann\."):
         compare()

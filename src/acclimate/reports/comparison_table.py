@@ -126,7 +126,7 @@ def notes(tables: Sequence[DataTable], picks: Sequence[Pick], unfinished: Sequen
         lines.append(f"{ORACLE}: target labels selected the checkpoint, so it is never the pick.")
     lines += [line for pick in picks if len(pick.run_scores) > 1 for line in describe_pick(pick).split("\n")]
     if unfinished:
-        lines.append(f"Without results, so not in the table: {list_unfinished(unfinished)}.")
+        lines.append(f"Without results, so not in the table, {list_unfinished(unfinished)}.")
     return lines
 
 

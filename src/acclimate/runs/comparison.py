@@ -122,7 +122,7 @@ def _beginning(folders: Sequence[Path]) -> str:
     """Return the end of a message about folders without a finished run: how to finish one."""
     unfinished = unfinished_runs(folders)
     resume = next((command("train", f"resume={folder}") for folder, _ in unfinished if has_record(folder)), command("train"))
-    return f"Without results are {list_unfinished(unfinished)}. Type {resume}." if unfinished else f"Start with {resume}."
+    return f"Without results {list_unfinished(unfinished)}. Type {resume}." if unfinished else f"Start with {resume}."
 
 
 class _Known(NamedTuple):

@@ -1,5 +1,8 @@
 """Runs and jobs of sweeps that have no results."""
 
+import os
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +33,12 @@ def unfinished_runs(folders: Sequence[Path]) -> list[Unfinished]:
 
 
 def list_unfinished(found: Sequence[Unfinished]) -> str:
-    """Return the folders and states of unfinished runs for a message."""
-    return listed([f"{folder} ({state})" for folder, state in found], "; ")
+    """Return the folder that contains unfinished runs, and their names and states, for a message."""
+    parent = os.path.commonpath([folder.parent for folder, _ in found])
+    names = defaultdict[str, list[str]](list)
+    for folder, state in found:
+        names[state].append(os.path.relpath(folder, parent))
+    return f"in {parent}: {'; '.join(f'{listed(alike)} ({state})' for state, alike in names.items())}"
 
 
 def _jobs(sweep: Path) -> Iterator[tuple[Path, str]]:
@@ -42,5 +49,5 @@ def _jobs(sweep: Path) -> Iterator[tuple[Path, str]]:
         return
     for state in states:
         if state.state in ("failed", "stopped", "pruned"):
-            reason = f": {state.reason.splitlines()[0]}" if state.reason else ""
+            reason = f": {re.split(r'[.]?$|[.] ', state.reason, maxsplit=1, flags=re.MULTILINE)[0]}" if state.reason else ""
             yield sweep / state.job, f"{state.state}{reason}"
