@@ -124,7 +124,9 @@ def notes(tables: Sequence[DataTable], picks: Sequence[Pick], unfinished: Sequen
         lines.append("The target's labels are unknown: rows are ordered by the score; accuracy on the source is not that on the target.")
     if any(row.comparison.is_oracle for row in rows):
         lines.append(f"{ORACLE}: target labels selected the checkpoint, so it is never the pick.")
-    lines += [line for pick in picks if len(pick.run_scores) > 1 for line in describe_pick(pick).split("\n")]
+    # In the order of the tables.
+    picks = sorted((pick for pick in picks if len(pick.run_scores) > 1), key=lambda pick: sorted(pick.data))
+    lines += [line for pick in picks for line in describe_pick(pick).split("\n")]
     if unfinished:
         lines.append(f"Without results, so not in the table, {list_unfinished(unfinished)}.")
     return lines
