@@ -48,10 +48,14 @@ class Selection(EvaluationCallback):
         if trainer.global_step == trainer.max_steps:
             trainer.should_stop = True
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if self.score is not None:
+            self.score.to(trainer.strategy.root_device)
+
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.finite = torch.tensor(True, device=pl_module.device)
         if self.score is not None:
-            self.score.to(pl_module.device).reset()
+            self.score.reset()
 
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.finite = torch.tensor(True, device=pl_module.device)

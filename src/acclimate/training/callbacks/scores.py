@@ -35,8 +35,11 @@ class Scores(EvaluationCallback):
             compute_groups=[[score.name for score in group] for group in groups if group],
         )
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.scores.to(trainer.strategy.root_device)
+
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.scores.to(pl_module.device).reset()
+        self.scores.reset()
         self.probabilities = []
 
     def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
