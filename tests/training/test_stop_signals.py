@@ -135,3 +135,11 @@ def wait_for_signals():
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         os.kill(os.getpid(), number)
     os._exit(0)
+
+
+def test_signal_that_another_program_forwards_counts_once():
+    with StopSignals() as outer, StopSignals() as signals:
+        signals.deferred = True
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.received == outer.received == signal.SIGTERM

@@ -18,6 +18,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from acclimate.cli.hydra_jobs import Jobs
+from acclimate.cli.stopping import stopping_jobs
 from acclimate.config.compose import resolve
 from acclimate.config.identity import digest, identity
 from acclimate.config.overrides import missing_plug_in
@@ -136,8 +137,12 @@ class Launch:
 
     def _launch(self, jobs: list[list[str]], first: int) -> Sequence[JobReturn]:
         """Launch jobs; if their processes end before them, they have failed."""
+        launcher = self.config.hydra.runtime.choices["hydra/launcher"]
+        if launcher == "ray":
+            _start_ray(self.config.hydra.launcher.ray.init)
         try:
-            return list(self.launcher.launch(jobs, initial_job_idx=first))
+            with stopping_jobs(self.folder, launcher):
+                return list(self.launcher.launch(jobs, initial_job_idx=first))
         except UserError:
             raise
         except Exception as error:
@@ -168,7 +173,7 @@ class Launch:
             return
         jobs = defaultdict(list)
         for state in missing:
-            jobs[state.reason or "It has not ended."].append(state)
+            jobs[state.reason or ("It was stopped." if state.state == "stopped" else "It has not ended.")].append(state)
         lines = [f"{num_missing} of {max(self._num_launched, len(states))} jobs failed:"]
         for reason, failed in jobs.items():
             lines += f"{'; '.join(state.job for state in failed)}: {reason}".splitlines()
@@ -198,6 +203,15 @@ class Launch:
             return None
         write_state(self.folder, JobState(name, "finished", folder.stat().st_mtime, value=value))
         return _returned(value)
+
+
+def _start_ray(options: DictConfig) -> None:
+    """Start Ray before its launcher does, because it replaces the handlers of signals."""
+    import ray
+
+    if not ray.is_initialized():
+        # The size of the launcher: results of jobs are small.
+        ray.init(**{"object_store_memory": 78643200, **OmegaConf.to_container(options, resolve=True)})  # type: ignore[dict-item]
 
 
 def _returned(value: float | None) -> JobReturn:

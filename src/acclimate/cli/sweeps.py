@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from acclimate.cli.cores import core_for_job
+from acclimate.cli.stopping import stopped_with_sweep
 from acclimate.config.identity import differing, identity
 from acclimate.errors import ConfigError, Interrupted, Pruned, UserError, command
 from acclimate.files.folders import RUN_TRACES, remove_traces
@@ -51,6 +52,7 @@ class Sweep:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.arguments = list(arguments)
+        self._process = os.getpid()
         # Read here, because joblib sets the variable in its processes.
         self.num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
         # Set when jobs are launched.
@@ -78,10 +80,25 @@ class Sweep:
         Returns:
             The value that the sweep maximises; None, which sweepers treat as a failure, if the job failed or the value is not
             finite.
+
+        Raises:
+            Interrupted: If a signal stopped the job in the process that launches the jobs.
         """
         settings = HydraConfig.get()
         sweep, folder = Path(settings.sweep.dir), Path(settings.runtime.output_dir)
         job = os.path.relpath(folder, sweep.absolute())
+        if os.getpid() == self._process:
+            return self._run(sweep, folder, job, compose, work)
+        try:
+            with stopped_with_sweep(sweep, job):
+                return self._run(sweep, folder, job, compose, work)
+        except Interrupted:
+            # An exception would make launchers end the other processes at once.
+            return None
+
+    def _run(
+        self, sweep: Path, folder: Path, job: str, compose: Callable[[], dict[str, Any]], work: Callable[[dict[str, Any]], float]
+    ) -> float | None:
         state = JobState(job, "running", time.time())
         warnings = Warnings()
         write_state(sweep, state._replace(state="waiting"))
@@ -103,7 +120,7 @@ class Sweep:
         except Pruned as pruned:
             state = state._replace(state="pruned", reason=str(pruned))
         except Exception as error:
-            if settings.runtime.choices["hydra/sweeper"] not in SWEEPERS:
+            if HydraConfig.get().runtime.choices["hydra/sweeper"] not in SWEEPERS:
                 raise
             if isinstance(error, UserError):
                 # Otherwise the log contains the traceback and must be kept.

@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from filelock import FileLock
+
 from acclimate.files.atomic_files import write_json
+from acclimate.files.locks import is_acquired
 
 # In the folder of the sweep.
 STATES = ".jobs"
+STOP = "stop"
 
 
 class JobState(NamedTuple):
@@ -54,6 +59,35 @@ def clear_states(sweep: Path) -> None:
         file.unlink(missing_ok=True)
     if folder.is_dir():
         folder.rmdir()
+
+
+def job_lock(sweep: Path, job: str) -> FileLock:
+    """Return the lock that a job in a process of its own holds while it runs, so that others know whether its process still exists."""
+    return FileLock(_file(sweep, job).with_suffix(".lock"))
+
+
+def is_under_way(sweep: Path, state: JobState) -> bool:
+    """Return True if a job runs or waits in a process of its own that still exists."""
+    if state.state not in ("running", "waiting"):
+        return False
+    lock = job_lock(sweep, state.job)
+    if is_acquired(lock):
+        lock.release()
+        return False
+    return True
+
+
+def request_stop(sweep: Path, number: signal.Signals) -> None:
+    """Ask all jobs that run in other processes to stop as if they had received a signal."""
+    write_json(sweep / STATES / STOP, {"signal": number.name})
+
+
+def requested_stop(sweep: Path) -> signal.Signals | None:
+    """Return the signal of `request_stop`; None if the jobs of this start of the sweep may go on."""
+    try:
+        return signal.Signals[json.loads((sweep / STATES / STOP).read_text())["signal"]]
+    except FileNotFoundError:
+        return None
 
 
 def _file(sweep: Path, job: str) -> Path:

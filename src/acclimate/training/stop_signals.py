@@ -3,11 +3,14 @@
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from acclimate.errors import Interrupted
 
+SECONDS_OF_REPEATS = 1.0
 # Slurm can send SIGUSR1 ahead of the time limit (--signal). Windows lacks the last two.
 SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
@@ -16,16 +19,22 @@ class StopSignals:
     """Context manager in which signals raise `Interrupted`.
 
     They raise at once or, while `deferred`, when training calls `check` after saving; a second signal always raises at once.
+    The same signal within a second counts once, because programs that start others forward signals that these have received, too.
     Python delivers signals to the main thread only, so the context manager does nothing in other threads.
 
+    Args:
+        before: Called with the first signal before it raises.
+
     Attributes:
-        received: The first signal that has arrived.
+        received: The first signal that has arrived, here or in a context manager within this one.
         deferred: True if the first signal waits for `check`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: Callable[[signal.Signals], None] | None = None) -> None:
         self.received: signal.Signals | None = None
         self.deferred = False
+        self._before = before
+        self._received_at = 0.0
         self._process = os.getpid()
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -62,9 +71,21 @@ class StopSignals:
         if os.getpid() != self._process:
             _receive_in_worker(number)
             return
-        first, self.received = self.received is None, self.received or signal.Signals(number)
-        if not (first and self.deferred):
-            raise Interrupted(self.received)
+        first, repeated = self._note(signal.Signals(number))
+        if first and self._before is not None and not self.deferred:
+            self._before(signal.Signals(number))
+        if not repeated and not (first and self.deferred):
+            raise Interrupted(self.received or signal.Signals(number))
+
+    def _note(self, number: signal.Signals) -> tuple[bool, bool]:
+        """Note a signal, also for the context managers around this one; return whether it is the first one, or a repetition of it."""
+        outer = getattr(self._previous.get(number), "__self__", None)
+        if isinstance(outer, StopSignals):
+            outer._note(number)
+        if self.received is None:
+            self.received, self._received_at = number, time.monotonic()
+            return True, False
+        return False, number == self.received and time.monotonic() - self._received_at < SECONDS_OF_REPEATS
 
 
 def _receive_in_worker(number: int) -> None:
