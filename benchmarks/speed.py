@@ -285,6 +285,27 @@ def memory(arguments: argparse.Namespace, folder: Path) -> Ratios:
     return {f"memory with {arguments.num_files} files, data.cache=disk ÷ none": [peaks["disk"] / peaks["none"]]}
 
 
+def parallel_jobs(arguments: argparse.Namespace, folder: Path) -> Ratios:
+    """Measure eight jobs of a sweep in a row and side by side, as whole commands, in at most two rounds, because they take minutes."""
+    words = ("method=dann", "seed=0,1,2,3,4,5,6,7", f"trainer.max_steps={arguments.job_steps}", "trainer=cpu")
+    found: Ratios = {}
+
+    def seconds(name: str, *launcher: str) -> float:
+        command = (ACCLIMATE, "train", "-m", *words, *launcher, f"hydra.sweep.dir={folder}/{name}")
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+    # The digits are rendered once.
+    subprocess.run((ACCLIMATE, "train", "trainer=smoke", f"hydra.run.dir={folder}/first"), check=True, stdout=subprocess.DEVNULL)
+    for number in range(min(arguments.rounds, 2)):
+        in_a_row = seconds(f"basic{number}")
+        for what, jobs in (("one for each core", ()), ("all at once", ("hydra.launcher.n_jobs=8",))):
+            side_by_side = seconds(f"joblib{number}{len(jobs)}", "hydra/launcher=joblib", *jobs)
+            found.setdefault(f"eight jobs of a sweep in a row ÷ side by side, {what}", []).append(in_a_row / side_by_side)
+    return found
+
+
 def help_text(arguments: argparse.Namespace, folder: Path) -> Ratios:
     """Measure the seconds until the list of commands appears, which is not a ratio."""
     name = "seconds until acclimate --help has answered"
@@ -304,6 +325,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], Ratios]] = {
     "pipeline": pipeline,
     "resnet": resnet,
     "memory": memory,
+    "parallel_jobs": parallel_jobs,
     "help": help_text,
 }
 
@@ -357,6 +379,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=80, help="of each program in each round")
     parser.add_argument("--epochs", type=lambda text: [int(number) for number in text.split(",")], default=[5], help="with commas between")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--job-steps", type=int, default=600, help="of each of the eight jobs")
     parser.add_argument("--num-files", type=int, default=50_000)
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
