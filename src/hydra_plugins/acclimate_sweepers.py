@@ -22,6 +22,9 @@ class GridSweeper(BasicSweeper):
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.launcher: Any = Launch(task_function, self.launcher, hydra_context, config)
 
+    def validate_batch_is_legal(self, batch: Any) -> None:
+        """Do nothing, because `Launch` composes all jobs of a batch before it launches any."""
+
     def sweep(self, arguments: list[str]) -> Any:
         varying = {
             one.get_key_element(): len(list(one.sweep_string_iterator()))

@@ -344,3 +344,14 @@ def test_eight_jobs_have_the_same_metrics_with_every_launcher_and_sweeper(tmp_pa
     assert found["joblib"] == found["basic"] == found["optuna"] == found["both"]
     best = yaml.safe_load(Path("optuna/optimization_results.yaml").read_text())["best_value"]
     assert best == max(metrics["selection/value"] for metrics in metrics_of("basic").values())
+
+
+def test_each_job_is_composed_once_before_any_is_launched(monkeypatch):
+    composed = []
+    compose = launching.Launch.compose
+    monkeypatch.setattr(launching.Launch, "compose", lambda launch, overrides: composed.append(overrides) or compose(launch, overrides))
+    with pytest.raises(ConfigError, match="method=dan_n: there is no such option"):
+        run_with_hydra(["-m", "method=dann,dan_n", "hydra.sweep.dir=sweep"], lambda config, record: pytest.fail("it was launched"))
+    run_with_hydra(["-m", "seed=0,1", "hydra.sweep.dir=sweep"], job_of([0.1, 0.2]))
+    assert len(composed) == 4
+    assert not Path("sweep/method=dann").exists()

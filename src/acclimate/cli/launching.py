@@ -115,15 +115,15 @@ class Launch:
         return self.context.config_loader.load_sweep_config(self.config, list(overrides))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Launch jobs as launchers do, except for those that are finished already."""
+        """Launch jobs as launchers do, except for those that are finished already; a mistake in any is reported before."""
         jobs = [list(overrides) for overrides in job_overrides]
         self._num_launched += len(jobs)
         if self.names_jobs:
             names = [job_name(overrides, self.varying) for overrides in jobs]
             jobs = [[*overrides, f"hydra.sweep.subdir='{name}'"] for overrides, name in zip(jobs, names, strict=True)]
-            found = [self._finished(overrides, name) for overrides, name in zip(jobs, names, strict=True)]
+            found = [self._finished(self.compose(overrides), name) for overrides, name in zip(jobs, names, strict=True)]
         else:
-            found = [None] * len(jobs)
+            found = [None for overrides in jobs if self.compose(overrides)]
         waiting = [overrides for overrides, finished in zip(jobs, found, strict=True) if finished is None]
         launched = iter(self._launch(waiting, initial_job_idx) if waiting else [])
         return [next(launched) if finished is None else finished for finished in found]
@@ -185,13 +185,12 @@ class Launch:
             lines.append(f"The best of the others is {best.job} with {best.value:.4f}.")
         raise ConfigError(*lines, f"Train the missing jobs with the same command: {self.sweep.again}")
 
-    def _finished(self, overrides: list[str], name: str) -> JobReturn | None:
+    def _finished(self, config: DictConfig, name: str) -> JobReturn | None:
         """Return the result of a finished job; None if it has other settings, or is not finished."""
         folder = self.folder / name
         if self.sweep.accepts_changes or not (folder / METRICS).exists():
             return None
         try:
-            config = self.compose(overrides)
             with open_dict(config):
                 del config["hydra"]
                 config.folder = str(folder)

@@ -36,8 +36,12 @@ def watch(folder: Path, num_jobs: int | None) -> Iterator[None]:
     ended = threading.Event()
 
     def refresh() -> None:
-        while not ended.wait(INTERVAL):
+        pause = INTERVAL
+        while not ended.wait(pause):
+            began = time.thread_time()
             shown.update()
+            # With a thousand jobs, reading their states must not take the time of a core.
+            pause = max(INTERVAL, 50 * (time.thread_time() - began))
 
     thread = threading.Thread(target=refresh, daemon=True)
     console.print(printable(f"Sweep of {'an unknown number of' if num_jobs is None else num_jobs} jobs in {folder}"), soft_wrap=True)
