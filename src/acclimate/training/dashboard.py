@@ -123,7 +123,10 @@ class Chart(NamedTuple):
 # One curve in most charts, because TensorBoard draws all curves of a run in one colour and keeps their names closed.
 PAGE = {
     "1. Is it learning?": (
-        Chart("Source accuracy on validation inputs (aim: 1; low while the loss is near 0: memorised)", ("source/val_accuracy",)),
+        Chart(
+            "Source accuracy on validation inputs (aim: 1; low while the loss is near 0: memorised, or collapsed if 3. says so)",
+            ("source/val_accuracy",),
+        ),
         Chart("Source loss on training inputs (aim: 0)", ("loss/classification",)),
     ),
     "2. Is it adapting?": (
@@ -140,7 +143,7 @@ PAGE = {
             ("adaptation/reversal", "adaptation/adversarial_weight", "adaptation/strength", "adaptation/weight"),
         ),
         Chart("Gradient of adaptation relative to task (0: no adaptation, 0.1 to 10: usual)", ("adaptation/gradient_ratio",)),
-        Chart("MMD of the features (0: domains alike; should fall to a third or less)", ("adaptation/mmd",)),
+        Chart("MMD of the features (0: domains alike; should fall to a third or less; no proof alone)", ("adaptation/mmd",)),
         Chart("Proxy A-distance of the features (0: domains alike, 2: apart; should fall below 0.7)", ("adaptation/proxy_a_distance",)),
     ),
     "3. Can it be trusted?": (
@@ -151,7 +154,7 @@ PAGE = {
         Chart("Diversity of source predictions (to compare; usually above 0.9)", ("predictions/source_class_entropy",)),
         Chart("Agreement with source_only (1: adaptation changed nothing)", ("predictions/agreement_with_source_only",)),
         Chart(
-            "Confidence on the target (usually up to 0.1 below that on the source; above it: collapse or tiny source)",
+            "Confidence on the target (usually up to 0.1 below the source; above it: collapse if diversity is low, else tiny source)",
             ("predictions/target_confidence",),
         ),
         Chart("Confidence on the source (to compare; usually above 0.9)", ("predictions/source_confidence",)),

@@ -1,6 +1,7 @@
 """Pictures of a run: which there are, that they change nothing, and what they show."""
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from acclimate.training import run
 from acclimate.training.assembly import build
+from acclimate.training.callbacks import pictures
+from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.callbacks.pictures import Pictures
 from acclimate.training.figures import samples
 from acclimate.training.figures.class_shares import draw_class_shares
@@ -72,12 +75,14 @@ def drawn(monkeypatch):
 
 
 def test_samples_are_balanced_over_the_classes_of_the_source_and_titled(archives, tmp_path, drawn):
-    samples.draw_samples(build(compose(tmp_path, *archives, "method=dann")).data)
+    parts = build(compose(tmp_path, *archives, "method=dann"))
+    samples.draw_samples(parts.data)
     source, target = drawn
-    assert source.title == "source, training inputs in the view plain: equally many of each class"
+    data = parts.data.domains
+    assert source.title == f"source: {len(data.source.train)} training inputs, equally many of each class shown (view: plain)"
     assert sorted(source.captions) == sorted(["0", "1", "2"] * samples.ROWS)
     assert source.captions[:3] == ["0", "1", "2"]
-    assert target.title == "target, training inputs in the view plain: a random draw, without labels"
+    assert target.title == f"target: {len(data.target.train)} training inputs without labels, some shown at random (view: plain)"
     assert not target.captions
 
 
@@ -85,10 +90,23 @@ def test_samples_are_those_that_the_network_sees(archives, tmp_path, drawn):
     options = ("method=fixmatch", "data.source_view=strong", "data.strong_view=strong")
     data = build(compose(tmp_path, *archives, *options)).data
     samples.draw_samples(data)
-    assert [group.title.split(":")[0].split(" view ")[1] for group in drawn] == ["strong", "plain", "strong"]
+    assert [group.title.split("view: ")[1].rstrip(")") for group in drawn] == ["strong", "plain", "strong"]
     plain = data.kind.thumbnails(data.kind.view("plain").look(data.domains.target.train.load(range(5)), []))
     assert torch.equal(drawn[1].thumbnails[:5], plain)
     assert not torch.equal(drawn[2].thumbnails[:5], plain)
+
+
+def test_classes_that_are_never_predicted_are_counted(archives, tmp_path, monkeypatch):
+    groups, predictions = [], FinalPredictions()
+    monkeypatch.setattr(pictures, "draw_gallery", groups.extend)
+    data = build(compose(tmp_path, *archives, "method=dann")).data
+    for shares, missing in (([0.2, 0.7, 0.1], " (2 of 3 classes are never predicted)"), (None, "")):
+        probabilities = torch.eye(3).repeat(4, 1) if shares is None else torch.tensor([shares] * 12)
+        predictions.probabilities = {"target": [probabilities]}
+        pictures._draw_predictions(SimpleNamespace(callbacks=[predictions], datamodule=data))
+        assert groups[-2].title == f"target, test part: most certain prediction of each class{missing}"
+        assert groups[-2].captions == (["0 1.00", "1 1.00", "2 1.00"] if shares is None else ["1 0.70"])
+        assert groups[-1].title == "target, test part: least certain predictions (predicted class and its probability)"
 
 
 def test_of_many_classes_some_are_drawn():

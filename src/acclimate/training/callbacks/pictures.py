@@ -71,15 +71,16 @@ class Pictures(Callback):
                 self._keep(trainer, "samples", draw_samples(data_of(trainer)))
             with optional_output("the picture of features at the start"):
                 _find(trainer, Adaptation).predict(trainer, pl_module, NUM_AT_START)
-                self._draw_features(trainer, "at the start")
+                self._draw_features(trainer, "at the start", suffix="_start")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         before, self._progress = self._progress, float(pl_module.progress)  # type: ignore[arg-type]
         is_half_way = trainer.state.fn == "fit" and before < 0.5 <= self._progress < 1 and self._elapsed() >= self.SECONDS / 2
         if trainer.is_global_zero and (is_half_way or trainer.state.fn == "validate"):
-            when = "half way" if is_half_way else "selected checkpoint"
+            # The selected checkpoint may be of an earlier step than the trainer's.
+            when = f"half way (step {trainer.global_step:,})" if is_half_way else "selected checkpoint"
             with optional_output(f"the pictures of features and classes, {when}"):
-                self._draw_features(trainer, when, with_neighbours=not is_half_way)
+                self._draw_features(trainer, when, suffix="_half_way" if is_half_way else "", with_neighbours=not is_half_way)
                 self._draw_shares(trainer, when)
                 if not is_half_way:
                     self._write_projector(trainer)
@@ -99,7 +100,7 @@ class Pictures(Callback):
         """Return the seconds since the start of the training."""
         return time.monotonic() - self._began
 
-    def _draw_features(self, trainer: pl.Trainer, when: str, *, with_neighbours: bool = False) -> None:
+    def _draw_features(self, trainer: pl.Trainer, when: str, *, suffix: str = "", with_neighbours: bool = False) -> None:
         samples = _find(trainer, Adaptation).samples()
         if sum(len(sample.places) for sample in samples.values()) <= 3:
             return
@@ -117,11 +118,10 @@ class Pictures(Callback):
                 domains,
                 predicted if _find(trainer, Scores).has_head else None,
                 data_of(trainer).domains.classes,
-                title=f"Features of {len(features)} validation inputs, {when} (step {trainer.global_step:,})",
+                title=f"Features of {len(features)} validation inputs, {when}",
                 axes_name=axes_name,
             )
-            suffix = {"at the start": "_start", "half way": "_half_way"}.get(when, "" if name == "pca" else f"_{name}")
-            self._keep(trainer, f"projection/{name}", drawn, file=f"projection{suffix}.png")
+            self._keep(trainer, f"projection/{name}", drawn, file=f"projection{suffix if name == 'pca' else f'_{name}'}.png")
 
     def _draw_shares(self, trainer: pl.Trainer, when: str) -> None:
         classes, confusion = data_of(trainer).domains.classes, _find(trainer, Accuracies).confusion.get("source")
@@ -129,7 +129,7 @@ class Pictures(Callback):
         if probabilities := _find(trainer, Scores).probabilities:
             predicted["target"] = torch.cat(probabilities).argmax(dim=1).bincount(minlength=len(classes))
         if predicted:
-            title = f"Predicted classes, {when} (step {trainer.global_step:,})"
+            title = f"Predicted classes, {when}"
             true = None if confusion is None else confusion.sum(dim=1).cpu()
             self._keep(trainer, "class_shares", draw_class_shares(predicted, true, classes, title=title))
 
@@ -173,7 +173,8 @@ def _draw_predictions(trainer: pl.Trainer) -> Tensor | None:
     labels = torch.cat(predictions.labels["target"]).tolist() if "target" in predictions.labels else None
     order = confidences.argsort(descending=True, stable=True)
     most = [int(rows[0]) for number in sorted(set(predicted.tolist())) if len(rows := order[predicted[order] == number])]
-    most = sorted(most, key=lambda row: -float(confidences[row]))[:NUM_CLASSES_SHOWN]
+    never = len(classes) - len(most)
+    most = sorted(sorted(most, key=lambda row: -float(confidences[row]))[:NUM_CLASSES_SHOWN], key=lambda row: int(predicted[row]))
     least = order.flip(0)[:NUM_UNCERTAIN].tolist()
 
     def group(title: str, rows: Sequence[int]) -> Group | None:
@@ -187,10 +188,11 @@ def _draw_predictions(trainer: pl.Trainer) -> Tensor | None:
             captions.append(caption)
         return None if thumbnails is None else Group(title, thumbnails, captions)
 
-    known = "; the true class where it is another" if labels is not None else ""
+    missing = f" ({never} of {len(classes)} classes are never predicted)" if never else ""
+    key = "predicted class and its probability" + ("; is: the true class, if another" if labels is not None else "")
     groups = [
-        group(f"target, test part: most certain prediction of each class{known}", most),
-        group("target, test part: least certain predictions", least),
+        group(f"target, test part: most certain prediction of each class{missing}", most),
+        group(f"target, test part: least certain predictions ({key})", least),
     ]
     return draw_gallery([found for found in groups if found is not None]) if all(groups) else None
 

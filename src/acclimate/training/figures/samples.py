@@ -24,17 +24,18 @@ def draw_samples(data: AdaptationData) -> Tensor | None:
         labels = domains.source.train.labels
         indices = first_samples(domains.source.train, ROWS * COLUMNS) if labels is None else _of_each_class(labels)
         names = [] if labels is None else [drawable(domains.classes[number], length=11) for number in labels[indices].tolist()]
-        drawn = "drawn in order" if labels is None else "equally many of each class"
+        drawn = "some" if labels is None else "equally many of each class"
         for view, inputs in data.training_views("source", indices):
             if (thumbnails := data.kind.thumbnails(inputs)) is not None:
-                groups.append(Group(f"source, training inputs in the view {drawable(view, length=24)}: {drawn}", thumbnails, names))
+                title = f"source: {len(domains.source.train):,} training inputs, {drawn} shown (view: {drawable(view, length=24)})"
+                groups.append(Group(title, thumbnails, names))
     if domains.target is not None:
         indices = first_samples(domains.target.train, ROWS * COLUMNS)
         for view, inputs in data.training_views("target", indices):
             if (thumbnails := data.kind.thumbnails(inputs)) is not None:
-                groups.append(
-                    Group(f"target, training inputs in the view {drawable(view, length=24)}: a random draw, without labels", thumbnails)
-                )
+                number = f"{len(domains.target.train):,} training inputs"
+                title = f"target: {number} without labels, some shown at random (view: {drawable(view, length=24)})"
+                groups.append(Group(title, thumbnails))
     return draw_gallery(groups) if groups else data.kind.draw(data.first_inputs(NUM_TOGETHER))
 
 
