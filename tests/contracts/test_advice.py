@@ -68,6 +68,28 @@ def with_parts_as_classes():
         write_photographs(Path(f"within/{part}"), number=6)
 
 
+def with_parts_without_train():
+    for part in ("val", "test"):
+        write_photographs(Path(f"parts/{part}"), number=6)
+
+
+def with_a_class_called_train():
+    for name in ("train", "other"):
+        write_photographs(Path(f"alike/{name}"), number=6)
+
+
+def with_an_image_beside_the_classes():
+    Path("my photos (1)/ant/0.png").rename("my photos (1)/loose.png")
+
+
+def with_an_empty_class():
+    Path("my photos (1)/wasp").mkdir()
+
+
+def with_a_folder_around():
+    write_photographs(Path("around/the target"), seed=1, number=8)
+
+
 def with_other_names():
     for old, new in (("ant", "Ant"), ("bee", "BEE"), ("owl", "Owl")):
         Path("o'brien's #2", old).rename(Path("o'brien's #2", new))
@@ -109,6 +131,12 @@ SITUATIONS = {
     "other case of letters": (with_other_names, photos()),
     "a class of the target alone": (with_unknown_class, photos()),
     "folders in folders": (with_parts_as_classes, photos("data.source=within", "data.target=null")),
+    "parts without one to train on": (with_parts_without_train, photos("data.source=parts", "data.target=null")),
+    "a class called train": (with_a_class_called_train, photos("data.source=alike", "data.target=null")),
+    "an image beside the classes": (with_an_image_beside_the_classes, photos()),
+    "a class without images": (with_an_empty_class, photos()),
+    "a folder around the classes": (with_a_folder_around, photos("data.target=around")),
+    "several values": (NOTHING, tables("optimizer.betas=0.9,0.99")),
     "an expression that is none": (NOTHING, photos("data.group=(")),
     "channels that are none of the digits": (NOTHING, (*DIGITS, "+data.channels=4")),
     "arrays of more than 8 bits": (with_deep_arrays, (*FOLDERS, "data=arrays", "data.source=source.npz", "data.target=target.npz")),
@@ -161,6 +189,67 @@ def test_commands_that_continue_runs_of_any_name(acclimate, places):
     (change,) = (words for words in others if words[0].startswith("resume_with="))
     code, answer = acclimate("train", f"resume={folder}", "optimizer.lr=0.5", "trainer.max_steps=3", *change)
     assert code == 0, answer
+
+
+# Functions whose messages show a setting or a command to type, with the situation that types it, or FILE:TEST without test_ that checks it;
+# None: there is none yet. A new function belongs here, with a situation.
+PROVED = {
+    "cli/__init__:main": None,
+    "cli/arguments:refused": "verbs:help_of_a_verb_is_its_docstring",
+    "cli/arguments:split_keys": "verbs:what_a_verb_misses_is_completed_from_what_was_typed",
+    "cli/chain:run": "chain:stopped_chain_goes_on_as_if_never_stopped",
+    "cli/next_commands:next_commands": "next_commands:what_is_suggested_after_a_run_works",
+    "cli/sweeps:again": "sweeps:what_the_message_of_a_failed_sweep_advises_works",
+    "cli/train:_show_sweep": None,
+    "config/overrides:_unresolved": "paths:text_in_any_key_is_escaped_as_the_message_says",
+    "config/overrides:mistaken_for": "bad_input:a_mistake_is_answered_with_what_was_meant_and_leaves_nothing_behind",
+    "config/overrides:several_values": "several values",
+    "config/overrides:unreadable": "messages:what_hydra_cannot_read_is_offered_in_a_form_that_it_reads",
+    "config/untrusted:refuse_strangers": "strangers:a_run_of_one_s_own_code_says_what_to_type_and_that_works",
+    "config/values:_mismatch": "a list that is none",
+    "data/class_names:offer_renaming": "other case of letters",
+    "data/division:compiled": "an expression that is none",
+    "data/images/class_folders:_holds_parts": "a class called train",
+    "data/images/class_folders:find_parts": "parts without one to train on",
+    "data/images/class_folders:refuse_loose_images": "an image beside the classes",
+    "data/images/class_folders:refuse_odd_layout": "folders in folders",
+    "data/images/image_folder:_describe_unknown": "a class of the target alone",
+    "data/images/image_folder:_folder_around": "a folder around the classes",
+    "data/images/image_folder:classes_of": "a class without images",
+    "data/vectors/tables:_numbers": "mixed texts of columns",
+    "diagnostics/divergence:how_to_continue": None,
+    "runs/checkpoints:read_origin": "init_from:an_unfinished_run_is_refused_with_the_command_that_finishes_it",
+    "runs/comparison:_beginning": "comparison_table:runs_without_results_are_named",
+    "runs/saved:placed": None,
+    "runs/saved:read_config": "continued_runs:run_that_was_killed_while_its_record_was_written_is_started_again",
+    "training/chain:write_record": "chain:a_folder_that_holds_a_chain_is_not_written_over",
+    "training/interruptions:_advise_to_continue": "stop_signals:run_that_a_signal_stops_says_so_in_its_exit_code_and_is_continued",
+    "training/resume:_refuse_others": "advice:commands_that_continue_runs_of_any_name",
+    "training/resume:accept_changes": None,
+    "training/resume:find_beginning": "advice:commands_that_continue_runs_of_any_name",
+    "training/resume:refuse_other_data": None,
+}
+
+
+def functions_that_advise(package: Path) -> set[str]:
+    """Return the functions that show a setting or a command, as FILE:FUNCTION."""
+    return {
+        f"{file.relative_to(package).with_suffix('')}:{node.name}"
+        for file in package.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(call, ast.Call) and getattr(call.func, "id", None) in ("setting", "command") for call in ast.walk(node))
+    }
+
+
+def test_new_advice_needs_a_situation_that_types_it():
+    assert functions_that_advise(Path(locate.__code__.co_filename).parents[1]) == {*PROVED}
+    tests = {
+        f"{file.stem[5:]}:{name}"
+        for file in Path(__file__).parents[1].rglob("test_*.py")
+        for name in re.findall(r"def test_(\w+)", file.read_text())
+    }
+    assert {proof for proof in PROVED.values() if proof not in SITUATIONS} - {None} <= tests
 
 
 def strings(file: Path) -> list[str]:
