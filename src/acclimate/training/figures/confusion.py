@@ -24,9 +24,11 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
     names = [drawable(classes[tick]) for tick in ticks]
     axes.set_xticks(ticks, names, rotation=90)
     axes.set_yticks(ticks, names)
-    counts = "numbers: inputs; " if num_classes <= 20 else ""
-    axes.set_xlabel(f"predicted\n({counts}shade: share of the true class)")
-    axes.set(ylabel="true", title=f"{title}: accuracy {confusion.trace() / confusion.sum():.3f}")
+    axes.set(
+        xlabel="predicted class",
+        ylabel="true class (shade: share of the row)",
+        title=f"{title}: accuracy {confusion.trace() / confusion.sum():.3f}",
+    )
     if num_classes <= 20:
         for row, column in confusion.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"
