@@ -10,6 +10,7 @@ from torch.nn import functional as F
 # Height of a sample in pixels, and of a line of text below it.
 SIDE, LINE, GAP = 64, 13, 6
 TITLE = 26
+# Titles need the width of so many samples.
 COLUMNS = 10
 
 
@@ -33,7 +34,6 @@ def draw_gallery(groups: Sequence[Group]) -> Tensor:
 
     from acclimate.figures import picture
 
-    columns = min(COLUMNS, max(len(group.thumbnails) for group in groups))
     texts: list[tuple[float, float, str, dict[str, Any]]] = []
     rows, top = [], 0
     for title, thumbnails, captions in groups:
@@ -41,9 +41,9 @@ def draw_gallery(groups: Sequence[Group]) -> Tensor:
         texts.append((GAP, top + TITLE / 2, title, {"ha": "left", "va": "center", "fontsize": 9}))
         lines = max((caption.count("\n") + 1 for caption in captions), default=0)
         height = SIDE + lines * LINE + GAP
-        canvas = torch.full((3, TITLE + -(-len(tiles) // columns) * height, GAP + columns * (SIDE + GAP)), 255, dtype=torch.uint8)
+        canvas = torch.full((3, TITLE + -(-len(tiles) // COLUMNS) * height, GAP + COLUMNS * (SIDE + GAP)), 255, dtype=torch.uint8)
         for number, tile in enumerate(tiles):
-            row, column = divmod(number, columns)
+            row, column = divmod(number, COLUMNS)
             down, right = TITLE + row * height, GAP + column * (SIDE + GAP)
             canvas[:, down : down + SIDE, right : right + SIDE] = tile
             if captions:
