@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 # Fonts with a box for each character, and fonts of coloured bitmaps, which matplotlib does not draw.
 UNUSABLE_FONTS = ("Last Resort", "LastResort", "Color")
 HAIR_SPACE = "\u200a"
-# Room for the name of an axis, a title and nothing, in inches.
-AXIS_NAME, TITLE, MARGIN = 0.4, 0.35, 0.15
+# Room for a title, between labels and names of axes, and beside a plot, in inches.
+TITLE, GAP, MARGIN = 0.35, 0.25, 0.15
 
 
 def picture(figure: Figure, *, plot_size: tuple[float, float] | None = None) -> Tensor:
@@ -60,7 +60,8 @@ def _surround(axes: Axes, size: tuple[float, float], renderer: RendererAgg) -> N
     assert figure is not None
     across = max((label.get_window_extent(renderer).width for label in axes.get_yticklabels()), default=0.0) / figure.dpi
     up = max((label.get_window_extent(renderer).height for label in axes.get_xticklabels()), default=0.0) / figure.dpi
-    left, bottom = across + AXIS_NAME, up + AXIS_NAME
+    left = across + axes.yaxis.label.get_window_extent(renderer).width / figure.dpi + GAP
+    bottom = up + axes.xaxis.label.get_window_extent(renderer).height / figure.dpi + GAP
     width, height = left + size[0] + MARGIN, bottom + size[1] + TITLE
     figure.set_size_inches(width, height)
     axes.set_position((left / width, bottom / height, size[0] / width, size[1] / height))

@@ -18,6 +18,7 @@ from acclimate.training.callbacks.final_predictions import FinalPredictions
 from acclimate.training.callbacks.pictures import Pictures
 from acclimate.training.figures import samples
 from acclimate.training.figures.class_shares import draw_class_shares
+from acclimate.training.figures.confusion import draw_confusion
 from acclimate.training.figures.galleries import SIDE, Group, draw_gallery, resized
 from acclimate.training.figures.projections import draw_projection, neighbour_embedding, principal_components
 
@@ -153,3 +154,18 @@ def test_figures_are_drawn_for_any_number_of_classes_and_any_names(num_classes):
 def test_a_gallery_grows_with_its_groups():
     one = Group("source", torch.zeros(12, 3, 8, 8, dtype=torch.uint8), ["a\nb"] * 12)
     assert draw_gallery([one, one]).shape[1] == 2 * draw_gallery([one]).shape[1]
+
+
+@pytest.mark.parametrize(
+    "classes", [["ants", "bees"], ["a class with a rather long name", *"bcdefgh"], [f"class number {n}" for n in range(14)]]
+)
+def test_no_label_of_a_figure_is_cut_off(classes):
+    counts = torch.ones(len(classes), len(classes))
+    shares = {"source": torch.ones(len(classes)), "target": torch.ones(len(classes))}
+    pictures = (
+        draw_confusion(counts, classes, title="source, test part"),
+        draw_class_shares(shares, None, classes, title="Predicted classes, half way (step 100,000)"),
+    )
+    for picture in pictures:
+        edges = (picture[:, :2], picture[:, -2:], picture[..., :2], picture[..., -2:])
+        assert all((edge == 255).all() for edge in edges)

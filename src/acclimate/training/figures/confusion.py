@@ -33,5 +33,6 @@ def draw_confusion(confusion: Tensor, classes: list[str], *, title: str) -> Tens
         for row, column in confusion.nonzero().tolist():
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(int(confusion[row, column])), ha="center", va="center", color=colour, fontsize=8)
-    side = min(2.2 + 0.3 * num_classes, 15.0)
+    # Wide enough for the line below it.
+    side = min(max(3.5, 2.2 + 0.3 * num_classes), 15.0)
     return picture(figure, plot_size=(side, side))
