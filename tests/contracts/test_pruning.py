@@ -154,6 +154,9 @@ def test_run_that_is_stopped_before_the_pruner_has_judged_is_judged_when_it_cont
         ("hydra.sweeper.direction=max", "its direction is maximize or minimize"),
         ("hydra.sweeper.storage=null", "Leave the key out"),
         ("hydra.sweeper.pruner.lowest=1", "lowest"),
+        ("hydra.sweeper.n_trial=2", "hydra.sweeper.n_trial: there is no such key. Did you mean n_trials?"),
+        ("+hydra.sweeper.n_trial=2", "hydra.sweeper.n_trial: there is no such key. Did you mean n_trials?"),
+        ("optimizer.lr=1", "A search needs a key with several values"),
         ("hydra.sweeper.n_trials=0", "must be a whole number of at least 1"),
     ],
 )

@@ -182,7 +182,10 @@ def test_a_job_with_other_settings_than_those_in_its_folder_is_not_mixed_with_it
     record = Path("sweep/seed=0/run.json").read_text()
     if not is_finished:
         Path("sweep/seed=0/metrics.json").unlink()
-    with pytest.raises(ConfigError, match=r"trainer.max_epochs=4 \(3 there\)\. Choose another folder for the sweep: hydra\.sweep\.dir=DIR"):
+    with pytest.raises(
+        ConfigError,
+        match=r"trainer.max_epochs=4 \(3 there\)\. Choose another folder for the sweep: hydra\.sweep\.dir=DIR\. .* add resume=true",
+    ):
         run_with_hydra([*sweep, "trainer.max_epochs=4"], lambda config, record: pytest.fail("it was trained"))
     assert Path("sweep/seed=0/run.json").read_text() == record
     # What varies is in the name, so that values can be added.
@@ -355,3 +358,8 @@ def test_each_job_is_composed_once_before_any_is_launched(monkeypatch):
     run_with_hydra(["-m", "seed=0,1", "hydra.sweep.dir=sweep"], job_of([0.1, 0.2]))
     assert len(composed) == 4
     assert not Path("sweep/method=dann").exists()
+
+
+def test_configuration_of_a_sweep_is_shown_for_one_job():
+    with pytest.raises(ConfigError, match="acclimate train seed=1 --cfg job"):
+        run_with_hydra(["-m", "seed=0,1", "--cfg", "job"], job_of([0.1, 0.2]))

@@ -119,6 +119,12 @@ def run_with_hydra(arguments: Sequence[str], job: Job, watch: Watch = unwatched)
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(jobs)()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(*explain(error).splitlines()) from error
+    except ValueError as error:
+        if not str(error).startswith("Only one of --run, --multirun, --cfg"):
+            raise
+        raise ConfigError(
+            "A sweep (-m) has no single configuration to show. Leave out -m, and give each key one value: acclimate train seed=1 --cfg job."
+        ) from error
     if jobs.failures:
         raise jobs.failures[0]
 

@@ -19,6 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from acclimate.cli.launching import Launch
 from acclimate.cli.trials import TRIAL, open_storage
+from acclimate.config.groups import listed_keys
+from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
 
 Space = dict[str, BaseDistribution]
@@ -62,6 +64,14 @@ def refuse_mistakes(options: Mapping[str, Any], space: Space, selection: Mapping
     Raises:
         ConfigError: If the search cannot work.
     """
+    known = sorted({"sampler", *listed_keys("hydra/sweeper")})
+    if unknown := [key for key in options if key not in known]:
+        raise ConfigError(f"hydra.sweeper.{unknown[0]}: there is no such key.{did_you_mean(unknown[0], known)}")
+    if not space:
+        raise ConfigError(
+            "A search needs a key with several values, such as method=dann,cdan, or an interval, such as "
+            "'optimizer.lr=tag(log,interval(1e-4,1e-2))'."
+        )
     if "selection" in space:
         raise ConfigError("A search compares the values of one score, and those of several selections differ in scale. Choose one of them.")
     if selection.get("score", True) is None:

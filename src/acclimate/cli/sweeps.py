@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # Others handle failures of jobs themselves.
 SWEEPERS = ("grid", "optuna")
+# Lengths of a run.
+EPOCHS, STEPS = "trainer.max_epochs", "trainer.max_steps"
 
 
 class Warnings(logging.Handler):
@@ -149,6 +151,7 @@ class Sweep:
                 raise ConfigError(
                     f"{os.path.relpath(folder)} contains a run with other settings: {others}. "
                     "Choose another folder for the sweep: hydra.sweep.dir=DIR."
+                    + (" To train these runs for longer, add resume=true." if set(keys) <= {EPOCHS, STEPS} else "")
                 )
         config["resume"] = True
 

@@ -128,6 +128,10 @@ def explain(error: Exception) -> str:
         return several_values(several[1] or several[2])
     if isinstance(error, InterpolationResolutionError | GrammarParseError) and error.full_key:
         return _unresolved(error)
+    if key := re.search(r"Could not override 'hydra\.(launcher|sweeper)\.(\w+)'", message):
+        group, name = key.groups()
+        known = sorted(name for name in listed_keys(f"hydra/{group}") if not name.startswith("_") and name != "defaults")
+        return f"hydra.{group}.{name}: there is no such key.{did_you_mean(name, known)} hydra/{group}=NAME chooses the {group}."
     text = getattr(error, "override", None)
     if isinstance(text, str):
         text = text.removeprefix("++")

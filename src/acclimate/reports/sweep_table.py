@@ -44,7 +44,8 @@ def watch(folder: Path, num_jobs: int | None) -> Iterator[None]:
             pause = max(INTERVAL, 50 * (time.thread_time() - began))
 
     thread = threading.Thread(target=refresh, daemon=True)
-    console.print(printable(f"Sweep of {'an unknown number of' if num_jobs is None else num_jobs} jobs in {folder}"), soft_wrap=True)
+    size = "" if num_jobs is None else f" of {num_jobs} {'job' if num_jobs == 1 else 'jobs'}"
+    console.print(printable(f"Sweep{size} in {folder}"), soft_wrap=True)
     with shown:
         thread.start()
         try:
@@ -153,7 +154,9 @@ def _lines(state: JobState, text: str) -> Iterator[str]:
     took = "" if state.ended is None else f" in {duration(state.ended - state.began)}"
     for warning in state.warnings:
         yield f"{state.job}: Warning: {warning}"
-    detail = f": {' '.join(state.reason.split())}" if state.reason else f" with {state.value:.4f}" if state.value is not None else ""
+    detail = "" if state.value is None else f" with {state.value:.4f}"
+    if state.reason:
+        detail = f": {' '.join(state.reason.split()).removesuffix('.')}"
     yield f"{state.job}: {'already ' if not took and state.state in ('finished', 'pruned') else ''}{state.state}{took}{detail}. {text}"
 
 
