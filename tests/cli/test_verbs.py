@@ -9,7 +9,7 @@ import pytest
 
 from acclimate import cli
 
-HELPERS = {"arguments", "cores", "hydra_jobs", "jobs", "launching", "next_commands", "search", "sweeps", "trials"}
+HELPERS = {"arguments", "cores", "hydra_jobs", "jobs", "launching", "next_commands", "search", "stopping", "sweeps", "trials"}
 
 
 def test_each_file_of_the_command_is_a_verb_or_helps_several():
@@ -50,6 +50,8 @@ def test_tracebacks_are_for_those_who_ask_for_them(value, shown, acclimate, monk
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["train", "-M", "seed=0,1"], "acclimate train has no flag -M. Did you mean -m?"),
+        (["train", "--config-dri", "mine"], "acclimate train has no flag --config-dri. Did you mean --config-dir?"),
         (["evaluate"], "No value for run. Type run=DIR."),
         (["evaluate", "outputs/my run", "seed=1"], "No value for run. Type 'run=outputs/my run'."),
         (["predict", "rum=a", "out=b.csv"], "No value for run, inputs. Type run=a inputs=PLACE out=b.csv."),

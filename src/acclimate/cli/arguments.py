@@ -12,6 +12,10 @@ from acclimate.files.console import VERBOSITIES, Verbosity
 VALUES = {"run": "DIR", "resume": "DIR", "inputs": "PLACE", "out": "FILE"}
 # Flags of Hydra.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+FLAGS = (
+    *FLAGS_WITH_VALUES,
+    *("-m", "--multirun", "-r", "--run", "--resolve", "-i", "--info", "-sc", "--shell-completion", "--hydra-help", "--experimental-rerun"),
+)
 
 
 def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -26,6 +30,20 @@ def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         takes_value = bool(flags) and flags[-1] in FLAGS_WITH_VALUES
         (flags if takes_value or argument.startswith("-") else words).append(argument)
     return flags, words
+
+
+def refuse_unknown_flags(arguments: Sequence[str]) -> None:
+    """Check that all flags are those of Hydra.
+
+    Raises:
+        ConfigError: If one is not.
+    """
+    for flag in arguments:
+        name = flag.partition("=")[0]
+        if flag.startswith("-") and name not in FLAGS:
+            close = next((known for known in FLAGS if known.lower() == name.lower()), None) or most_similar(name, FLAGS)
+            question = f" Did you mean {close}?" if close else ""
+            raise ConfigError(f"acclimate train has no flag {flag}.{question} Its flags are -m, --config-dir DIR and --cfg job.")
 
 
 def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:

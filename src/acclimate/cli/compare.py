@@ -6,8 +6,8 @@ Prints one row for each method and for each difference in settings over all fini
 deviation and 95 % confidence interval over n seeds and folds of the accuracy on the target's test inputs, and a paired t-test
 against source_only in the same seeds. If the target's labels are unknown, the rows are ordered by the score that selects.
 ▸ marks the row that a score without target labels selects. Below the table are its best run and its gap to the oracle, the
-selection by target test labels. The default is by=corr_c; by=vote uses the mean rank over several scores,
-by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
+selection by target test labels, and the runs that have no results. The default is by=corr_c; by=vote uses the mean rank over
+several scores, by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
 
 out=FILE writes to a file; the format follows from its ending (.txt, .md, .csv, .tex, .html, otherwise JSON). HTML is one
 file without links to the network: tables that can be sorted and filtered, settings that differ, curves, confusion matrices and
