@@ -88,7 +88,7 @@ def test_a_search_of_twenty_trials_that_is_killed_twice_ends_with_the_largest(da
     ]
     moments = random.Random(0)
     for _ in range(2):
-        assert kill_at_random(arguments, tmp_path, moments.uniform(4, 15))
+        assert kill_at_random(arguments, tmp_path, moments.uniform(2, 6))
     # Some learning rates diverge.
     finish(arguments, tmp_path, code=2)
     values = [metrics["selection/value"] for metrics in results(tmp_path).values()]
