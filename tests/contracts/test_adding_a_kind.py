@@ -74,7 +74,7 @@ def advice(result):
     """Return the argument that a refused command says to add."""
     code, message = result
     assert code == 2
-    return re.search(r"add (trust=\S+\])", message)[1]
+    return re.search(r"add '(trust=\S+\])'", message)[1]
 
 
 @pytest.mark.parametrize("method", ["source_only", "dann", "dann_mcc_fixmatch", "simclr"])
