@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 
@@ -14,15 +14,17 @@ from acclimate.config.paths import with_absolute_paths
 from acclimate.config.untrusted import trusted_by
 from acclimate.errors import ConfigError
 from acclimate.training.profiler import NoProfiler
-from acclimate.types import Needs
 
 Config = dict[str, Any]
 
 NO_LOGGER: Config = {}
 
 
-class Parts(NamedTuple):
-    """The settings and the components of a run.
+class Parts:
+    """The settings and the components of a run, from its configuration; nothing is built.
+
+    Args:
+        config: A configuration that `check_config` accepts.
 
     Attributes:
         config: The configuration as it is recorded, with absolute paths.
@@ -32,67 +34,39 @@ class Parts(NamedTuple):
         extras: The options of any method, see `divide_options`.
         compiles: Whether the classifier is compiled.
         on_nonfinite: The mode of `NonFinite`.
-    """
-
-    config: Config
-    folder: Path
-    seed: int
-    init_from: str | None
-    trust: set[str]
-    needs: Needs
-    data: Component
-    selection: Component
-    model: Component
-    method: Component
-    extras: Component
-    optimizer: Component
-    scheduler: Component
-    callbacks: list[Component]
-    loggers: list[Component]
-    trainer: Component
-    compiles: bool
-    on_nonfinite: Literal["stop", "skip"]
-
-
-def take_apart(config: Mapping[str, Any]) -> Parts:
-    """Divide a configuration into its parts; nothing is built.
-
-    Args:
-        config: A configuration that `check_config` accepts.
 
     Raises:
         ConfigError: If the classifier is to be compiled, and there is no C++ compiler.
     """
-    trainer = _complete(config["trainer"])
-    compiles, on_nonfinite = trainer.pop("compile", False), trainer.pop("on_nonfinite", "stop")
-    if compiles:
-        require_compiler()
-    if config.get("verbosity") == "quiet":
-        trainer["enable_progress_bar"] = False
-    optimizer = _clippable(config["optimizer"], trainer)
-    callbacks = [node for node in _named(config["callbacks"]) if not _is_hidden(node, trainer)]
-    loggers = _named(config["logger"])
-    method = divide_options(config["method"])
-    return Parts(
-        config=with_absolute_paths(config),
-        folder=Path(config["folder"]),
-        seed=config["seed"],
-        init_from=config["init_from"],
-        trust=trusted_by(config),
-        needs=method.needs,
-        data=Component(config["data"]),
-        selection=Component(config["selection"]),
-        model=Component(config["model"]),
-        method=Component(method.own),
-        extras=Component(method.extras),
-        optimizer=Component(optimizer),
-        scheduler=Component(config["scheduler"]),
-        callbacks=list(map(Component, callbacks)),
-        loggers=list(map(Component, loggers)),
-        trainer=Component(trainer),
-        compiles=compiles,
-        on_nonfinite=on_nonfinite,
-    )
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        trainer = _complete(config["trainer"])
+        self.compiles: bool = trainer.pop("compile", False)
+        self.on_nonfinite: Literal["stop", "skip"] = trainer.pop("on_nonfinite", "stop")
+        if self.compiles:
+            require_compiler()
+        if config.get("verbosity") == "quiet":
+            trainer["enable_progress_bar"] = False
+        optimizer = _clippable(config["optimizer"], trainer)
+        callbacks = [node for node in _named(config["callbacks"]) if not _is_hidden(node, trainer)]
+        loggers = _named(config["logger"])
+        method = divide_options(config["method"])
+        self.config = with_absolute_paths(config)
+        self.folder = Path(config["folder"])
+        self.seed: int = config["seed"]
+        self.init_from: str | None = config["init_from"]
+        self.trust = trusted_by(config)
+        self.needs = method.needs
+        self.data = Component(config["data"])
+        self.selection = Component(config["selection"])
+        self.model = Component(config["model"])
+        self.method = Component(method.own)
+        self.extras = Component(method.extras)
+        self.optimizer = Component(optimizer)
+        self.scheduler = Component(config["scheduler"])
+        self.callbacks = list(map(Component, callbacks))
+        self.loggers = list(map(Component, loggers))
+        self.trainer = Component(trainer)
 
 
 def _complete(trainer: Mapping[str, Any]) -> dict[str, Any]:
