@@ -110,10 +110,11 @@ def test_classes_that_are_never_predicted_are_counted(archives, tmp_path, monkey
         assert groups[-1].title == "target, test part: least certain predictions (predicted class and its probability)"
 
 
-def test_of_many_classes_some_are_drawn():
-    labels = torch.arange(60) % 30
+@pytest.mark.parametrize(("num_of_each", "num_rows"), [(5, samples.ROWS), (2, 2), (1, 1)])
+def test_of_many_classes_some_are_drawn_and_each_sample_once(num_of_each, num_rows):
+    labels = torch.arange(30 * num_of_each) % 30
     indices = samples._of_each_class(labels)
-    assert len(indices) == len(set(indices[:10])) * samples.ROWS == 30
+    assert len(indices) == len(set(indices)) == 10 * num_rows
     assert len(set(labels[indices].tolist())) == 10
 
 

@@ -40,10 +40,10 @@ def draw_samples(data: AdaptationData) -> Tensor | None:
 
 
 def _of_each_class(labels: Tensor) -> list[int]:
-    """Return the indices of equally many samples of each class, of many classes only of some, with a column for each class."""
+    """Return the indices of equally many samples of each class, each sample once, with a column for each of at most ten classes."""
     classes = sorted(set(labels.tolist()))
     columns = torch.linspace(0, len(classes) - 1, min(len(classes), COLUMNS)).long().tolist()
     rows = [(labels == classes[column]).nonzero()[:, 0] for column in columns]
-    places = torch.linspace(0, 1, ROWS)
-    drawn = [[int(found[int(place * (len(found) - 1))]) for place in places] for found in rows]
-    return [column[row] for row in range(ROWS) for column in drawn]
+    num_rows = min(ROWS, *map(len, rows))
+    drawn = [found[torch.linspace(0, len(found) - 1, num_rows).long()].tolist() for found in rows]
+    return [column[row] for row in range(num_rows) for column in drawn]
