@@ -8,10 +8,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.plugins.precision import MixedPrecision
 from small_runs import compose
 
 from acclimate.methods.dann import Dann
 from acclimate.training import assembly, lightning_internals
+from acclimate.types import DomainBatch
 
 SOURCES = Path(lightning_internals.__file__).parents[1]
 PRIVATE = re.compile(r"(trainer|loop|pl_module|strategy)\._[a-z]\w*|from pytorch_lightning[\w.]* import .*\b_[a-z]")
@@ -148,3 +150,20 @@ def test_unusual_trainings_take_the_steps_of_lightning(archives, tmp_path, monke
     parts = assembly.build(compose(tmp_path, *archives, "method=dann", "trainer.max_steps=1", option))
     parts.trainer.fit(parts.method, parts.data)
     assert not parts.trainer.fit_loop.epoch_loop._is_short
+
+
+def test_another_version_of_lightning_takes_its_own_steps(archives, tmp_path, monkeypatch):
+    monkeypatch.setattr(pl, "__version__", "2.7.0")
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", "trainer.max_steps=1"))
+    assert not isinstance(parts.trainer.fit_loop.epoch_loop, lightning_internals._ShortSteps)
+    parts.trainer.fit(parts.method, parts.data)
+    assert parts.trainer.global_step == 1
+
+
+def test_inputs_of_other_types_become_those_of_the_weights(archives, tmp_path, monkeypatch):
+    found, convert = [], MixedPrecision.convert_input
+    monkeypatch.setattr(MixedPrecision, "convert_input", lambda plugin, batch: found.append(batch) or convert(plugin, batch))
+    parts = assembly.build(compose(tmp_path, *archives, "method=dann", "trainer.precision=bf16-mixed", "trainer.max_steps=2"))
+    parts.trainer.fit(parts.method, parts.data)
+    assert parts.trainer.fit_loop.epoch_loop._is_short
+    assert len([batch for batch in found if isinstance(batch, DomainBatch)]) == 2, HINT

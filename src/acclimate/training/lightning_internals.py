@@ -68,7 +68,12 @@ def leave_out_empty_hooks(pl_module: pl.LightningModule, callbacks: Sequence[Cal
 
 
 def shorten_steps(trainer: pl.Trainer) -> None:
-    """Make Lightning take training steps with less work between a batch and the next. Checked with Lightning 2.6.6."""
+    """Make Lightning 2.6 take training steps with less work between a batch and the next; other versions take their own steps.
+
+    Checked with Lightning 2.6.6.
+    """
+    if not pl.__version__.startswith("2.6."):  # type: ignore[attr-defined]
+        return
     loop = trainer.fit_loop.epoch_loop
     loop.__class__ = _ShortSteps
     for results in (loop._results, loop.val_loop._results):
@@ -130,6 +135,9 @@ class _ShortSteps(_TrainingEpochLoop):
         module: Any = trainer.lightning_module
         metrics = trainer._logger_connector
         batch, _, _ = next(data_fetcher)
+        if type(trainer.precision_plugin) is not Precision:
+            # Inputs of other floating-point types become those of the weights.
+            batch = trainer.precision_plugin.convert_input(batch)
         progress.is_last_batch = data_fetcher.done
         number = self.batch_idx + 1
         batch = trainer.datamodule.transfer_batch_to_device(batch, module.device, 0)
