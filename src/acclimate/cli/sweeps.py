@@ -16,7 +16,7 @@ from hydra.types import RunMode
 
 from acclimate.cli.cores import core_for_job
 from acclimate.cli.stopping import stopped_with_sweep
-from acclimate.config.identity import differing, identity
+from acclimate.config.identity import EPOCHS, STEPS, differing, identity
 from acclimate.errors import ConfigError, Interrupted, Pruned, UserError, command
 from acclimate.files.folders import RUN_TRACES, remove_traces
 from acclimate.files.locks import is_acquired
@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 # Others handle failures of jobs themselves.
 SWEEPERS = ("grid", "optuna")
-# Lengths of a run.
-EPOCHS, STEPS = "trainer.max_epochs", "trainer.max_steps"
 
 
 class Warnings(logging.Handler):

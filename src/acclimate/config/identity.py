@@ -70,6 +70,8 @@ LOADING = (
 )
 # Keys that runs of earlier versions lack, with the value that they had.
 NEW_KEYS = {"trainer.on_nonfinite": "stop", "data.domain_sampling": "natural"}
+# The length of a run, of which steps replace epochs.
+EPOCHS, STEPS = "trainer.max_epochs", "trainer.max_steps"
 # A resumed run may train longer and on another machine.
 MACHINE = ("trainer", "callbacks")
 
@@ -94,9 +96,8 @@ def identity(config: Mapping[str, Any]) -> Settings:
     for key, value in NEW_KEYS.items():
         if settings.get(key) == value:
             del settings[key]
-    if isinstance(steps := settings.get("trainer.max_steps"), int) and steps > 0:
-        # Steps replace epochs.
-        settings.pop("trainer.max_epochs", None)
+    if isinstance(steps := settings.get(STEPS), int) and steps > 0:
+        settings.pop(EPOCHS, None)
     return settings
 
 

@@ -1,7 +1,7 @@
 """The data of a run: its samples and the loaders over them."""
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from acclimate.types import Needs
 log = logging.getLogger(__name__)
 
 
-class AdaptationData(ServedData, ABC):
+class AdaptationData(ServedData):
     """Base class of data modules with batches of a labelled source and of an optional, unlabelled target.
 
     The labels of the target are kept only in `target_labels`, see `TargetLabels`. Those of its training part are never used,

@@ -1,7 +1,7 @@
 """Batches of the samples of a run, for training and evaluation, as views or as kept features."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -27,7 +27,7 @@ from acclimate.types import Domain, Labelled, Part, Unlabelled
 NUM_FEATURES = 2048
 
 
-class ServedData(pl.LightningDataModule):
+class ServedData(pl.LightningDataModule, ABC):
     """Base class of data modules that serve samples in batches; a subclass knows which samples there are.
 
     Args:
@@ -106,20 +106,20 @@ class ServedData(pl.LightningDataModule):
         self.feeds_target = False
         self.reveal_target_labels = False
 
-    @cached_property
+    @property
+    @abstractmethod
     def domains(self) -> Domains:
         """All samples; the target's samples have no labels."""
-        raise NotImplementedError
 
-    @cached_property
+    @property
+    @abstractmethod
     def target_labels(self) -> TargetLabels:
         """Labels of the target, kept apart from its samples."""
-        raise NotImplementedError
 
-    @cached_property
+    @property
+    @abstractmethod
     def labelled_target(self) -> list[int]:
         """Indices of the labelled samples in the target's training part, for `target_labels_per_class`."""
-        raise NotImplementedError
 
     def train_dataloader(self) -> TrainingLoader:
         feeds = self._feeds()

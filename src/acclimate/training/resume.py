@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acclimate.config.identity import MACHINE, identity
+from acclimate.config.identity import EPOCHS, MACHINE, STEPS, identity
 from acclimate.config.messages import setting
 from acclimate.config.paths import DATA_PATHS, exist
 from acclimate.data.domains import Domains
@@ -16,7 +16,6 @@ from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.runs.checkpoints import Checkpoint, read_checkpoint
 from acclimate.runs.record import METRICS, has_record, read_record
 
-EPOCHS, STEPS = "trainer.max_epochs", "trainer.max_steps"
 # Groups of settings that may change when a run is resumed. Other changes would contradict its checkpoint.
 CHANGEABLE = ("optimizer.", "scheduler.")
 

@@ -34,6 +34,7 @@ from acclimate.training.evaluation import evaluate_parts
 from acclimate.training.interruptions import explain_early_end
 from acclimate.training.logged_outputs import log_final, log_overview, without_loggers
 from acclimate.training.optional_outputs import optional_output
+from acclimate.training.parts import Config
 from acclimate.training.resume import find_beginning, refuse_other_data
 from acclimate.training.run_overview import describe_training
 from acclimate.training.start import Start
@@ -41,8 +42,6 @@ from acclimate.training.stop_signals import StopSignals
 from acclimate.training.warning_log import WarningLog
 
 log = logging.getLogger(__name__)
-
-Config = dict[str, Any]
 
 
 def train(config: Config, record: Callable[[], None] | None = None, callbacks: Sequence[Callback] = ()) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
-from acclimate.training.resume import EPOCHS, STEPS, Change, Changes
+from acclimate.config.identity import EPOCHS, STEPS
+from acclimate.training.resume import Change, Changes
 
 
 class Resumption(Callback):
