@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from acclimate.losses.kernel_discrepancy import mean_of_pairs
+
 # Ridge penalty relative to the sum of all squared lengths: a direction with 5 % of the variance has half of its usual weight. Almost any
 # two samples can be told apart by directions with a thousandth of the variance, which are too small to matter for the classes.
 PENALTY = 0.025
@@ -84,10 +86,4 @@ def feature_discrepancy(source: Tensor, target: Tensor) -> Tensor:
         total += kernel.square_()
     total /= NUM_WIDTHS
     num = len(source)
-    return _mean_of_pairs(total[:num, :num]) + _mean_of_pairs(total[num:, num:]) - 2.0 * total[:num, num:].mean()
-
-
-def _mean_of_pairs(kernel: Tensor) -> Tensor:
-    """Mean without the diagonal, because comparing a sample with itself would bias the estimate."""
-    num = len(kernel)
-    return (kernel.sum() - kernel.trace()) / (num * (num - 1))
+    return mean_of_pairs(total[:num, :num]) + mean_of_pairs(total[num:, num:]) - 2.0 * total[:num, num:].mean()

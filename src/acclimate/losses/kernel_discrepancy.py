@@ -98,14 +98,14 @@ def joint_maximum_mean_discrepancy(
     if min(len(source[0]), len(target[0])) < 2:
         raise ValueError(f"Each domain needs two samples, but they have {len(source[0])} and {len(target[0])}.")
     return (
-        _mean_of_pairs(_joint_kernel(source, source, bandwidths))
-        + _mean_of_pairs(_joint_kernel(target, target, bandwidths))
+        mean_of_pairs(_joint_kernel(source, source, bandwidths))
+        + mean_of_pairs(_joint_kernel(target, target, bandwidths))
         - 2.0 * _joint_kernel(source, target, bandwidths).mean()
     )
 
 
-def _mean_of_pairs(kernel: Tensor) -> Tensor:
-    """Mean without the diagonal, because comparing a sample with itself would bias the estimate."""
+def mean_of_pairs(kernel: Tensor) -> Tensor:
+    """Mean of a kernel of samples with themselves, shape (N, N), without its diagonal, which would bias the estimate."""
     num = len(kernel)
     # The gradient of a trace would synchronise with the GPU.
     return (kernel.sum() - kernel.diagonal().sum()) / (num * (num - 1))
