@@ -37,6 +37,7 @@ ARGUMENTS = {
         [[FEATURES[0], LOGITS], [VIEWS[1], OTHER_LOGITS]],
         {"bandwidths": [torch.tensor([1.0, 2.0]), [0.92]]},
     ),
+    "mean_of_pairs": ([random(6, 6).abs()], {}),
     "log_other_probability": ([LOGITS, CLASSES], {}),
     "margin_disparity": ([LOGITS, OTHER_LOGITS], {"source_classes": CLASSES, "target_classes": CLASSES}),
     "joint_transport_costs": (

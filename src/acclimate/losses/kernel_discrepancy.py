@@ -104,6 +104,7 @@ def joint_maximum_mean_discrepancy(
     )
 
 
+@in_float32
 def mean_of_pairs(kernel: Tensor) -> Tensor:
     """Mean of a kernel of samples with themselves, shape (N, N), without its diagonal, which would bias the estimate."""
     num = len(kernel)
