@@ -1,11 +1,14 @@
-"""The same classes in another order are the same classes, in whatever form the data come."""
+"""Domains and their parts; the same classes in another order are the same classes, in whatever form the data come."""
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from small_runs import compose, rotating_blobs
 
 from acclimate.config.compose import override
+from acclimate.data.domains import Domains, Parts
+from acclimate.data.vectors.vectors import VectorArrays
 from acclimate.runs.checkpoint_files import best_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
 from acclimate.training import assembly, evaluation, run
@@ -62,3 +65,20 @@ def test_a_run_starts_from_the_same_classes_in_another_order(trained, tmp_path):
         (parts.data.target_labels.for_final_test(), domains.target.test),
     ):
         assert [NAMES[label] for label in labels] == [test.paths[member].parent.name for member in test.members]
+
+
+def labelled(*labels):
+    return VectorArrays(torch.zeros(len(labels), 1), torch.tensor(labels, dtype=torch.int64), [""] * len(labels))
+
+
+def test_missing_domains_and_parts_are_left_out():
+    parts = Parts(labelled(0, 1), labelled(1), None)
+    target_alone = Domains(["a", "b"], None, parts)
+    assert list(parts.by_name()) == ["train", "val"]
+    assert list(target_alone.by_name()) == list(target_alone.in_part("val")) == ["target"]
+    assert target_alone.in_part("test") == {}
+    assert target_alone.in_order_of(["b", "a"]).target.train.labels.tolist() == [1, 0]
+
+
+def test_no_part_keeps_its_labels_not_even_an_empty_one():
+    assert [part.labels for part in Parts(labelled(0), labelled(1), labelled()).without_labels()] == [None] * 3

@@ -30,13 +30,11 @@ class Copies:
 
     def __init__(self, domains: Domains) -> None:
         self.classes = domains.classes
-        given = [
-            (domain, part, getattr(getattr(domains, name), PARTS[part]))
-            for domain, name in enumerate(DOMAINS)
-            if getattr(domains, name)
-            for part in range(3)
+        self.members = [
+            (DOMAINS.index(domain), PARTS.index(part), samples)
+            for domain, parts in domains.by_name().items()
+            for part, samples in parts.by_name().items()
         ]
-        self.members: list[tuple[int, int, Samples]] = [member for member in given if member[2] is not None]
         sizes = torch.tensor([len(samples) for *_, samples in self.members])
         self.starts = sizes.cumsum(0) - sizes
         self.domain, self.part = (torch.tensor([member[axis] for member in self.members]).repeat_interleave(sizes) for axis in range(2))

@@ -9,7 +9,7 @@ from acclimate.data.domains import Domains
 from acclimate.data.labels import TargetLabels
 from acclimate.data.samples import NO_LABEL
 from acclimate.files.printable import printable
-from acclimate.types import PARTS
+from acclimate.types import PARTS, Domain, Part
 
 # Further classes are only counted.
 MAX_CLASSES = 20
@@ -27,8 +27,8 @@ class Column(NamedTuple):
         size: Number of all samples.
     """
 
-    domain: str
-    part: str
+    domain: Domain
+    part: Part
     counts: list[int] | None
     size: int
 
@@ -43,8 +43,8 @@ def describe_data(domains: Domains, target_labels: TargetLabels) -> list[str]:
         target_labels: Labels of its target.
     """
     lines = _table(domains, target_labels)
-    for name, parts in (("source", domains.source), ("target", domains.target)):
-        if parts is not None and (about := parts.train.describe()):
+    for name, parts in domains.by_name().items():
+        if about := parts.train.describe():
             lines.append(printable(f"{name}: {about}"))
     if domains.target is not None:
         known = [part for part in PARTS if target_labels.to_show(part) is not None]
@@ -75,26 +75,23 @@ def _table(domains: Domains, target_labels: TargetLabels) -> list[str]:
 
 def _each_domain(domains: Domains, columns: Sequence[Column]) -> Iterator[tuple[str, list[str]]]:
     """Yield the name of each of several sources or targets, and the number of its samples in each column."""
-    for domain in ("source", "target"):
-        parts = getattr(domains, domain)
-        for number, name in enumerate(() if parts is None else parts.train.domain_names):
+    for domain, parts in domains.by_name().items():
+        for number, name in enumerate(parts.train.domain_names):
             cells = []
             for column in columns:
-                numbers = getattr(parts, column.part).domains if column.domain == domain else None
+                numbers = parts.by_name()[column.part].domains if column.domain == domain else None
                 cells.append("" if numbers is None else f"{int((numbers == number).sum()):,}")
             yield name, cells
 
 
 def _columns(domains: Domains, target_labels: TargetLabels) -> list[Column]:
     columns = []
-    for name, parts in (("source", domains.source), ("target", domains.target)):
-        for part in PARTS if parts is not None else ():
-            samples = getattr(parts, part)
-            if samples is not None:
-                labels = samples.labels if name == "source" else target_labels.to_show(part)
-                known = None if labels is None else labels[labels != NO_LABEL]
-                counts = None if known is None else torch.bincount(known, minlength=len(domains.classes)).tolist()
-                columns.append(Column(name, part, counts, len(samples)))
+    for name, parts in domains.by_name().items():
+        for part, samples in parts.by_name().items():
+            labels = samples.labels if name == "source" else target_labels.to_show(part)
+            known = None if labels is None else labels[labels != NO_LABEL]
+            counts = None if known is None else torch.bincount(known, minlength=len(domains.classes)).tolist()
+            columns.append(Column(name, part, counts, len(samples)))
     return columns
 
 

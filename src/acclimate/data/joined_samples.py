@@ -116,8 +116,9 @@ def _merge(joined: Sequence[JoinedSamples]) -> JoinedSamples | None:
 
 def sets_of(parts: Parts) -> list[Samples]:
     """Return all samples of the parts of one domain, or of several that are joined; each set once."""
-    given = [part for part in parts if part is not None]
-    found = [samples for part in given for samples in (part.sets.values() if isinstance(part, JoinedSamples) else [part])]
+    found = [
+        samples for part in parts.by_name().values() for samples in (part.sets.values() if isinstance(part, JoinedSamples) else [part])
+    ]
     return list({id(samples): samples for samples in found}.values())
 
 
@@ -128,7 +129,7 @@ def change_sets(parts: Parts, change: Callable[[list[Samples]], list[Samples]]) 
         parts: The parts of one domain, or of several that are joined.
         change: Function of the samples of a single domain, in several sets.
     """
-    given = [part for part in parts if part is not None]
+    given = list(parts.by_name().values())
     joined = [part for part in given if isinstance(part, JoinedSamples)]
     if not joined:
         changed: list[Samples] = change(given)

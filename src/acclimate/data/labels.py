@@ -25,10 +25,8 @@ class TargetLabels:
 
     def __init__(self, target: Parts | None) -> None:
         self._has_target = target is not None
-        self._labels: dict[str, Tensor] = {}
-        for part, samples in (target._asdict() if target else {}).items():
-            if samples is not None and samples.labels is not None:
-                self._labels[part] = samples.labels
+        parts = {} if target is None else target.by_name()
+        self._labels = {part: samples.labels for part, samples in parts.items() if samples.labels is not None}
 
     def known(self, part: Part) -> bool:
         """Return True if a part has labels."""
@@ -78,7 +76,7 @@ def take_labels_off(target: Parts | None) -> tuple[Parts | None, TargetLabels]:
     """
     if target is None:
         return None, TargetLabels(None)
-    ordered = Parts(_in_order(target.train), _in_order(target.val), target.test and _in_order(target.test))
+    ordered = target.changed(_in_order)
     return ordered.without_labels(), TargetLabels(ordered)
 
 

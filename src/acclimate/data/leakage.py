@@ -44,9 +44,9 @@ def seen_samples(domains: Domains, origin: Mapping[str, Any] | None, *, trains_o
     Returns:
         The digests; None if some are unknown, because a data set or the origin has none.
     """
-    known = [parts for parts in (domains.source, domains.target) if parts is not None]
-    trained = [parts.train.digests() for parts in known if parts is domains.source or trains_on_target]
-    selected = [parts.val.digests() for parts in known]
+    known = domains.by_name()
+    trained = [parts.train.digests() for domain, parts in known.items() if domain == "source" or trains_on_target]
+    selected = [parts.val.digests() for parts in known.values()]
     if origin is not None:
         before = seen_by(origin)
         trained.append(None if before is None else before.trained)
@@ -99,9 +99,12 @@ def find_leaks(domains: Domains, seen: Seen | None) -> list[Leak]:
 
 
 def _evaluated(domains: Domains) -> dict[str, Samples]:
-    parts = {"source": domains.source, "target": domains.target}
-    found = {f"{domain}/{part}": getattr(parts[domain], part, None) for domain in parts for part in ("val", "test")}
-    return {name: samples for name, samples in found.items() if samples is not None}
+    return {
+        f"{domain}/{part}": samples
+        for domain, parts in domains.by_name().items()
+        for part, samples in parts.by_name().items()
+        if part != "train"
+    }
 
 
 def refuse_leaks(domains: Domains, checkpoint: Mapping[str, Any]) -> None:

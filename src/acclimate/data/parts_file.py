@@ -30,11 +30,9 @@ def write_parts(path: Path, domains: Domains, group_of: Callable[[str], str | No
 
 
 def _rows(domains: Domains, group_of: Callable[[str], str | None]) -> Iterator[tuple[str, ...]]:
-    given: list[tuple[Domain, Parts | None]] = [("source", domains.source), ("target", domains.target)]
-    for domain, parts in given:
-        for part in PARTS if parts is not None else ():
-            samples = getattr(parts, part)
-            digests = None if samples is None else samples.digests()
+    for domain, parts in domains.by_name().items():
+        for part, samples in parts.by_name().items():
+            digests = samples.digests()
             for index, digest in enumerate([] if digests is None else digests.tolist()):
                 name = samples.name(index) or ""
                 yield name, named_domain(domain, samples, index), part, group_of(name) or "", f"{digest & (2**64 - 1):016x}"

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from acclimate.data.cache.features import FrozenBackbone
 from acclimate.data.cache.store import Cache
-from acclimate.data.domains import Domains, Parts
+from acclimate.data.domains import Domains
 from acclimate.data.kind import Kind
 from acclimate.data.labels import TargetLabels
 from acclimate.data.loaders import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
@@ -179,8 +179,7 @@ class ServedData(pl.LightningDataModule, ABC):
     def first_inputs(self, num: int) -> dict[str, Inputs]:
         """Return the first training inputs of each domain, as many of each of several sources or targets, without augmentation."""
         view = self.kind.view("plain")
-        parts = {"source": self.domains.source, "target": self.domains.target}
-        trained = {name: part.train for name, part in parts.items() if part is not None}
+        trained = self.domains.in_part("train")
         return {name: view.look(samples.load(first_samples(samples, num)), []) for name, samples in trained.items()}
 
     def training_views(self, domain: Domain, indices: Sequence[int]) -> list[tuple[str, Inputs]]:
@@ -190,20 +189,14 @@ class ServedData(pl.LightningDataModule, ABC):
             domain: A domain that the run has.
             indices: Indices of the samples.
         """
-        parts, names = (self.domains.source, self.source_views) if domain == "source" else (self.domains.target, self.target_views)
-        assert parts is not None
-        seen = self._seen(domain, parts.train, names)
+        names = self.source_views if domain == "source" else self.target_views
+        seen = self._seen(domain, self.domains.in_part("train")[domain], names)
         looks = seen.look([Draw(index, 0) for index in indices])
         return [(view.name, inputs) for view, inputs in zip(seen.views, looks, strict=True)]
 
     def evaluated_domains(self, part: Part) -> list[Domain]:
         """Return the domain of each loader of a part, in order."""
-        return [domain for domain, _ in self._evaluated(part)]
-
-    def _evaluated(self, part: Part) -> list[tuple[Domain, Samples]]:
-        parts: list[tuple[Domain, Parts | None]] = [("source", self.domains.source), ("target", self.domains.target)]
-        found = [(domain, getattr(samples, part)) for domain, samples in parts if samples is not None]
-        return [(domain, samples) for domain, samples in found if samples is not None]
+        return list(self.domains.in_part(part))
 
     def _evaluation_loaders(self, part: Part) -> list[DataLoader[Labelled | Unlabelled]]:
         return [
@@ -213,7 +206,7 @@ class ServedData(pl.LightningDataModule, ABC):
     def evaluation_samples(self, part: Part) -> list[tuple[Domain, EvaluationBatches]]:
         """Return the batches of a part of each domain, as views or as kept features."""
         found = []
-        for domain, samples in self._evaluated(part):
+        for domain, samples in self.domains.in_part(part).items():
             labels, view = samples.labels if domain == "source" else self._revealed_labels(part), None
             batch_size = self.eval_batch_size
             if self._keeps_features(part):

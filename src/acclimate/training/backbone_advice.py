@@ -21,8 +21,7 @@ def account_for_backbone(data: AdaptationData, method: Method, trainer: pl.Train
         A description of how the backbone is used, and the alternative; None if no alternative is likely to be better.
     """
     classifier = method.classifier
-    parts = [part for part in (data.domains.source, data.domains.target) if part is not None]
-    num_inputs = sum(len(part.train) for part in parts)
+    num_inputs = sum(map(len, data.domains.in_part("train").values()))
     if data.frozen_backbone is not None and data.fixed_views is not None:
         return (
             f"The backbone is frozen (model.freeze=backbone): its features of {num_inputs} training inputs in {data.fixed_views} "

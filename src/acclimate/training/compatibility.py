@@ -14,6 +14,7 @@ from acclimate.inputs import ImageSpec
 from acclimate.methods.base import Method
 from acclimate.models.batch_norm import batch_norms
 from acclimate.selection.checkpoint_selection import Selection
+from acclimate.types import Part
 
 # Up to this size, batches may repeat the inputs of a small domain, for example of only 20; larger ones only cost time.
 _USUAL_BATCH = 256
@@ -115,10 +116,10 @@ def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Train
             f"trainer.check_val_every_n_epoch={every} validates after the last epoch, trainer.max_epochs={epochs}, so there would be "
             f"no checkpoint to select. Use trainer.check_val_every_n_epoch={epochs} or less."
         )
-    for part, share in (("val", trainer.limit_val_batches), ("test", trainer.limit_test_batches)):
-        for name, domain in (("source", data.domains.source), ("target", data.domains.target)):
-            samples = getattr(domain, part, None)
-            batches = -(-len(samples) // data.eval_batch_size) if samples else 0
+    shares: dict[Part, int | float | None] = {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
+    for part, share in shares.items():
+        for name, samples in data.domains.in_part(part).items():
+            batches = -(-len(samples) // data.eval_batch_size)
             if isinstance(share, float) and batches and int(batches * share) == 0:
                 raise ConfigError(
                     f"trainer.limit_{part}_batches={share} leaves nothing of the {name}, whose {part} part has only {batches} batches of "

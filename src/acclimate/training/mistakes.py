@@ -59,10 +59,7 @@ def write_mistakes(folder: Path, data: AdaptationData, predictions: FinalPredict
     rows = []
     try:
         for domain in predictions.probabilities:
-            part = {"source": data.domains.source, "target": data.domains.target}[domain]
-            samples = None if part is None else part.test
-            if samples is None:
-                continue
+            samples = data.domains.in_part("test")[domain]
             for place, shown in enumerate(_chosen(predictions, domain, data.domains.classes)):
                 is_kept = shown.group == "uncertain" or place < MAX_MISTAKES
                 file = _keep(folder / f"{domain}-{shown.group}", shown, samples, data) if is_kept else None

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
 from acclimate.data.demo.digit_fonts import render_digits
-from acclimate.data.domains import Domains, Parts, numbers_as_names
+from acclimate.data.domains import Domains, Parts
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.image_data import ImageData
 from acclimate.data.splitting import split
@@ -18,7 +18,7 @@ from acclimate.ranges import OpenShare
 
 IMAGE_SIZE = 32
 NUM_CHANNELS = 3
-DIGITS = numbers_as_names(10)
+DIGITS = [str(digit) for digit in range(10)]
 
 
 class FontsToHandwriting(ImageData):

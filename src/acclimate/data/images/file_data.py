@@ -62,13 +62,10 @@ class ImageFileData(ImageData):
 
     def ready(self, domains: Domains) -> Domains:
         if self.pixels.value_range is None:
-            self.pixels = replace(self.pixels, value_range=find_range(*map(self._extremes, domains[1:])))
+            self.pixels = replace(self.pixels, value_range=find_range(self._extremes(domains.source), self._extremes(domains.target)))
             self.kind = self.kind.changed(value_range=self.pixels.value_range)
         side = self.kind.shorter_side
-        source, target = (
-            None if parts is None else change_sets(parts, lambda sets: self._decode_once(sets, side)) for parts in domains[1:]
-        )
-        return Domains(domains.classes, source, target)
+        return domains.changed(lambda parts: change_sets(parts, lambda sets: self._decode_once(sets, side)))
 
     def _extremes(self, parts: Parts | None) -> Extremes | None:
         """Return the extremes of the images of a domain that have more than 8 bits."""

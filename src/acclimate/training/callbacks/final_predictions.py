@@ -51,11 +51,11 @@ class FinalPredictions(EvaluationCallback):
         for domain, batches in self.labels.items():
             labels = torch.cat(batches)
             pairs = num_classes * labels + torch.cat(self.probabilities[domain]).argmax(dim=1)
-            part = getattr(domains, domain)
+            samples = domains.in_part("test").get(domain)
             members: dict[str, Tensor] = {domain: labels != NO_LABEL}
-            if part is not None and part.test.domains is not None:
-                names = enumerate(part.test.domain_names)
-                members |= {f"{domain}/{name}": members[domain] & (part.test.domains == number) for number, name in names}
+            if samples is not None and samples.domains is not None:
+                names = enumerate(samples.domain_names)
+                members |= {f"{domain}/{name}": members[domain] & (samples.domains == number) for number, name in names}
             for name, rows in members.items():
                 if rows.any():
                     found[name] = torch.bincount(pairs[rows], minlength=num_classes**2).reshape(num_classes, num_classes)
@@ -74,10 +74,9 @@ class FinalPredictions(EvaluationCallback):
         write_table(folder / TEST_PREDICTIONS, [headings, *self._rows(domains, shown)])
 
     def _rows(self, domains: Domains, shown: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        parts = {"source": domains.source, "target": domains.target}
+        tested = domains.in_part("test")
         for domain, batches in self.probabilities.items():
-            part = parts[domain]
-            samples = None if part is None else part.test
+            samples = tested.get(domain)
             labels = torch.cat(self.labels[domain]).tolist() if domain in self.labels else None
             for row, shares in enumerate(torch.cat(batches).tolist()):
                 confidence = max(shares)
