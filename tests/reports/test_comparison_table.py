@@ -80,6 +80,33 @@ def test_runs_are_paired_by_seed_with_the_nearest_source_only(runs, tmp_path):
     assert found["source_only optimizer.lr=0.1"].difference is None
 
 
+def test_of_equally_near_references_the_best_is_compared_and_others_than_the_seeds_of_the_row_are_not(runs, tmp_path):
+    runs("source_only", 0.1, 0.1, 0.1, overrides=["optimizer.lr=0.1"])
+    runs("source_only", 0.6, 0.6, 0.6, overrides=["optimizer.lr=0.2"])
+    runs("dann", 0.5, 0.7, 0.9)
+    write_run(tmp_path / "runs" / "x", "source_only", "seed=9", accuracy=0.1)
+    assert rows_of(tmp_path)["dann"].difference[::2] == (pytest.approx(0.1), 3)
+
+
+def test_a_difference_in_fewer_seeds_says_so_and_why_it_has_no_p(runs, compare):
+    runs("source_only", 0.5, 0.6, 0.7)
+    runs("dann", 0.6, 0.7, 0.8, 0.1)
+    runs("mcc", 0.5, 0.6, 0.7)
+    text = compare()
+    assert "in 3 of 4" in text
+    assert "+0.0000" in text
+    assert "-0.0000" not in text
+    assert "Without p: the difference is the same in all pairs" in text
+
+
+def test_small_scores_are_not_shown_as_zero(runs, compare):
+    runs("dann", 0.5, 0.6, scores=(2e-6, 4e-6))
+    runs("mcc", None, None, overrides=["data.target=x"], scores=(-1e-6, -3e-6))
+    text = compare()
+    for shown in ("3.0e-06", "-2.0e-06 ± 1.4e-06"):
+        assert shown in text
+
+
 def test_a_seed_that_was_trained_twice_counts_once(runs, tmp_path):
     for _ in range(2):
         runs("dann", 0.6, 0.8)

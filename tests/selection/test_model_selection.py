@@ -59,6 +59,53 @@ def test_hyper_parameters_are_picked_like_methods(tmp_path):
     assert picks(tmp_path)[0].name == "dann optimizer.lr=0.01"
 
 
+def test_hyper_parameters_of_equal_classes_are_rows_of_their_own_with_their_own_scores(tmp_path):
+    for number, (optimizer, lr) in enumerate([("SGD", 0.1), ("SGD", 0.2), ("Adam", 0.1), ("Adam", 0.2)]):
+        settings = [f"optimizer._target_=torch.{optimizer}", f"optimizer.lr={lr}", f"optimizer.only_{optimizer}=1"]
+        write_run(tmp_path / str(number), "dann", *settings, accuracy=0.5, information=[0.1, 0.9, 0.3, 0.2][number])
+    (found,) = picks(tmp_path)
+    names = [
+        f"dann optimizer.lr={lr} optimizer={optimizer}" for optimizer, lr in (("SGD", 0.1), ("SGD", 0.2), ("Adam", 0.1), ("Adam", 0.2))
+    ]
+    assert found.scores == dict(zip(names, [0.1, 0.9, 0.3, 0.2], strict=True))
+    assert (found.name, found.run) == (names[1], tmp_path / "1")
+
+
+def test_classes_of_equal_names_are_told_apart(tmp_path):
+    for number, module in enumerate(("torch.optim", "mine")):
+        write_run(tmp_path / str(number), "dann", f"optimizer._target_={module}.SGD", accuracy=0.5, information=float(number))
+    assert picks(tmp_path)[0].scores == {"dann optimizer=torch.optim.SGD": 0.0, "dann optimizer=mine.SGD": 1.0}
+
+
+def test_data_of_equal_classes_are_data_of_their_own(tmp_path):
+    for number, (kind, target) in enumerate([("Arrays", "x"), ("Arrays", "y"), ("Tables", "z")]):
+        write_run(tmp_path / str(number), "dann", f"data._target_=m.{kind}", f"data.target={target}", accuracy=0.5, information=1.0)
+    assert [len(found.scores) for found in picks(tmp_path)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("accuracies", [(0.2, 0.9), (0.9, 0.2)])
+def test_target_labels_do_not_decide_between_equal_scores(tmp_path, accuracies):
+    for method, accuracy in zip(("mcc", "dann"), accuracies, strict=True):
+        write_run(tmp_path / method, method, accuracy=accuracy, information=1.0)
+    (found,) = picks(tmp_path)
+    assert (found.name, found.tied) == ("dann", ["mcc"])
+    assert "The same score: mcc; the first by name is picked." in describe_pick(found)
+
+
+def test_a_seed_that_was_trained_twice_counts_once_in_the_score_and_the_accuracy(tmp_path):
+    for number, (seed, accuracy, score) in enumerate([(0, 0.5, 0.9), (0, 0.5, 0.9), (1, 0.9, 0.1)]):
+        write_run(tmp_path / f"a{number}", "dann", f"seed={seed}", accuracy=accuracy, information=score)
+    write_run(tmp_path / "b", "mcc", accuracy=0.6, information=0.55)
+    (found,) = picks(tmp_path)
+    assert (found.name, found.scores["dann"], found.oracle_accuracy) == ("mcc", pytest.approx(0.5), pytest.approx(0.7))
+
+
+def test_an_accuracy_that_only_some_seeds_have_is_unknown(tmp_path):
+    write_run(tmp_path / "a0", "dann", "seed=0", accuracy=0.5, information=1.0)
+    write_run(tmp_path / "a1", "dann", "seed=1", information=1.0)
+    assert picks(tmp_path)[0].accuracy is None
+
+
 def test_runs_of_other_images_are_not_candidates(tmp_path):
     write_run(tmp_path / "a", "dann", "data.target=x", "data.batch_size=8", accuracy=0.5, information=1.0)
     write_run(tmp_path / "b", "mcc", "data.target=x", "data.batch_size=16", accuracy=0.5, information=0.5)
@@ -241,6 +288,26 @@ def test_a_method_of_which_one_seed_diverged_is_not_picked(tmp_path):
     write_run(tmp_path / "b", "mcc", accuracy=0.8, corr_c=1.0)
     (found,) = pick_by_default(compare_runs([tmp_path]))
     assert found.name == "mcc"
+
+
+def test_each_data_set_has_the_default_that_its_runs_have(tmp_path):
+    write_run(tmp_path / "a", "dann", "data.target=x", corr_c=1.0, source_accuracy=1.0)
+    write_run(tmp_path / "b", "fine_tune", "data.target=null", source_accuracy=0.5)
+    write_run(tmp_path / "c", "linear_probe", "data.target=null", source_accuracy=0.6)
+    found = {pick.by: pick.name for pick in pick_by_default(compare_runs([tmp_path]))}
+    assert found["source_accuracy"] == "linear_probe data.target=null"
+    assert found["corr_c"].startswith("dann")
+
+
+def test_a_row_of_which_one_seed_has_no_score_says_why_it_is_never_the_pick(tmp_path):
+    for seed, score in enumerate((9.0, float("nan"))):
+        write_run(tmp_path / f"a{seed}", "dann", f"seed={seed}", accuracy=0.1, corr_c=score)
+    comparisons = compare_runs([tmp_path])
+    assert pick_by_default(comparisons) == []
+    write_run(tmp_path / "b", "mcc", accuracy=0.8, corr_c=1.0)
+    comparisons = compare_runs([tmp_path])
+    found = pick_by_default(comparisons)
+    assert "Without corr_c: a run of the row has no finite value of it" in "\n".join(notes(data_tables(comparisons, found), found))
 
 
 def test_where_no_score_is_finite_there_is_no_pick(tmp_path):

@@ -5,13 +5,16 @@ It is used to resume, to compare runs, to find references for negative transfer,
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from acclimate.config.paths import NAMES_OR_PATHS, PATHS
 
 Settings = dict[str, Any]
+# Keys by a group and its class.
+ClassKeys = Mapping[tuple[str, Any], Collection[str]]
 
 # Folder and name of a run, and whether it is resumed.
 RECORD_KEYS = ("folder", "name", "resume", "resume_with", "trust", "logger", "verbosity")
@@ -48,6 +51,8 @@ REPORTING = (
     "pytorch_lightning.callbacks.RichProgressBar",
     "pytorch_lightning.callbacks.TQDMProgressBar",
 )
+# End of the key of a class.
+CLASS = "._target_"
 # Keys of `data` that determine how samples are loaded in training; all other keys determine the samples themselves.
 LOADING = (
     "batch_size",
@@ -131,17 +136,51 @@ def names_data(key: str) -> bool:
     return group == "data" and name.partition(".")[0] not in LOADING
 
 
-def show_settings(settings: Settings, keys: Iterable[str]) -> list[str]:
-    """Return settings as typed; if the class of a group differs, its name stands for all keys of the group."""
-    shown: dict[str, str] = {}
-    classes = {key.removesuffix("._target_") for key in keys if key.endswith("._target_")}
+def varying_settings(settings: Sequence[Settings]) -> set[str]:
+    """Return the keys of settings that are not equal in all runs."""
+    return {key for other in settings[1:] for key in differing(settings[0], other)}
+
+
+def varying_within_classes(settings: Sequence[Settings]) -> ClassKeys:
+    """Return the keys that vary among runs with the same class of a group, by the group and its class.
+
+    >>> sgd, adam = {"optimizer._target_": "SGD"}, {"optimizer._target_": "Adam"}
+    >>> found = varying_within_classes([sgd | {"optimizer.lr": 1}, sgd | {"optimizer.lr": 2}, adam | {"optimizer.lr": 1}])
+    >>> sorted(found.items())
+    [(('optimizer', 'Adam'), set()), (('optimizer', 'SGD'), {'optimizer.lr'})]
+    """
+    same = defaultdict[tuple[str, Any], list[Settings]](list)
+    for key in varying_settings(settings):
+        if key.endswith(CLASS):
+            for one in settings:
+                same[key.removesuffix(CLASS), one.get(key)].append(one)
+    return {(group, name): {key for key in varying_settings(alike) if _is_below(key, [group])} for (group, name), alike in same.items()}
+
+
+def show_settings(settings: Settings, keys: Collection[str], within: ClassKeys | None = None) -> list[str]:
+    """Return settings as typed; if the class of a group differs, its name stands for the keys of the group.
+
+    Args:
+        settings: Those of a run.
+        keys: The keys to show.
+        within: From `varying_within_classes` of all runs: keys that the name of a class does not stand for.
+    """
+    within = within or {}
+    groups = [key.removesuffix(CLASS) for key in keys if key.endswith(CLASS)]
+    shown = []
     for key in keys:
-        owner = next((name for name in classes if key.startswith(f"{name}.")), None)
-        if owner is not None:
-            shown[owner] = f"{owner}={str(settings.get(f'{owner}._target_')).rpartition('.')[2]}"
-        elif key in settings:
-            shown[key] = f"{key}={_text(settings[key])}"
-    return sorted(shown.values())
+        group = key.removesuffix(CLASS)
+        above = [other for other in groups if key.startswith(f"{other}.") and other != group]
+        if key not in settings or any(key not in within.get((other, settings.get(f"{other}{CLASS}")), ()) for other in above):
+            continue
+        shown.append(f"{group}={_class_name(group, settings[key], within)}" if key.endswith(CLASS) else f"{key}={_text(settings[key])}")
+    return sorted(shown)
+
+
+def _class_name(group: str, name: Any, within: ClassKeys) -> str:
+    """Return the last part of the name of a class, or all of it if another class in its place has the same last part."""
+    short = str(name).rpartition(".")[2]
+    return short if all(other == name or str(other).rpartition(".")[2] != short for place, other in within if place == group) else str(name)
 
 
 def flat(node: Mapping[str, Any], path: str = "") -> Settings:

@@ -98,7 +98,7 @@ def _numbers(tables: Sequence[DataTable]) -> list[dict[str, Any]]:
             "data": " ".join(table.data),
             "method": row.comparison.method,
             "settings": " ".join(row.comparison.shown),
-            "n": row.result.num if row.result else len(row.comparison.runs),
+            "n": row.num,
             "measure": table.measure,
             "mean": row.result and row.result.mean,
             "deviation": row.result and row.result.deviation,

@@ -2,7 +2,7 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,11 @@ class Row(NamedTuple):
     each: dict[str, Summary]
     is_pick: bool
     run: Path
+
+    @property
+    def num(self) -> int:
+        """Number of seeds and folds."""
+        return len({run.repetition for run in self.comparison.runs})
 
 
 class DataTable(NamedTuple):
@@ -80,7 +85,7 @@ def _table(comparisons: Sequence[Comparison], pick: Pick | None) -> DataTable:
     references = [(comparison, values) for comparison, values in known if comparison.method == REFERENCE and values]
     rows = []
     for comparison, values in known:
-        reference = None if comparison.method == REFERENCE else _nearest(comparison, references)
+        reference = None if comparison.method == REFERENCE else _nearest(comparison, values, references)
         difference = None if reference is None else paired_difference(values, reference)
         scores = {} if pick is None else pick.run_scores
         rows.append(
@@ -89,7 +94,7 @@ def _table(comparisons: Sequence[Comparison], pick: Pick | None) -> DataTable:
                 summarise(list(values.values())) if values else None,
                 difference,
                 None if pick is None else pick.scores.get(comparison.name),
-                _mean(next((found for name in SOURCE if (found := comparison.values(name))), [])),
+                _mean(next((found.values() for name in SOURCE if (found := comparison.measured(name))), ())),
                 _mean(comparison.values("train/seconds")),
                 {place: summarise(list(on.values())) for place, key in each.items() if (on := _values(comparison, key, None))},
                 pick is not None and pick.name == comparison.name and len(pick.run_scores) > 1,
@@ -124,26 +129,29 @@ def _has_target(comparison: Comparison) -> bool:
 
 def _values(comparison: Comparison, measure: str, pick: Pick | None) -> dict[tuple[str, str], float]:
     """Return the measure of each seed and fold; empty if a run has none."""
-    if pick is not None and measure == pick.by:
-        values = pick.run_scores
-    else:
-        values = {run.folder: run.metrics[measure] for run in comparison.runs if measure in run.metrics}
-    return comparison.repeated(values) if all(run.folder in values for run in comparison.runs) else {}
+    if pick is None or measure != pick.by:
+        return comparison.measured(measure)
+    return comparison.repeated(pick.run_scores) if comparison.name in pick.scores else {}
 
 
 def _nearest(
-    comparison: Comparison, references: Sequence[tuple[Comparison, dict[tuple[str, str], float]]]
+    comparison: Comparison, values: Mapping[tuple[str, str], float], references: Sequence[tuple[Comparison, dict[tuple[str, str], float]]]
 ) -> dict[tuple[str, str], float] | None:
-    """Return the values of the `source_only` runs whose other settings differ least."""
+    """Return the values of the `source_only` runs in the same seeds and folds whose other settings differ least.
+
+    Of equally near ones, those with the highest mean count, so that no difference looks larger than it is.
+    """
     settings = without(comparison.settings, "method", "init_from")
 
-    def distance(reference: Comparison) -> int:
-        return len(differing(settings, without(reference.settings, "method", "init_from")))
+    def nearness(reference: tuple[Comparison, dict[tuple[str, str], float]]) -> tuple[int, float]:
+        near = len(differing(settings, without(reference[0].settings, "method", "init_from")))
+        return -near, statistics.fmean(reference[1].values())
 
-    return min(references, key=lambda reference: distance(reference[0]), default=(None, None))[1]
+    paired = [reference for reference in references if values.keys() & reference[1].keys()]
+    return max(paired, key=nearness, default=(None, None))[1]
 
 
-def _mean(values: Sequence[float]) -> float | None:
+def _mean(values: Collection[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 

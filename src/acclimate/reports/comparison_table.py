@@ -10,6 +10,7 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table
 
+from acclimate.config.messages import listed
 from acclimate.diagnostics.negative_transfer import REFERENCE
 from acclimate.files.printable import printable, printable_lines
 from acclimate.reports.comparison_rows import TARGET, DataTable, Row, short_settings
@@ -69,9 +70,9 @@ def _results(table: DataTable) -> list[Column]:
         return Column(heading, [lines(row) for row in rows])
 
     shown = [
-        column("n", lambda row: [str(row.result.num if row.result else len(row.comparison.runs))]),
+        column("n", lambda row: [str(row.num)]),
         column(MEASURES.get(table.measure, table.measure), lambda row: ["unknown"] if row.result is None else _result(row.result)),
-        column(f"vs {REFERENCE}", lambda row: [] if row.difference is None else _difference(row.difference)),
+        column(f"vs {REFERENCE}", lambda row: [] if row.difference is None else _difference(row.difference, row.num)),
     ]
     if table.score is not None and table.score != table.measure:
         shown.append(column(table.score, lambda row: _number(row.score)))
@@ -88,25 +89,33 @@ def _name(row: Row, settings: list[str]) -> list[str]:
 
 def _result(summary: Summary) -> list[str]:
     if summary.deviation is None or summary.interval is None:
-        return [f"{summary.mean:.4f}"]
-    return [f"{summary.mean:.4f} ± {summary.deviation:.4f}", "[{:.4f}, {:.4f}]".format(*summary.interval)]
+        return [_digits(summary.mean)]
+    low, high = map(_digits, summary.interval)
+    return [f"{_digits(summary.mean)} ± {_digits(summary.deviation)}", f"[{low}, {high}]"]
 
 
 def _mean_and_deviation(summary: Summary | None) -> list[str]:
     if summary is None:
         return []
-    return [f"{summary.mean:.4f}", *([] if summary.deviation is None else [f"± {summary.deviation:.4f}"])]
+    return [_digits(summary.mean), *([] if summary.deviation is None else [f"± {_digits(summary.deviation)}"])]
 
 
-def _difference(difference: Difference) -> list[str]:
-    change = f"{difference.mean:+.4f}"
-    if difference.p is None:
-        return [change]
-    return [change, "p < 0.001" if difference.p < 0.001 else f"p = {difference.p:.3f}"]
+def _difference(difference: Difference, num: int) -> list[str]:
+    lines = [_digits(difference.mean, "+")]
+    if difference.p is not None:
+        lines.append("p < 0.001" if difference.p < 0.001 else f"p = {difference.p:.3f}")
+    return lines if difference.num == num else [*lines, f"in {difference.num} of {num}"]
 
 
 def _number(value: float | None) -> list[str]:
-    return [] if value is None else [f"{value:.4f}"]
+    return [] if value is None else [_digits(value)]
+
+
+def _digits(value: float, sign: str = "") -> str:
+    """Return a number with four decimal places, or two significant digits if those would all be zero."""
+    # The remainder of rounding, which may be negative.
+    value = 0.0 if abs(value) < 1e-12 else value
+    return f"{value:{sign}.4f}" if not value or abs(value) >= 0.00005 else f"{value:{sign}.1e}"
 
 
 def notes(tables: Sequence[DataTable], picks: Sequence[Pick], unfinished: Sequence[Unfinished] = ()) -> list[str]:
@@ -120,10 +129,15 @@ def notes(tables: Sequence[DataTable], picks: Sequence[Pick], unfinished: Sequen
             f"vs {REFERENCE}: mean difference in the same seeds and folds; p of a paired t-test from {MIN_PAIRS} pairs on, "
             "not corrected for the number of rows."
         )
+    if any(row.difference is not None and row.difference.num >= MIN_PAIRS and row.difference.p is None for row in rows):
+        lines.append("Without p: the difference is the same in all pairs, so a t-test is not defined.")
     if any(table.shows_source for table in tables):
         lines.append("The target's labels are unknown: rows are ordered by the score; accuracy on the source is not that on the target.")
     if any(row.comparison.is_oracle for row in rows):
         lines.append(f"{ORACLE}: target labels selected the checkpoint, so it is never the pick.")
+    scored = [(table.score, row) for table in tables if table.score is not None for row in table.rows if not row.comparison.is_oracle]
+    for score in sorted({score for score, row in scored if row.score is None}):
+        lines.append(f"Without {score}: a run of the row has no finite value of it, so the row is never the pick.")
     # In the order of the tables.
     picks = sorted((pick for pick in picks if len(pick.run_scores) > 1), key=lambda pick: sorted(pick.data))
     lines += [line for pick in picks for line in describe_pick(pick).split("\n")]
@@ -136,7 +150,8 @@ def describe_pick(pick: Pick) -> str:
     """Describe the pick of a score, its accuracy, and the pick of the oracle."""
     data = "".join(f" on {text}" for text in sorted(pick.data) if text not in pick.name)
     accuracy = "" if pick.accuracy is None else f", target test accuracy {pick.accuracy:.4f}"
-    text = f"{PICK} Pick by {pick.by}, without target labels{data}: {pick.name}{accuracy}. Its best run: {pick.run}"
+    tied = f" The same score: {listed(sorted(pick.tied))}; the first by name is picked." if pick.tied else ""
+    text = f"{PICK} Pick by {pick.by}, without target labels{data}: {pick.name}{accuracy}.{tied} Its best run: {pick.run}"
     if pick.accuracy is None or pick.oracle_accuracy is None:
         return text
     gap = 100 * (pick.oracle_accuracy - pick.accuracy)

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from jinja2 import Environment
 from markupsafe import Markup
 
-from acclimate.config.identity import show_settings
+from acclimate.config.identity import show_settings, varying_settings, varying_within_classes
 from acclimate.files.printable import printable
 from acclimate.reports.comparison_rows import DataTable, Row
 from acclimate.reports.comparison_table import Column, sections
 from acclimate.reports.confusions import MAX_CLASSES, Confusion, read_confusions
 from acclimate.reports.curves import read_curves
-from acclimate.runs.comparison import FinishedRun, varying_settings
+from acclimate.runs.comparison import FinishedRun
 
 # Limits that keep the file small enough for a browser.
 MAX_RUNS_WITH_CURVES = 100
@@ -105,10 +105,11 @@ def _name(row: Row) -> str:
 
 def _settings(rows: Sequence[tuple[int, Row]]) -> tuple[list[str], list[list[str]]]:
     """Return the keys of the settings that differ, and their values in each row."""
-    varying = varying_settings([row.comparison.settings for _, row in rows])
+    settings = [row.comparison.settings for _, row in rows]
+    varying, within = varying_settings(settings), varying_within_classes(settings)
     found: list[dict[str, str]] = []
     for _, row in rows:
-        pairs = [text.partition("=") for text in show_settings(row.comparison.settings, varying)]
+        pairs = [text.partition("=") for text in show_settings(row.comparison.settings, varying, within)]
         found.append({key: value for key, _, value in pairs})
     keys = sorted({key for settings in found for key in settings})
     return keys, [[settings.get(key, "") for key in keys] for settings in found]
@@ -147,7 +148,3 @@ def _details(rows: Sequence[tuple[int, Row]]) -> tuple[list[Detail], int]:
         if confusions or pictures:
             details.append(Detail(number, _name(row), row.run, confusions, pictures))
     return details, left_out + max(len(rows) - MAX_ROWS_WITH_DETAILS, 0)
-
-
-def _address(picture: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"

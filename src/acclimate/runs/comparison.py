@@ -9,7 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acclimate.config.identity import Settings, differing, digest, identity, names_data, show_settings, without
+from acclimate.config.identity import (
+    Settings,
+    digest,
+    identity,
+    names_data,
+    show_settings,
+    varying_settings,
+    varying_within_classes,
+    without,
+)
 from acclimate.errors import DataError, command
 from acclimate.runs.record import METRICS, RunRecord, has_record, read_metrics, read_record
 from acclimate.runs.unfinished import list_unfinished, unfinished_runs
@@ -68,6 +77,11 @@ class Comparison(NamedTuple):
         """Return a metric of all runs that have it."""
         return [run[key] for run in self.metrics if key in run]
 
+    def measured(self, key: str) -> dict[tuple[str, str], float]:
+        """Return a metric of each seed and fold; empty if a run does not have it."""
+        values = {run.folder: run.metrics[key] for run in self.runs if key in run.metrics}
+        return self.repeated(values) if len(values) == len(self.runs) else {}
+
     def repeated(self, values: Mapping[Path, float]) -> dict[tuple[str, str], float]:
         """Return the value of each seed and fold, from values by folder: the mean of runs that were trained twice."""
         found = defaultdict(list)
@@ -107,14 +121,16 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
         groups[known.record.name, digest(known.settings)].append(known)
     shown = _settings_to_show(found)
     varying = varying_settings([known.settings for known in found])
-    data = [key for key in varying if names_data(key)]
+    within = varying_within_classes([group[0].settings for group in groups.values()])
+    data = {key for key in varying if names_data(key)}
     comparisons = []
     for (name, _), group in groups.items():
         first = group[0]
-        texts = show_settings(first.settings, shown[name] | _typed(first, varying))
-        images = frozenset(show_settings(first.settings, data))
-        others = [text for text in texts if text not in images]
-        comparisons.append(Comparison(" ".join([name, *texts]), images, [known.run for known in group], name, others, first.settings))
+        keys = shown[name] | _typed(first, varying)
+        images = show_settings(first.settings, data, within)
+        others = show_settings(first.settings, keys - data, within)
+        named = " ".join([name, *sorted([*others, *show_settings(first.settings, keys & data, within)])])
+        comparisons.append(Comparison(named, frozenset(images), [known.run for known in group], name, others, first.settings))
     return sorted(comparisons, key=_mean_accuracy)
 
 
@@ -160,11 +176,6 @@ def _comparable(record: RunRecord) -> Settings:
             before = read_record(Path(origin))
             settings |= {"init_from": before.name, ORIGIN: digest(_comparable(before))}
     return settings
-
-
-def varying_settings(settings: Sequence[Settings]) -> set[str]:
-    """Return the keys of settings that are not equal in all runs."""
-    return {key for other in settings[1:] for key in differing(settings[0], other)}
 
 
 def _settings_to_show(found: Sequence[_Known]) -> dict[str, set[str]]:

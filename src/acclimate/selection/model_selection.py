@@ -1,13 +1,14 @@
 """Selection among several runs by scores that need no target labels."""
 
 import logging
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
-from acclimate.runs.comparison import Comparison, FinishedRun, mean_and_deviation
+from acclimate.runs.comparison import Comparison, FinishedRun
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +33,12 @@ class Pick(NamedTuple):
     Attributes:
         data: The overrides that define the data.
         by: The name of the score.
-        name: The selected method with its settings: the one with the highest mean score over the seeds.
+        name: The selected method with its settings: the one with the highest mean score over seeds and folds, the first by name of
+            several.
+        tied: The names of others with the same mean score.
         scores: The mean score of each candidate, by its name.
         run: The folder of the selected method's run with the highest score.
-        accuracy: Mean target test accuracy of the selected method; None if the target has no labels.
+        accuracy: Mean target test accuracy of the selected method; None if it is unknown for any run.
         oracle_name: The method with the highest target test accuracy; None if the target has no labels.
         oracle_accuracy: Mean target test accuracy of that method.
         run_scores: The score of each run of each candidate, by its folder.
@@ -44,6 +47,7 @@ class Pick(NamedTuple):
     data: frozenset[str]
     by: str
     name: str
+    tied: list[str]
     scores: dict[str, float]
     run: Path
     accuracy: float | None
@@ -87,28 +91,34 @@ def _all_have(comparison: Comparison, by: str) -> bool:
 
 
 def pick_by_default(comparisons: Sequence[Comparison]) -> list[Pick]:
-    """Select by the first of `DEFAULTS` that a run has; return nothing if no run has logged scores."""
+    """Select for each data set by the first of `DEFAULTS` that a run has; return nothing for runs without scores."""
+    picks = []
     honest = [comparison for comparison in comparisons if not comparison.is_oracle]
-    for score in DEFAULTS:
-        if any(has_score(run, score) for comparison in honest for run in comparison.runs):
-            return pick(comparisons, score)
-    return []
+    for data in dict.fromkeys(comparison.data for comparison in honest):
+        same = [comparison for comparison in honest if comparison.data == data]
+        by = next((score for score in DEFAULTS if any(has_score(run, score) for comparison in same for run in comparison.runs)), None)
+        if by is not None and (scored := [comparison for comparison in same if _all_have(comparison, by)]):
+            picks.append(_pick_among(scored, by))
+    return picks
 
 
 def _pick_among(candidates: Sequence[Comparison], by: str) -> Pick:
+    # The first of equal scores is picked, so target labels must not influence the order.
+    candidates = sorted(candidates, key=lambda candidate: candidate.name)
     scores = score_runs([run for candidate in candidates for run in candidate.runs], by)
-    means = {candidate.name: mean_and_deviation([scores[run.folder] for run in candidate.runs])[0] for candidate in candidates}
+    means = {candidate.name: statistics.fmean(candidate.repeated(scores).values()) for candidate in candidates}
     best = max(candidates, key=lambda candidate: means[candidate.name])
     accuracies = {
-        candidate.name: mean_and_deviation(candidate.values("target/test_accuracy"))[0]
+        candidate.name: statistics.fmean(known.values())
         for candidate in candidates
-        if candidate.values("target/test_accuracy")
+        if (known := candidate.measured("target/test_accuracy"))
     }
     oracle = max(accuracies, key=lambda name: accuracies[name]) if len(accuracies) == len(candidates) else None
     return Pick(
         data=best.data,
         by=by,
         name=best.name,
+        tied=[name for name, mean in means.items() if mean == means[best.name] and name != best.name],
         scores=means,
         run=max((run.folder for run in best.runs), key=lambda folder: scores[folder]),
         accuracy=accuracies.get(best.name),
