@@ -21,6 +21,14 @@ from acclimate.training.stop_signals import SIGNALS, StopSignals
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
 
 
+@pytest.fixture(autouse=True)
+def closing_terminal_counts():
+    """The tests are also run by `nohup`, which has SIGHUP ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def words(archives):
     return ("method=source_only", *archives, *SMALL, "trainer.max_epochs=1")
