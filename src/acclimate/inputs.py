@@ -28,9 +28,10 @@ def count(inputs: Inputs) -> int:
     >>> count(torch.zeros(3, 2)), count({"tokens": torch.zeros(4, 7)}), count(Features(torch.zeros(5, 1)))
     (3, 4, 5)
     """
-    if isinstance(inputs, Mapping):
-        inputs = next(iter(inputs.values()))
-    return len(inputs.values if isinstance(inputs, Features) else inputs)
+    # Not Mapping first: its check takes longer than all the others, and there are several in a training step.
+    if isinstance(inputs, Features):
+        return len(inputs.values)
+    return len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))
 
 
 def each_tensor(function: Callable[..., Tensor], first: Inputs, *others: Inputs) -> Inputs:

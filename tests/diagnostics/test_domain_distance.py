@@ -3,8 +3,16 @@
 import pytest
 import torch
 
-from acclimate.diagnostics.domain_distance import feature_discrepancy, proxy_a_distance
+from acclimate.diagnostics import domain_distance
 from acclimate.losses.kernel_discrepancy import bandwidth_family, maximum_mean_discrepancy
+
+
+def proxy_a_distance(source, target):
+    return domain_distance.proxy_a_distance(domain_distance.centred_products(source, target), num_source=len(source))
+
+
+def feature_discrepancy(source, target):
+    return domain_distance.feature_discrepancy(domain_distance.centred_products(source, target), num_source=len(source))
 
 
 def normal(num, *, width=8, shift=0.0, seed=0):

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.precision import MixedPrecision
 from small_runs import compose
 
+from acclimate.methods.base import Method
 from acclimate.methods.dann import Dann
 from acclimate.training import assembly, lightning_internals
 from acclimate.types import DomainBatch
@@ -143,10 +144,24 @@ def test_short_steps_do_what_those_of_lightning_do(archives, tmp_path, monkeypat
     torch.testing.assert_close(state, other_state, rtol=0, atol=0, msg=HINT)
 
 
-@pytest.mark.parametrize("option", ["trainer.accumulate_grad_batches=2", "trainer.profiler=simple", "seed=1"])
-def test_unusual_trainings_take_the_steps_of_lightning(archives, tmp_path, monkeypatch, option):
-    if option == "seed=1":
-        monkeypatch.setattr(Dann, "optimizer_step", partialmethod(pl.LightningModule.optimizer_step), raising=False)
+def schedule_by_epochs(method):
+    configured = Method.configure_optimizers(method)
+    configured["lr_scheduler"]["interval"] = "epoch"
+    return configured
+
+
+@pytest.mark.parametrize(
+    ("option", "hooks"),
+    [
+        ("trainer.accumulate_grad_batches=2", {}),
+        ("trainer.profiler=simple", {}),
+        ("seed=1", {"optimizer_step": partialmethod(pl.LightningModule.optimizer_step)}),
+        ("seed=1", {"configure_optimizers": schedule_by_epochs}),
+    ],
+)
+def test_unusual_trainings_take_the_steps_of_lightning(archives, tmp_path, monkeypatch, option, hooks):
+    for name, hook in hooks.items():
+        monkeypatch.setattr(Dann, name, hook, raising=False)
     parts = assembly.build(compose(tmp_path, *archives, "method=dann", "trainer.max_steps=1", option))
     parts.trainer.fit(parts.method, parts.data)
     assert not parts.trainer.fit_loop.epoch_loop._is_short

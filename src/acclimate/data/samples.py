@@ -83,7 +83,9 @@ class KeptFeatures(Samples):
         return len(self.features)
 
     def load(self, indices: Sequence[int]) -> Features:
-        return Features(self.features[torch.as_tensor(indices)])
+        # A range is not copied.
+        rows = slice(indices.start, indices.stop, indices.step) if isinstance(indices, range) else torch.as_tensor(indices)
+        return Features(self.features[rows])
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)

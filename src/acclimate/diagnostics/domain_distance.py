@@ -14,7 +14,25 @@ SMALLEST_DEVIATION = 1e-3
 WIDEST, NUM_WIDTHS = 4.0, 5
 
 
-def proxy_a_distance(source: Tensor, target: Tensor) -> Tensor:
+def centred_products(source: Tensor, target: Tensor) -> Tensor:
+    """Scalar products of all pairs of centred features, scaled to a mean square length of 1, which both distances need.
+
+    Args:
+        source: Features, shape (N, D).
+        target: Features, shape (M, D).
+
+    Returns:
+        float32, shape (N + M, N + M), the source first; almost 0 for features that are constant but for rounding.
+    """
+    features = torch.cat([source, target]).double().cpu()
+    smallest = SMALLEST_DEVIATION * features.square().sum(dim=1).mean().sqrt() + torch.finfo(torch.float32).tiny
+    features -= features.mean(dim=0)
+    features /= features.square().sum(dim=1).mean().sqrt().clamp_min(smallest)
+    scaled = features.float()
+    return scaled @ scaled.T
+
+
+def proxy_a_distance(products: Tensor, *, num_source: int) -> Tensor:
     """Proxy A-distance: 2 · (1 - 2 · error) of a linear classifier that tells the domains apart.
 
     Ben-David et al., "Analysis of Representations for Domain Adaptation", NeurIPS 2006. Each half of the samples is judged by a
@@ -22,68 +40,59 @@ def proxy_a_distance(source: Tensor, target: Tensor) -> Tensor:
     vary hardly count. Errors of the two domains have equal weight.
 
     Args:
-        source: Features, shape (N, D), N at least 2, in random order.
-        target: Features, shape (M, D), M at least 2, in random order.
+        products: `centred_products` of features in random order.
+        num_source: Number of source samples, which come first, at least 2; the target needs two as well.
 
     Returns:
         A scalar from 0 (no linear classifier tells the domains apart) to 2; NaN if there are too few features or some are not finite.
     """
-    features = torch.cat([source, target]).double().cpu()
-    if min(len(source), len(target)) < 2 or not features.isfinite().all():
+    num, num_target = len(products), len(products) - num_source
+    if min(num_source, num_target) < 2 or not products.diagonal().isfinite().all():
         return torch.full((), torch.nan)
-    # The deviation of constant features is nothing but rounding.
-    smallest = SMALLEST_DEVIATION * features.square().sum(dim=1).mean().sqrt() + torch.finfo(torch.float32).tiny
-    features -= features.mean(dim=0)
-    features /= features.square().sum(dim=1).mean().sqrt().clamp_min(smallest)
-    is_source = torch.arange(len(features)) < len(source)
+    is_source = torch.arange(num) < num_source
     # Weights that make both domains count the same.
-    weights = torch.where(is_source, 0.5 / len(source), 0.5 / len(target)).double()
-    signs = torch.where(is_source, 1.0, -1.0).double()
-    correct = torch.zeros(len(features), dtype=torch.bool)
+    weights = torch.where(is_source, 0.5 / num_source, 0.5 / num_target)
+    signs = torch.where(is_source, 1.0, -1.0)
+    correct = torch.zeros(num, dtype=torch.bool)
     for half in (0, 1):
         fitted, judged = slice(1 - half, None, 2), slice(half, None, 2)
-        correct[judged] = _judge(features[fitted], signs[fitted], weights[fitted], features[judged]) == is_source[judged]
+        # Ridge regression, solved for the rows, which are fewer than wide features; the intercept is that of a constant feature.
+        penalty = PENALTY / weights[fitted]
+        triangle = torch.linalg.cholesky(products[fitted, fitted] + 1.0 + torch.diag(penalty))
+        coefficients = torch.cholesky_solve(signs[fitted, None], triangle)[:, 0]
+        says_source = products[judged, fitted] @ coefficients + coefficients.sum() > 0
+        correct[judged] = says_source == is_source[judged]
     error = 1.0 - (weights * correct).sum()
     return (2.0 * (1.0 - 2.0 * error)).clamp(0.0, 2.0)
 
 
-def _judge(fitted: Tensor, signs: Tensor, weights: Tensor, judged: Tensor) -> Tensor:
-    """Return True for rows that a ridge regression assigns to the source; solved for the rows, which are fewer than wide features."""
-    # The intercept is that of a constant feature.
-    gram = fitted @ fitted.T + 1.0
-    penalty = PENALTY / weights.clamp_min(torch.finfo(gram.dtype).tiny)
-    triangle = torch.linalg.cholesky(gram + torch.diag(penalty))
-    coefficients = torch.cholesky_solve(signs[:, None], triangle)[:, 0]
-    said: Tensor = judged @ (fitted.T @ coefficients) + coefficients.sum() > 0
-    return said
-
-
-def feature_discrepancy(source: Tensor, target: Tensor) -> Tensor:
+def feature_discrepancy(products: Tensor, *, num_source: int) -> Tensor:
     """Squared maximum mean discrepancy with kernels as wide as the features are apart, so that their scale does not matter.
 
     The value is that of `maximum_mean_discrepancy` in `acclimate.losses` up to rounding.
 
     Args:
-        source: Features, shape (N, D), N at least 2.
-        target: Features, shape (M, D), M at least 2.
+        products: `centred_products` of the features.
+        num_source: Number of source samples, which come first, at least 2; the target needs two as well.
 
     Returns:
         A scalar of at most 2, near 0 for samples of one distribution; NaN if there are too few features.
     """
-    if min(len(source), len(target)) < 2:
+    if min(num_source, len(products) - num_source) < 2:
         return torch.full((), torch.nan)
-    features = torch.cat([source, target]).float().cpu()
-    features -= features.mean(dim=0)
+    squares = products.diagonal()
     # Twice the variance, as in `bandwidth_family`.
-    mean_distance = 2.0 * features.square().sum() / (len(features) - 1)
-    features /= (WIDEST * mean_distance).clamp_min(torch.finfo(features.dtype).tiny ** 0.5).sqrt()
-    squares = features.square().sum(dim=1)
-    # The distances of centred features can be computed from a product of matrices, which is ten times faster than in the loss.
-    kernel = (features @ features.T).sub_(squares / 2).sub_(squares[:, None] / 2).exp_()
+    mean_distance = 2.0 * squares.sum() / (len(products) - 1)
+    scale = 1.0 / (WIDEST * mean_distance).clamp_min(torch.finfo(products.dtype).tiny ** 0.5)
+    # The distances of centred features can be computed from their products, which is ten times faster than in the loss.
+    kernel = (products - squares / 2).sub_(squares[:, None] / 2).mul_(scale).exp_()
     total = kernel.clone()
     for _ in range(NUM_WIDTHS - 1):
         # The square of a kernel is the kernel of half the squared width.
         total += kernel.square_()
     total /= NUM_WIDTHS
-    num = len(source)
-    return mean_of_pairs(total[:num, :num]) + mean_of_pairs(total[num:, num:]) - 2.0 * total[:num, num:].mean()
+    return (
+        mean_of_pairs(total[:num_source, :num_source])
+        + mean_of_pairs(total[num_source:, num_source:])
+        - 2.0 * total[:num_source, num_source:].mean()
+    )

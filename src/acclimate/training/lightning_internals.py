@@ -120,6 +120,10 @@ class _ShortSteps(_TrainingEpochLoop):
             and not any(_overrides(trainer.datamodule, pl.LightningDataModule, name) for name in BATCH_HOOKS)
             and len(trainer.optimizers) == 1
             and isinstance(trainer.optimizers[0], Optimizer)
+            and all(
+                config.interval == "step" and config.frequency == 1 and not config.reduce_on_plateau
+                for config in trainer.lr_scheduler_configs
+            )
             and trainer.accumulate_grad_batches == 1
             and type(trainer.strategy) is SingleDeviceStrategy
             and (type(precision) is Precision or (type(precision) is MixedPrecision and precision.scaler is None))
@@ -148,14 +152,23 @@ class _ShortSteps(_TrainingEpochLoop):
         progress.increment_started()
         outputs = self._take_step(trainer.optimizers[0], batch, number)
         progress.increment_processed()
-        self.update_lr_schedulers("step", update_plateau_schedulers=False)
-        if self._num_ready_batches_reached():
-            self.update_lr_schedulers("epoch", update_plateau_schedulers=False)
+        for config in trainer.lr_scheduler_configs:
+            self.scheduler_progress.increment_ready()
+            config.scheduler.step()
+            self.scheduler_progress.increment_completed()
         self._call("on_train_batch_end", outputs, batch, number)
         if module.has_logged:
             metrics.on_batch_end()
         progress.increment_completed()
         metrics.update_train_step_metrics()
+
+    def on_advance_end(self, data_fetcher: Any) -> None:
+        trainer = self.trainer
+        is_over = trainer.should_stop or trainer.received_sigterm or self._skip_next_val
+        if not self._is_short or is_over or self._should_check_val_fx(data_fetcher):
+            super().on_advance_end(data_fetcher)
+        else:
+            self._batches_that_stepped += 1
 
     def _take_step(self, optimizer: Optimizer, batch: Any, number: int) -> dict[str, Any]:
         """Take an optimizer step on a batch, and return the outputs for callbacks."""

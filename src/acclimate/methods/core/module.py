@@ -73,6 +73,11 @@ class ClassifierModule(pl.LightningModule):
     validation_step = predict_step  # type: ignore[assignment]
     test_step = predict_step  # type: ignore[assignment]
 
+    def on_validation_model_zero_grad(self) -> None:
+        """Release the gradients of what training changes, as `zero_grad` does for all parameters."""
+        for tensor in self.changing_state().values():
+            tensor.grad = None
+
     def on_validation_start(self) -> None:
         """Broadcast the buffers of rank 0, so that all processes validate the model that is saved."""
         if self.trainer.world_size > 1:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from acclimate.data.datamodule import data_of
-from acclimate.diagnostics.domain_distance import feature_discrepancy, proxy_a_distance
+from acclimate.diagnostics.domain_distance import centred_products, feature_discrepancy, proxy_a_distance
 from acclimate.diagnostics.negative_transfer import reference_predictions
 from acclimate.diagnostics.training_problems import class_entropy
 from acclimate.models.classifier import Classifier
@@ -133,8 +133,9 @@ class Adaptation(EvaluationCallback):
         source, target = self.sample("source"), self.sample("target")
         values: dict[str, Tensor | float] = {}
         if source is not None and target is not None:
-            values["adaptation/proxy_a_distance"] = proxy_a_distance(source.features, target.features)
-            values["adaptation/mmd"] = feature_discrepancy(source.features, target.features)
+            products, num_source = centred_products(source.features, target.features), len(source.features)
+            values["adaptation/proxy_a_distance"] = proxy_a_distance(products, num_source=num_source)
+            values["adaptation/mmd"] = feature_discrepancy(products, num_source=num_source)
         if self.scores.has_head:
             if "source" in self.accuracies.confusion and source is not None:
                 values["predictions/source_class_entropy"] = _diversity(self.accuracies.confusion["source"].sum(dim=0))
