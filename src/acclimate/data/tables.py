@@ -1,7 +1,9 @@
 """Tables in CSV and Parquet files: named columns of texts."""
 
 import gzip
+import logging
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,22 @@ from acclimate.data.class_labels import read_labels
 from acclimate.errors import ConfigError, DataError
 from acclimate.types import PARTS
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
+log = logging.getLogger(__name__)
+
+# In any case of letters.
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 SEPARATORS = ",;\t|"
+# The empty header of a column of row numbers or behind a last separator, and what pandas calls it.
+NO_NAME = re.compile(r"(?:Unnamed: [\d.]+)?")
+
+
+def has_ending(path: Path, *endings: str) -> bool:
+    """Return True if the name of a file ends in one of these, in any case of letters."""
+    return path.name.lower().endswith(endings)
 
 
 def read_frame(path: Path, *, only_texts: bool = False) -> Any:
-    """Read a table as a data frame of pandas, whose columns have different names.
+    """Read a table as a data frame of pandas, whose columns have different names; columns without a name are left out.
 
     Args:
         path: A CSV file, with commas, semicolons, tabs or bars between the columns, perhaps compressed (.csv.gz); or a Parquet file.
@@ -29,19 +41,25 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
     """
     import pandas
 
-    if not path.is_file() or not path.name.endswith(SUFFIXES):
+    if not path.is_file() or not has_ending(path, *SUFFIXES):
         raise DataError(f"{path} is not a table. Give an existing file that ends in {' or '.join(SUFFIXES)}.")
     try:
-        if path.suffix == ".parquet":
+        if has_ending(path, ".parquet"):
             frame = pandas.read_parquet(path)
         else:
             as_texts: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
-            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-                separator = max(SEPARATORS, key=file.readline().count)
+            with gzip.open(path, "rt", encoding="utf-8-sig") if has_ending(path, ".gz") else path.open(encoding="utf-8-sig") as file:
+                header = file.readline()
+            separator = max(SEPARATORS, key=header.count)
+            # Spaces behind all separators of the header are no part of what follows.
+            form: dict[str, Any] = {"sep": separator, "skipinitialspace": 0 < header.count(separator) == header.count(f"{separator} ")}
             # Pandas would rename columns that are called alike.
-            names = pandas.read_csv(path, header=None, nrows=1, sep=separator, **as_texts).iloc[0].tolist()
-            frame = pandas.read_csv(path, sep=separator, **(as_texts if only_texts else {}))
+            names = pandas.read_csv(path, header=None, nrows=1, **form, **as_texts).iloc[0].fillna("").tolist()
+            # Types of whole columns, not of pieces of them.
+            frame = pandas.read_csv(path, low_memory=False, **form, **(as_texts if only_texts else {}))
             frame.columns = names if len(names) == len(frame.columns) else frame.columns
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} cannot be read as a table: it is not in UTF-8. Save it in this encoding.") from error
     except ImportError as error:
         raise ConfigError("Parquet files need a package that is not installed. Type pip install 'acclimate[parquet]'.") from error
     # Whatever the bytes of a damaged or foreign file lead the readers to.
@@ -49,10 +67,19 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as a table: {reason}") from error
     frame.columns = [str(name) for name in frame.columns]
+    if nameless := [name for name in frame.columns if NO_NAME.fullmatch(name)]:
+        if not only_texts:
+            log.info("Left out of %s: %s without a name.", path, "a column" if len(nameless) == 1 else f"{len(nameless)} columns")
+        frame = frame.loc[:, [name not in nameless for name in frame.columns]]
     names = list(frame.columns)
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{path} has several columns called {listed(doubled)}. Rename them.")
     return frame
+
+
+def has_labels(frame: Any, label: str) -> bool:
+    """Return True if a frame has the column of classes, with something in it."""
+    return label in frame.columns and not frame[label].isna().all()
 
 
 def texts(frame: Any, path: Path, key: str, name: str) -> list[str]:

@@ -1,5 +1,7 @@
 """Tables of numbers as people have them."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas
 import pytest
@@ -8,7 +10,7 @@ import torch
 from acclimate.data.vectors.tables import read_table
 from acclimate.data.vectors.vector_tables import VectorTables
 from acclimate.data.vectors.vectors import Vectors, VectorView
-from acclimate.errors import DataError
+from acclimate.errors import ConfigError, DataError
 from acclimate.inputs import VectorSpec
 
 
@@ -63,7 +65,7 @@ def damaged(tmp_path, change):
     frame = rows()
     text = change(frame)
     path = tmp_path / "rows.csv"
-    path.write_text(text) if isinstance(text, str) else frame.to_csv(path, index=False)
+    frame.to_csv(path, index=False) if text is None else path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
 
 
@@ -88,11 +90,118 @@ def unlabelled_row(frame):
         (lambda frame: "a,a,label\n1,2,cat\n3,4,dog\n", "several columns called a"),
         (lambda frame: "", "cannot be read as a table"),
         (lambda frame: "label\ncat\ndog\n", "has no numbers"),
+        (lambda frame: "a,b,label\n", "has no rows, only the names of columns"),
+        (lambda frame: frame.assign(b=1e300).to_csv(index=False), r"has 1e\+300 in row 0 of the column b, too large for 32 bits"),
+        (
+            lambda frame: frame.assign(b=1.6e12 + frame.index).to_csv(index=False),
+            r"in the column b, too close together .* Subtract 1600000000000 ",
+        ),
+        (lambda frame: frame.assign(b=["1.5"] * 29 + ["?"]).to_csv(index=False), r"but '\?' in row 29\. .*data\.columns=\[a\]"),
+        (lambda frame: frame.to_csv(index=False, header=False), r"first line must have the names of the columns, but has 0\.\d+"),
+        (lambda frame: frame.to_csv(index=False).encode("utf-16"), "it is not in UTF-8"),
     ],
 )
 def test_what_is_no_table_of_numbers_is_refused(tmp_path, change, message):
     with pytest.raises(DataError, match=message):
         read(damaged(tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rows().to_csv(),
+        rows().rename_axis("Unnamed: 0").to_csv(),
+        rows().to_csv(index=False, lineterminator=",\n"),
+        rows().to_csv(index=False, lineterminator="\r\n"),
+        rows().to_csv(index=False, quoting=1),
+        rows().to_csv(index=False).replace(",", ", "),
+    ],
+)
+@pytest.mark.parametrize("name", ["rows.csv", "ROWS.CSV"])
+def test_row_numbers_and_empty_columns_are_no_inputs(tmp_path, text, name):
+    (tmp_path / name).write_text(text)
+    table = read(tmp_path / name)
+    assert (table.columns, table.labels) == (["a", "b"], rows()["label"].tolist())
+
+
+def test_whole_numbers_that_32_bits_hold_may_be_close_together(tmp_path):
+    rows(b=[100_001 + row for row in range(30)]).to_csv(tmp_path / "rows.csv", index=False)
+    assert read(tmp_path / "rows.csv").values[:, 1].tolist() == [100_001 + row for row in range(30)]
+
+
+def test_a_column_of_lists_has_a_number_for_each_input(tmp_path):
+    values = rows()[["a", "b"]].to_numpy()
+    pandas.DataFrame({"text": "x", "embedding": list(values), "label": rows()["label"]}).to_parquet(tmp_path / "rows.parquet")
+    table = read(tmp_path / "rows.parquet", columns=["embedding"])
+    assert (table.columns, table.unused) == (["embedding[0]", "embedding[1]"], ["text"])
+    assert torch.equal(table.values, torch.from_numpy(values.astype(np.float32)))
+    # As predictions name them.
+    assert torch.equal(read(tmp_path / "rows.parquet", columns=table.columns).values, table.values)
+
+
+def test_numbers_of_all_types_of_parquet_are_read(tmp_path):
+    types = {
+        "a": pandas.array([1, 2, 3], dtype="Int64"),
+        "b": [Decimal("1.5")] * 3,
+        "c": pandas.array([True, False, True], dtype="boolean"),
+    }
+    pandas.DataFrame(types).to_parquet(tmp_path / "rows.parquet")
+    assert read(tmp_path / "rows.parquet").values.tolist() == [[1, 1.5, 1], [2, 1.5, 0], [3, 1.5, 1]]
+    pandas.DataFrame({"a": pandas.array([1, None, 3], dtype="Int64")}).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match="1 values that are missing or infinite, the first in row 1 of the column a"):
+        read(tmp_path / "rows.parquet")
+
+
+def test_a_target_with_an_empty_column_of_classes_is_unlabelled(tmp_path, caplog):
+    rows().to_csv(tmp_path / "source.csv", index=False)
+    rows(label="").to_csv(tmp_path / "target.csv", index=False)
+    rows(kind="x").drop(columns="label").to_csv(tmp_path / "other.csv", index=False)
+    places = {name: str(tmp_path / f"{name}.csv") for name in ("source", "target", "other")}
+    assert VectorTables(source=places["source"], target=places["target"]).read().target.test.labels is None
+    with pytest.raises(DataError, match=r"has no column label, or nothing in it.* It has a, b\. "):
+        VectorTables(source=places["target"]).read()
+    with caplog.at_level("INFO"):
+        assert VectorTables(source=places["source"], target=places["other"]).read().target.test.labels is None
+    assert "not used: kind. None is called label" in caplog.text
+
+
+def test_rows_of_other_widths_and_names_of_columns_that_arrays_lack_are_refused(tmp_path):
+    for name, width in (("source", 4), ("target", 3)):
+        np.savez(tmp_path / f"{name}.npz", X=np.random.default_rng(0).normal(size=(30, width)), y=np.arange(30) % 3)
+    source, target = (str(tmp_path / f"{name}.npz") for name in ("source", "target"))
+    with pytest.raises(DataError, match=r"target\.npz has rows of 3 numbers, but all must have 4"):
+        VectorTables(source=source, target=target).read()
+    for key in ("columns", "split", "group"):
+        with pytest.raises(ConfigError, match=f"without names of columns, so leave data.{key} out"):
+            VectorTables(source=source, **{key: ["a"] if key == "columns" else "a"})
+
+
+def test_data_frames_are_read_by_the_names_of_their_columns():
+    frame, kind = rows(), Vectors(width=2, columns=["a", "b"])
+    expected = kind.read(frame[["a", "b"]].to_numpy()).values
+    assert torch.equal(kind.read(frame[["b", "label", "a"]]).values, expected)
+    assert torch.equal(Vectors(width=2).read(frame).values, expected)
+    with pytest.raises(DataError, match=r"lacks the columns a\. It has b, label"):
+        kind.read(frame[["b", "label"]])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.ones((2, 2)) * 1j, "not rows of numbers"),
+        ([[1, np.nan]], "missing or infinite, the first in row 0 of column 1"),
+        (np.full((1, 2), 1e300), "too large for 32 bits"),
+        (np.ones((2, 3)), r"have the shape \(2, 3\)\. Give vectors of 2 numbers"),
+        ("", "is a folder"),
+    ],
+)
+def test_inputs_that_are_no_vectors_are_refused(inputs, message):
+    with pytest.raises(DataError, match=message):
+        Vectors(width=2).read(inputs)
+
+
+def test_tensors_with_a_gradient_are_read():
+    assert Vectors(width=2).read(torch.ones(1, 2, requires_grad=True)).values.tolist() == [[1, 1]]
 
 
 def test_the_columns_that_are_advised_work(tmp_path):

@@ -14,7 +14,7 @@ from acclimate.data.images.file_data import ImageFileData
 from acclimate.data.images.image_files import ImageFiles
 from acclimate.data.samples import Samples
 from acclimate.data.table_data import TableData
-from acclimate.data.tables import parts_of, read_frame, texts
+from acclimate.data.tables import has_labels, parts_of, read_frame, texts
 from acclimate.errors import DataError
 from acclimate.types import Domain
 
@@ -36,7 +36,7 @@ class ImageTable(TableData, ImageFileData):
 
     def look_into(self, place: Path, domain: Domain) -> Any:
         frame = read_frame(place, only_texts=True)
-        return frame, texts(frame, place, "data.label", self.label) if domain == "source" or self.label in frame.columns else None
+        return frame, texts(frame, place, "data.label", self.label) if domain == "source" or has_labels(frame, self.label) else None
 
     def classes_of(self, found: Sequence[Any]) -> list[str]:
         classes = in_order(name for _, names in found for name in names)

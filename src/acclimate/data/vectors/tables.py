@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acclimate.config.messages import listed, setting
+from acclimate.config.messages import listed
 from acclimate.data import tables
 from acclimate.data.archives import read_arrays
-from acclimate.data.tables import class_names, parts_of, read_frame, texts
+from acclimate.data.tables import class_names, has_ending, has_labels, parts_of, read_frame, texts
+from acclimate.data.vectors.numbers import as_values, flattened, numbers_of
 from acclimate.errors import DataError
 from acclimate.types import PARTS
 
@@ -27,6 +28,7 @@ class Table(NamedTuple):
         labels: Class names of the N rows; None without labels.
         parts: Part of each row, `train`, `val` or `test`; None if the file does not define parts.
         groups: What each row belongs to, N names; None where nothing says.
+        unused: Names of the columns that are none of these.
     """
 
     values: Tensor
@@ -34,6 +36,7 @@ class Table(NamedTuple):
     labels: list[str] | None
     parts: Sequence[str] | None
     groups: list[str] | None = None
+    unused: Sequence[str] = ()
 
 
 def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: str | None, group: str | None = None) -> Table:
@@ -50,60 +53,54 @@ def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: 
     Raises:
         DataError: If the file cannot be read, or the columns do not contain finite numbers.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder. Give a table: FILE.csv, FILE.parquet or FILE.npz.")
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give a table: FILE.csv, FILE.parquet or FILE.npz.")
-    if not path.name.endswith(SUFFIXES):
+    if not has_ending(path, *SUFFIXES):
         raise DataError(f"{path} is not a table. Give a file that ends in {', '.join(SUFFIXES)}.")
-    table = _from_arrays(path) if path.suffix == ".npz" else _from_frame(path, columns, label, split, group)
-    wrong = ~table.values.isfinite()
-    if wrong.any():
-        row, column = (int(place) for place in wrong.nonzero()[0])
-        name = f"column {column}" if table.columns is None else f"the column {table.columns[column]}"
-        raise DataError(
-            f"{path} has {int(wrong.sum())} values that are missing or infinite, the first in row {row} of {name}. Fill them in, or "
-            "name the columns to use: data.columns=[...]."
-        )
-    if not table.values.numel():
-        raise DataError(f"{path} has no numbers: its shape is {tuple(table.values.shape)}. Give at least one row and one column.")
-    return table
+    return _from_arrays(path) if has_ending(path, ".npz") else _from_frame(path, columns, label, split, group)
 
 
 def _from_frame(path: Path, columns: Sequence[str] | None, label: str, split: str | None, group: str | None) -> Table:
-    frame = read_frame(path)
+    frame = flattened(read_frame(path), path)
     names = list(frame.columns)
-    wanted = [name for name in names if name not in (label, split, group)] if columns is None else list(columns)
+    no_inputs = (label, split, group)
+    wanted = [name for name in names if name not in no_inputs] if columns is None else _chosen(columns, names)
     if missing := [name for name in wanted if name not in names]:
         raise DataError(f"{path} lacks the columns {listed(missing)}. It has {listed(names)}.")
-    if chosen := [name for name in wanted if name in (label, split, group)]:
+    if chosen := [name for name in wanted if name in no_inputs]:
         raise DataError(f"data.columns names {listed(chosen)}, but classes, parts and groups are no inputs. Leave it out.")
+    if not len(frame):
+        raise DataError(f"{path} has no rows, only the names of columns. Give at least one.")
     labels = _classes(frame, path, label) if label in names else None
     parts = None if split is None else parts_of(frame, path, split)
     groups = None if group is None else texts(frame, path, "data.group", group)
-    return Table(_numbers(frame[wanted], path), wanted, labels, parts, groups)
+    unused = [name for name in names if name not in (*wanted, *no_inputs)]
+    values = numbers_of(frame[wanted], path, absent=None if label in names else label, advise=columns is None)
+    return Table(values, wanted, labels, parts, groups, unused)
 
 
-def _classes(frame: Any, path: Path, label: str) -> list[str]:
-    """Return the class of each row; text as it is written, also NA and None."""
-    if path.suffix != ".parquet" and (frame[label].dtype.kind not in "biuf" or frame[label].isna().any()):
+def _chosen(columns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names of chosen columns; a column of lists is chosen by its own name."""
+    parts = {name: [part for part in names if part.startswith(f"{name}[")] for name in columns if name not in names}
+    return [part for name in columns for part in parts.get(name) or [name]]
+
+
+def _classes(frame: Any, path: Path, label: str) -> list[str] | None:
+    """Return the class of each row; text as it is written, also NA and None. None if the column is empty."""
+    if not has_ending(path, ".parquet") and (frame[label].dtype.kind not in "biuf" or frame[label].isna().any()):
         frame = read_frame(path, only_texts=True)
+    if not has_labels(frame, label):
+        return None
     return class_names(frame[label].to_numpy(), path, label)
 
 
-def _numbers(frame: Any, path: Path) -> Tensor:
-    for name in frame.columns:
-        if frame[name].dtype.kind not in "biuf":
-            numeric = [str(one) for one in frame.columns if frame[one].dtype.kind in "biuf"]
-            example = next((value for value in frame[name].tolist() if isinstance(value, str)), frame[name].tolist()[:1])
-            raise DataError(
-                f"The column {name} of {path} does not contain numbers, but {example!r}. If it has the classes, type "
-                f"{setting('data.label', name)}. "
-                f"Otherwise, convert it to numbers, or name the columns to use, such as {setting('data.columns', numeric[:8])}."
-            )
-    return torch.from_numpy(frame.to_numpy(dtype=np.float32, copy=True))
-
-
 def _from_arrays(path: Path) -> Table:
-    arrays = read_arrays(path, ("x", "y", *(f"{name}_{part}" for part in PARTS for name in "xy")))
+    usual = ("x", "y", *(f"{name}_{part}" for part in PARTS for name in "xy"))
+    # X and y are usual as well.
+    found = read_arrays(path, (*usual, *(name.capitalize() for name in usual)))
+    arrays = {name.lower(): array for name, array in found.items()}
     given = [part for part in PARTS if f"x_{part}" in arrays]
     keys = [f"_{part}" for part in given] if given else [""]
     if "train" not in given and "x" not in arrays:
@@ -125,4 +122,4 @@ def _from_arrays(path: Path) -> Table:
 def _matrix(array: np.ndarray[Any, Any], path: Path, name: str) -> Tensor:
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise DataError(f"{name} of {path} has the shape {array.shape} and the type {array.dtype}. Give numbers, shape (rows, columns).")
-    return torch.from_numpy(array.astype(np.float32))
+    return as_values(array, f"{name} of {path}")

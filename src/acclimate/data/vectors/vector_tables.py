@@ -1,5 +1,6 @@
 """The user's own tables of numbers."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,16 +10,20 @@ import torch
 from annotated_types import Len, doc
 from torch import Tensor
 
+from acclimate.config.messages import listed
 from acclimate.data.class_labels import find_unknown
 from acclimate.data.class_names import in_order
 from acclimate.data.kind import Kind
 from acclimate.data.samples import NO_LABEL, Samples
 from acclimate.data.table_data import TableData
+from acclimate.data.tables import has_ending
 from acclimate.data.vectors.tables import Table, read_table
 from acclimate.data.vectors.vectors import VectorArrays, Vectors, VectorViewName
-from acclimate.errors import DataError
+from acclimate.errors import ConfigError, DataError
 from acclimate.inputs import VectorSpec
 from acclimate.types import Domain
+
+log = logging.getLogger(__name__)
 
 
 class VectorTables(TableData):
@@ -52,14 +57,34 @@ class VectorTables(TableData):
     ) -> None:
         super().__init__(source_view=source_view, target_views=target_views, strong_view=strong_view, **loading)
         self.columns = None if columns is None else list(columns)
+        # The number of values in each row, once it is known.
+        self.width: int | None = None
+        for key, names in (("columns", columns), ("split", self.split), ("group", self.group)):
+            for place in (*self.source, *self.target) if names is not None else ():
+                if has_ending(place.path, ".npz"):
+                    raise ConfigError(f"{place.path} has arrays without names of columns, so leave data.{key} out, or save it as a table.")
 
     def look_into(self, place: Path, domain: Domain) -> Table:
         table = read_table(place, columns=self.columns, label=self.label, split=self.split, group=self.group)
         if table.labels is None and domain == "source":
-            wanted = "no array y" if place.suffix == ".npz" else f"no column {self.label}"
-            raise DataError(f"{place} has {wanted}, and the source needs labels. Name the column: data.label=COLUMN.")
+            if has_ending(place, ".npz"):
+                raise DataError(f"{place} has no array y, and the source needs labels. Save them as y.")
+            raise DataError(
+                f"{place} has no column {self.label}, or nothing in it, and the source needs labels. It has "
+                f"{listed([*(table.columns or ()), *table.unused])}. Name the column: data.label=COLUMN."
+            )
+        width = table.values.shape[1]
+        if self.width not in (None, width):
+            raise DataError(f"{place} has rows of {width} numbers, but all must have {self.width}. Give tables with the same columns.")
+        if table.unused and domain == "target":
+            log.info(
+                "%s has columns that are not used: %s.%s",
+                place,
+                listed(table.unused),
+                f" None is called {self.label}, so it has no labels." if table.labels is None else "",
+            )
         # All other tables must have those of the first one.
-        self.columns = table.columns
+        self.columns, self.width = table.columns, width
         return table
 
     def classes_of(self, found: Sequence[Table]) -> list[str]:
@@ -78,8 +103,8 @@ class VectorTables(TableData):
         return self.given_parts(samples.take(kept) if dropped else samples, parts, place)
 
     def use_settings_of(self, kind: Kind) -> None:
-        if isinstance(kind, Vectors) and self.columns is None:
-            self.columns = kind.columns
+        if isinstance(kind, Vectors):
+            self.columns, self.width = self.columns or kind.columns, kind.spec.width
 
     def input_spec(self) -> VectorSpec:
         part = self.domains.source or self.domains.target

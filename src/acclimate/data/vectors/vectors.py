@@ -11,9 +11,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from acclimate.config.messages import listed
 from acclimate.data.digests import digest_arrays
 from acclimate.data.kind import Kind, View
 from acclimate.data.samples import Samples
+from acclimate.data.vectors.numbers import as_values
 from acclimate.data.vectors.tables import read_table
 from acclimate.errors import DataError
 from acclimate.figures import picture
@@ -137,19 +139,37 @@ class Vectors(Kind):
         """Read vectors from Python objects.
 
         Args:
-            inputs: An array or a tensor of numbers, shape (N, D) or (D,), or rows of D numbers, in the order of the columns that the
-                model was trained on; or the path of a table.
+            inputs: A data frame of pandas or Polars, whose columns are found by name; an array or a tensor of numbers, shape (N, D) or
+                (D,), or rows of D numbers, in the order of the columns that the model was trained on; or the path of a table.
         """
         if isinstance(inputs, str | Path):
             return self.find(Path(inputs))[0]
+        if hasattr(inputs, "columns"):
+            inputs = self._columns_of(inputs)
+        if isinstance(inputs, Tensor):
+            inputs = inputs.detach().cpu()
         try:
-            values = torch.as_tensor(np.asarray(inputs, dtype=np.float32))
+            values = np.asarray(inputs)
+            values = (
+                values
+                if values.dtype.kind in "biuf"
+                else values.astype(np.float64, casting="safe" if values.dtype.kind == "c" else "unsafe")
+            )
         except (TypeError, ValueError) as error:
             raise DataError(f"The inputs are not rows of numbers: {error}") from error
         rows = values[None] if values.ndim == 1 else values
         if rows.ndim != 2 or rows.shape[1] != self.spec.width:
             raise DataError(f"The inputs have the shape {tuple(values.shape)}. Give vectors of {self.spec.width} numbers.")
-        return VectorArrays(rows, None, [f"inputs[{row}]" for row in range(len(rows))])
+        numbers = as_values(rows, "The table of inputs", self.columns) if len(rows) else torch.zeros(rows.shape)
+        return VectorArrays(numbers, None, [f"inputs[{row}]" for row in range(len(rows))])
+
+    def _columns_of(self, frame: Any) -> Any:
+        """Return the columns of a data frame that the model was trained on, in this order."""
+        names = {str(name): name for name in frame.columns}
+        wanted = [name for name in names if name != self.label] if self.columns is None else self.columns
+        if missing := [name for name in wanted if name not in names]:
+            raise DataError(f"The data frame lacks the columns {listed(missing)}. It has {listed(list(names))}.")
+        return frame[[names[name] for name in wanted]].to_numpy()
 
     def find(self, place: Path) -> tuple[VectorArrays, list[str]]:
         table = read_table(place, columns=self.columns, label=self.label, split=None)
