@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pandas
 import pytest
 import scipy.stats
 from finished_runs import write_predictions, write_run
@@ -288,6 +289,13 @@ def test_runs_without_results_are_named(runs, compare, tmp_path):
     assert f"Without results, so not in the table, in runs: {named}" in compare()
     assert "Without results" in compare("format=html")
     assert "2-dann (not finished)" in json.loads(compare("format=json"))["notes"][-1]
+    states = {"runs/1-dann": "stopped", "runs/2-dann": "not finished"}
+    states |= {f"runs/lr={lr}": "failed: The loss is NaN" for lr in ("8", "9\x1b")}
+    assert {run["folder"]: run["state"] for run in json.loads(compare("format=json"))["unfinished"]} == states
+    table = pandas.read_csv(io.StringIO(compare("format=csv")))
+    assert table.state.tolist() == ["finished", *states.values()]
+    assert table.best_run.tolist() == ["runs/0-dann", *list(states)[:-1], r"runs/lr=9\x1b"]
+    assert (table.n.tolist(), table["mean"].count(), table[table.is_pick].empty) == ([1, 0, 0, 0, 0], 1, True)
     for file in (sweep / ".jobs").iterdir():
         file.write_text("{")
     assert "in runs: 1-dann, 2-dann (not finished)." in compare()

@@ -50,16 +50,17 @@ def run(arguments: Sequence[str]) -> None:
     comparisons = compare_runs(folders)
     picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     tables = data_tables(comparisons, picks)
-    lines = notes(tables, picks, unfinished_runs(folders))
+    unfinished = unfinished_runs(folders)
+    lines = notes(tables, picks, unfinished)
     if "out" in keys:
         file = Path(keys["out"])
-        contents = render(tables, picks, lines, keys.get("format") or ENDINGS.get(file.suffix.lower(), "json"))
+        contents = render(tables, picks, lines, unfinished, keys.get("format") or ENDINGS.get(file.suffix.lower(), "json"))
         with replacing(file) as opened:
             opened.write(contents.encode())
     if "out" in keys or keys.get("format", "table") == "table":
         print_table(console_of_tables(), tables, lines)
     else:
-        sys.stdout.write(render(tables, picks, lines, keys["format"]))
+        sys.stdout.write(render(tables, picks, lines, unfinished, keys["format"]))
 
 
 def _folders(words: Sequence[str]) -> list[Path]:

@@ -14,20 +14,29 @@ from acclimate.files.printable import csv_cell, printable
 from acclimate.reports.comparison_rows import DataTable
 from acclimate.reports.comparison_table import PICK, Column, Section, print_table, sections
 from acclimate.reports.tables import FILE_WIDTH
+from acclimate.runs.unfinished import Unfinished
 from acclimate.selection.model_selection import Pick
 
 
-def render(tables: Sequence[DataTable], picks: Sequence[Pick], lines: Sequence[str], form: str) -> str:
-    """Return the comparison in one of the formats table, markdown, latex, csv, html and json; `lines` are those of `notes`."""
+def render(tables: Sequence[DataTable], picks: Sequence[Pick], lines: Sequence[str], unfinished: Sequence[Unfinished], form: str) -> str:
+    """Return the comparison in one of the formats table, markdown, latex, csv, html and json.
+
+    Args:
+        tables: The tables.
+        picks: Those of a score.
+        lines: The lines of `notes`.
+        unfinished: Runs without results, which CSV and JSON list; in the other formats, `lines` name them.
+        form: The format.
+    """
     if form == "html":
         # Imported here, because other formats need neither Jinja nor TensorBoard.
         from acclimate.reports.html_report import html_report
 
         return html_report(tables, lines)
     if form == "json":
-        return _json(tables, picks, lines)
+        return _json(tables, picks, lines, unfinished)
     if form == "csv":
-        return _csv(tables)
+        return _csv(tables, unfinished)
     return {"table": _text, "markdown": _markdown_tables, "latex": _latex_tables}[form](tables, lines)
 
 
@@ -114,6 +123,7 @@ def _numbers(tables: Sequence[DataTable]) -> list[dict[str, Any]]:
             "is_oracle": row.comparison.is_oracle,
             "is_pick": row.is_pick,
             "best_run": str(row.run),
+            "state": "finished",
         }
         | dict.fromkeys(places)
         | {_mean_on(table, place): summary.mean for place, summary in row.each.items()}
@@ -128,8 +138,11 @@ def _mean_on(table: DataTable, place: str) -> str:
     return f"mean_{domain}/{place}/{name}"
 
 
-def _csv(tables: Sequence[DataTable]) -> str:
+def _csv(tables: Sequence[DataTable], unfinished: Sequence[Unfinished]) -> str:
+    """Return the rows, followed by one for each run without results, of which all numbers but `n`, 0, are empty."""
     rows = _numbers(tables)
+    none = dict.fromkeys(rows[0]) | {"n": 0, "is_oracle": False, "is_pick": False}
+    rows += [none | {"best_run": str(folder), "state": state} for folder, state in unfinished]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(map(csv_cell, rows[0]))
@@ -137,7 +150,7 @@ def _csv(tables: Sequence[DataTable]) -> str:
     return text.getvalue()
 
 
-def _json(tables: Sequence[DataTable], picks: Sequence[Pick], lines: Sequence[str]) -> str:
+def _json(tables: Sequence[DataTable], picks: Sequence[Pick], lines: Sequence[str], unfinished: Sequence[Unfinished]) -> str:
     methods = [
         {"name": row.comparison.name, **numbers, "runs": [{"folder": str(run.folder), **run.metrics} for run in row.comparison.runs]}
         for numbers, row in zip(_numbers(tables), (row for table in tables for row in table.rows), strict=True)
@@ -147,4 +160,5 @@ def _json(tables: Sequence[DataTable], picks: Sequence[Pick], lines: Sequence[st
         | {"data": sorted(pick.data), "run": str(pick.run), "run_scores": {str(run): score for run, score in pick.run_scores.items()}}
         for pick in picks
     ]
-    return json.dumps({"methods": methods, "picks": chosen, "notes": lines}, indent=2, allow_nan=False) + "\n"
+    without = [{"folder": str(folder), "state": state} for folder, state in unfinished]
+    return json.dumps({"methods": methods, "picks": chosen, "unfinished": without, "notes": lines}, indent=2, allow_nan=False) + "\n"

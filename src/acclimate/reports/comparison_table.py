@@ -152,7 +152,7 @@ def describe_pick(pick: Pick) -> str:
     accuracy = "" if pick.accuracy is None else f", target test accuracy {pick.accuracy:.4f}"
     tied = f" The same score: {listed(sorted(pick.tied))}; the first by name is picked." if pick.tied else ""
     text = f"{PICK} Pick by {pick.by}, without target labels{data}: {pick.name}{accuracy}.{tied} Its best run: {pick.run}"
-    if pick.accuracy is None or pick.oracle_accuracy is None:
+    if pick.accuracy is None or pick.oracle_accuracy is None or len(pick.scores) == 1:
         return text
     gap = 100 * (pick.oracle_accuracy - pick.accuracy)
     return f"{text}\nOracle, by target test labels: {pick.oracle_name}, {pick.oracle_accuracy:.4f}. Gap: {gap:.2f} points."
