@@ -271,6 +271,12 @@ def test_names_that_look_like_markdown_or_latex_stay_as_they_are(runs, compare, 
     assert "--" not in rows[0]
 
 
+def test_latex_has_minus_signs_in_numbers_and_hyphens_in_names(runs, compare):
+    runs("source-only", 0.5)
+    runs("source_only", 0.6)
+    assert r"source-only & 1 & 0.5000 & $-$0.1000 & " in compare("format=latex")
+
+
 def test_folders_that_are_named_twice_or_in_others_count_once(runs, compare, tmp_path):
     runs("dann", 0.5, 0.6)
     rows = csv.DictReader(io.StringIO(compare(".", "./runs/0-dann", str(tmp_path), "format=csv"), newline=""))

@@ -85,7 +85,18 @@ def test_in_a_browser_the_page_sorts_filters_and_draws_and_no_request_leaves(rep
     run = page.locator("details", has_text="source_only")
     assert run.locator(".confusion th[scope=row]").all_inner_texts() == [ATTACK, "=1+1", "cat", "dog"]
     assert run.locator("img").evaluate("image => image.naturalWidth") == 1
+    page.fill("#filter", "1e+01")
+    assert methods() == []
+    page.fill("#filter", "")
     assert page.locator("#settings tbody tr").count() == 3
+    page.locator("#settings th", has_text="lr").locator("button").press("Enter")
+    assert page.locator("#settings tbody tr td:first-child").all_inner_texts()[0].startswith("source_only")
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 400
+    assert max(row.bounding_box()["height"] for row in page.locator("#results tbody tr").all()) < 200
+    for scheme, background in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(24, 24, 24)")):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == background
     assert page.title() == "Comparison of 6 runs"
     assert (opened.refused, opened.errors) == ([], [])
 

@@ -94,7 +94,8 @@ def _markdown(text: str) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    row = " & ".join(re.sub("-(?=-)", "-{}", printable(cell).translate(LATEX)) for cell in cells)
+    name, *others = [re.sub("-(?=-)", "-{}", printable(cell).translate(LATEX)) for cell in cells]
+    row = " & ".join([name, *(re.sub(r"(?<![^ \[])-(?=\d)", "$-$", other) for other in others)])
     # These would be options of the end of the row before.
     return ("{}" if row.startswith(("[", "*")) else "") + row + r" \\"
 

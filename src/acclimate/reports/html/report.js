@@ -2,7 +2,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 // The colours of Okabe and Ito, which colour-blind people can tell apart.
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "currentColor"];
 const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
 const WIDTH = 1000, HEIGHT = 380, LEFT = 70, RIGHT = 20, TOP = 15, BOTTOM = 45;
 const hidden = new Set();
@@ -13,8 +13,9 @@ function sortBy(heading) {
     (!heading.hasAttribute("aria-sort") && !heading.classList.contains("number"));
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-  const key = row => row.cells[place].textContent.replace("▸", "").trim();
-  const rows = [...table.tBodies[0].rows].map(row => ({row, text: key(row), number: parseFloat(key(row))}));
+  // The second line of a cell qualifies the first, whose number is its first word.
+  const key = row => (row.cells[place].firstChild?.textContent ?? "").replace("▸", "").trim();
+  const rows = [...table.tBodies[0].rows].map(row => ({row, text: key(row), number: Number(key(row).split(" ")[0])}));
   const numeric = rows.every(one => one.text === "" || one.text === "unknown" || !Number.isNaN(one.number));
   const missing = one => one.text === "" || (numeric && Number.isNaN(one.number));
   rows.sort((one, other) => {
@@ -30,7 +31,9 @@ function filter(text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   hidden.clear();
   data.names.forEach((name, row) => {
-    if (!words.every(word => name.toLowerCase().includes(word))) hidden.add(row);
+    // Also as the tables show it, with short keys and numbers.
+    const shown = document.querySelector(`#results tr[data-row="${row}"]`).cells[0].innerText;
+    if (!words.every(word => `${name} ${shown}`.toLowerCase().includes(word))) hidden.add(row);
   });
   for (const element of document.querySelectorAll("[data-row]")) element.hidden = hidden.has(Number(element.dataset.row));
   document.getElementById("count").textContent = `${data.names.length - hidden.size} of ${data.names.length} rows`;
@@ -73,7 +76,7 @@ function draw() {
   const y = value => HEIGHT - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - TOP - BOTTOM);
   const svg = make("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": select.value});
   for (const value of ticks(bottom, top)) {
-    svg.append(make("line", {x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value), stroke: "#ddd"}));
+    svg.append(make("line", {x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value)}));
     svg.append(make("text", {x: LEFT - 8, y: y(value) + 4, "text-anchor": "end"}, value));
   }
   for (const step of ticks(left, right)) svg.append(make("text", {x: x(step), y: HEIGHT - BOTTOM + 18, "text-anchor": "middle"}, step));
