@@ -4,13 +4,13 @@ import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from acclimate.data.part_names import PART_NAMES, part_named
 from acclimate.errors import DataError
 
-# Names that data sets and tools give to samples, labels and parts, in any case and in either order: x_train, train_images, testY.
+# Names that data sets and tools give to samples and labels, before or after that of a part, in any case: x_train, train_images, testY.
 SAMPLES = "x|images?|imgs?|data|inputs?"
 LABELS = "y|labels?|targets?"
-PARTS = {"train": "train|training", "val": "val|valid|validation|dev", "test": "test|testing"}
-ANY_PART = "|".join(PARTS.values())
+ANY_PART = "|".join(PART_NAMES.values())
 PATTERN = re.compile(rf"(?:({ANY_PART})[_ -]?)?(?:({SAMPLES})|({LABELS}))(?:[_ -]?({ANY_PART}))?", re.IGNORECASE)
 
 
@@ -37,10 +37,10 @@ def find_parts(names: Collection[str], what: str) -> dict[str, ArrayNames]:
     found: dict[tuple[str, str], list[str]] = {}
     for name in sorted(names):
         if (match := PATTERN.fullmatch(name)) and not (match[1] and match[4]):
-            part = next((part for part, words in PARTS.items() if re.fullmatch(words, match[1] or match[4] or "", re.IGNORECASE)), "all")
+            part = part_named(match[1] or match[4] or "") or "all"
             found.setdefault((part, "x" if match[2] else "y"), []).append(name)
     chosen = {key: _only(several, key, what) for key, several in found.items()}
-    given = [part for part in (*PARTS, "all") if (part, "x") in chosen]
+    given = [part for part in (*PART_NAMES, "all") if (part, "x") in chosen]
     has = f"{what} has the arrays {', '.join(sorted(names)) or '(none)'}"
     if lonely := [(part, name) for (part, kind), name in chosen.items() if kind == "y" and part not in given]:
         part, name = lonely[0]

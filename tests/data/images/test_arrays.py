@@ -152,6 +152,7 @@ def test_samples_of_unknown_classes_are_left_out_as_the_message_says(write, capl
         ({"x_train": "trainX", "y_train": "trainY", "x_test": "testX", "y_test": "testY"}, [18, 2, 6]),
         ({"x_test": "x_val", "y_test": "y_val"}, [20, 6, None]),
         ({"x_test": "x_valid", "y_test": "y_valid"}, [20, 6, None]),
+        ({"x_test": "x_holdout", "y_test": "y_holdout"}, [18, 2, 6]),
         ({"x_train": "data", "y_train": "target", "x_test": None, "y_test": None}, [14, 2, 4]),
         ({"x_train": "x", "y_train": "y", "x_test": None, "y_test": None}, [14, 2, 4]),
         ({"x_test": None, "y_test": None}, [18, 2, None]),

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from acclimate.config.messages import setting
 from acclimate.data.class_names import list_classes, normalised
-from acclimate.data.division import part_named
 from acclimate.data.images.file_search import find_files, subfolders_of
+from acclimate.data.part_names import part_named
 from acclimate.errors import DataError
 from acclimate.types import PARTS
 
