@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from acclimate.data.class_names import in_order, list_classes, normalised
+from acclimate.data.samples import NO_LABEL
 from acclimate.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,17 @@ def read_labels(values: np.ndarray[Any, Any], what: str) -> tuple[list[str], Ten
         raise DataError(f"{number} of the {len(column)} labels of {what} are missing. Fill them in, or leave these rows out.")
     names = [_name(value, what) for value in distinct]
     ordered = in_order(names)
-    places = {name: place for place, name in enumerate(ordered)}
-    return ordered, torch.tensor([places[name] for name in names], dtype=torch.int64)[torch.from_numpy(codes)]
+    return ordered, number_labels(names, ordered)[torch.from_numpy(codes)]
+
+
+def number_labels(names: Sequence[str], classes: Sequence[str]) -> Tensor:
+    """Return the place of each name among the classes, int64, shape (N,); `NO_LABEL` for a name of no class.
+
+    >>> number_labels(["b", "a", "c"], ["a", "b"])
+    tensor([ 1,  0, -1])
+    """
+    places = {name: place for place, name in enumerate(classes)}
+    return torch.tensor([places.get(name, NO_LABEL) for name in names], dtype=torch.int64)
 
 
 def find_unknown(counts: Mapping[str, int], classes: Sequence[str], *, unknown: UnknownClasses, what: str) -> set[str]:

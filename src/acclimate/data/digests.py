@@ -25,6 +25,12 @@ def digest_arrays(samples: Tensor) -> Tensor:
     return torch.tensor([_number(kind, row.tobytes()) for row in samples.contiguous().numpy()], dtype=torch.int64)
 
 
+def fingerprint(samples: Tensor) -> str:
+    """Return a hash of a whole tensor of samples, for `Samples.fingerprint`."""
+    kind = str(tuple(samples.shape)).encode()
+    return hashlib.blake2b(samples.contiguous().numpy().data, person=kind[:16]).hexdigest()
+
+
 def digest_files(paths: Sequence[Path]) -> Tensor:
     """Compute digests of files, int64, shape (N,).
 

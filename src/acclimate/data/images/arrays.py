@@ -12,7 +12,7 @@ from torch import Tensor
 
 from acclimate.data.archives import array_names, read_arrays
 from acclimate.data.array_names import find_parts
-from acclimate.data.class_labels import UnknownClasses, find_unknown, read_labels
+from acclimate.data.class_labels import UnknownClasses, find_unknown, number_labels, read_labels
 from acclimate.data.class_names import in_order
 from acclimate.data.images.image_arrays import ImageArrays
 from acclimate.data.images.image_data import ImageData
@@ -94,8 +94,7 @@ class Archive(NamedTuple):
                 numbers = torch.bincount(images.labels, minlength=len(self.names)).tolist()
                 counts += Counter(dict(zip(self.names, numbers, strict=True)))
         dropped = find_unknown(counts, classes, unknown=unknown, what=str(path))
-        places = {name: place for place, name in enumerate(classes)}
-        renumbered = torch.tensor([-1 if name in dropped else places.get(name, -1) for name in self.names], dtype=torch.int64)
+        renumbered = number_labels(self.names, classes)
         known = {}
         for part, images in self.parts.items():
             labels = None if images.labels is None else renumbered[images.labels]
@@ -138,14 +137,13 @@ def read_archive(path: Path, *, needs_labels: bool, axes: Axes | None = None, pi
         parts[part] = ImageArrays(images, None, what=what, channels=pixels.channels)
     ordered = in_order(name for names, _ in labels.values() for name in names)
     for part, (own, numbers) in labels.items():
-        parts[part].labels = torch.tensor([ordered.index(name) for name in own], dtype=torch.int64)[numbers]
+        parts[part].labels = number_labels(own, ordered)[numbers]
     return Archive(parts, ordered)
 
 
 def _to_images(array: np.ndarray[Any, Any], what: str, axes: Axes | None, pixels: PixelFormat) -> Tensor:
     has = f"{what} has the shape {array.shape} and the type {array.dtype}"
-    # Of four channels the last is transparency.
-    allowed = (1, 3, 4) if pixels.channels in (1, 3) else (pixels.channels,)
+    allowed = pixels.accepted_channels
     last, first = (array.ndim == 4 and array.shape[axis] in allowed for axis in (-1, 1))
     is_grey = array.ndim == 3 and 1 in allowed
     if not (is_grey or last or first) or not array.size:

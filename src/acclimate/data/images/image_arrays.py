@@ -1,6 +1,5 @@
 """Images in memory."""
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Self
@@ -8,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from acclimate.data.digests import digest_arrays
+from acclimate.data.digests import digest_arrays, fingerprint
 from acclimate.data.samples import Samples
 
 
@@ -59,5 +58,4 @@ class ImageArrays(Samples):
         return digest_arrays(self.images)
 
     def fingerprint(self) -> str:
-        pixels = self.images.contiguous()
-        return hashlib.blake2b(pixels.numpy().data, person=str(tuple(pixels.shape)).encode()[:16]).hexdigest()
+        return fingerprint(self.images)

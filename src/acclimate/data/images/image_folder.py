@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from acclimate.config.messages import setting
+from acclimate.data.class_labels import number_labels
 from acclimate.data.class_names import list_classes, normalised, offer_renaming
 from acclimate.data.digests import digest_files
 from acclimate.data.division import compiled
@@ -170,7 +168,7 @@ class ImageFolder(PlacedData, ImageFileData):
         return {
             part: ImageFiles(
                 folders.files,
-                _labels(folders, classes),
+                number_labels([name for name in folders.classes if name is not None], classes) if folders.inner else None,
                 digests=digest_files(folders.files),
                 max_pixels=self.max_pixels,
                 pixels=self.pixels,
@@ -216,11 +214,6 @@ class ImageFolder(PlacedData, ImageFileData):
             + " their images out with data.unknown_classes=drop. If these folders are not classes, take all images "
             "without labels: data.unknown_classes=unlabelled."
         )
-
-
-def _labels(found: ClassFolders, classes: list[str]) -> Tensor | None:
-    numbers = {name: number for number, name in enumerate(classes)}
-    return torch.tensor([numbers[name] for name in found.classes if name is not None]) if found.inner else None
 
 
 def _single_class(found: ClassFolders) -> str:

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from acclimate.data.class_labels import find_unknown
+from acclimate.data.class_labels import find_unknown, number_labels
 from acclimate.data.class_names import in_order, list_classes
 from acclimate.data.digests import digest_files
 from acclimate.data.images.file_data import ImageFileData
@@ -64,8 +62,7 @@ class ImageTable(TableData, ImageFileData):
         whole = self.whole(paths)
         kept = [place for place, path in enumerate(paths) if path in whole and (names is None or names[place] not in dropped)]
         files = [paths[place] for place in kept]
-        numbers = {name: number for number, name in enumerate(classes)}
-        labels = None if names is None else torch.tensor([numbers[names[place]] for place in kept])
+        labels = None if names is None else number_labels([names[place] for place in kept], classes)
         images = ImageFiles(files, labels, digests=digest_files(files), max_pixels=self.max_pixels, pixels=self.pixels)
         parts = None if self.split is None else parts_of(frame, table, self.split)
         return self.given_parts(images, None if parts is None else [parts[place] for place in kept], table)

@@ -92,11 +92,10 @@ class LooseImages(Samples):
 
     def _stored(self, array: NDArray[Any], index: int) -> Stored:
         num_bands = 1 if array.ndim == 2 else array.shape[-1]
-        takes = (1, 3, 4) if self.pixels.channels in (1, 3) else (self.pixels.channels,)
-        is_shaped = array.ndim in (2, 3) and array.size and num_bands in takes
+        allowed = self.pixels.accepted_channels
+        is_shaped = array.ndim in (2, 3) and array.size and num_bands in allowed
         if not is_shaped or not (array.dtype == np.uint8 or (self.pixels.value_range is not None and array.dtype.kind in "iuf")):
-            others = {1: "(H, W)", 3: "(H, W, 3)", 4: "(H, W, 4)"}
-            shapes = " or ".join(others.get(number, f"(H, W, {number})") for number in takes)
+            shapes = " or ".join("(H, W)" if number == 1 else f"(H, W, {number})" for number in allowed)
             raise DataError(
                 f"{self.name(index)} is an array of {array.dtype} with the shape {array.shape}. Give uint8 with the shape {shapes}. "
                 "Values in [0, 1] become uint8 with (255 * array).round().astype('uint8')."

@@ -60,6 +60,11 @@ class PixelFormat:
         return red, green, blue
 
     @property
+    def accepted_channels(self) -> tuple[int, ...]:
+        """Numbers of channels that arrays of images may have; the last of four is transparency."""
+        return (1, 3, 4) if self.channels in (1, 3) else (self.channels,)
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type of all images: float32 in [0, 1], or uint8."""
         return torch.uint8 if self.value_range is None else torch.float32

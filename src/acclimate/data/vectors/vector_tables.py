@@ -8,13 +8,12 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Len, doc
-from torch import Tensor
 
 from acclimate.config.messages import listed
-from acclimate.data.class_labels import find_unknown
+from acclimate.data.class_labels import find_unknown, number_labels
 from acclimate.data.class_names import in_order
 from acclimate.data.kind import Kind
-from acclimate.data.samples import NO_LABEL, Samples
+from acclimate.data.samples import Samples
 from acclimate.data.table_data import TableData
 from acclimate.data.tables import has_ending
 from acclimate.data.vectors.tables import Table, read_table
@@ -97,7 +96,7 @@ class VectorTables(TableData):
         dropped = find_unknown(Counter(found.labels or ()), classes, unknown=self.unknown_classes, what=str(place))
         names = [f"row {row} of {place}" for row in range(len(found.values))]
         self.groups |= dict(zip(names, found.groups or (), strict=False))
-        samples = VectorArrays(found.values, _numbered(found.labels, classes), names)
+        samples = VectorArrays(found.values, None if found.labels is None else number_labels(found.labels, classes), names)
         kept = [row for row in range(len(samples)) if found.labels is None or found.labels[row] not in dropped]
         parts = None if found.parts is None else [found.parts[row] for row in kept]
         return self.given_parts(samples.take(kept) if dropped else samples, parts, place)
@@ -116,8 +115,3 @@ class VectorTables(TableData):
 
     def kind_for(self, spec: VectorSpec) -> Vectors:  # type: ignore[override]
         return Vectors(width=spec.width, columns=self.columns, label=self.label, mean=spec.mean, std=spec.std)
-
-
-def _numbered(labels: Sequence[str] | None, classes: Sequence[str]) -> Tensor | None:
-    numbers = {name: number for number, name in enumerate(classes)}
-    return None if labels is None else torch.tensor([numbers.get(label, NO_LABEL) for label in labels])

@@ -1,6 +1,5 @@
 """Vectors as a kind of input."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from acclimate.config.messages import listed
-from acclimate.data.digests import digest_arrays
+from acclimate.data.digests import digest_arrays, fingerprint
 from acclimate.data.kind import Kind, View
 from acclimate.data.samples import Samples
 from acclimate.data.vectors.numbers import as_values
@@ -68,7 +67,7 @@ class VectorArrays(Samples):
         return digest_arrays(self.values)
 
     def fingerprint(self) -> str:
-        return hashlib.blake2b(self.values.contiguous().numpy().data, person=str(tuple(self.values.shape)).encode()[:16]).hexdigest()
+        return fingerprint(self.values)
 
 
 class VectorView(View):
