@@ -83,6 +83,15 @@ class Interrupted(BaseException):
         return self.message
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message without its full stop, or the name of its class if it has no message.
+
+    >>> first_line(ValueError("Wrong shape.\nExpected (N, D).")), first_line(TimeoutError())
+    ('Wrong shape', 'TimeoutError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def command(*words: str) -> str:
     """Return a command of acclimate as typed in a shell.
 

@@ -14,7 +14,7 @@ from omegaconf.errors import GrammarParseError, InterpolationResolutionError, Om
 from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys
 from acclimate.config.messages import did_you_mean, most_similar, setting, show, texts_in, unquoted, without_interpolations
 from acclimate.config.paths import DATA_PATHS, NAMES, NAMES_OR_PATHS, TEXTS, WITHOUT_INTERPOLATIONS
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, first_line
 
 # A key that is not a group (data=...), not Hydra's own (hydra.run.dir=...), and has no sign (+terms=..., ~logger).
 PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
@@ -154,7 +154,7 @@ def several_values(text: str) -> str:
 
 def _unresolved(error: OmegaConfBaseException) -> str:
     """Return a message about an interpolation that cannot be resolved."""
-    key, problem = str(error.full_key), str(error).splitlines()[0]
+    key, problem = str(error.full_key), first_line(error)
     if key.partition(".")[0] in ("hydra", "folder"):
         return f"{key} cannot be read: {problem}. Hydra cannot use folders with ${{ in their names."
     node = error.parent_node

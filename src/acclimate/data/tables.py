@@ -11,7 +11,7 @@ import numpy as np
 
 from acclimate.config.messages import listed
 from acclimate.data.class_labels import read_labels
-from acclimate.errors import ConfigError, DataError
+from acclimate.errors import ConfigError, DataError, first_line
 from acclimate.types import PARTS
 
 log = logging.getLogger(__name__)
@@ -64,8 +64,7 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
         raise ConfigError("Parquet files need a package that is not installed. Type pip install 'acclimate[parquet]'.") from error
     # Whatever the bytes of a damaged or foreign file lead the readers to.
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} cannot be read as a table: {reason}") from error
+        raise DataError(f"{path} cannot be read as a table: {first_line(error)}.") from error
     frame.columns = [str(name) for name in frame.columns]
     if nameless := [name for name in frame.columns if NO_NAME.fullmatch(name)]:
         if not only_texts:

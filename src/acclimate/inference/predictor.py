@@ -10,7 +10,7 @@ from torch import Tensor
 from acclimate.data.kind import Kind
 from acclimate.data.loaders import EvaluationBatches
 from acclimate.data.samples import Samples
-from acclimate.errors import BadInputError, ConfigError, DataError, DivergenceError
+from acclimate.errors import BadInputError, ConfigError, DataError, DivergenceError, first_line
 from acclimate.inputs import Inputs, move
 from acclimate.memory import explain_out_of_memory
 from acclimate.runs.checkpoints import Checkpoint, kind_of, rebuild_classifier
@@ -68,7 +68,7 @@ class Predictor:
             self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             self._classifier = classifier.to(self.device)
         except (RuntimeError, AssertionError) as error:
-            raise ConfigError(f"device={device} cannot be used: {str(error).splitlines()[0]} Give device='cpu'.") from error
+            raise ConfigError(f"device={device} cannot be used: {first_line(error)}. Give device='cpu'.") from error
 
     def predict(
         self,

