@@ -71,7 +71,7 @@ def test_balanced_weights_are_of_the_source_s_training_labels(archives, tmp_path
     parts.trainer.fit(parts.method, parts.data)
     labels = parts.data.domains.source.train.labels
     counts = torch.tensor([int((labels == label).sum()) for label in range(3)])
-    torch.testing.assert_close(parts.method.extras["soft_labels"].weights, len(labels) / (3 * counts))
+    torch.testing.assert_close(parts.method.extras.by_name["soft_labels"].weights, len(labels) / (3 * counts))
 
 
 def test_images_of_a_frozen_backbone_are_mixed_and_not_their_features(archives, tmp_path):
@@ -100,4 +100,4 @@ def test_options_that_contradict_each_other_are_refused(archives, tmp_path, opti
 
 def test_class_weights_go_with_the_natural_sampling_that_the_refusal_advises(archives, tmp_path):
     options = ("method=deep_jdot", "method.class_weights=balanced", "data.source_sampling=natural")
-    assert assembly.build(compose(tmp_path, *archives, *options)).method.extras["soft_labels"].is_balanced
+    assert assembly.build(compose(tmp_path, *archives, *options)).method.extras.by_name["soft_labels"].is_balanced

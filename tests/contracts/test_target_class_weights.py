@@ -39,10 +39,10 @@ def test_all_that_a_method_does_in_a_step_sees_the_source_in_the_target_s_propor
         compose(tmp_path, *archives, f"method={method}", ESTIMATED, "data.batch_size=12", "trainer.max_steps=1", "callbacks={}")
     )
     trained = parts.method
-    make_believe(trained.extras["class_proportions"], [0.75, 0.25, 0.0])
+    make_believe(trained.extras.by_name["class_proportions"], [0.75, 0.25, 0.0])
     # Estimates that one batch of an untrained classifier hardly changes.
-    trained.extras["class_proportions"].momentum = 0.9999
-    trained.extras["class_proportions"].start = 0.0
+    trained.extras.by_name["class_proportions"].momentum = 0.9999
+    trained.extras.by_name["class_proportions"].start = 0.0
     seen = {}
     losses, before_pass = trained.losses, trained.before_pass
     trained.before_pass = lambda batch: seen.update(batch=batch) or before_pass(batch)
@@ -68,7 +68,7 @@ def test_all_that_a_method_does_in_a_step_sees_the_source_in_the_target_s_propor
 def test_a_step_is_that_of_the_method_on_the_resampled_batch(archives, tmp_path, method):
     options = (*archives, f"method={method}", "data.batch_size=12", "model.dropout=0")
     (weighted, batch), (plain, _) = (build_method(compose(tmp_path, *options, *more)) for more in ((ESTIMATED,), ()))
-    make_believe(weighted.method.extras["class_proportions"], [0.2, 0.3, 0.5])
+    make_believe(weighted.method.extras.by_name["class_proportions"], [0.2, 0.3, 0.5])
     torch.manual_seed(5)
     total = weighted.method.training_step(batch, 0)
     torch.manual_seed(5)
@@ -85,8 +85,8 @@ def test_weights_are_logged(archives, tmp_path):
     parts, batch = build_method(compose(tmp_path, *archives, "method=dann", ESTIMATED))
     logged = {}
     parts.method.log_dict = lambda values, **_: logged.update(values)
-    make_believe(parts.method.extras["class_proportions"], [0.75, 0.25, 0.0])
-    parts.method.extras["class_proportions"].momentum = 0.9999
+    make_believe(parts.method.extras.by_name["class_proportions"], [0.75, 0.25, 0.0])
+    parts.method.extras.by_name["class_proportions"].momentum = 0.9999
     parts.method.training_step(batch, 0)
     assert logged["label_shift/max_weight"] == pytest.approx(2.25 / 1.05, rel=0.1)
     assert logged["label_shift/min_weight"] == pytest.approx(0.05, rel=0.1)
@@ -100,7 +100,7 @@ def test_nothing_is_estimated_unless_asked_for(archives, tmp_path):
 
 def test_batches_stay_as_they_are_until_the_progress_that_is_asked_for(archives, tmp_path):
     parts, batch = build_method(compose(tmp_path, *archives, "method=dann", ESTIMATED, "method.target_class_weights_from=0.6"))
-    make_believe(parts.method.extras["class_proportions"], [1.0, 0.0, 0.0])
+    make_believe(parts.method.extras.by_name["class_proportions"], [1.0, 0.0, 0.0])
     seen = []
     parts.method.before_pass = lambda batch: seen.append(batch.source)
     parts.method.training_step(batch, 0)

@@ -19,7 +19,7 @@ THRESHOLD = 0.45
 
 def taught(make=TermsAlone, *, decay=0.7, threshold=THRESHOLD, **options):
     method = tiny_method(make, terms={"mean_teacher": MeanTeacher(decay=decay, threshold=threshold)}, **options)
-    return method, method.extras["terms"].terms["mean_teacher"]
+    return method, method.extras.by_name["terms"].terms["mean_teacher"]
 
 
 def train(method, batch, num_steps):
@@ -110,7 +110,7 @@ def test_predictions_of_the_teacher_change_no_statistics(batch_norm):
             method.training_step(two_views(), 0)
         found.append(dict(method.classifier.named_buffers()))
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
-    for name, value in method.extras["terms"].terms["mean_teacher"].teacher.module.named_buffers():
+    for name, value in method.extras.by_name["terms"].terms["mean_teacher"].teacher.module.named_buffers():
         assert torch.equal(value, found[0][name])
 
 

@@ -27,7 +27,7 @@ def size(logits):
 def test_term_of_the_logits_gets_nothing_else():
     terms = TargetTerms({"sum": lambda logits: logits.sum()}, {"sum": 0.5})
     assert not terms.need_strong_view
-    assert terms(torch.ones(2, 3), {})["sum"] == 3
+    assert terms.weighted(torch.ones(2, 3), {})["sum"] == 3
 
 
 def test_term_gets_what_its_parameters_name():
@@ -110,7 +110,7 @@ def test_stateful_term_starts_from_the_classifier_and_is_in_the_checkpoint():
     assert torch.equal(state["extras.terms.stateful.counter.head"], method.classifier.head.weight)
     other = tiny_method(TermsAlone, terms={"counter": Counter()})
     other.load_state_dict(state)
-    assert other.extras["terms"].terms["counter"].calls == 3
+    assert other.extras.by_name["terms"].terms["counter"].calls == 3
 
 
 def test_what_a_stateful_term_remembers_is_in_no_parameter_group():

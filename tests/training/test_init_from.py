@@ -57,7 +57,7 @@ def test_a_checkpoint_file_means_itself(archives, origin, tmp_path):
 
 def test_a_teacher_starts_from_it_too(archives, origin, tmp_path):
     parts = assembly.build(compose(tmp_path, *archives, "method=mean_teacher", f"init_from={origin}"))
-    teacher = parts.method.extras["terms"].terms["mean_teacher"].teacher.module
+    teacher = parts.method.extras.by_name["terms"].terms["mean_teacher"].teacher.module
     assert differences(dict(parts.method.classifier.state_dict()), dict(teacher.state_dict())) == []
 
 

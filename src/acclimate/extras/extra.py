@@ -1,7 +1,7 @@
 """The base class of options of any method, and the combination of several."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -63,43 +63,37 @@ class Extras(Extra):
 
     Args:
         extras: Extras by name, in the order in which they change a batch.
+
+    Attributes:
+        by_name: The same extras.
     """
 
     def __init__(self, extras: Mapping[str, Extra]) -> None:
         super().__init__()
+        self.by_name = dict(extras)
         for name, extra in extras.items():
             self.add_module(name, extra)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._modules
-
-    def __getitem__(self, name: str) -> Extra:
-        return cast(Extra, self._modules[name])
-
-    def all(self) -> list[Extra]:
-        """Return the extras in order."""
-        return [self[name] for name in self._modules]
-
     def extend(self, needs: Needs) -> Needs:
-        for extra in self.all():
+        for extra in self.by_name.values():
             needs = extra.extend(needs)
         return needs
 
     def attach(self, classifier: Classifier) -> None:
-        for extra in self.all():
+        for extra in self.by_name.values():
             extra.attach(classifier)
 
     def prepare(self, data: TrainingInputs) -> None:
-        for extra in self.all():
+        for extra in self.by_name.values():
             extra.prepare(data)
 
     def change(self, batch: DomainBatch, progress: float) -> DomainBatch:
-        for extra in self.all():
+        for extra in self.by_name.values():
             batch = extra.change(batch, progress)
         return batch
 
     def losses(self, step: Step) -> dict[str, Tensor]:
-        return {name: loss for extra in self.all() for name, loss in extra.losses(step).items()}
+        return {name: loss for extra in self.by_name.values() for name, loss in extra.losses(step).items()}
 
     def statistics(self) -> dict[str, Tensor]:
-        return {name: value for extra in self.all() for name, value in extra.statistics().items()}
+        return {name: value for extra in self.by_name.values() for name, value in extra.statistics().items()}

@@ -75,9 +75,9 @@ class TargetTerms(Extra):
             # Evaluation uses inputs without augmentation, so the strong views must not update the running statistics.
             with fixed_statistics(step.classifier):
                 offered["strong_logits"] = step.classifier(step.target.views[1]).logits
-        return self(step.target.logits, offered)  # type: ignore[no-any-return]
+        return self.weighted(step.target.logits, offered)
 
-    def forward(self, logits: Tensor, offered: Mapping[str, Any]) -> dict[str, Tensor]:
+    def weighted(self, logits: Tensor, offered: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the weighted terms by name.
 
         Args:

@@ -31,7 +31,7 @@ class AdaBn(Method):
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if "terms" in self.extras:
+        if "terms" in self.extras.by_name:
             raise ConfigError("method.terms are losses, but this method minimises none: it only collects statistics. Use method=tent.")
         layers = [] if self.batch_norm == "frozen" else adaptable_batch_norms(classifier)
         if not layers:

@@ -23,5 +23,5 @@ class TermsAlone(Method):
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if "terms" not in self.extras:
+        if "terms" not in self.extras.by_name:
             raise ConfigError("This method consists of its terms, but method.terms is empty. Add one, for example +terms=mcc.")

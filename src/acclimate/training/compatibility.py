@@ -92,7 +92,7 @@ def _paths_of(data: AdaptationData, domain: str) -> set[Path]:
 
 def _balances_classes(method: Method) -> bool:
     """Return True if class weights compensate for rare classes."""
-    return any(isinstance(extra, SoftLabels) and extra.is_balanced for extra in method.extras.all())
+    return any(isinstance(extra, SoftLabels) and extra.is_balanced for extra in method.extras.by_name.values())
 
 
 def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Trainer, best: Path) -> None:
