@@ -66,7 +66,7 @@ def test_features_lower_the_discrepancy_that_heads_raise():
     method, batch = tiny_method(Mcd, num_feature_steps=2), tiny_batch()
     steps = Steps(method)
     before = float(method.discrepancy(method.target_features(batch.source.inputs, batch.target.inputs)))
-    method.train_adversaries(batch.source, batch.target)
+    method.take_turns(batch.source, batch.target)
     raised, lowered = (loss for _, loss in steps.taken[1:])
     assert raised > before
     assert lowered < raised

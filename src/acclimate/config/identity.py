@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from acclimate.config.messages import show
 from acclimate.config.paths import NAMES_OR_PATHS, PATHS
 
 Settings = dict[str, Any]
@@ -222,6 +223,4 @@ def _is_below(key: str, groups: Sequence[str]) -> bool:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
-    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    return f"[{','.join(map(_text, value))}]" if isinstance(value, list) else show(value)

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from acclimate.losses.precision import in_float32
+from acclimate.losses.target_predictions import entropy
 
 
 @in_float32
@@ -85,8 +86,7 @@ def certainty_weights(logits: Tensor) -> Tensor:
     >>> certainty_weights(torch.zeros(1, 2))
     tensor([1.5000])
     """
-    log_probabilities = torch.log_softmax(logits, dim=1)
-    return 1.0 + (log_probabilities.exp() * log_probabilities).sum(dim=1).exp()
+    return 1.0 + torch.exp(-entropy(torch.log_softmax(logits, dim=1)))
 
 
 @in_float32

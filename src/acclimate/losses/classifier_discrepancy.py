@@ -28,8 +28,4 @@ def classifier_discrepancy(logits: Tensor, other_logits: Tensor) -> Tensor:
     """
     if logits.shape != other_logits.shape or logits.ndim != 2 or logits.numel() == 0:
         raise ValueError(f"Expected two matrices of one shape (N, K), but got {tuple(logits.shape)} and {tuple(other_logits.shape)}.")
-    return (_probabilities(logits) - _probabilities(other_logits)).abs().mean()
-
-
-def _probabilities(logits: Tensor) -> Tensor:
-    return torch.softmax(logits, dim=1)
+    return (torch.softmax(logits, dim=1) - torch.softmax(other_logits, dim=1)).abs().mean()

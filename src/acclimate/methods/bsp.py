@@ -49,7 +49,7 @@ class Bsp(Method):
         **common: Any,
     ) -> None:
         super().__init__(classifier, **common)
-        if not 1 <= num_values <= classifier.num_features:
+        if num_values > classifier.num_features:
             raise ConfigError(f"method.num_values must be from 1 to the {classifier.num_features} features, but is {num_values}.")
         self.spectral_weight = spectral_weight
         self.num_values = num_values

@@ -32,10 +32,8 @@ class Bss(Method):
 
     def __init__(self, classifier: Classifier, *, shrinkage_weight: NonNegative = 0.001, num_values: Count = 1, **common: Any) -> None:
         super().__init__(classifier, **common)
-        if not 1 <= num_values <= classifier.num_features:
-            raise ConfigError(
-                f"method.num_values must be from 1 to the width of the features, {classifier.num_features}, but is {num_values}."
-            )
+        if num_values > classifier.num_features:
+            raise ConfigError(f"method.num_values must be from 1 to the {classifier.num_features} features, but is {num_values}.")
         self.shrinkage_weight = shrinkage_weight
         self.num_values = num_values
         self.needs = self.needs._replace(batch_size=num_values)

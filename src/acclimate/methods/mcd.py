@@ -43,24 +43,21 @@ class Mcd(Alternating):
         self.second_head = nn.Linear(classifier.num_features, classifier.head.out_features)
 
     def take_turns(self, source: Labelled, target: Unlabelled) -> None:
-        with fixed_statistics(self.classifier):
-            self.train_adversaries(source, target)
-
-    def train_adversaries(self, source: Labelled, target: Unlabelled) -> None:
         """Take steps B and C."""
         heads = [*self.classifier.head.parameters(), *self.second_head.parameters()]
         is_head = {id(parameter) for parameter in heads}
         features = [p for p in self.classifier.parameters() if p.requires_grad and id(p) not in is_head]
-        of_source, of_target = self.predict_domains(source.inputs, target.inputs)
-        classification = sum(self.classifications(of_source.features.detach(), source.labels))
-        self.extra_step(classification - self.discrepancy(of_target.features.detach()), heads)
-        for step in range(self.num_feature_steps):
-            # B did not change the features, so the first step reuses its pass.
-            target_features = of_target.features if step == 0 else self.target_features(source.inputs, target.inputs)
-            discrepancy = self.discrepancy(target_features)
-            if step == 0:
-                self.log("adaptation/discrepancy", discrepancy.detach())
-            self.extra_step(discrepancy, features)
+        with fixed_statistics(self.classifier):
+            of_source, of_target = self.predict_domains(source.inputs, target.inputs)
+            classification = sum(self.classifications(of_source.features.detach(), source.labels))
+            self.extra_step(classification - self.discrepancy(of_target.features.detach()), heads)
+            for step in range(self.num_feature_steps):
+                # B did not change the features, so the first step reuses its pass.
+                target_features = of_target.features if step == 0 else self.target_features(source.inputs, target.inputs)
+                discrepancy = self.discrepancy(target_features)
+                if step == 0:
+                    self.log("adaptation/discrepancy", discrepancy.detach())
+                self.extra_step(discrepancy, features)
 
     def classifications(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of each head."""

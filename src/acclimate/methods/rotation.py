@@ -25,7 +25,6 @@ class Rotation(Method):
     """
 
     needs = Needs(source="unlabelled", inputs="images", target_labels=False)
-    # Features cannot be rotated.
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
         super().__init__(classifier, **common)

@@ -7,6 +7,7 @@ from typing import Any
 from acclimate.config.check import check_component
 from acclimate.config.identity import flat
 from acclimate.config.instantiate import Component, instantiate
+from acclimate.config.messages import show
 from acclimate.config.method_options import declared_needs
 from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError, command
@@ -15,6 +16,7 @@ from acclimate.models.classifier import Classifier
 from acclimate.models.lora import merge_low_rank_updates
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
+from acclimate.runs.record import METRICS
 from acclimate.types import Needs
 
 Checkpoint = dict[str, Any]
@@ -44,7 +46,7 @@ def read_origin(place: str | None, needs: Needs, trust: Collection[str] = ()) ->
     path = Path(place)
     if not path.exists():
         raise ConfigError(f"There is no {path}. Give the folder of a finished run or a checkpoint: init_from=outputs/DATE/TIME-METHOD.")
-    if path.is_dir() and checkpoint_files.exists(last_checkpoint(path)) and not (path / "metrics.json").exists():
+    if path.is_dir() and checkpoint_files.exists(last_checkpoint(path)) and not (path / METRICS).exists():
         raise ConfigError(
             f"init_from={path} is not finished, so its checkpoint is not selected yet. Type {command('train', f'resume={path}')} first."
         )
@@ -186,11 +188,7 @@ def _different_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
     """Return the architecture settings of each of two models that the other one does not share, as typed."""
     chosen_for_training = ("weights", "dropout", "lora_rank", "freeze")
     one, other = (
-        {
-            f"{key}={'null' if value is None else value}"
-            for key, value in flat(model, "model.").items()
-            if key.rpartition(".")[2] not in chosen_for_training
-        }
+        {f"{key}={show(value)}" for key, value in flat(model, "model.").items() if key.rpartition(".")[2] not in chosen_for_training}
         for model in (first, second)
     )
     return " ".join(sorted(one - other)) or "the same settings", " ".join(sorted(other - one)) or "the same settings"

@@ -12,7 +12,7 @@ from acclimate.config.messages import setting
 from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
-from acclimate.runs.record import RECORD, read_record
+from acclimate.runs.record import METRICS, RECORD, read_record
 
 OVERRIDES = Path(".hydra", "overrides.yaml")
 # Applies a user's changes to a saved configuration.
@@ -127,7 +127,7 @@ def refuse_links(folder: Path) -> None:
         for name in (*folders, *files):
             path = Path(here) / name
             # The metrics of a finished run are not written.
-            if path.is_symlink() and not (path == folder / "metrics.json" and path.exists()):
+            if path.is_symlink() and not (path == folder / METRICS and path.exists()):
                 raise ConfigError(f"{path} is a link to {path.readlink()}, and continuing the run would write there. Replace it by a copy.")
 
 

@@ -1,5 +1,7 @@
 """The base class of callbacks that use the predictions of validations and tests."""
 
+from abc import ABC, abstractmethod
+
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
@@ -7,9 +9,10 @@ from acclimate.data.datamodule import data_of
 from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
 
-class EvaluationCallback(Callback):
+class EvaluationCallback(Callback, ABC):
     """Base class of callbacks that use the predictions for every batch of a validation or a test."""
 
+    @abstractmethod
     def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
         """Use the predictions for a batch.
 
@@ -19,7 +22,6 @@ class EvaluationCallback(Callback):
             prediction: Predictions of the classifier.
             batch: The inputs; target labels only if they may be used.
         """
-        raise NotImplementedError
 
     def on_validation_batch_end(
         self,
