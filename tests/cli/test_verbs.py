@@ -1,9 +1,11 @@
 """Each verb is one file, whose docstring is its help."""
 
+import ast
 import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,15 @@ HELPERS = {"arguments", "cores", "hydra_jobs", "jobs", "launching", "next_comman
 def test_each_file_of_the_command_is_a_verb_or_helps_several():
     files = {module.name for module in pkgutil.iter_modules(cli.__path__)}
     assert files == {*cli.VERBS} | HELPERS
+
+
+def test_no_file_of_the_command_replaces_a_name_that_the_command_itself_uses():
+    """Python binds a module that is imported to its name in the package."""
+    body = ast.parse(Path(cli.__file__).read_text()).body
+    used = {alias.asname or alias.name for node in body if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    used |= {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    assert "command" in used
+    assert used & {module.name for module in pkgutil.iter_modules(cli.__path__)} == set()
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)

@@ -22,7 +22,7 @@ from acclimate.data.cache.store import DEFAULT_LIMIT
 from acclimate.errors import ConfigError, Interrupted, UserError, command
 from acclimate.files.console import show_messages
 from acclimate.files.full_disk import is_full
-from acclimate.files.printable import PrintableRecord, describe, printable, printable_lines
+from acclimate.files.printable import PrintableRecord, printable, printable_error, printable_lines
 from acclimate.training.stop_signals import StopSignals
 
 VERBS = ("train", "evaluate", "predict", "compare", "cache", "rank", "chain")
@@ -67,7 +67,7 @@ def main() -> None:
     except UserError as error:
         if "verbosity=debug" in words or os.environ.get("ACCLIMATE_DEBUG", "0") not in ("", "0"):
             traceback.print_exc()
-        sys.exit(_complain(describe(error), code=2))
+        sys.exit(_complain(printable_error(error), code=2))
     except OSError as error:
         if error.filename is None and not is_full(error):
             raise

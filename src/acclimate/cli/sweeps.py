@@ -20,7 +20,7 @@ from acclimate.config.identity import EPOCHS, STEPS, differing, identity
 from acclimate.errors import ConfigError, Interrupted, Pruned, UserError, command
 from acclimate.files.folders import RUN_TRACES, remove_traces
 from acclimate.files.locks import is_acquired
-from acclimate.files.printable import describe
+from acclimate.files.printable import printable_error
 from acclimate.runs.record import has_record, read_record
 from acclimate.runs.sweep_states import JobState, write_state
 
@@ -182,7 +182,7 @@ def _exchange(former: Sequence[logging.Handler], present: Sequence[logging.Handl
 
 
 def _reason(error: Exception) -> str:
-    return describe(error) if isinstance(error, UserError) else f"{type(error).__name__}: {describe(error)}"
+    return printable_error(error) if isinstance(error, UserError) else f"{type(error).__name__}: {printable_error(error)}"
 
 
 def _wait_for(folder: Path) -> None:

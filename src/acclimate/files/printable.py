@@ -39,7 +39,7 @@ def printable_values(node: Any) -> Any:
     return printable(node) if isinstance(node, str) else node
 
 
-def describe(error: BaseException) -> str:
+def printable_error(error: BaseException) -> str:
     """Return the message of an error, in which line breaks occur only between its arguments."""
     return "\n".join(map(printable, error.args)) if isinstance(error, UserError) else printable(error)
 
@@ -72,7 +72,7 @@ class PrintableRecord(logging.LogRecord):
 
 def _argument(value: object) -> object:
     if isinstance(value, BaseException):
-        return describe(value)
+        return printable_error(value)
     return printable(value) if isinstance(value, str | Path) else value
 
 
