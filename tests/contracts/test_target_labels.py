@@ -1,12 +1,15 @@
 """No label of the target's training or validation part changes anything but an oracle, from the division on."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Trainer
 from pytorch_lightning.trainer.states import RunningStage
 from small_runs import METHODS, PHOTOGRAPHED, SELF_SUPERVISED, compose, differences, trained_state, write_photographs
 
+import acclimate
 from acclimate.config.groups import group_options
 from acclimate.data.images.arrays import Arrays
 from acclimate.data.images.image_folder import ImageFolder
@@ -215,24 +218,49 @@ def test_images_of_the_target_carry_no_labels(archives):
 
 @pytest.mark.parametrize("reveal", [False, True])
 def test_labels_of_the_target_are_opened_for_the_final_test_and_the_oracle_alone(archives, tmp_path, monkeypatch, reveal):
-    opened = []
+    opened, trainer = [], None
 
     def watch(name):
         original = getattr(TargetLabels, name)
 
         def wrapped(labels, *arguments, **settings):
-            opened.append((name, trainer.state.stage))
+            opened.append((name, trainer and trainer.state.stage))
             return original(labels, *arguments, **settings)
 
         monkeypatch.setattr(TargetLabels, name, wrapped)
 
-    for name in ("for_final_test", "for_oracle", "choose", "lend"):
+    for name in ("for_final_test", "for_oracle", "to_show", "choose", "lend"):
         watch(name)
     options = ("method=dann", f"selection={'oracle' if reveal else 'auto'}", "trainer.max_epochs=1")
     parts = assembly.build(compose(tmp_path, *archives, *options))
-    trainer: Trainer = parts.trainer
+    # Counts for the overview, before the training.
+    assert {name for name, _ in opened} == {"to_show"}
+    opened.clear()
+    trainer = parts.trainer
     trainer.fit(parts.method, parts.data)
     assert {name for name, _ in opened} == ({"for_oracle"} if reveal else set())
     opened.clear()
     trainer.test(parts.method, parts.data, verbose=False)
     assert opened == [("for_final_test", RunningStage.TESTING)]
+
+
+# Each way to the labels that `TargetLabels` keeps, with the files that take it.
+DOORS = {
+    "for_final_test": {"data/served_data.py"},
+    "for_oracle": {"data/served_data.py"},
+    "lend": {"data/served_data.py"},
+    "choose": {"data/datamodule.py"},
+    "to_show": {"data/data_overview.py"},
+    "take_labels_off": {"data/datamodule.py"},
+}
+
+
+def test_no_other_file_asks_for_labels_of_the_target():
+    package = Path(acclimate.__file__).parent
+    found = {name: set() for name in DOORS}
+    for file in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else None
+            if name in DOORS and file.name != "labels.py":
+                found[name].add(str(file.relative_to(package)))
+    assert found == DOORS
