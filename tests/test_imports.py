@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "acclimate"
+DOCS = Path(__file__).parents[1] / "docs"
 # From the ground up: a room imports rooms before its own line alone. Those on one line do not know each other.
 FLOORS = (
     {"errors", "ranges", "seeds"},
@@ -33,6 +34,8 @@ FORBIDDEN = {
     "scores": LIGHTNING,
     "inference": LIGHTNING,
 }
+# Names in the pages for developers that are not those of the code.
+NAMES_OF_OTHERS = {"PYTHONPATH", "OF_PICTURES"}
 TAKES_HYDRA = ("config", "cli")
 
 
@@ -117,8 +120,8 @@ def test_what_the_rules_name_is_what_the_code_calls_it():
     assert libraries >= LIBRARIES | HYDRA
 
 
-def test_the_description_of_the_architecture_names_each_room_on_its_floor_and_files_that_exist():
-    text = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
+def test_the_description_of_the_architecture_names_each_room_on_its_floor():
+    text = (DOCS / "architecture.md").read_text()
     floor, level = {}, 0
     for number, names in re.findall(r"^\| *(\d*) *\| ([^|]+) \|", text, flags=re.MULTILINE):
         level = int(number) if number else level
@@ -126,11 +129,21 @@ def test_the_description_of_the_architecture_names_each_room_on_its_floor_and_fi
     lowest = min(floor.values())
     assert {frozenset(name for name in floor if floor[name] == level) for level in floor.values()} == set(map(frozenset, FLOORS))
     assert all(room in FLOORS[level - lowest] for room, level in floor.items())
-    named = re.findall(r"`((?:\w+/)*\w+(?:/|\.py))`", text)
-    assert len(named) > 40
-    missing = [
-        name
-        for name in named
-        if not any((place / name).exists() for place in (PACKAGE, PACKAGE / "data", PACKAGE / "methods", PACKAGE.parents[1]))
-    ]
-    assert missing == []
+
+
+@pytest.mark.parametrize(("page", "at_least"), [("architecture.md", 90), ("extending.md", 3)])
+def test_files_and_folders_that_the_pages_for_developers_name_exist(page, at_least):
+    named = re.findall(r"`((?:\w+/)*\w+(?:/|\.py|\.yaml|\.md|\.toml))`", (DOCS / page).read_text())
+    places = (PACKAGE, PACKAGE / "data", PACKAGE / "methods", PACKAGE.parents[1])
+    assert len(named) >= at_least
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize(("page", "at_least"), [("architecture.md", 20), ("extending.md", 10)])
+def test_names_that_the_pages_for_developers_use_are_those_of_the_code(page, at_least):
+    """Names with a capital or an underscore; others are also words."""
+    text = re.sub(r"^```.*?^```$", "", (DOCS / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+    named = {name for name in re.findall(r"`(?:acclimate\.(?:\w+\.)*)?(\w+)`", text) if re.search(r"[A-Z_]", name)} - NAMES_OF_OTHERS
+    assert len(named) >= at_least
+    words = {word for file in PACKAGE.rglob("*.py") for word in re.findall(r"\w+", file.read_text())}
+    assert named - words == set()

@@ -289,6 +289,16 @@ def test_the_table_of_groups_lists_every_config() -> None:
     assert listed == {name: group_options(name) for name in config_groups()}
 
 
+@pytest.mark.parametrize(
+    ("page", "group", "not_there"), [("methods", "method", set()), ("selection", "selection", {"auto", "last", "oracle"})]
+)
+def test_each_method_and_each_score_has_its_row(page: str, group: str, not_there: set[str]) -> None:
+    """What `auto`, `last` and `oracle` select is text beside the table."""
+    lines = (ROOT / "docs" / f"{page}.md").read_text().splitlines()
+    rows = {name for line in lines if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert set(group_options(group)) - not_there <= rows
+
+
 def test_defaults_stand_first_in_the_table_of_groups() -> None:
     defaults = dict(re.findall(r"^  - (\w+): (\w+)$", (conf_dir() / "train.yaml").read_text(), flags=re.MULTILINE))
     for group, name in defaults.items():

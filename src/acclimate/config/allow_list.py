@@ -1,6 +1,6 @@
 """Targets that may be built from an untrusted configuration, such as that of a checkpoint.
 
-New methods and scores of this package must be added here; `tests/config/test_allow_list.py` checks it.
+Whatever a new config of this package names must be added here; `tests/config/test_allow_list.py` checks it.
 """
 
 # Settings of a target that may come from a file; None: all.
