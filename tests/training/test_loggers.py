@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import math
 import time
 from typing import ClassVar
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ from acclimate.config.compose import override
 from acclimate.errors import Interrupted
 from acclimate.training import assembly, run, tensorboard_summaries
 from acclimate.training.callbacks.last_checkpoint import LastCheckpoint
+from acclimate.training.callbacks.pictures import Pictures
 from acclimate.training.dashboard import describe
 from acclimate.training.loggers import TensorBoard
 
@@ -65,10 +67,13 @@ def train_with_power_failure(config, batches):
 def runs(archives, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tensorboard")
     whole, stopped, killed = (composed(folder / name, archives, "tensorboard") for name in ("whole", "stopped", "killed"))
-    run.train(whole)
-    train_with_stops(stopped, ("on_train_batch_start", 5), ("on_validation_start", 12))
-    train_with_power_failure(killed, 11)
-    run.train({**killed, "resume": True})
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # The same pictures on slow machines.
+        monkeypatch.setattr(Pictures, "SECONDS", math.inf)
+        run.train(whole)
+        train_with_stops(stopped, ("on_train_batch_start", 5), ("on_validation_start", 12))
+        train_with_power_failure(killed, 11)
+        run.train({**killed, "resume": True})
     plain, described = (TensorBoard(folder, name="earlier", version="") for _ in range(2))
     for step in (1, 3):
         plain.write(tensorboard_summaries.scalar("loss/total", 1.0), step)
@@ -238,11 +243,17 @@ def test_hyperparameters_of_a_sweep_are_the_method_and_what_varies(archives, tmp
     assert hyperparameters(tmp_path / "job")[0] == {"method": "dann", "optimizer.lr": 0.001}
 
 
-def test_texts_are_the_configuration_the_data_and_the_warnings(events):
-    texts = {name: events.Tensors(name)[-1].tensor_proto.string_val[0].decode() for name in ("configuration", "curves", "data", "warnings")}
+def test_texts_are_the_configuration_the_data_the_verdict_and_the_warnings(events):
+    names = ("configuration", "curves", "data", "verdict", "warnings")
+    texts = {name: events.Tensors(name)[-1].tensor_proto.string_val[0].decode() for name in names}
     assert "      max_steps: 14" in texts["configuration"].splitlines()
     assert texts["data"].splitlines()[1].split() == ["class", "train", "val", "test", "train", "val", "test"]
     assert "- **adaptation/domain_accuracy**: Accuracy of the domain discriminator" in texts["curves"]
+    assert [line.partition("?")[0] for line in texts["verdict"].splitlines()][:3] == [
+        "- Is it learning",
+        "- Is it adapting",
+        "- Can it be trusted",
+    ]
     assert texts["warnings"] == "None." or texts["warnings"].startswith("- ")
 
 

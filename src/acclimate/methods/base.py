@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from acclimate.extras.extra import Extra, Extras, Step
 from acclimate.inputs import Inputs
-from acclimate.methods.core.measures import log_gradient_ratio
+from acclimate.methods.core.measures import log_gradient_ratio, log_source_accuracy
 from acclimate.methods.core.module import ClassifierModule
 from acclimate.methods.core.not_finite import explained_nan, spread
 from acclimate.methods.core.optimisation import (
@@ -120,6 +120,8 @@ class Method(ClassifierModule):
             losses |= self.extras.losses(Step(source, target, self.classifier, self.progress))
         if labelled_target is not None:
             losses["target_classification"] = F.cross_entropy(labelled_target.logits, labelled_target.labels)
+        if self.needs.source == "labelled":
+            log_source_accuracy(self, source)
         if target is not None:
             log_gradient_ratio(self, losses, source, target)
         self.log_dict(self.extras.statistics())

@@ -45,6 +45,7 @@ class Run(NamedTuple):
     method: Method
     selection: Selection
     scores: Scores
+    health: Health
     throughput: Throughput
     nonfinite: NonFinite
     trainer: pl.Trainer
@@ -107,12 +108,14 @@ def build(
         has_target=data.domains.target is not None,
         has_head=not method.needs.is_self_supervised,
     )
+    adaptation = Adaptation(accuracies, scores, parts.folder)
+    health = Health(accuracies, scores, adaptation)
     callbacks: list[Callback] = [
         selection,
         accuracies,
         scores,
-        Health(accuracies, scores),
-        Adaptation(accuracies, scores, parts.folder),
+        health,
+        adaptation,
         StepSeed(parts.seed),
         Provenance(
             parts.config,
@@ -135,7 +138,7 @@ def build(
     _prepare(trainer, method)
     leave_out_empty_hooks(method, trainer.callbacks)  # type: ignore[attr-defined]
     shorten_steps(trainer)
-    return Run(parts.config, data, method, selection, scores, throughput, nonfinite, trainer, seen)
+    return Run(parts.config, data, method, selection, scores, health, throughput, nonfinite, trainer, seen)
 
 
 def _prepare(trainer: pl.Trainer, method: Method) -> None:

@@ -25,6 +25,9 @@ DESCRIPTIONS = {
     "loss/*": "One of the losses that training minimises the sum of, with its weight.",
     "learning_rate*": "Learning rate of a group of parameters.",
     "epoch": "Number of passes over the data.",
+    "source/train_accuracy": "Accuracy on the source's inputs of a training batch, in the views and the mode of training. It should rise "
+    "together with source/val_accuracy. Worry if it is 1 while that stays 0.2 below: the source is memorised, or the predictions "
+    "collapse. Strong views, dropout and Mixup, of which the larger share counts, lower it.",
     "source/val_accuracy": "Accuracy on the source's validation inputs. Higher is better. Worry if it falls by points while the "
     "alignment grows, or if it is 1 while the target curves do not move: the model may only have memorised the source.",
     "target/val_oracle_accuracy": "Accuracy on the target's validation inputs, which uses target labels. Higher is better. Only to study "
@@ -94,6 +97,7 @@ DESCRIPTIONS = {
     "configuration": "The resolved configuration of the run.",
     "curves": "What each curve is, which direction is good, and when to worry.",
     "data": "Samples of each class and part, and how they were read. Check it first.",
+    "verdict": "The answers to the three questions for the selected checkpoint, without target labels: signs, not proof.",
     "warnings": "The warnings of the run, which are also in train.log. Their absence does not mean that training went well.",
     "samples": "Training inputs as the network sees them: of the source equally many of each class, of the target, which has no labels, "
     "a random draw. Worry if you cannot recognise the classes, or if the domains look the same or unrelated.",
@@ -124,8 +128,12 @@ class Chart(NamedTuple):
 PAGE = {
     "1. Is it learning?": (
         Chart(
-            "Source accuracy on validation inputs (aim: 1; low while the loss is near 0: memorised, or collapsed if 3. says so)",
+            "Source accuracy on validation inputs (aim: 1)",
             ("source/val_accuracy",),
+        ),
+        Chart(
+            "Source accuracy on training inputs (0.2 above that on validation inputs: memorised, or collapsed if 3. says so)",
+            ("source/train_accuracy",),
         ),
         Chart("Source loss on training inputs (aim: 0)", ("loss/classification",)),
     ),

@@ -82,22 +82,26 @@ def _as_code(lines: Iterable[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def log_final(trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[str, Any], warnings: Iterable[str] = ()) -> None:
+def log_final(
+    trainer: pl.Trainer, config: Mapping[str, Any], metrics: Mapping[str, Any], warnings: Iterable[str] = (), verdict: Iterable[str] = ()
+) -> None:
     """Log the results of the selected checkpoint below `final/`, separate from the curves of training.
 
-    TensorBoard also gets the warnings as a text, and a row in its view of hyperparameters.
+    TensorBoard also gets the warnings and the verdict as texts, and a row in its view of hyperparameters.
 
     Args:
         trainer: The trainer of the run.
         config: The plain configuration.
         metrics: The contents of `metrics.json`.
         warnings: The warnings of the run.
+        verdict: The lines of its verdict.
     """
     numbers = {f"{FINAL}{name}": value for name, value in metrics.items() if isinstance(value, int | float)}
     for logger in trainer.loggers:
         with optional_output(f"the results in {type(logger).__name__}"):
             if isinstance(logger, TensorBoard):
-                logger.log_text("warnings", "\n".join(f"- {text}" for text in warnings) or "None.", trainer.global_step)
+                for name, lines in (("verdict", verdict), ("warnings", warnings)):
+                    logger.log_text(name, "\n".join(f"- {text}" for text in lines) or "None.", trainer.global_step)
                 logger.log_results(printable_values(telling_settings(Path(config["folder"]))), numbers, trainer.global_step)
             elif isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(printable_values(config), numbers, step=trainer.global_step)

@@ -111,8 +111,8 @@ def train(config: Config, record: Callable[[], None] | None = None, callbacks: S
         if not is_selected and metrics["train/steps"] > 0:
             # The other metrics are those of the last step, although another selection was configured.
             metrics |= {"selection/name": "last", "selection/value": float(metrics["train/steps"])}
-        _compare(folder, metrics)
-        log_final(run.trainer, run.config, metrics, warnings.messages)
+        _conclude(run, folder, metrics)
+        log_final(run.trainer, run.config, metrics, warnings.messages, run.health.verdict)
         signals.check()
 
         if run.trainer.is_global_zero:
@@ -205,7 +205,9 @@ def _refuse_selection(metrics: Mapping[str, Any]) -> None:
         )
 
 
-def _compare(folder: Path, metrics: Mapping[str, Any]) -> None:
+def _conclude(run: Run, folder: Path, metrics: Mapping[str, Any]) -> None:
+    for line in run.health.verdict:
+        log.info("%s", line)
     with optional_output("the comparison with other runs"):
         if message := negative_transfer(folder, metrics):
             log.warning("%s", message)

@@ -4,14 +4,16 @@ import math
 
 import pytest
 import torch
-from single_steps import tiny_batch, tiny_method
+from single_steps import tiny_batch, tiny_method, two_views
 from small_runs import differences
 
 from acclimate.losses.adversarial import accuracy_by_domain
+from acclimate.methods.barlow_twins import BarlowTwins
 from acclimate.methods.bsp import Bsp
 from acclimate.methods.cdan import Cdan
-from acclimate.methods.core.measures import gradient_norm, log_gradient_ratio
+from acclimate.methods.core.measures import gradient_norm, log_gradient_ratio, log_source_accuracy
 from acclimate.methods.dann import Dann
+from acclimate.types import Labelled, LabelledPass
 
 
 @pytest.mark.parametrize("method", [Dann, Cdan, Bsp])
@@ -25,6 +27,29 @@ def test_the_accuracy_of_the_discriminator_is_logged_for_each_domain(method):
 def test_accuracy_by_domain_by_hand():
     source, target = accuracy_by_domain(torch.tensor([[1.0], [-1.0], [2.0], [3.0], [-1.0]]), num_source=2)
     assert (source.item(), target.item()) == (0.5, pytest.approx(1 / 3))
+
+
+def test_the_accuracy_on_training_inputs_is_that_of_the_batch():
+    method, batch = tiny_method(Dann), tiny_batch()
+    source = method.passes(batch).source
+    expected = (source.logits.argmax(dim=1) == batch.source.labels).double().mean().item()
+    method.training_step(batch, 0)
+    assert method.logged["source/train_accuracy"] == pytest.approx(expected)
+
+
+def test_of_soft_labels_the_largest_share_counts():
+    method = tiny_method(Dann)
+    logits, shares = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]), torch.tensor([[0.6, 0.4, 0.0], [0.5, 0.4, 0.1]])
+    log_source_accuracy(method, LabelledPass([], shares, logits, logits))
+    assert method.logged == {"source/train_accuracy": 0.5}
+
+
+def test_without_source_labels_there_is_no_such_accuracy():
+    method, batch = tiny_method(BarlowTwins), two_views()
+    views = batch._replace(source=Labelled(batch.source.inputs, torch.empty(0), second_view=batch.source.inputs))
+    method.training_step(views, 0)
+    assert "loss/total" in method.logged
+    assert "source/train_accuracy" not in method.logged
 
 
 def test_gradient_norm_by_hand():

@@ -10,6 +10,7 @@ from torch import nn
 
 from acclimate.errors import Interrupted
 from acclimate.training import assembly, run
+from acclimate.training.callbacks.accuracies import train_accuracy
 from acclimate.training.callbacks.health import Health
 
 # 100 images of each domain train, in 4 batches an epoch, and 100 validate.
@@ -132,6 +133,43 @@ def test_only_validations_of_the_training_are_judged(archives, tmp_path):
     parts.trainer.validate(parts.method, parts.data, verbose=False)
     (judge,) = [callback for callback in parts.trainer.callbacks if isinstance(callback, Health)]
     assert len(judge.history) == 1
+
+
+def verdict(caplog):
+    lines = [record.getMessage() for record in caplog.records if record.name == "acclimate.training.run"][-4:]
+    caplog.clear()
+    return lines
+
+
+def test_the_verdict_is_the_same_after_a_stop(archives, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="acclimate.training.run")
+    short = (*archives["turned"], "method=dann", *TEN_EPOCHS, "trainer.max_epochs=3")
+    metrics = run.train(compose(tmp_path / "whole", *short))
+    lines = verdict(caplog)
+    assert [line.partition("?")[0] for line in lines[:3]] == ["Is it learning", "Is it adapting", "Can it be trusted"]
+    assert f"{metrics['source/val_accuracy']:.2f} on validation inputs" in lines[0]
+    config = compose(tmp_path / "stopped", *short)
+    with pytest.raises(Interrupted):
+        train_and_stop(config, hook="on_train_batch_end", batches=7)
+    assert not any("Is it learning" in line for line in verdict(caplog))
+    run.train({**config, "resume": True})
+    assert verdict(caplog) == lines
+
+
+def test_a_memorised_source_is_warned_of_at_the_end(archives, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("acclimate.training.callbacks.health.train_accuracy", lambda *arguments: 1.0)
+    run.train(compose(tmp_path, *archives["turned"], *TEN_EPOCHS, "method=source_only", "trainer.max_epochs=1", "optimizer.lr=0.0001"))
+    assert [message.partition(":")[0] for message in said(caplog)][-1] == "Memorised source"
+
+
+def test_the_accuracy_on_training_inputs_is_that_of_all_if_as_many_are_asked_for(archives, tmp_path):
+    parts = assembly.build(compose(tmp_path, *archives["turned"], *TEN_EPOCHS, "method=source_only", "trainer.max_epochs=1"))
+    parts.trainer.fit(parts.method, parts.data)
+    parts.method.eval()
+    batches = list(parts.data.training_parts().labelled_source())
+    correct = [parts.method.classifier(batch.inputs).logits.argmax(dim=1) == batch.labels for batch in batches]
+    assert train_accuracy(parts.trainer, parts.method, 1000) == pytest.approx(torch.cat(correct).double().mean().item())
+    assert train_accuracy(parts.trainer, parts.method, 1) in (0, 1)
 
 
 def test_an_early_end_is_judged_as_an_end(warnings):

@@ -26,6 +26,16 @@ def log_domain_accuracies(method: ClassifierModule, logits: Tensor, *, num_sourc
     method.log("adaptation/target_domain_accuracy", lambda: accuracy_by_domain(logits, num_source=num_source)[1])
 
 
+def log_source_accuracy(method: ClassifierModule, source: LabelledPass) -> None:
+    """Log the accuracy on the source's inputs of the batch; of soft labels, the largest share counts."""
+    method.log("source/train_accuracy", lambda: _accuracy(source.logits, source.labels), batch_size=len(source.labels))
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    classes = labels if labels.ndim == 1 else labels.argmax(dim=1)
+    return (logits.argmax(dim=1) == classes).float().mean()
+
+
 def log_gradient_ratio(method: ClassifierModule, losses: Mapping[str, Tensor], source: LabelledPass, target: UnlabelledPass) -> None:
     """Log the norm of the gradient that the features receive from adaptation, relative to that from classification.
 

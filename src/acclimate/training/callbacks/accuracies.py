@@ -9,6 +9,8 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from acclimate.data.datamodule import data_of
 from acclimate.data.samples import NO_LABEL
+from acclimate.models.classifier import Classifier
+from acclimate.models.modes import evaluation
 from acclimate.selection.evaluation_callback import EvaluationCallback
 from acclimate.types import Domain, Labelled, Part, Prediction, Unlabelled
 
@@ -64,6 +66,29 @@ class Accuracies(EvaluationCallback):
             for number, name in enumerate(parts.train.domain_names):
                 if (here := numbers == number).any():
                     pl_module.log(f"{domain}/{name}/{metrics[domain]}", correct[here].float().mean())
+
+
+def train_accuracy(trainer: pl.Trainer, pl_module: pl.LightningModule, num: int) -> float:
+    """Return the accuracy on a random choice of the source's training inputs, in the view and the mode of evaluation.
+
+    Args:
+        trainer: The trainer of a validation.
+        pl_module: A method with source labels.
+        num: Number of inputs, if there are as many.
+    """
+    data, classifier = data_of(trainer), pl_module.classifier
+    assert data.domains.source is not None and isinstance(classifier, Classifier)
+    samples = data.domains.source.train
+    assert samples.labels is not None
+    chosen = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))[:num].sort().values
+    correct = 0
+    with evaluation(classifier), trainer.precision_plugin.forward_context():
+        for places in torch.split(chosen, data.eval_batch_size):
+            inputs = trainer.strategy.batch_to_device(data.kind.view("plain").look(samples.load(places.tolist()), []))
+            # Not through __call__, which would compile a compiled classifier for this batch.
+            predicted = classifier.forward(inputs).logits.argmax(dim=1).cpu()
+            correct += int((predicted == samples.labels[places]).sum())
+    return correct / len(chosen)
 
 
 def _accuracy(confusion: Tensor) -> Tensor:

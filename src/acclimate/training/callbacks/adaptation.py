@@ -13,6 +13,7 @@ from acclimate.diagnostics.domain_distance import centred_products, feature_disc
 from acclimate.diagnostics.negative_transfer import reference_predictions
 from acclimate.diagnostics.training_problems import class_entropy
 from acclimate.models.classifier import Classifier
+from acclimate.models.modes import evaluation
 from acclimate.selection.evaluation_callback import EvaluationCallback
 from acclimate.training.callbacks.accuracies import Accuracies
 from acclimate.training.callbacks.scores import Scores
@@ -89,25 +90,18 @@ class Adaptation(EvaluationCallback):
             sampled = Sampled(places, prediction.features[rows].float(), prediction.logits[rows].float().softmax(dim=1))
             self.batches.setdefault(domain, []).append(sampled)
 
-    @torch.no_grad()
     def predict(self, trainer: pl.Trainer, pl_module: pl.LightningModule, num_samples: int) -> None:
         """Predict so many inputs of each domain outside of a validation; training goes on as if nothing had happened."""
         self._start(trainer, num_samples)
         classifier: Classifier = pl_module.classifier  # type: ignore[assignment]
-        modes = [(module, module.training) for module in classifier.modules()]
-        classifier.eval()
-        try:
+        with evaluation(classifier), trainer.precision_plugin.forward_context():
             for domain, dataset in data_of(trainer).evaluation_samples("val"):
                 kept, size = self._kept[domain], data_of(trainer).eval_batch_size
                 for places in (kept[first : first + size] for first in range(0, len(kept), size)):
                     inputs = trainer.strategy.batch_to_device(dataset.inputs(places.tolist()))
-                    with trainer.precision_plugin.forward_context():
-                        # Not through __call__, which would compile a compiled classifier for this batch.
-                        features, logits = classifier.forward(inputs)
+                    # Not through __call__, which would compile a compiled classifier for this batch.
+                    features, logits = classifier.forward(inputs)
                     self.batches.setdefault(domain, []).append(Sampled(places, features.float(), logits.float().softmax(dim=1)))
-        finally:
-            for module, mode in modes:
-                module.training = mode
 
     def samples(self) -> dict[Domain, Sampled]:
         """Return the sampled inputs of each domain that has some."""

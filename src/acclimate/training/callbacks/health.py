@@ -1,4 +1,4 @@
-"""Warnings about problems during training."""
+"""Warnings about problems during training, and the verdict at its end."""
 
 import logging
 from itertools import takewhile
@@ -10,15 +10,22 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from acclimate.data.datamodule import data_of
+from acclimate.diagnostics.domain_distance import centred_products, proxy_a_distance
 from acclimate.diagnostics.training_problems import SYMPTOMS, Evidence, Validation, estimated_proportions
-from acclimate.training.callbacks.accuracies import Accuracies
+from acclimate.diagnostics.verdict import Signs, memorised_source, verdict
+from acclimate.training.callbacks.accuracies import Accuracies, train_accuracy
+from acclimate.training.callbacks.adaptation import Adaptation
 from acclimate.training.callbacks.scores import Scores
+from acclimate.training.optional_outputs import optional_output
+from acclimate.types import Needs
 
 log = logging.getLogger(__name__)
 
 # Logged by methods with a domain discriminator; a critic or an adversarial classifier has no such accuracy.
 DOMAIN_ACCURACY = "adaptation/domain_accuracy"
 NUM_TENTHS = 10
+# Training inputs of the source for the verdict, which may have to be read and decoded.
+NUM_TRAINED = 100
 
 
 class Health(Callback):
@@ -27,11 +34,17 @@ class Health(Callback):
     Args:
         accuracies: The callback that counts the source's validation inputs.
         scores: The callback with the predictions for the target's validation inputs; target labels are not used.
+        adaptation: The callback with the features of validation inputs.
+
+    Attributes:
+        verdict: Lines about the checkpoint that was validated after the training, see `acclimate.diagnostics.verdict`.
     """
 
-    def __init__(self, accuracies: Accuracies, scores: Scores) -> None:
+    def __init__(self, accuracies: Accuracies, scores: Scores, adaptation: Adaptation) -> None:
         self.accuracies = accuracies
         self.scores = scores
+        self.adaptation = adaptation
+        self.verdict: list[str] = []
         self.warned: list[str] = []
         self.history: list[Validation] = []
         # Sums and numbers of the values logged in each tenth of the training.
@@ -48,9 +61,16 @@ class Health(Callback):
             self.num_logged[tenth] += 1
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._evidence = self._gather(trainer, pl_module)
-            self._judge(trainer, self._evidence)
+        if trainer.sanity_checking:
+            return
+        evidence = self._gather(trainer, pl_module)
+        if trainer.state.fn == "fit":
+            self._evidence = evidence
+            self._judge(trainer, evidence)
+        elif pl_module.batches_done:
+            # The selected checkpoint of the training that has just ended.
+            with optional_output("the verdict"):
+                self._conclude(trainer, pl_module, evidence)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Early stopping may end training before progress reaches 1.
@@ -66,7 +86,7 @@ class Health(Callback):
         if self.scores.probabilities and (probabilities := torch.cat(self.scores.probabilities)).isfinite().all():
             target_counts = probabilities.argmax(dim=1).bincount(minlength=len(classes)).cpu()
             proportions = [] if confusion is None else estimated_proportions(confusion, target_counts).tolist()
-        if confusion is not None:
+        if confusion is not None and trainer.state.fn == "fit":
             self.history.append(Validation(progress, float(confusion.trace() / confusion.sum()), proportions))
         # A tenth of a short training may have no logged step; only the tenths before it form an unbroken record.
         tenths = takewhile(lambda tenth: tenth[1], zip(self.domain_accuracy, self.num_logged, strict=True))
@@ -85,6 +105,22 @@ class Health(Callback):
                 if trainer.is_global_zero:
                     log.warning("%s", message)
 
+    def _conclude(self, trainer: pl.Trainer, pl_module: pl.LightningModule, evidence: Evidence) -> None:
+        """Give the verdict on the checkpoint that was validated, and warn if it has memorised its source."""
+        source, target = self.adaptation.sample("source"), self.adaptation.sample("target")
+        confusion = self.accuracies.confusion.get("source") if self.scores.has_head else None
+        needs: Needs = pl_module.needs  # type: ignore[assignment]
+        signs = Signs(
+            evidence,
+            train_accuracy=train_accuracy(trainer, pl_module, NUM_TRAINED) if needs.source == "labelled" else None,
+            confusion=None if confusion is None else confusion.cpu(),
+            domain_distance=None if source is None or target is None else _distance(source.features, target.features),
+            aligns=needs.source == "labelled" and needs.target and needs.trained_features,
+        )
+        self.verdict = verdict(signs)
+        if trainer.is_global_zero and (message := memorised_source(signs)):
+            log.warning("%s", message)
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "warned": list(self.warned),
@@ -97,3 +133,7 @@ class Health(Callback):
         self.warned = state_dict["warned"]
         self.history = [Validation(*values) for values in state_dict["history"]]
         self.domain_accuracy, self.num_logged = state_dict["domain_accuracy"], state_dict["num_logged"]
+
+
+def _distance(source: Tensor, target: Tensor) -> float:
+    return float(proxy_a_distance(centred_products(source, target), num_source=len(source)))
