@@ -1,7 +1,5 @@
 """The default score."""
 
-from typing import ClassVar
-
 from torch import Tensor
 
 from acclimate.scores.domain_accuracy import SourceAccuracy
@@ -13,8 +11,8 @@ from acclimate.types import Domain, Prediction
 class Automatic(TargetScore):
     """`information_corr_c` if there are target inputs, else `source_accuracy`."""
 
-    domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
-    needs_target: ClassVar[bool] = False
+    domains = ("source", "target")
+    needs_target = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,5 @@
 """Accuracy on the validation inputs of one domain."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -13,9 +11,9 @@ class SourceAccuracy(TargetScore):
     """Accuracy on the source, in [0, 1]; it does not use the target."""
 
     name = "source_accuracy"
-    needs_source: ClassVar[bool] = True
-    needs_target: ClassVar[bool] = False
-    domains: ClassVar[tuple[Domain, ...]] = ("source",)
+    needs_source = True
+    needs_target = False
+    domains: tuple[Domain, ...] = ("source",)
     correct: Tensor
     total: Tensor
 
@@ -38,7 +36,7 @@ class OracleAccuracy(SourceAccuracy):
     """Accuracy on the target, in [0, 1]: an oracle, because it uses target labels."""
 
     name = "oracle"
-    needs_source: ClassVar[bool] = False
-    needs_target: ClassVar[bool] = True
-    is_oracle: ClassVar[bool] = True
-    domains: ClassVar[tuple[Domain, ...]] = ("target",)
+    needs_source = False
+    needs_target = True
+    is_oracle = True
+    domains = ("target",)

@@ -1,7 +1,5 @@
 """Effective rank of the target's features."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -45,7 +43,7 @@ class RankMe(TargetScore):
     """
 
     name = "rankme"
-    needs_head: ClassVar[bool] = False
+    needs_head = False
     second_moments: Tensor
     waiting: list[Tensor]
 

@@ -1,7 +1,6 @@
 """Importance-weighted errors on the source as estimates of the target's risk."""
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -157,8 +156,8 @@ class ImportanceWeightedScore(SampledScore):
     it has more than `max_samples` inputs, to bound time and memory.
     """
 
-    needs_source: ClassVar[bool] = True
-    domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
+    needs_source = True
+    domains = ("source", "target")
     weights: list[Tensor]
 
     def __init__(self, max_samples: SampleCount = 5000) -> None:

@@ -1,7 +1,7 @@
 """The mean of several scores."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -24,28 +24,28 @@ class MeanScore(TargetScore):
         ValueError: If there is no score.
     """
 
-    domains: ClassVar[tuple[Domain, ...]] = ("source", "target")
+    domains = ("source", "target")
     values: Tensor
 
     def __init__(self, scores: Sequence[TargetScore], *, name: str) -> None:
         super().__init__()
         if not scores:
             raise ValueError("scores must name at least one score.")
-        self.scores = torch.nn.ModuleList(scores)
+        self.scores = cast(Sequence[TargetScore], torch.nn.ModuleList(scores))
         self.name = name
-        self.needs_source = any(score.needs_source for score in scores)  # type: ignore[misc]
-        self.needs_target = any(score.needs_target for score in scores)  # type: ignore[misc]
-        self.is_oracle = any(score.is_oracle for score in scores)  # type: ignore[misc]
+        self.needs_source = any(score.needs_source for score in scores)
+        self.needs_target = any(score.needs_target for score in scores)
+        self.is_oracle = any(score.is_oracle for score in scores)
 
     def add_batch(self, domain: Domain, prediction: Prediction, labels: Tensor | None) -> None:
         for score in self.scores:
-            score.update(domain, prediction, labels)  # type: ignore[operator]
+            score.update(domain, prediction, labels)
 
     def value(self) -> Tensor:
-        self.values = torch.stack([score.compute().float() for score in self.scores])  # type: ignore[operator]
+        self.values = torch.stack([score.compute().float() for score in self.scores])
         return self.values.mean()
 
     def reset(self) -> None:
         super().reset()
         for score in self.scores:
-            score.reset()  # type: ignore[operator]
+            score.reset()

@@ -1,7 +1,7 @@
 """The base class of scores that select checkpoints: one number per validation, higher is better."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,11 +26,11 @@ class TargetScore(Metric, ABC):
     """
 
     name: str
-    domains: ClassVar[tuple[Domain, ...]] = ("target",)
-    needs_source: ClassVar[bool] = False
-    needs_target: ClassVar[bool] = True
-    needs_head: ClassVar[bool] = True
-    is_oracle: ClassVar[bool] = False
+    domains: tuple[Domain, ...] = ("target",)
+    needs_source: bool = False
+    needs_target: bool = True
+    needs_head: bool = True
+    is_oracle: bool = False
     higher_is_better = True
     full_state_update = False
     finite: Tensor
