@@ -42,26 +42,23 @@ class Objectives(NamedTuple):
     added: Tensor | None = None
 
 
-def tiny_classifier() -> Classifier:
-    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+def classifier_of(body: nn.Module) -> Classifier:
     return Classifier(
         lambda weights, inputs: ImageBackbone(body, num_features=16, image_size=8),
         num_classes=NUM_CLASSES,
         inputs=ANY_SIZE,
         bottleneck=NUM_FEATURES,
     ).double()
+
+
+def tiny_classifier() -> Classifier:
+    return classifier_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()))
 
 
 def deep_classifier() -> Classifier:
     """A tiny one whose backbone has three stages."""
     stages = [[nn.Conv2d(num, 4, 3), nn.BatchNorm2d(4), nn.ReLU()] for num in (3, 4, 4)]
-    body = nn.Sequential(*(layer for stage in stages for layer in stage), nn.Flatten())
-    return Classifier(
-        lambda weights, inputs: ImageBackbone(body, num_features=16, image_size=8),
-        num_classes=NUM_CLASSES,
-        inputs=ANY_SIZE,
-        bottleneck=NUM_FEATURES,
-    ).double()
+    return classifier_of(nn.Sequential(*(layer for stage in stages for layer in stage), nn.Flatten()))
 
 
 def tiny_batch(num_source: int = 7, num_target: int = 4) -> DomainBatch:
