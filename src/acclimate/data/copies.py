@@ -38,13 +38,13 @@ class Copies:
         sizes = torch.tensor([len(samples) for *_, samples in self.members])
         self.starts = sizes.cumsum(0) - sizes
         self.domain, self.part = (torch.tensor([member[axis] for member in self.members]).repeat_interleave(sizes) for axis in range(2))
-        self.digests = self.collect(lambda samples: samples.digests())
+        digests = [samples.digests() for *_, samples in self.members]
+        known = [one for one in digests if one is not None]
+        self.digests = torch.cat(known) if len(known) == len(digests) else None
 
-    def collect(self, of: Callable[[Samples], Tensor | None]) -> Tensor | None:
-        """Return a tensor with a row for each sample, from one for each part; None if a part has none."""
-        found = [of(samples) for *_, samples in self.members]
-        known = [one for one in found if one is not None]
-        return torch.cat(known) if len(known) == len(found) else None
+    def collect(self, of: Callable[[Samples], Tensor]) -> Tensor:
+        """Return a tensor with a row for each sample, from one for each part."""
+        return torch.cat([of(samples) for *_, samples in self.members])
 
     def exact(self) -> list[str]:
         """Describe exact copies; nothing if the samples have no digests."""
@@ -104,7 +104,6 @@ class Copies:
         found = self._in_several(groups, known, labels, 0)
         if found is None:
             return None
-        assert labels is not None
         names = [f"{self._name(place)} ({self.classes[int(labels[place])]})" for place in found.example]
         concerned = list_classes(self.classes[label] for label in labels[found.mask].unique().tolist())  # type: ignore[no-untyped-call]
         return (
@@ -112,9 +111,8 @@ class Copies:
             f"Check their labels; the classes are {concerned}."
         )
 
-    def _in_several(self, groups: Tensor, known: Tensor | None, values: Tensor | None, domain: int) -> Divided | None:
+    def _in_several(self, groups: Tensor, known: Tensor | None, values: Tensor, domain: int) -> Divided | None:
         """Find the samples of a domain whose groups have several values, such as classes; None if there are none."""
-        assert values is not None
         found = self._differ(groups, values, domain)
         if known is not None:
             found &= ~self._differ(known, values, domain)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from acclimate.data.cache.store import key_of
 from acclimate.data.domains import Parts
-from acclimate.data.samples import NO_LABEL, Samples
+from acclimate.data.samples import NO_LABEL, Samples, rows_of
 
 
 class JoinedSamples(Samples):
@@ -50,7 +50,7 @@ class JoinedSamples(Samples):
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        taken = self.with_labels(None if self.labels is None else self.labels[chosen])
+        taken = self.with_labels(rows_of(self.labels, chosen))
         taken.domains, taken.rows = self.domains[chosen], self.rows[chosen]
         return taken
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from acclimate.data.kind import View
-from acclimate.data.samples import Samples
+from acclimate.data.samples import Samples, rows_of
 from acclimate.data.sampling import BalancedStream, SampleStream, Stream
 from acclimate.data.viewed_samples import ViewedSamples
 from acclimate.inputs import Inputs, take
@@ -84,7 +84,7 @@ class Feed:
         """Return batch `number` in one or two views, with labels if the samples have any."""
         draws = self.stream.batch(number)
         drawn = torch.tensor([draw.sample for draw in draws])
-        labels, domains = (None if values is None else values[drawn] for values in (self.samples.labels, self.samples.domains))
+        labels, domains = rows_of(self.samples.labels, drawn), rows_of(self.samples.domains, drawn)
         inputs, *second = self.samples.look(draws, drawn)
         return Labelled(inputs, NO_LABELS if labels is None else labels, second[0] if second else None, domains)
 
@@ -92,8 +92,7 @@ class Feed:
         """Return batch `number` in all views, without labels."""
         draws = self.stream.batch(number)
         drawn = torch.tensor([draw.sample for draw in draws])
-        domains = self.samples.domains
-        return Unlabelled(self.samples.look(draws, drawn), drawn, None if domains is None else domains[drawn])
+        return Unlabelled(self.samples.look(draws, drawn), drawn, rows_of(self.samples.domains, drawn))
 
 
 class TrainingBatches(Dataset[DomainBatch]):
@@ -224,12 +223,12 @@ class EvaluationBatches(Dataset[Labelled | Unlabelled]):
         if not 0 <= number < len(self):
             raise IndexError(number)
         indices = range(number * self.batch_size, min((number + 1) * self.batch_size, len(self.samples)))
-        inputs = self.inputs(indices)
-        domains = None if self.samples.domains is None else self.samples.domains[indices.start : indices.stop]
+        inputs, rows = self.inputs(indices), slice(indices.start, indices.stop)
+        domains = rows_of(self.samples.domains, rows)
         if not self.labelled:
             return Unlabelled([inputs], domains=domains)
         assert self.samples.labels is not None
-        return Labelled(inputs, self.samples.labels[indices.start : indices.stop], domains=domains)
+        return Labelled(inputs, self.samples.labels[rows], domains=domains)
 
     def inputs(self, indices: Sequence[int]) -> Inputs:
         """Return inputs in the view, or as they are loaded."""

@@ -15,6 +15,11 @@ from acclimate.types import Domain
 NO_LABEL = -1
 
 
+def rows_of(values: Tensor | None, rows: Tensor | slice) -> Tensor | None:
+    """Return some rows of values that samples may lack, such as labels."""
+    return None if values is None else values[rows]
+
+
 class Samples(ABC):
     """Base class of N samples of a domain.
 
@@ -89,8 +94,7 @@ class KeptFeatures(Samples):
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        labels, domains = (None if values is None else values[chosen] for values in (self.labels, self.domains))
-        return type(self)(self.features[chosen], labels, domains)
+        return type(self)(self.features[chosen], rows_of(self.labels, chosen), rows_of(self.domains, chosen))
 
 
 def named_domain(domain: Domain, samples: Samples, index: int) -> str:

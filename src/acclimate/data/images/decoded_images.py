@@ -16,7 +16,7 @@ from acclimate.data.cache.entries import discard
 from acclimate.data.cache.store import Cache, CacheUnavailable, ensure_fits, key_of
 from acclimate.data.images.decoding import decode, decoding_threads, keep_whole_images
 from acclimate.data.images.image_files import ImageFiles
-from acclimate.data.samples import Samples
+from acclimate.data.samples import Samples, rows_of
 from acclimate.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class DecodedImages(Samples):
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        labels, digests = (None if values is None else values[chosen] for values in (self.labels, self._digests))
+        labels, digests = rows_of(self.labels, chosen), rows_of(self._digests, chosen)
         return type(self)(
             self.images, [self.members[index] for index in indices], labels, digests=digests, origin=self.origin, paths=self.paths
         )
@@ -158,11 +158,11 @@ def decode_once(files: ImageFiles, cache: Cache) -> Samples:
     """
     if cache == "none":
         return files
-    everything, origin = range(len(files)), files.fingerprint()
+    origin = files.fingerprint()
     about = f"{len(files)} images of {os.path.commonpath([path.parent for path in files.paths])}, {files.shorter_side} pixels"
     if cache == "ram":
         log.info("Decoding once, into memory: %s", about)
-        return DecodedImages(list(_decoded(files)), everything, files.labels, digests=files.digests(), origin=origin, paths=files.paths)
+        return _as_samples(list(_decoded(files)), files, origin)
 
     def fill(folder: Path) -> None:
         log.info("Decoding once, for all runs: %s", about)
@@ -180,7 +180,11 @@ def decode_once(files: ImageFiles, cache: Cache) -> Samples:
     except CacheUnavailable as reason:
         log.warning("Images are decoded whenever they are needed. %s", reason)
         return files
-    return DecodedImages(images, everything, files.labels, digests=files.digests(), origin=origin, paths=files.paths)
+    return _as_samples(images, files, origin)
+
+
+def _as_samples(images: Sequence[Tensor] | PixelFile, files: ImageFiles, origin: str) -> DecodedImages:
+    return DecodedImages(images, range(len(files)), files.labels, digests=files.digests(), origin=origin, paths=files.paths)
 
 
 def _decoded(files: ImageFiles) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acclimate.data.digests import digest_arrays, fingerprint
-from acclimate.data.samples import Samples
+from acclimate.data.samples import Samples, rows_of
 
 
 class ImageArrays(Samples):
@@ -39,7 +39,7 @@ class ImageArrays(Samples):
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        labels = None if self.labels is None else self.labels[chosen]
+        labels = rows_of(self.labels, chosen)
         return type(self)(self.images[chosen], labels, what=self.what, rows=self.rows[chosen], channels=self.channels)
 
     def name(self, index: int) -> str | None:

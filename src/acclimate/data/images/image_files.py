@@ -22,7 +22,7 @@ from acclimate.data.images.decoding import (
 )
 from acclimate.data.images.pixels import EIGHT_BIT_RGB, PixelFormat
 from acclimate.data.images.value_range import Extremes, joined
-from acclimate.data.samples import Samples
+from acclimate.data.samples import Samples, rows_of
 
 # Number of files whose headers are read to describe all.
 NUM_DESCRIBED = 100
@@ -68,7 +68,7 @@ class ImageFiles(Samples):
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        labels, digests = (None if values is None else values[chosen] for values in (self.labels, self._digests))
+        labels, digests = rows_of(self.labels, chosen), rows_of(self._digests, chosen)
         return type(self)(
             [self.paths[index] for index in indices],
             labels,

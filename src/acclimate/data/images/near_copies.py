@@ -124,6 +124,4 @@ def describe_near_copies(domains: Domains, wanted: NearCopies) -> list[str]:
     parts = [samples for *_, samples in copies.members]
     if wanted == "auto" and (sum(map(len, parts)) > MAX_AUTOMATIC or not all(samples.is_at_hand for samples in parts)):
         return []
-    thumbs = copies.collect(thumbnails)
-    assert thumbs is not None
-    return copies.near(group_near_copies(thumbs))
+    return copies.near(group_near_copies(copies.collect(thumbnails)))

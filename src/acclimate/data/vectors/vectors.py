@@ -13,7 +13,7 @@ from torch import Tensor
 from acclimate.config.messages import listed
 from acclimate.data.digests import digest_arrays, fingerprint
 from acclimate.data.kind import Kind, View
-from acclimate.data.samples import Samples
+from acclimate.data.samples import Samples, rows_of
 from acclimate.data.vectors.numbers import as_values
 from acclimate.data.vectors.tables import read_table
 from acclimate.errors import DataError
@@ -50,8 +50,7 @@ class VectorArrays(Samples):
 
     def take(self, indices: Sequence[int]) -> Self:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        labels = None if self.labels is None else self.labels[chosen]
-        return type(self)(self.values[chosen], labels, [self.names[index] for index in indices])
+        return type(self)(self.values[chosen], rows_of(self.labels, chosen), [self.names[index] for index in indices])
 
     def name(self, index: int) -> str:
         return self.names[index]
