@@ -2,15 +2,21 @@
 
 import csv
 import json
+import math
+import warnings
 
+import numpy as np
 import pytest
 import torch
-from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support
+from sklearn.metrics import balanced_accuracy_score, classification_report, precision_recall_fscore_support
 from small_runs import compose, write_photographs
 
+from acclimate.data.domains import Domains
 from acclimate.reports.tables import print_class_results
 from acclimate.scores.class_measures import class_measures
 from acclimate.training import run
+from acclimate.training.callbacks.final_predictions import FinalPredictions
+from acclimate.training.class_results import class_results
 
 
 def rows_of(file):
@@ -39,6 +45,31 @@ def test_what_is_undefined_is_nan_and_not_in_the_balanced_accuracy():
     found = class_measures(torch.tensor([[2, 2, 0], [0, 0, 0], [0, 0, 0]]))
     assert [measure.isnan().tolist() for measure in found[1:]] == [[False, False, True], [False, True, True], [False, False, True]]
     assert found.balanced_accuracy == 0.5
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted"),
+    [
+        ([0, 1, 2, 3], [0, 0, 0, 0]),
+        ([0, 0, 1, 1, 1], [0, 2, 1, 1, 2]),
+        ([1, 1, 1], [0, 0, 0]),
+        ([3, 3, 0, 1], [3, 0, 0, 2]),
+    ],
+    ids=["collapsed", "a class that is predicted but absent", "nothing is right", "all at once"],
+)
+def test_rows_are_those_of_scikit_learn_where_classes_are_absent_or_never_predicted(labels, predicted):
+    predictions = FinalPredictions()
+    predictions.labels = {"target": [torch.tensor(labels)]}
+    predictions.probabilities = {"target": [torch.eye(4)[predicted]]}
+    total, *rows = class_results(predictions, Domains(list("abcd"), None, None))
+    report = classification_report(labels, predicted, target_names=list("abcd"), labels=range(4), output_dict=True, zero_division=np.nan)
+    with warnings.catch_warnings(action="ignore"):
+        balanced = balanced_accuracy_score(labels, predicted)
+    assert total["balanced_accuracy"] == pytest.approx(balanced)
+    for row, expected in [(total, report["macro avg"]), *((row, report[row["class"]]) for row in rows)]:
+        found = [math.nan if row[name] is None else row[name] for name in ("inputs", "precision", "recall", "f1")]
+        names = ("support", "precision", "recall", "f1-score")
+        assert found == pytest.approx([expected[name] for name in names], nan_ok=True)
 
 
 def test_a_run_leaves_the_results_of_each_class_of_both_domains(trained):
@@ -123,6 +154,7 @@ def test_printed_results_are_of_each_class_or_of_the_lowest_of_many(capsys):
     text = capsys.readouterr().out
     assert "│ <cat>   │      5 │         - │ 0.7500 │ 0.5000 │" in text
     assert r"dog\x1b" in text
+    assert "│ (mean)  │      5 │         - │ 0.5000 │ 0.5000 │" in text
     assert "mean recall: 0.2500" in text
     print_class_results([row(None, 0.5), *(row(f"class {number}", number / 50) for number in reversed(range(50)))])
     text = capsys.readouterr().out

@@ -20,6 +20,7 @@ SCORE = "score/"
 FILE_WIDTH = 140
 # More classes are not printed.
 MAX_CLASSES = 40
+MEASURES = ("precision", "recall", "f1")
 
 
 def print_metrics(metrics: Mapping[str, Any], *, folder: Path | None = None) -> None:
@@ -54,7 +55,9 @@ def print_class_results(rows: Sequence[Mapping[str, Any]]) -> None:
             table.add_column(name, justify="right")
         ordered = sorted(classes, key=lambda row: 2.0 if row["recall"] is None else row["recall"])
         for row in classes if len(classes) <= MAX_CLASSES else ordered[:MAX_CLASSES]:
-            _add_row(table, row["class"], str(row["inputs"]), *(_measure(row[name]) for name in ("precision", "recall", "f1")))
+            _add_row(table, row["class"], str(row["inputs"]), *(_measure(row[name]) for name in MEASURES))
+        table.add_section()
+        _add_row(table, "(mean)", str(total["inputs"]), *(_measure(total[name]) for name in MEASURES))
         console.print(table)
         if len(classes) > MAX_CLASSES:
             console.print(f"The {MAX_CLASSES} of {len(classes)} classes with the lowest recall; out=FILE.json writes all of them.")
