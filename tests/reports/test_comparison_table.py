@@ -310,6 +310,13 @@ def test_runs_without_results_are_named(runs, compare, tmp_path):
         compare()
 
 
+@pytest.mark.parametrize(("file", "contents"), [("metrics.json", "{"), ("run.json", "[]"), ("metrics.json", "{}")])
+def test_damaged_runs_are_named(runs, compare, file, contents):
+    runs("dann", 0.5, 0.6)
+    Path("runs", "1-dann", file).write_text(contents)
+    assert "Without results, so not in the table, in runs: 1-dann (damaged)." in compare()
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
     [

@@ -212,6 +212,14 @@ def test_a_default_that_is_typed_out_and_keys_that_only_serve_make_no_other_row(
     assert rows(tmp_path) == {"dann": 2}
 
 
+def test_a_seed_of_the_data_that_is_typed_is_a_setting_also_where_it_equals_the_seed(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path / f"fixed{seed}", "dann", f"seed={seed}", "data.seed=1")
+    assert rows(tmp_path) == {"dann": 3}
+    write_run(tmp_path / "other", "dann", "seed=1", "data.seed=2")
+    assert rows(tmp_path) == {"dann data.seed=1": 3, "dann data.seed=2": 1}
+
+
 def test_settings_that_differ_are_named_by_their_values(tmp_path):
     write_run(tmp_path / "a", "dann", accuracy=0.5)
     write_run(tmp_path / "b", "dann", "optimizer.lr=0.01", accuracy=0.5)

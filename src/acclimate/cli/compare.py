@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> None:
     comparisons = compare_runs(folders)
     picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     tables = data_tables(comparisons, picks)
-    unfinished = unfinished_runs(folders)
+    unfinished = unfinished_runs(folders, [run.folder for comparison in comparisons for run in comparison.runs])
     lines = notes(tables, picks, unfinished)
     if "out" in keys:
         file = Path(keys["out"])

@@ -169,6 +169,9 @@ def _repetition(folder: Path, record: RunRecord) -> tuple[str, str]:
 def _comparable(record: RunRecord) -> Settings:
     """Return the identity of a run except for the seed and the fold, with the identity of its origin instead of the origin's folder."""
     settings = without(identity(record.config), "seed", "data.fold")
+    if any(text.lstrip("+").startswith("data.seed=") and "${" not in text for text in record.overrides):
+        # The identity of a run has it only where it differs from the seed, but here it is the same for all seeds.
+        settings["data.seed"] = record.config["data"]["seed"]
     origin = record.config.get("init_from")
     if isinstance(origin, str) and has_record(Path(origin)):
         # If it cannot be read, the folder itself stands for it.

@@ -3,12 +3,12 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from acclimate.config.messages import listed
-from acclimate.runs.record import METRICS, RECORD
+from acclimate.runs.record import METRICS, RECORD, has_record
 from acclimate.runs.sweep_states import STATES, read_states
 
 
@@ -24,12 +24,19 @@ class Unfinished(NamedTuple):
     state: str
 
 
-def unfinished_runs(folders: Sequence[Path]) -> list[Unfinished]:
-    """Return the runs and jobs below the folders that have begun, but have no `metrics.json`."""
+def unfinished_runs(folders: Sequence[Path], read: Collection[Path] | None = None) -> list[Unfinished]:
+    """Return the runs and jobs below the folders that have begun, but have no results.
+
+    Args:
+        folders: The folders.
+        read: The folders of runs whose results could be read, if others with a `metrics.json` are to be returned, too.
+    """
     found = {file.parent: "not finished" for folder in folders for file in folder.rglob(RECORD)}
     for sweep in {states.parent for folder in folders for states in folder.rglob(STATES)}:
         found |= dict(_jobs(sweep))
-    return sorted({Unfinished(folder, state) for folder, state in found.items() if not (folder / METRICS).exists()})
+    ended = {file.parent: "damaged" for folder in folders for file in folder.rglob(METRICS) if has_record(file.parent)}
+    results = set(ended if read is None else read)
+    return sorted(Unfinished(folder, state) for folder, state in (found | ended).items() if folder not in results)
 
 
 def list_unfinished(found: Sequence[Unfinished]) -> str:
