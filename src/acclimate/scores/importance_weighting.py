@@ -85,7 +85,7 @@ def _log_odds(fitted: Rows, signs: Rows, judged: Rows) -> Rows:
         value = np.logaddexp(0.0, -margins).mean() + weights @ weights / (2 * num)
         return value, np.append(slopes @ fitted + weights / num, slopes.sum())
 
-    options = {"maxiter": 1000, "maxls": 50, "gtol": TOLERANCE, "ftol": 64 * np.finfo(np.float64).eps}
+    options = {"maxiter": 1000, "maxls": 50, "maxcor": 20, "gtol": TOLERANCE, "ftol": 64 * np.finfo(np.float64).eps}
     found: Rows = minimize(loss, np.zeros(width + 1), jac=True, method="L-BFGS-B", options=options).x
     log_odds: Rows = judged @ found[:width] + found[width]
     return log_odds

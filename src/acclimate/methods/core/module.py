@@ -1,5 +1,6 @@
 """The Lightning module around a classifier: progress, predictions and logging."""
 
+from collections.abc import Iterator
 from itertools import chain
 from types import FunctionType
 from typing import Any
@@ -31,6 +32,7 @@ class ClassifierModule(pl.LightningModule):
         self.total_batches = 1
         self.step_losses: dict[str, Tensor] = {}
         self.has_logged = False
+        self._modes: list[tuple[nn.Module, bool]] = []
 
     @property
     def progress(self) -> float:
@@ -49,7 +51,8 @@ class ClassifierModule(pl.LightningModule):
         """
         trainer = self.trainer
         written = (self.batches_done + 1) % max(trainer.log_every_n_steps, 1) == 0 or trainer.is_last_batch  # type: ignore[attr-defined]
-        if written or not trainer.training or trainer.accumulate_grad_batches > 1:
+        # In evaluation mode, it is no step of a training; `trainer.training` compares texts, which takes longer.
+        if written or not self.training or trainer.accumulate_grad_batches > 1:
             self.has_logged = True
             super().log(name, value() if isinstance(value, FunctionType) else value, **options)
 
@@ -57,12 +60,16 @@ class ClassifierModule(pl.LightningModule):
         """Return True if training never changes this entry of the state: those of a frozen backbone, possibly hundreds."""
         return self.classifier.frozen and name.startswith("classifier.backbone.")
 
-    def changing_state(self) -> dict[str, Tensor]:
-        """Return all parameters and buffers that are not fixed, by name, without a walk through a frozen backbone."""
+    def changing_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield all modules by name but a frozen backbone, which may consist of hundreds."""
         fixed: set[nn.Module] = {self.classifier.backbone} if self.classifier.frozen else set()
+        yield from self.named_modules(memo=fixed)
+
+    def changing_state(self) -> dict[str, Tensor]:
+        """Return all parameters and buffers that are not fixed, by name."""
         return {
             f"{place}.{name}" if place else name: tensor
-            for place, module in self.named_modules(memo=fixed)
+            for place, module in self.changing_modules()
             for name, tensor in chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False))
         }
 
@@ -77,6 +84,16 @@ class ClassifierModule(pl.LightningModule):
         """Release the gradients of what training changes, as `zero_grad` does for all parameters."""
         for tensor in self.changing_state().values():
             tensor.grad = None
+
+    def on_validation_model_eval(self) -> None:
+        """Set the evaluation mode; a frozen backbone always has it."""
+        self._modes = [(module, module.training) for _, module in self.changing_modules()]
+        super().on_validation_model_eval()
+
+    def on_validation_model_train(self) -> None:
+        """Restore the modes before the validation."""
+        for module, mode in self._modes:
+            module.training = mode
 
     def on_validation_start(self) -> None:
         """Broadcast the buffers of rank 0, so that all processes validate the model that is saved."""
