@@ -10,6 +10,7 @@ from small_runs import PHOTOGRAPHED, assert_stop_changes_nothing, build_method, 
 import acclimate
 from acclimate.data.leakage import find_leaks
 from acclimate.training import run
+from acclimate.training.figures.samples import first_inputs
 
 ONE_EPOCH = ("trainer.max_epochs=1", "data.num_workers=0")
 NAMES = ("cam 1", "cam #2", "dark", "light")
@@ -103,7 +104,7 @@ def test_the_domain_of_each_sample_reaches_the_method(tmp_path, arrays):
     # Pictures show as many of each.
     train = parts.data.domains.source.train
     firsts = [int((train.domains == number).nonzero()[place]) for number in range(2) for place in range(2)]
-    assert torch.equal(parts.data.first_inputs(4)["source"], parts.data.kind.view("plain").look(train.load(firsts), []))
+    assert torch.equal(first_inputs(parts.data, 4)["source"], parts.data.kind.view("plain").look(train.load(firsts), []))
 
 
 def test_features_of_a_frozen_backbone_are_kept_for_several_places(tmp_path, arrays):

@@ -15,10 +15,8 @@ from acclimate.data.kind import Kind
 from acclimate.data.labels import TargetLabels
 from acclimate.data.loaders import EvaluationBatches, Feed, Sampling, TrainingBatches, TrainingLoader, batch_loader
 from acclimate.data.samples import KeptFeatures, Samples
-from acclimate.data.sampling import Draw
 from acclimate.data.training_parts import TrainingParts
 from acclimate.data.viewed_samples import FixedView, ViewedSamples
-from acclimate.inputs import Inputs
 from acclimate.ranges import Count, Workers
 from acclimate.seeds import seed_for
 from acclimate.types import Domain, Labelled, Part, Unlabelled
@@ -148,10 +146,10 @@ class ServedData(pl.LightningDataModule, ABC):
         """Return the feeds of training: the source, the target, and the labelled target samples."""
         feeds: dict[str, Feed] = {}
         if self.domains.source is not None:
-            seen = self._seen("source", self.domains.source.train, self.source_views)
+            seen = self.in_training_views("source")
             feeds["source"] = Feed(seen, self.batch_size, seed_for(self.seed, "source"), self.source_sampling, self.domain_sampling)
         if self.domains.target is not None and self.feeds_target:
-            seen = self._seen("target", self.domains.target.train, self.target_views)
+            seen = self.in_training_views("target")
             feeds["target"] = Feed(seen, self.target_batch_size, seed_for(self.seed, "target"), domain_sampling=self.domain_sampling)
         if self.domains.target is not None and self.labelled_target:
             few = self.domains.target.train.take(self.labelled_target).with_labels(self.target_labels.lend(self.labelled_target))
@@ -176,23 +174,9 @@ class ServedData(pl.LightningDataModule, ABC):
         # Batches are created on the CPU. Lightning would go through all of their parts to find that out.
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
-    def first_inputs(self, num: int) -> dict[str, Inputs]:
-        """Return the first training inputs of each domain, as many of each of several sources or targets, without augmentation."""
-        view = self.kind.view("plain")
-        trained = self.domains.in_part("train")
-        return {name: view.look(samples.load(first_samples(samples, num)), []) for name, samples in trained.items()}
-
-    def training_views(self, domain: Domain, indices: Sequence[int]) -> list[tuple[str, Inputs]]:
-        """Return training samples of a domain in each view of the first epoch, by the view's name.
-
-        Args:
-            domain: A domain that the run has.
-            indices: Indices of the samples.
-        """
-        names = self.source_views if domain == "source" else self.target_views
-        seen = self._seen(domain, self.domains.in_part("train")[domain], names)
-        looks = seen.look([Draw(index, 0) for index in indices])
-        return [(view.name, inputs) for view, inputs in zip(seen.views, looks, strict=True)]
+    def in_training_views(self, domain: Domain) -> ViewedSamples:
+        """Return the training samples of a domain, which the run has, in the views of training."""
+        return self._seen(domain, self.domains.in_part("train")[domain], self.source_views if domain == "source" else self.target_views)
 
     def evaluated_domains(self, part: Part) -> list[Domain]:
         """Return the domain of each loader of a part, in order."""
@@ -256,12 +240,3 @@ class ServedData(pl.LightningDataModule, ABC):
     def _num_workers(self, at_hand: bool) -> int:
         """Return 0 if batches are only copied, because passing them between processes takes longer than creating them."""
         return 0 if at_hand else self.num_workers
-
-
-def first_samples(samples: Samples, num: int) -> list[int]:
-    """Return the indices of the first samples, as many of each of several domains."""
-    if samples.domains is None:
-        return list(range(min(num, len(samples))))
-    # The number of samples of the same domain up to each one.
-    turns = torch.nn.functional.one_hot(samples.domains).cumsum(dim=0).gather(1, samples.domains[:, None])[:, 0]
-    return turns.argsort(stable=True)[:num].sort().values.tolist()

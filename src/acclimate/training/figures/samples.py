@@ -1,12 +1,17 @@
 """Training samples of both domains as the network sees them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from acclimate.data.datamodule import AdaptationData
-from acclimate.data.served_data import first_samples
+from acclimate.data.samples import Samples
+from acclimate.data.sampling import Draw
 from acclimate.figures import drawable
+from acclimate.inputs import Inputs
 from acclimate.training.figures.galleries import COLUMNS, Group, draw_gallery
+from acclimate.types import Domain
 
 ROWS = 3
 # Inputs of each domain in the one picture of a kind that shows no single inputs.
@@ -22,21 +27,43 @@ def draw_samples(data: AdaptationData) -> Tensor | None:
     domains, groups = data.domains, list[Group]()
     if domains.source is not None:
         labels = domains.source.train.labels
-        indices = first_samples(domains.source.train, ROWS * COLUMNS) if labels is None else _of_each_class(labels)
+        indices = _first(domains.source.train, ROWS * COLUMNS) if labels is None else _of_each_class(labels)
         names = [] if labels is None else [drawable(domains.classes[number], length=11) for number in labels[indices].tolist()]
         drawn = "some" if labels is None else "equally many of each class"
-        for view, inputs in data.training_views("source", indices):
+        for view, inputs in _training_views(data, "source", indices):
             if (thumbnails := data.kind.thumbnails(inputs)) is not None:
                 title = f"source: {len(domains.source.train):,} training inputs, {drawn} shown (view: {drawable(view, length=24)})"
                 groups.append(Group(title, thumbnails, names))
     if domains.target is not None:
-        indices = first_samples(domains.target.train, ROWS * COLUMNS)
-        for view, inputs in data.training_views("target", indices):
+        indices = _first(domains.target.train, ROWS * COLUMNS)
+        for view, inputs in _training_views(data, "target", indices):
             if (thumbnails := data.kind.thumbnails(inputs)) is not None:
                 number = f"{len(domains.target.train):,} training inputs"
                 title = f"target: {number} without labels, some shown at random (view: {drawable(view, length=24)})"
                 groups.append(Group(title, thumbnails))
-    return draw_gallery(groups) if groups else data.kind.draw(data.first_inputs(NUM_TOGETHER))
+    return draw_gallery(groups) if groups else data.kind.draw(first_inputs(data, NUM_TOGETHER))
+
+
+def first_inputs(data: AdaptationData, num: int) -> dict[str, Inputs]:
+    """Return the first training inputs of each domain, as many of each of several sources or targets, without augmentation."""
+    view = data.kind.view("plain")
+    return {domain: view.look(samples.load(_first(samples, num)), []) for domain, samples in data.domains.in_part("train").items()}
+
+
+def _training_views(data: AdaptationData, domain: Domain, indices: Sequence[int]) -> list[tuple[str, Inputs]]:
+    """Return training samples of a domain in each view of the first epoch, by the view's name."""
+    seen = data.in_training_views(domain)
+    looks = seen.look([Draw(index, 0) for index in indices])
+    return [(view.name, inputs) for view, inputs in zip(seen.views, looks, strict=True)]
+
+
+def _first(samples: Samples, num: int) -> list[int]:
+    """Return the indices of the first samples, as many of each of several domains."""
+    if samples.domains is None:
+        return list(range(min(num, len(samples))))
+    # The number of samples of the same domain up to each one.
+    turns = torch.nn.functional.one_hot(samples.domains).cumsum(dim=0).gather(1, samples.domains[:, None])[:, 0]
+    return turns.argsort(stable=True)[:num].sort().values.tolist()
 
 
 def _of_each_class(labels: Tensor) -> list[int]:
