@@ -1,4 +1,4 @@
-"""Names of the arrays in an archive: which hold samples and labels, and of which part."""
+"""Names of the arrays in an archive, by which samples, labels and parts are recognised."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -15,21 +15,21 @@ PATTERN = re.compile(rf"(?:({ANY_PART})[_ -]?)?(?:({SAMPLES})|({LABELS}))(?:[_ -
 
 
 class ArrayNames(NamedTuple):
-    """Names of the arrays of a part; None for labels that there are not."""
+    """Names of the arrays of a part; None if it has no labels."""
 
     samples: str
     labels: str | None
 
 
 def find_parts(names: Collection[str], what: str) -> dict[str, ArrayNames]:
-    """Return the names of the arrays of each part, or of those of all parts together under the key `all`.
+    """Return the names of the arrays of each part, or of all samples together under the key `all`.
 
     Args:
-        names: Those of all arrays in an archive.
+        names: Names of all arrays in an archive.
         what: Name of the archive for messages.
 
     Raises:
-        DataError: If several arrays may be the same, or there are labels without samples, or nothing to train on.
+        DataError: If several arrays could be the same, labels have no samples, or there are no samples to train on.
 
     >>> find_parts(["train_images", "train_labels", "test_images", "about"], "a.npz")["train"]
     ArrayNames(samples='train_images', labels='train_labels')

@@ -1,4 +1,4 @@
-"""Classes by name, from labels as arrays and columns hold them."""
+"""Classes by name, from the labels in arrays and columns."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ UnknownClasses = Literal["error", "drop"]
 
 
 def read_labels(values: np.ndarray[Any, Any], what: str) -> tuple[list[str], Tensor]:
-    """Return the names of the classes that occur, and of each label the place of its name among them.
+    """Return the names of the classes that occur, and the place of each label's name among them.
 
     Args:
         values: Text, whole numbers in any type or truth values, shape (N,) or (N, 1); or one-hot rows, shape (N, K), whose classes
@@ -65,12 +65,12 @@ def number_labels(names: Sequence[str], classes: Sequence[str]) -> Tensor:
 
 
 def find_unknown(counts: Mapping[str, int], classes: Sequence[str], *, unknown: UnknownClasses, what: str) -> set[str]:
-    """Compare the classes of samples with those to tell apart, and log which of these are absent.
+    """Compare the classes of samples with those of the classifier, and log which of these are absent.
 
     Args:
-        counts: The number of samples of each class.
-        classes: Those to tell apart.
-        unknown: What to do about samples of other classes: `error` refuses them, `drop` leaves them out.
+        counts: Number of samples of each class.
+        classes: Classes of the classifier.
+        unknown: Handling of samples of other classes: `error` refuses them, `drop` leaves them out.
         what: Name of the samples' file or folder for messages.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Names of classes: their order, their normal form, and those that differ only in how they are written."""
+"""Names of classes: their order, their normal form, and names that differ only in their spelling."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from acclimate.config.messages import listed, setting
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Return each name once: whole numbers by their size, in front of other names.
+    """Return each name once: whole numbers in numerical order, then the other names.
 
     >>> in_order(["10", "b", "2", "-1", "a", "2"])
     ['-1', '2', '10', 'a', 'b']
@@ -45,9 +45,9 @@ def offer_renaming(names: Iterable[str], known: Iterable[str], already: Mapping[
     """Return a sentence that says how to rename such names, or an empty string.
 
     Args:
-        names: Those that are not known.
-        known: Those that they may stand for.
-        already: What is renamed so far.
+        names: Unknown names.
+        known: Known names.
+        already: Names that are already renamed.
     """
     found = renaming(names, known)
     return f"If they are the same, type {setting('data.rename', {**(already or {}), **found})}. " if found else ""

@@ -15,14 +15,14 @@ DOMAINS = ("source", "target")
 
 
 class Divided(NamedTuple):
-    """Samples whose copies have other values, such as classes: a mask, shape (N,), and two of them with different values."""
+    """Samples whose copies have other values, such as classes: a mask, shape (N,), and two copies with different values."""
 
     mask: Tensor
     example: tuple[int, int]
 
 
 class Copies:
-    """Comparison of all samples of a run, a line for each relation that some have to their copies.
+    """Comparison of all samples of a run, described by a line for each kind of copies.
 
     Args:
         domains: All samples of a run; labels of the target are not used.
@@ -54,7 +54,7 @@ class Copies:
         """Describe near copies that are not exact.
 
         Args:
-            groups: Equal for near copies, int64, shape (N,), in the order of `collect`.
+            groups: Numbers that are equal for near copies, int64, shape (N,), in the order of `collect`.
         """
         return self._lines(groups, "near copies", self.digests)
 

@@ -88,7 +88,7 @@ class AdaptationData(ServedData):
         return
 
     def group_of(self, name: str) -> str | None:
-        """Return what a sample of a name belongs to, such as a patient, whose samples stay in one part; None if nothing."""
+        """Return the group of a sample by its name, such as a patient, whose samples stay in one part; None if it has none."""
         return None
 
     @cached_property

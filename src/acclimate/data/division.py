@@ -1,4 +1,4 @@
-"""The parts of somebody's own data: as their owner has divided them, as a file says, or by the contents of the samples."""
+"""Division of the user's data into parts: as given, as a table says, or by the contents of the samples."""
 
 import logging
 import re
@@ -36,16 +36,16 @@ def compiled(group: str | None) -> re.Pattern[str] | None:
 
 
 class DividedData(AdaptationData):
-    """Data of one's own, divided into parts where their owner has not divided them.
+    """Base class of data sets of the user, which are divided into the parts that they lack.
 
     Args:
-        val_fraction: Share that selects the checkpoint, where the data do not say.
-        test_fraction: Share for the final report, where the data do not say.
-        split_seed: Governs the division, apart from the run's seed.
-        folds: Number of folds, at least 2, which take turns as the test part; None tests on `test_fraction`.
-        fold: The fold to test on, from 0 on.
-        parts: A table of parts as a run has written it, `parts.csv`, whose division is taken up; None divides anew.
-        **loading: What `AdaptationData` takes.
+        val_fraction: Share of the samples that select the checkpoint, if the data have no such part.
+        test_fraction: Share of the samples for the final test, if the data have no such part.
+        split_seed: Seed of the division, independent of the run's seed.
+        folds: Number of folds, at least 2, which take turns as the test part; None: test on `test_fraction`.
+        fold: Number of the fold to test on, from 0.
+        parts: Table of parts that a run has written, `parts.csv`, whose division is used again; None: a new division.
+        **loading: Arguments of `AdaptationData`.
 
     Raises:
         ConfigError: If the numbers contradict each other.
@@ -77,18 +77,19 @@ class DividedData(AdaptationData):
         self.parts_file = None if parts is None else Path(parts)
 
     def divide(self, given: Mapping[str, Samples], what: str | Path, domain: Domain) -> Parts:
-        """Divide what is not divided by content, the source class by class, the target without a look at its classes.
+        """Divide samples by content into the parts that are missing, the source class by class, the target without using its classes.
 
-        Without a test part of its own, a source has none; of a target, half of the validation part is kept for testing.
+        Without folds, a source that is already divided gets no test part. A target does: half of its validation part, if it has
+        one.
 
         Args:
-            given: The parts that there are, or everything under the key `all`. All have digests.
+            given: Existing parts by name, or all samples under the key `all`; they must have digests.
             what: Name of the domain's data for messages.
-            domain: Which of the two it is.
+            domain: Domain of the samples.
 
         Raises:
             DataError: If a part would be empty.
-            ConfigError: If folds are asked for, but there is a test part.
+            ConfigError: If `folds` is set, but there is a test part.
         """
         parts, is_target = dict(given), domain == "target"
         if self.parts_file is not None:
@@ -103,7 +104,7 @@ class DividedData(AdaptationData):
             found = self._split(parts["train"], wanted, f"The training part of {what}", domain)
             parts |= dict(zip(PARTS, found, strict=False))
         elif lacks_test and is_target:
-            # Selection sees no label of it, but an estimate on the samples that were selected on would still be too good.
+            # Selection uses no labels, but an estimate on the samples that it used would still be too high.
             parts["val"], parts["test"] = self._split(parts["val"], [0.5], f"The validation part of {what}", domain)
         self._warn_of_divided_groups(parts, what)
         if lacks_test and is_target:
@@ -134,7 +135,7 @@ class DividedData(AdaptationData):
         return [samples.take(part) for part in found]
 
     def _groups(self, samples: Samples) -> list[str] | None:
-        """Return what each sample belongs to; None if nothing is said to belong together."""
+        """Return the group of each sample; None if there are no groups."""
         groups = [self.group_of(samples.name(index) or "") for index in range(len(samples))]
         known = [group for group in groups if group is not None]
         if not known:

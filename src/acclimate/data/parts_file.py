@@ -1,4 +1,4 @@
-"""The table of which sample is in which part: `parts.csv` in the folder of a run."""
+"""The table of the parts of all samples, `parts.csv` in the folder of a run."""
 
 import csv
 import logging
@@ -24,7 +24,7 @@ def write_parts(path: Path, domains: Domains, group_of: Callable[[str], str | No
     Args:
         path: The file.
         domains: All samples of a run.
-        group_of: Returns what a sample of a name belongs to, or None.
+        group_of: Function from the name of a sample to its group, or None.
     """
     write_table(path, [HEADINGS, *_rows(domains, group_of)])
 
@@ -39,17 +39,17 @@ def _rows(domains: Domains, group_of: Callable[[str], str | None]) -> Iterator[t
 
 
 def read_parts(path: Path, given: Mapping[str, Samples], domain: Domain, what: str | Path) -> Parts:
-    """Divide samples as a table says, which knows them by their digests: it holds wherever the files lie.
+    """Divide samples as a table says. It identifies them by their digests, so their files may have been moved.
 
     Args:
-        path: As `write_parts` writes it.
+        path: A table from `write_parts`.
         given: All samples of a domain, with digests, in one or more sets.
-        domain: Which of the two it is.
+        domain: Domain of the samples.
         what: Name of the domain's data for messages.
 
     Raises:
         ConfigError: If there is no such table.
-        DataError: If it does not say in which part a sample is, a part would be empty, or it would be of several sets.
+        DataError: If a sample is not in it, a part would be empty, or a part would contain samples of several sets.
     """
     known, met = _read(path, domain), set[str]()
     found: dict[str, Samples] = {}
@@ -79,7 +79,7 @@ def has_same_parts(path: Path, domains: Domains) -> bool:
     """Return True if a table lists exactly these samples, by their digests, in the same parts.
 
     Args:
-        path: As `write_parts` writes it.
+        path: A table from `write_parts`.
         domains: All samples of a run.
     """
     rows = list(_rows(domains, lambda name: None))

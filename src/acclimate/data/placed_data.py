@@ -16,7 +16,7 @@ from acclimate.types import Domain
 
 
 class PlacedData(DividedData):
-    """Data of one's own in places: folders or files.
+    """Base class of data sets of the user in places: folders or files.
 
     Several sources are one labelled set, whose classes are those of all of them together, and several targets are one target. Each
     sample keeps the number of its place. Each place is divided as it would be alone, except that copies and groups stay together
@@ -38,7 +38,7 @@ class PlacedData(DividedData):
 
     @abstractmethod
     def look_into(self, place: Path, domain: Domain) -> Any:
-        """Read what is needed of a place to know its classes.
+        """Read what determines the classes of a place.
 
         Raises:
             DataError: If it cannot be read.
@@ -49,7 +49,7 @@ class PlacedData(DividedData):
         """Return the classes of the sources, in order.
 
         Args:
-            found: Of each source what `look_into` returned.
+            found: Result of `look_into` for each source.
 
         Raises:
             DataError: If there are too few.
@@ -60,13 +60,13 @@ class PlacedData(DividedData):
         """Return the samples of a place by part, or all of them under the key `all`, with labels by their places in `classes`.
 
         Args:
-            found: What `look_into` returned.
+            found: Result of `look_into` for the place.
             place: The folder or file.
-            classes: All that there are.
-            domain: Which of the two it is.
+            classes: Names of all classes.
+            domain: Domain of the samples.
 
         Raises:
-            DataError: If there are others, or nothing is left.
+            DataError: If there are other classes, or no samples are left.
         """
 
     def read(self) -> Domains:
@@ -90,7 +90,7 @@ class PlacedData(DividedData):
         if len(places) == 1:
             return self.divide(given[0], places[0].path, domain)
         names = [place.name for place in places]
-        # Those that have the same parts are divided together.
+        # Places with the same parts are divided together.
         alike = defaultdict(list)
         for number, parts in enumerate(given):
             alike[tuple(parts)].append(number)

@@ -18,8 +18,8 @@ class Fold(NamedTuple):
     """One of several parts of equal size that take turns in testing.
 
     Attributes:
-        number: From 0 on.
-        of: How many there are, at least 2.
+        number: Number of the fold, from 0.
+        of: Number of folds, at least 2.
     """
 
     number: int
@@ -36,17 +36,17 @@ def split(
     groups: Sequence[str] | None = None,
     fold: Fold | None = None,
 ) -> list[list[int]]:
-    """Divide samples by their content. Copies and groups stay together, so no part has a sample of another, or one of its group.
+    """Divide samples by their content. Copies and groups stay together, so no part contains copies or groups of another one.
 
     Args:
-        digests: Of the samples, int64, shape (N,); equal for copies.
-        labels: Every class is divided in the same proportions, int64, shape (N,); None divides without a look at classes. Samples
+        digests: Digests of the samples, int64, shape (N,); equal for copies.
+        labels: Classes, each of which is divided in the same proportions, int64, shape (N,); None: do not use classes. Samples
             that stay together count for the first of their classes.
         fractions: Share of each part after the first, which gets the rest; above 0, with a sum below 1.
-        seed: Another seed gives another division.
+        seed: Seed of the division.
         what: Name of the samples for the error message.
-        groups: What each sample belongs to, such as a patient, N names; None if each is by itself.
-        fold: Which samples are the last part, in the place of the last of `fractions`: those of this fold.
+        groups: Group of each sample, such as a patient, N names; None: no groups.
+        fold: Fold whose samples are the last part, instead of the last of `fractions`.
 
     Returns:
         The indices of each part, the first one included, in ascending order. A part gets at least one sample of every
@@ -70,7 +70,7 @@ def split(
             left, to_take = [members for members, is_tested in zip(ranked, tested, strict=True) if not is_tested], to_take[:-1]
         is_enough = len(ranked) >= num_parts
         for place, fraction in enumerate(to_take, start=1):
-            # What is left must do for the parts to come and the first; a class too small for all goes to the first.
+            # Leave enough for the later parts and the first; a class that is too small for all parts goes to the first.
             available = len(left) - (1 + len(to_take) - place if is_enough else 1)
             taken, left = _take(left, max(round(fraction * size), int(is_enough)), available)
             parts[place] += taken
@@ -86,7 +86,7 @@ def split(
 
 
 def _together(digests: Tensor, groups: Sequence[str] | None) -> list[list[int]]:
-    """Return the indices of samples that must be in one part: copies of each other, and those of a group."""
+    """Return the indices of samples that must be in the same part, because they are copies or belong to one group."""
     keys = digests.tolist() if groups is None else _components(digests, groups)
     found = defaultdict(list)
     for index, key in enumerate(keys):
@@ -95,7 +95,7 @@ def _together(digests: Tensor, groups: Sequence[str] | None) -> list[list[int]]:
 
 
 def _components(digests: Tensor, groups: Sequence[str]) -> list[int]:
-    """Number samples by what links them: copies may belong to several groups, which are then one."""
+    """Number the sets of samples that copies and groups connect; groups that share copies count as one."""
     _, copies = digests.unique(return_inverse=True)  # type: ignore[no-untyped-call]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     size = int(copies.max()) + 1 + len(numbers)
@@ -105,15 +105,15 @@ def _components(digests: Tensor, groups: Sequence[str]) -> list[int]:
 
 
 def _take(ranked: list[list[int]], wanted: int, available: int) -> tuple[list[int], list[list[int]]]:
-    """Choose from samples that each have one or more copies, until so many are taken.
+    """Choose samples, together with their copies.
 
     Args:
         ranked: The copies of each sample.
-        wanted: Number of samples to take, copies included. Where copies are more than fit, they are left, unless nothing else is there.
-        available: Number of different samples that may be taken at most.
+        wanted: Number of samples to take, including copies. A sample with more copies than fit is skipped, unless there is no other.
+        available: Largest number of different samples that may be taken.
 
     Returns:
-        The indices of what is taken, and what is left.
+        The indices of the chosen samples, and the copies of each of the other samples.
     """
     taken: list[int] = []
     left = []
@@ -131,16 +131,16 @@ def _take(ranked: list[list[int]], wanted: int, available: int) -> tuple[list[in
 
 
 def choose_of_each_class(labels: Tensor, *, num_classes: int, per_class: int, seed: int) -> list[int]:
-    """A few samples of each class, by chance; more of them contain the fewer.
+    """Choose a few samples of each class at random; smaller choices are subsets of larger ones.
 
     Args:
-        labels: Of all samples that they are taken from, int64, shape (N,). What is no class is not chosen.
-        num_classes: K.
-        per_class: How many of each class, at least 1; a class that has fewer gives them all.
-        seed: Another seed gives other samples.
+        labels: Labels of all samples, int64, shape (N,). Samples without a class are never chosen.
+        num_classes: K, the number of classes.
+        per_class: Number of samples of each class, at least 1; all samples of a class that has fewer.
+        seed: Seed of the choice.
 
     Returns:
-        Places of the samples in ascending order.
+        Indices of the samples in ascending order.
     """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed_for(seed, "labelled")))
     chosen = [order[labels[order] == label][:per_class] for label in range(num_classes)]

@@ -12,12 +12,12 @@ from acclimate.types import PARTS
 
 
 class TableData(PlacedData):
-    """Samples that are the rows of a table, or that it lists.
+    """Base class of data sets whose samples are the rows of tables, or files that tables list.
 
     Args:
         label: Name of the column with the classes.
         split: Name of a column with the part of each row, `train`, `val` or `test`; None if there is none.
-        group: Name of a column that says what a row belongs to, such as a patient, whose rows stay in one part; None if there is none.
+        group: Name of a column with the group of each row, such as a patient, whose rows stay in one part; None if there is none.
         unknown_classes: Handling of samples whose class the source lacks: `error` refuses them, `drop` leaves them out.
         **loading: Arguments of `PlacedData`.
     """
@@ -46,12 +46,12 @@ class TableData(PlacedData):
         """Return the samples of each part that a table names, or all of them under the key `all`.
 
         Args:
-            samples: Those of the table.
-            parts: The part of each sample; None if the table does not say.
-            table: Its file, for messages.
+            samples: Samples of the table.
+            parts: Part of each sample; None if the table does not say.
+            table: File of the table, for messages.
 
         Raises:
-            DataError: If there is nothing to train on.
+            DataError: If there are no samples to train on.
         """
         if parts is None:
             return {"all": samples}

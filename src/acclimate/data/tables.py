@@ -62,7 +62,7 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
         raise DataError(f"{path} cannot be read as a table: it is not in UTF-8. Save it in this encoding.") from error
     except ImportError as error:
         raise ConfigError("Parquet files need a package that is not installed. Type pip install 'acclimate[parquet]'.") from error
-    # Whatever the bytes of a damaged or foreign file lead the readers to.
+    # The bytes of a damaged or foreign file can make the readers raise anything.
     except Exception as error:
         raise DataError(f"{path} cannot be read as a table: {first_line(error)}.") from error
     frame.columns = [str(name) for name in frame.columns]
@@ -85,13 +85,13 @@ def texts(frame: Any, path: Path, key: str, name: str) -> list[str]:
     """Return a column as texts.
 
     Args:
-        frame: As `read_frame` returns it.
+        frame: A data frame from `read_frame`.
         path: Its file, for messages.
-        key: The key of the configuration that names the column, for messages.
-        name: Of the column.
+        key: Key of the configuration that names the column, for messages.
+        name: Name of the column.
 
     Raises:
-        DataError: If there is no such column, or a row has nothing in it.
+        DataError: If there is no such column, or a row has no value in it.
     """
     if name not in frame.columns:
         raise DataError(f"{path} has no column {name}, which {key} names. It has {listed(list(frame.columns))}. Type {key}=COLUMN.")

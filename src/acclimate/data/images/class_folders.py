@@ -24,7 +24,7 @@ class ClassFolders(NamedTuple):
         files: All images, sorted by their relative path.
         classes: The class of each file; None for a file that is in no class folder.
         folders: Names of all class folders, also of those without images.
-        inner: Of each class folder the names of its own folders with images, and an empty name for images that are in none.
+        inner: Names of the folders with images in each class folder, and an empty name for images directly in it.
     """
 
     root: Path
@@ -34,7 +34,7 @@ class ClassFolders(NamedTuple):
     inner: dict[str, set[str]]
 
     def only(self, names: Collection[str]) -> "ClassFolders":
-        """Return the images of some classes alone."""
+        """Return only the images of some classes."""
         kept = [place for place, name in enumerate(self.classes) if name in names]
         return self._replace(
             files=[self.files[place] for place in kept],
@@ -54,7 +54,7 @@ def find_parts(root: Path, key: str, classes: Collection[str] = ()) -> dict[str,
     Args:
         root: The folder of a domain.
         key: The key that names it, for messages.
-        classes: Names of folders that are classes, whatever they look like.
+        classes: Names of folders that are classes, even if they look like parts.
 
     Raises:
         DataError: If two folders are the same part, or there are parts but none to train on.
@@ -104,14 +104,14 @@ def _holds_parts(root: Path, key: str, train: str, others: Sequence[str]) -> boo
 
 
 def find_class_folders(root: Path, rename: Mapping[str, str]) -> ClassFolders:
-    """Find the images of a folder and the class folder that each is in.
+    """Find the images in a folder, and their class folders.
 
     Args:
         root: The folder of a domain or of a part.
         rename: Other names for classes.
 
     Raises:
-        DataError: If it holds no images.
+        DataError: If it contains no images.
     """
     found = find_files(root)
     if left_out := found.left_out():
@@ -134,10 +134,10 @@ def find_class_folders(root: Path, rename: Mapping[str, str]) -> ClassFolders:
 
 
 def refuse_loose_images(found: ClassFolders, key: str) -> None:
-    """Refuse images beside class folders.
+    """Check that there are no images next to class folders.
 
     Raises:
-        DataError: If there are some.
+        DataError: If there are any.
     """
     loose = [path.name for path, name in zip(found.files, found.classes, strict=True) if name is None]
     if loose and len(loose) < len(found.files):
@@ -149,7 +149,7 @@ def refuse_loose_images(found: ClassFolders, key: str) -> None:
 
 
 def refuse_odd_layout(found: ClassFolders, key: str) -> None:
-    """Refuse class folders that look like something else: parts, domains, or groups of classes.
+    """Check that class folders do not look like parts, domains or groups of classes.
 
     Raises:
         DataError: If all of them hold only folders, or the same folders.

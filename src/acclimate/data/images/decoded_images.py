@@ -98,7 +98,7 @@ class PixelFile:
         self._verified = np.zeros(len(self.sizes), dtype=bool)
         self._damaged = False
         self.channels = files.pixels.channels
-        # As all images were written, which have the form that the files are read to.
+        # All images were written in the pixel format of the files.
         self.type = np.dtype(str(files.pixels.dtype).removeprefix("torch."))
         self.starts = np.concatenate([[0], (self.channels * self.type.itemsize * self.sizes.prod(axis=1)).cumsum()])
         # Kept open, so that it can be read even after its removal.
@@ -154,7 +154,7 @@ def decode_once(files: ImageFiles, cache: Cache) -> Samples:
         cache: `ram` caches images in this process, `disk` for all later runs, `none` disables the cache.
 
     Raises:
-        DataError: If a file is not a whole image.
+        DataError: If a file is not a complete image.
     """
     if cache == "none":
         return files

@@ -40,12 +40,12 @@ T = TypeVar("T")
 OnBadImage = Literal["error", "skip"]
 # The limit above which Pillow warns about files that are small on disk and huge in memory.
 MAX_PIXELS = 89_478_485
-# Largest ratio of the sides, because views enlarge images until the shorter side is as large as the model needs. Of longer images the
-# middle is kept, which is all that views for evaluation show.
+# Largest ratio of the sides, because views enlarge images until the shorter side has the size of the model. Longer images are
+# cropped to their middle, which is all that views for evaluation show.
 MAX_RATIO = 100
-# Largest number, because a task of a thread costs more than a look at a small file.
+# Largest number; starting a task in a thread costs more than examining a small file.
 FILES_PER_TASK = 64
-# The code on which decoded images depend.
+# Source code on which decoded images depend.
 DECODING = [Path(str(module)).read_text() for module in (__file__, opening.__file__, pixels_module.__file__, stored_pixels.__file__)]
 
 
@@ -63,7 +63,7 @@ def read_header(path: Path) -> tuple[int, int, str] | None:
 def without_pillows_advice() -> Iterator[None]:
     """Context manager that silences Pillow's warnings about palettes with transparency and about metadata.
 
-    It must surround all decoding threads: inside of each, threads that end first would leave warnings off for the process.
+    It must surround all decoding threads: used in each of them, it would leave warnings disabled for the whole process.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -91,13 +91,13 @@ def decode(path: Path, shorter_side: int | None = None, max_pixels: int = MAX_PI
 
     Args:
         path: The file.
-        shorter_side: In pixels; larger images are reduced to it, smaller ones stay as they are. A JPEG of twice that
-            size or more is not decoded in full. None keeps all pixels.
-        max_pixels: That the file may have; one of more is refused before it is decoded.
-        pixels: The form of the tensor.
+        shorter_side: Largest length of the shorter side in pixels, to which larger images are reduced; a JPEG of at least
+            twice that size is not decoded in full. None: no limit.
+        max_pixels: Largest number of pixels of the file, which is checked before it is decoded.
+        pixels: Format of the tensor.
 
     Raises:
-        BadInputError: If the file is not a whole image, has more pixels, or cannot be brought to the form.
+        BadInputError: If the file is not a complete image, has too many pixels, or cannot be converted to the format.
     """
     return _middle(_decode(path, shorter_side, max_pixels, pixels))
 
@@ -114,16 +114,16 @@ def _decode(path: Path, shorter_side: int | None, max_pixels: int, pixels: Pixel
         except UnidentifiedImageError:
             if not _is_tiff(path):
                 raise
-        # Pillow knows none of more than four channels, and takes each of several pages for an image.
+        # Pillow reads at most four channels, and treats each page as an image.
         with path.open("rb") as file:
             return reduced(from_stored(read_tiff(file, max_pixels, num_pages=pixels.channels), pixels), shorter_side)
 
 
 def read_extremes(path: Path, max_pixels: int, pixels: PixelFormat) -> Extremes | None:
-    """Return the extremes of an image of more than 8 bits, None of others, most of which are told by their first bytes.
+    """Return the extremes of an image of more than 8 bits; None for other images, most of which their first bytes show.
 
     Raises:
-        BadInputError: If the image is not whole, or has pixels without a value.
+        BadInputError: If the image is not complete, or has pixels without a value.
     """
     with _explained(path, max_pixels):
         with path.open("rb") as file:
@@ -143,10 +143,10 @@ def read_extremes(path: Path, max_pixels: int, pixels: PixelFormat) -> Extremes 
 
 @contextlib.contextmanager
 def _explained(path: Path, max_pixels: int) -> Iterator[None]:
-    """Name the file in errors.
+    """Context manager that names the file in errors.
 
     Raises:
-        BadInputError: In the place of all that a file leads Pillow to.
+        BadInputError: Instead of any error that a bad file causes in Pillow.
     """
     # Also applies to images inside images, such as those of icons.
     Image.MAX_IMAGE_PIXELS = max_pixels
@@ -155,7 +155,7 @@ def _explained(path: Path, max_pixels: int) -> Iterator[None]:
     except ImageError as problem:
         raise _bad_image(path, str(problem)) from problem
     except Image.DecompressionBombError as error:
-        # Which does not keep the number that it was raised for.
+        # The number of pixels is only in its message.
         number = re.search(r"\d+", str(error))
         raise _bad_image(path, str(too_many_pixels(int(number[0]) if number else 2 * max_pixels, max_pixels))) from error
     except FileNotFoundError as error:
@@ -169,7 +169,7 @@ def _bad_image(path: Path, problem: str) -> BadInputError:
 
 
 def _is_beyond_pillow(image: Image.Image, channels: int) -> bool:
-    """Return whether an image has channels that Pillow leaves out: further ones, or pages."""
+    """Return True if an image has channels that Pillow leaves out: additional ones, or pages."""
     if channels in (1, 3) or image.format != "TIFF":
         return False
     return len(image.getbands()) != channels and (not has_other_channels(image, channels) or getattr(image, "n_frames", 1) == channels)
@@ -198,13 +198,13 @@ def _middle(image: Tensor) -> Tensor:
 def keep_whole_images(
     paths: Sequence[Path], on_bad_image: OnBadImage, max_pixels: int = MAX_PIXELS, pixels: PixelFormat = EIGHT_BIT_RGB
 ) -> list[Path]:
-    """The files that can be decoded. All are read once, so that a bad one is found before the training starts, not in it.
+    """Return the files that can be decoded. All are read once, so that bad files are found before training starts.
 
     Args:
         paths: The files to check.
         on_bad_image: `error` refuses the first bad file, `skip` leaves bad files out and logs their names.
-        max_pixels: That a file may have, see `decode`.
-        pixels: The form that all must be brought to.
+        max_pixels: Largest number of pixels of a file, see `decode`.
+        pixels: Format that all files must be convertible to.
 
     Raises:
         DataError: If a file is bad and `on_bad_image` is `error`.
@@ -221,9 +221,9 @@ def keep_whole_images(
 
 
 def find_problem(path: Path, max_pixels: int, pixels: PixelFormat) -> BadInputError | None:
-    """Return the error that decoding an image would raise, None if it is whole."""
+    """Return the error that decoding an image raises; None if it is complete."""
     try:
-        # The smallest that a JPEG can be decoded to, for which the whole file is read all the same.
+        # The fastest way to decode a JPEG, which still reads the whole file.
         decode(path, shorter_side=1, max_pixels=max_pixels, pixels=pixels)
     except BadInputError as error:
         return error

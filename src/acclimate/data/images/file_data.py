@@ -47,10 +47,10 @@ class ImageFileData(ImageData):
         return super().kind_for(spec).changed(max_pixels=self.max_pixels, on_bad_image=self.on_bad_image)
 
     def whole(self, files: Sequence[Path]) -> set[Path]:
-        """Return the files that are complete images, as far as they are looked at before training.
+        """Return the files that are complete images, as far as they are read before training.
 
         Raises:
-            DataError: If a file is not one, and `on_bad_image` is `error`; or none is.
+            DataError: If a file is not a complete image and `on_bad_image` is `error`, or none is.
         """
         # If all images are decoded before training, bad ones are found then.
         if self.cache != "none" and self.on_bad_image == "error":

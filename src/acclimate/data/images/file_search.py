@@ -1,4 +1,4 @@
-"""Search of folders for images, which leaves out what other programs put there."""
+"""Search for images in folders, without the files that other programs leave there."""
 
 import os
 import re
@@ -26,18 +26,18 @@ LITTER_FOLDERS = {
     "lost+found",
 }
 LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
-# Formats of Pillow whose files usually hold no pictures, or which it cannot decode.
+# Formats of Pillow that usually contain no pictures, or that it cannot decode.
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-# Pictures that Pillow cannot decode, or not without an extension. They are not ignored: whoever decodes them says so.
+# Pictures that Pillow cannot decode, or only with an extension. They are not ignored, so that decoding them reports it.
 FOREIGN_SUFFIXES = {".heic", ".heif", ".svg", ".svgz", ".eps"}
 FOREIGN_SUFFIXES |= {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"}
-# Of JPEG, PNG, GIF, TIFF, WebP, AVIF, HEIC, JPEG 2000 and BMP, for files whose suffix says nothing.
+# First bytes of JPEG, PNG, GIF, TIFF, WebP, AVIF, HEIC, JPEG 2000 and BMP, for files without a known suffix.
 SIGNATURES = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(?:avi[fs]|hei[cx]|mif1|msf1)"
     rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|BM....\0\0\0\0",
     re.DOTALL,
 )
-# As many names are shown.
+# Number of names in messages.
 NUM_SHOWN = 3
 
 
@@ -46,8 +46,8 @@ class FoundFiles(NamedTuple):
 
     Attributes:
         images: Files that are images by their suffix or their first bytes, whole or not, sorted by their relative path.
-        litter: How many files were left out by the name of the folder or the file that marks them as litter.
-        others: Names of files that are no images, relative to the folder, sorted.
+        litter: Number of files that are left out, by the name of the folder or the file that marks them as litter.
+        others: Names of files that are not images, relative to the folder, sorted.
     """
 
     images: list[Path]
@@ -68,7 +68,7 @@ def find_files(root: Path) -> FoundFiles:
     images: list[Path] = []
     others: list[str] = []
     litter: Counter[str] = Counter()
-    # Path.rglob does not follow links to folders, of which data sets are often made.
+    # Path.rglob does not follow links to folders, which data sets often consist of.
     for folder, subfolders, files in os.walk(root, followlinks=True):
         here = Path(folder)
         ancestors = {root.resolve(), *(parent.resolve() for parent in (here, *here.parents) if parent.is_relative_to(root))}
@@ -84,7 +84,7 @@ def find_files(root: Path) -> FoundFiles:
                 images.append(path)
             else:
                 others.append(path.relative_to(root).as_posix())
-    # All begin alike, with the root.
+    # All paths begin with the root, so this is the order of the relative paths.
     return FoundFiles(sorted(images, key=Path.as_posix), +litter, sorted(others))
 
 
@@ -103,7 +103,7 @@ def is_litter_folder(name: str) -> bool:
 
 
 def is_image(path: Path) -> bool:
-    """Return True if the suffix of a file promises an image, or its first bytes are those of one."""
+    """Return True if a file is an image by its suffix or its first bytes."""
     if path.suffix.lower() in _suffixes():
         # A broken link is an image that is missing.
         return path.is_file() or path.is_symlink()

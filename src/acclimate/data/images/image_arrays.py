@@ -17,8 +17,8 @@ class ImageArrays(Samples):
     Args:
         images: uint8, or float32 in [0, 1], shape (N, C, H, W); a single channel is repeated.
         labels: int64, shape (N,), or None.
-        what: Name of the array that they come from, for messages; None if there is none.
-        rows: Of each image in that array; None if these are all.
+        what: Name of the array that contains them, for messages; None if there is none.
+        rows: Row of each image in that array; None: all rows in order.
         channels: Number of channels of loaded images.
     """
 

@@ -57,7 +57,7 @@ class ImageData(AdaptationData):
         super().__init__(source_view=source_view, target_views=target_views, strong_view=strong_view, **loading)
         self.crop = crop
         self.image_size = image_size
-        # The range of values is open until the images are read.
+        # The range of values is unknown until the images are read.
         self.pixels = pixel_format(channels=channels, value_range=value_range, nan=nan, background=background)
         self.near_copies: NearCopies = near_copies
 

@@ -79,15 +79,15 @@ class ImageFiles(Samples):
         )
 
     def extremes(self) -> Extremes | None:
-        """Return the extremes of all images of more than 8 bits, None if there are none.
+        """Return the extremes of all images of more than 8 bits; None if there are none.
 
         Raises:
-            DataError: If an image is not whole, or has pixels without a value.
+            DataError: If an image is not complete, or has pixels without a value.
         """
         return joined(map_files(lambda path: read_extremes(path, self.max_pixels, self.pixels), self.paths))
 
     def problem(self, index: int) -> str | None:
-        """Return what is wrong with an image, None if it is whole."""
+        """Return the problem of an image; None if it is complete."""
         error = find_problem(self.paths[index], self.max_pixels, self.pixels)
         return None if error is None else error.problem
 

@@ -26,7 +26,7 @@ class LooseImages(Samples):
         images: Paths, arrays or Pillow images, see `Images.read`.
         shorter_side: As for `decode`.
         max_pixels: As for `decode`.
-        pixels: The form of all images.
+        pixels: Pixel format of all images.
     """
 
     is_at_hand = False
@@ -57,7 +57,7 @@ class LooseImages(Samples):
             return [self._read(index, self.shorter_side) for index in indices]
 
     def problem(self, index: int) -> str | None:
-        """Return what is wrong with an image, None if it is whole."""
+        """Return the problem of an image; None if it is complete."""
         try:
             self._read(index, shorter_side=1)
         except BadInputError as error:
@@ -78,7 +78,7 @@ class LooseImages(Samples):
             if isinstance(image, np.ndarray):
                 return reduced(from_stored(self._stored(image, index), self.pixels), shorter_side)
             if isinstance(image, Image.Image):
-                # A copy, as the caller's own stays as it is; it has lost what is not decoded yet.
+                # A copy, because the image of the caller must not change. A copy of a deep image would lose what is not decoded yet.
                 upright = image if is_deep(image) else ImageOps.exif_transpose(image)
                 return to_tensor(upright, shorter_side, self.pixels)
         except ImageError as problem:

@@ -19,17 +19,17 @@ from acclimate.data.domains import Domains
 from acclimate.data.samples import Samples
 
 NearCopies = Literal["auto", "warn", "off"]
-# Their comparison takes about half a second.
+# Comparing this number of images takes about half a second.
 MAX_AUTOMATIC = 2000
 
 SIDE = 16
 AT_ONCE = 256
-# Differing bits of the 64 of two hashes.
+# Largest number of bits in which the hashes of near copies differ.
 MAX_DISTANCE = 6
 # Each image is compared with the next ones in the order of the hashes, in four different orders.
 NUM_NEIGHBOURS = 8
-# Correlation of all channels of two thumbnails, and the deviation in grey levels that it needs. Of photographs with 64 pixels or more that
-# were compressed again or made smaller, 99 % reach it; of the 60,000 different digits of MNIST, 56 do.
+# Smallest correlation of the thumbnails of near copies, and the standard deviation in grey levels that it requires. 99 % of
+# photographs of at least 64 pixels reach it after being compressed again or reduced, but only 56 of the 60,000 digits of MNIST.
 MIN_CORRELATION, MIN_DEVIATION = 0.995, 4.0
 
 
@@ -50,7 +50,7 @@ def _thumbnails(samples: Samples) -> Iterator[Tensor]:
 
 def _reduced(image: Tensor) -> Tensor:
     if image.dtype == torch.uint8 and len(image) == 3:
-        # In one thread, as several would take longer to meet than to reduce an image.
+        # In one thread: synchronising several takes longer than reducing an image.
         picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).resize((SIDE, SIDE), Image.Resampling.BOX)
         return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     return F.adaptive_avg_pool2d(255 * image if image.is_floating_point() else image.float(), SIDE)

@@ -1,4 +1,4 @@
-"""Image files of all formats: those that are read, and a word on those that are not."""
+"""Opening of image files, and the formats that are not read."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,11 +9,11 @@ from PIL import Image, UnidentifiedImageError
 
 from acclimate.data.images.stored_pixels import ImageError
 
-# Pillow decodes them with a program that runs code in the file.
+# Formats that Pillow decodes with a program that runs code in the file.
 PROGRAMS = ("EPS",)
-# Bytes from which a format is known.
+# Number of bytes at the beginning of a file that show its format.
 NUM_BYTES = 512
-# Of these Pillow would show the small preview alone, as many are a kind of TIFF.
+# Raw files of cameras. Many are a kind of TIFF, of which Pillow would read only the small preview.
 CAMERAS = "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
 RAW = [f".{name}" for name in CAMERAS.split()]
 DNG_VERSION = 50706
@@ -24,8 +24,8 @@ def open_image(path: Path) -> Image.Image:
     """Open an image without decoding it.
 
     Raises:
-        ImageError: If it has a format that is not read, with what to do.
-        UnidentifiedImageError: If it has no known format.
+        ImageError: If its format is not read, with advice.
+        UnidentifiedImageError: If its format is unknown.
     """
     if path.suffix.lower() in RAW:
         raise camera_raw()
@@ -46,12 +46,12 @@ def open_image(path: Path) -> Image.Image:
 
 
 def camera_raw() -> ImageError:
-    """Return the refusal of a file of a camera's sensor."""
+    """Return the error for the raw file of a camera."""
     return ImageError("is the raw file of a camera, which is not read. Develop it to TIFF or PNG; 16 bits keep its depth")
 
 
 def may_be_deep(file: IO[bytes]) -> bool:
-    """Return whether an image may have more than 8 bits, by its first bytes: False for most, without a look at their header."""
+    """Return True if an image may have more than 8 bits, by its first bytes, which rule it out for most files."""
     beginning = file.read(32)
     if beginning.startswith(b"\x89PNG"):
         return beginning[24:25] == b"\x10"
@@ -81,7 +81,7 @@ def _starts(*texts: bytes) -> Callable[[bytes, Path], bool]:
     return lambda beginning, _: beginning.lstrip().startswith(texts)
 
 
-# By their contents, or where these say little by their suffix.
+# Tests of other formats, by the contents of the file or, where they are not conclusive, by its suffix.
 OTHER_FORMATS: dict[str, Callable[[bytes, Path], bool]] = {
     "a vector drawing (SVG)": lambda beginning, path: b"<svg" in beginning or path.suffix.lower() in (".svg", ".svgz"),
     "a document (PDF)": _starts(b"%PDF"),

@@ -48,7 +48,7 @@ class Change(NamedTuple):
 
 def draw_change() -> Change:
     """Draw the changes of one image from torch's global generator."""
-    # The same number of draws for each image, whether they are used or not.
+    # The same number of draws for each image, even if they are not used.
     jitters, greys, blurs, brightness, contrast, saturation, hue, sigma, side, row, column = torch.rand(11).tolist()
     change = Change(sigma=SIGMAS[0] + sigma * (SIGMAS[1] - SIGMAS[0]), cutout=(LARGEST_CUTOUT * side, row, column))
     if jitters < JITTER_PROBABILITY:

@@ -1,4 +1,4 @@
-"""From the pixels of an image, whatever its mode and depth, to the tensor that views take."""
+"""Conversion of images of any mode and depth to tensors of one pixel format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,24 +16,23 @@ from acclimate.errors import ConfigError
 
 # Luma of ITU-R 601, as in Pillow.
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-# Modes of Pillow with premultiplied colours, which it converts to no others.
+# Modes of Pillow with premultiplied colours, and the only modes that it converts them to.
 PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """The form that all images of a run are brought to.
+    """The format that all images of a run are converted to.
 
     Attributes:
-        channels: 3 is RGB and 1 is grey, whatever a file has; any other number is that of the files, whose channels are
-            kept as they are.
-        value_range: The stored values that become 0 and 1, for images of more than 8 bits, which are then float32; None
-            gives uint8.
-        nan: The stored value that pixels without a finite value get; None refuses them.
-        background: The colour behind transparent pixels, as Pillow reads it, such as `white` or `#808080`.
+        channels: 3 is RGB and 1 is grey, whatever the files have; any other number keeps the channels of the files.
+        value_range: Stored values that become 0 and 1 in images of more than 8 bits, which are then float32; None: all
+            images are uint8.
+        nan: Stored value of pixels without a finite value; None refuses them.
+        background: Colour behind transparent pixels, by its name in Pillow, such as `white` or `#808080`.
 
     Raises:
-        ConfigError: If the background is no colour, or the range is empty.
+        ConfigError: If the background is not a colour, or the range is empty.
     """
 
     channels: int = 3
@@ -66,7 +65,7 @@ class PixelFormat:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of all images: float32 in [0, 1], or uint8."""
+        """Type of all images: float32 in [0, 1], or uint8."""
         return torch.uint8 if self.value_range is None else torch.float32
 
 
@@ -74,10 +73,10 @@ EIGHT_BIT_RGB = PixelFormat()
 
 
 def pixel_format(*, channels: int, value_range: Sequence[float] | None, nan: float | None, background: str) -> PixelFormat:
-    """Return the form that settings describe.
+    """Return the pixel format of some settings.
 
     Raises:
-        ConfigError: If the background is no colour, or the range is not one.
+        ConfigError: If the background is not a colour, or the range is not two numbers in ascending order.
     """
     if value_range is not None and len(value_range) != 2:
         raise ConfigError(f"data.value_range={list(value_range)} must be two numbers, such as data.value_range=[0,4095].")
@@ -88,12 +87,12 @@ def to_tensor(image: Image.Image, shorter_side: int | None = None, pixels: Pixel
     """Convert an image of any mode to a tensor of shape (C, H, W), upright.
 
     Args:
-        image: It is turned in place if its metadata say so.
-        shorter_side: In pixels; larger images are reduced to it, smaller ones stay as they are. None keeps all pixels.
-        pixels: The form of the tensor.
+        image: The image, which is rotated in place if its metadata require it.
+        shorter_side: Largest length of the shorter side in pixels, to which larger images are reduced; None: no limit.
+        pixels: Format of the tensor.
 
     Raises:
-        ImageError: If the image cannot be brought to that form.
+        ImageError: If the image cannot be converted to that format.
     """
     if is_deep(image):
         return reduced(from_stored(read_stored(image), pixels), shorter_side)
@@ -104,14 +103,14 @@ def to_tensor(image: Image.Image, shorter_side: int | None = None, pixels: Pixel
         return reduced(from_stored(Stored(_with_channels(np.array(plain)), has_alpha=False), pixels), shorter_side)
     visible = _compose(image, pixels.colour) if image.has_transparency_data else image
     mode = "RGB" if pixels.channels == 3 else "L"
-    # Pillow would copy an image that has the mode already.
+    # Pillow would copy an image that already has the mode.
     values = _with_channels(np.array(visible if visible.mode == mode else visible.convert(mode)))
     small = reduced(torch.from_numpy(values).permute(2, 0, 1), shorter_side)
     return small if pixels.value_range is None else small.float() / 255
 
 
 def reduced(image: Tensor, shorter_side: int | None) -> Tensor:
-    """Resize an image whose shorter side is longer than it may be."""
+    """Reduce an image to the given length of the shorter side; smaller images are unchanged."""
     if shorter_side is None or min(image.shape[1:]) <= shorter_side:
         return image
     resized: Tensor = F.resize(image, [shorter_side], antialias=True)
@@ -122,7 +121,7 @@ def from_stored(stored: Stored, pixels: PixelFormat) -> Tensor:
     """Convert the values of a file or an array to a tensor of shape (C, H, W).
 
     Raises:
-        ImageError: If they have other channels, values that are not finite, or no known range.
+        ImageError: If they have other channels, values that are not finite, or an unknown range.
     """
     values, num_bands = stored.values, stored.values.shape[2]
     has_alpha = stored.has_alpha and pixels.channels in (1, 3)
@@ -164,7 +163,7 @@ def _scaled(values: NDArray[Any], missing: float | None, pixels: PixelFormat) ->
 
 
 def without_value(values: NDArray[Any], missing: float | None) -> NDArray[np.bool_]:
-    """Return which values are not finite, or are the one that means that there is none."""
+    """Return a mask of the values that are not finite or equal the value that marks missing ones."""
     bad = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(values.shape, dtype=bool)
     if missing is not None and np.isfinite(missing):
         bad |= values == np.float64(missing).astype(values.dtype if values.dtype.kind == "f" else np.float64)
@@ -172,7 +171,7 @@ def without_value(values: NDArray[Any], missing: float | None) -> NDArray[np.boo
 
 
 def refuse(bad: NDArray[np.bool_]) -> None:
-    """Refuse pixels without a value.
+    """Check that all pixels have a value.
 
     Raises:
         ImageError: If there are any.
@@ -184,7 +183,7 @@ def refuse(bad: NDArray[np.bool_]) -> None:
 
 
 def _range_of(values: NDArray[Any], pixels: PixelFormat) -> tuple[float, float]:
-    """Return the values that become 0 and 1: those of 8 bits, the run's, or all that the type usually has."""
+    """Return the values that become 0 and 1: those of 8 bits, those of the run, or the usual range of the type."""
     if values.dtype == np.uint8:
         return 0, 255
     if values.dtype == np.bool_:
@@ -206,7 +205,7 @@ def _share_of_full_scale(alpha: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _compose(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
-    """Lay a transparent image on a background, as viewers do."""
+    """Compose a transparent image with a background, as viewers do."""
     rgba = image.convert(PREMULTIPLIED.get(image.mode, image.mode)).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, colour), rgba).convert("RGB")
 

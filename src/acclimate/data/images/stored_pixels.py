@@ -1,4 +1,4 @@
-"""Pixels as files store them, for those that Pillow gives in 8 bits although they have more, or does not read at all."""
+"""Pixels as files store them, for files that Pillow would reduce to 8 bits or cannot read."""
 
 import io
 import math
@@ -13,9 +13,9 @@ from torchvision.io import ImageReadMode, decode_png
 # Tags of TIFF, also in the metadata of other files.
 BITS_PER_SAMPLE, ORIENTATION, SAMPLES_PER_PIXEL, SAMPLE_FORMAT, NO_DATA = 258, 274, 277, 339, 42113
 SIGNED = 2
-# Of what further channels mean: premultiplied or plain transparency.
+# Meanings of an additional channel that are transparency: premultiplied and plain.
 TRANSPARENCY = (1, 2)
-# Values of all channels, as a multiple of the most pixels.
+# Largest number of values in all channels, as a multiple of the largest number of pixels.
 MAX_VALUES = 4
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -25,12 +25,12 @@ class ImageError(ValueError):
 
 
 class Stored(NamedTuple):
-    """An image as it is stored, but upright.
+    """The values of an image as they are stored, upright.
 
     Attributes:
-        values: Of any type, shape (H, W, C).
-        has_alpha: Whether the last channel is transparency.
-        missing: The value of pixels that have none, which files of maps name.
+        values: Any type, shape (H, W, C).
+        has_alpha: True if the last channel is transparency.
+        missing: The value that marks pixels without a value, as in files of maps; None if there is none.
     """
 
     values: NDArray[Any]
@@ -39,15 +39,15 @@ class Stored(NamedTuple):
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Return whether an image has values beyond those of 8 bits; its header suffices."""
+    """Return True if an image has more than 8 bits, by its header."""
     return _is_single(image) or _has_deep_channels(image) or _tag(image, SAMPLE_FORMAT) == (SIGNED,)
 
 
 def read_stored(image: Image.Image) -> Stored:
-    """Read the values of an image of which `is_deep` holds.
+    """Read the values of an image with more than 8 bits, see `is_deep`.
 
     Raises:
-        ImageError: If something is missing to read it.
+        ImageError: If a package is missing that reads it.
     """
     if _has_deep_channels(image):
         file: Any = image.fp  # type: ignore[attr-defined]
@@ -70,15 +70,15 @@ def read_stored(image: Image.Image) -> Stored:
 
 
 def read_tiff(file: IO[bytes], max_pixels: int | None = None, num_pages: int = 1) -> Stored:
-    """Read a TIFF of any number of channels and any type.
+    """Read a TIFF with any number of channels of any type.
 
     Args:
-        file: Open, at its beginning.
-        max_pixels: Most pixels in one channel; None takes any.
-        num_pages: Where a file has so many pages of one channel each, they are the channels.
+        file: An open file, at its beginning.
+        max_pixels: Largest number of pixels in a channel; None: no limit.
+        num_pages: If a file has this number of pages with one channel each, they are the channels.
 
     Raises:
-        ImageError: If the file is damaged, or something is missing to read it.
+        ImageError: If the file is damaged, or a package is missing that reads it.
     """
     import tifffile
 
@@ -95,7 +95,7 @@ def read_tiff(file: IO[bytes], max_pixels: int | None = None, num_pages: int = 1
             extra = tuple(first.extrasamples)
     except ImageError:
         raise
-    # Whatever a damaged file leads the reader to.
+    # A damaged file can make the reader raise anything.
     except Exception as error:
         if "imagecodecs" in str(error):
             raise ImageError("is compressed in a way that needs a package. Type pip install 'acclimate[tiff]'") from error
@@ -109,7 +109,7 @@ def read_tiff(file: IO[bytes], max_pixels: int | None = None, num_pages: int = 1
 
 
 def too_many_pixels(num_pixels: int, max_pixels: int) -> ImageError:
-    """Return the refusal of an image that is larger than it may be."""
+    """Return the error for an image with too many pixels."""
     return ImageError(
         f"has {num_pixels} pixels, but the limit is data.max_pixels={max_pixels}, because small files can be huge in memory. "
         f"Type data.max_pixels={num_pixels}, or max_pixels={num_pixels} for predict, if you trust the file"
@@ -117,12 +117,12 @@ def too_many_pixels(num_pixels: int, max_pixels: int) -> ImageError:
 
 
 def _is_single(image: Image.Image) -> bool:
-    """Return whether Pillow gives the image's one channel at its full depth."""
+    """Return True if Pillow reads the only channel of an image in its full depth."""
     return image.mode.startswith("I") or image.mode == "F"
 
 
 def _has_deep_channels(image: Image.Image) -> bool:
-    """Return whether Pillow would reduce several channels of 16 bits to 8."""
+    """Return True if Pillow would reduce several channels of 16 bits to 8."""
     if image.format == "TIFF":
         return has_other_channels(image, 1) and max(_tag(image, BITS_PER_SAMPLE), default=1) > 8
     # Once an image is loaded, its tiles and its depth are gone.
@@ -131,7 +131,7 @@ def _has_deep_channels(image: Image.Image) -> bool:
 
 
 def has_other_channels(image: Image.Image, num: int) -> bool:
-    """Return whether a TIFF has more or less than so many channels, which Pillow may leave out."""
+    """Return True if a TIFF has another number of channels, some of which Pillow may leave out."""
     samples = _tag(image, SAMPLES_PER_PIXEL)
     return image.format == "TIFF" and bool(samples) and samples != num
 
@@ -158,7 +158,7 @@ def _channels_last(values: NDArray[Any], axes: str) -> NDArray[Any]:
 
 
 def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn pixels as the metadata of EXIF say."""
+    """Rotate or mirror pixels as the orientation in the metadata requires."""
     turned = {
         2: lambda: values[:, ::-1],
         3: lambda: values[::-1, ::-1],
@@ -172,7 +172,7 @@ def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _tag(image: Image.Image, tag: int) -> Any:
-    """Return the value of a tag of a TIFF; () without it."""
+    """Return the value of a tag of a TIFF; an empty tuple if it is missing."""
     tags: Any = getattr(image, "tag_v2", None)
     return () if tags is None else tags.get(tag, ())
 

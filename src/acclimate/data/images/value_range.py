@@ -12,14 +12,14 @@ from acclimate.data.images.stored_pixels import Stored
 
 log = logging.getLogger(__name__)
 
-# In the order in which they are tried.
+# Usual ranges of floats and of whole numbers, in the order in which they are tried.
 USUAL = {"f": [(0.0, 1.0), (-1.0, 1.0)], "i": [(0.0, 2.0**bits - 1) for bits in (8, 10, 12, 14, 16)]}
-# Of a usual range that values lie in, the part that they have to fill, so that none is chosen in which they all look the same.
+# Share of a usual range that values must fill; in a much larger range, all of them would look the same.
 FILLED = 0.5
 
 
 class Extremes(NamedTuple):
-    """The smallest and the largest value of images, and whether these are whole numbers."""
+    """Smallest and largest value of images, and whether all values are whole numbers."""
 
     low: float
     high: float
@@ -27,7 +27,7 @@ class Extremes(NamedTuple):
 
 
 def extremes(stored: Stored, nan: float | None) -> Extremes | None:
-    """Return the extremes of an image of more than 8 bits, None of others.
+    """Return the extremes of an image of more than 8 bits; None for other images.
 
     Raises:
         ImageError: If the image has pixels without a value, and `nan` is None.
@@ -47,7 +47,7 @@ def extremes_of(values: NDArray[Any]) -> Extremes:
 
 
 def joined(found: Iterable[Extremes | None]) -> Extremes | None:
-    """Return the extremes of all images, None if none has more than 8 bits."""
+    """Return the extremes of several images; None if none has more than 8 bits."""
     deep = [one for one in found if one is not None]
     if not deep:
         return None
@@ -55,7 +55,7 @@ def joined(found: Iterable[Extremes | None]) -> Extremes | None:
 
 
 def range_for(found: Extremes) -> tuple[float, float]:
-    """Return the range of values: a usual one that they fill at least half of, or their own extremes.
+    """Return the range of values: a usual range of which they fill at least half, or their own extremes.
 
     >>> range_for(Extremes(3, 4001, True)), range_for(Extremes(-0.9, 0.98, False)), range_for(Extremes(29000, 31000, True))
     ((0.0, 4095.0), (-1.0, 1.0), (29000, 31000))
@@ -67,11 +67,11 @@ def range_for(found: Extremes) -> tuple[float, float]:
 
 
 def find_range(found: Extremes | None, others: Extremes | None) -> tuple[float, float] | None:
-    """Return the range of a run's images, None if they have 8 bits: that of the source, or of the target if only that has more.
+    """Return the range of values of the source, or of the target if only its images have more than 8 bits; None if none have.
 
     Args:
-        found: The extremes of the source's images.
-        others: The extremes of the target's images.
+        found: Extremes of the source's images.
+        others: Extremes of the target's images.
     """
     chosen = found or others
     if chosen is None:
