@@ -119,6 +119,16 @@ def test_runs_that_labels_selected_are_not_candidates(tmp_path):
     assert picks(tmp_path)[0].scores == {"dann": 1.0}
 
 
+def test_runs_that_labels_selected_in_a_mean_of_scores_are_not_candidates(tmp_path, capsys):
+    write_run(tmp_path / "a", "dann", accuracy=0.5, information=1.0)
+    folder = write_run(tmp_path / "b", "mcc", accuracy=0.9, information=2.0, selection="vote")
+    metrics = json.loads((folder / "metrics.json").read_text()) | {"selection/is_oracle": 1.0}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert picks(tmp_path)[0].scores == {"dann": 1.0}
+    print_metrics(metrics)
+    assert "Oracle: target labels selected this checkpoint" in capsys.readouterr().out
+
+
 def test_a_vote_prefers_the_better_mean_rank(tmp_path):
     write_run(tmp_path / "a", "dann", bnm=0.9, corr_c=0.9, class_ami=0.9, source_accuracy=0.1)
     write_run(tmp_path / "b", "mcc", bnm=0.8, corr_c=0.8, class_ami=0.8, source_accuracy=0.9)

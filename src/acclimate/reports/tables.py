@@ -11,6 +11,7 @@ from rich.table import Table
 
 from acclimate.data.cache.store import Entry
 from acclimate.files.printable import printable
+from acclimate.runs.record import is_oracle
 
 if TYPE_CHECKING:
     from acclimate.selection.backbone_ranking import RankedBackbone
@@ -38,7 +39,7 @@ def print_metrics(metrics: Mapping[str, Any], *, folder: Path | None = None) -> 
         _add_row(table, name, f"{value:.4f}" if isinstance(value, float) else str(value))
     console = console_of_tables()
     console.print(table)
-    if metrics["selection/name"] == "oracle":
+    if is_oracle(metrics):
         console.print("Oracle: target labels selected this checkpoint. Its results do not show what you would get without them.")
     if folder is not None:
         console.print(printable(f"Everything is in {folder}"), soft_wrap=True)

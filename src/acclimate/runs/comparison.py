@@ -20,7 +20,7 @@ from acclimate.config.identity import (
     without,
 )
 from acclimate.errors import DataError, command
-from acclimate.runs.record import METRICS, RunRecord, has_record, read_metrics, read_record
+from acclimate.runs.record import METRICS, RunRecord, has_record, is_oracle, read_metrics, read_record
 from acclimate.runs.unfinished import list_unfinished, unfinished_runs
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Comparison(NamedTuple):
     @property
     def is_oracle(self) -> bool:
         """True if target labels selected a checkpoint."""
-        return any(run["selection/name"] == "oracle" for run in self.metrics)
+        return any(map(is_oracle, self.metrics))
 
     def values(self, key: str) -> list[float]:
         """Return a metric of all runs that have it."""

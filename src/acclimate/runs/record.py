@@ -101,6 +101,11 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         raise DataError(f"{file} cannot be read: {_reason(error)}") from error
 
 
+def is_oracle(metrics: Mapping[str, Any]) -> bool:
+    """Return True if target labels selected the checkpoint, alone or in a mean or vote of scores."""
+    return metrics["selection/name"] == "oracle" or bool(metrics.get("selection/is_oracle"))
+
+
 def _is_infinite(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
