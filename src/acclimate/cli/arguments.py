@@ -1,5 +1,6 @@
 """Arguments of the command: the keys of a verb itself, and overrides."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,18 +33,25 @@ def divide_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, words
 
 
-def refuse_unknown_flags(arguments: Sequence[str]) -> None:
-    """Check that all flags are those of Hydra.
+def refuse_malformed(arguments: Sequence[str]) -> None:
+    """Check that all flags are those of Hydra, and that all other words are settings.
 
     Raises:
         ConfigError: If one is not.
     """
-    for flag in arguments:
-        name = flag.partition("=")[0]
+    flags, words = divide_arguments(arguments)
+    for flag in flags:
+        name, _, value = flag.partition("=")
         if flag.startswith("-") and name not in FLAGS:
             close = next((known for known in FLAGS if known.lower() == name.lower()), None) or most_similar(name, FLAGS)
-            question = f" Did you mean {close}?" if close else ""
+            plain = next((word for word in words if "=" not in word), "VALUE")
+            typed = shlex.quote(f"{name.lstrip('-')}={value or plain}")
+            question = f" Did you mean {close}?" if close else f" Settings have no hyphens: type {typed}." if flag.startswith("--") else ""
             raise ConfigError(f"acclimate train has no flag {flag}.{question} Its flags are -m, --config-dir DIR and --cfg job.")
+    for word, following in zip(words, [*words[1:], "="], strict=True):
+        if "=" not in word and not word.startswith("~"):
+            typed = "" if "=" in following else f" Type {shlex.quote(f'{word}={following}')}."
+            raise ConfigError(f"{word} is not of the form KEY=VALUE.{typed}")
 
 
 def split_keys(arguments: Sequence[str], *, required: Sequence[str], optional: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:

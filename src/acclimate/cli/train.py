@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from acclimate.cli import compare
-from acclimate.cli.arguments import list_of, refuse_unknown_flags, split_config_dir, split_keys
+from acclimate.cli.arguments import list_of, refuse_malformed, split_config_dir, split_keys
 from acclimate.errors import command
 
 
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> None:
     from acclimate.cli.hydra_jobs import run_with_hydra
     from acclimate.cli.jobs import train_job, train_saved
 
-    refuse_unknown_flags(arguments)
+    refuse_malformed(arguments)
     resumed = [text.removeprefix("resume=") for text in arguments if text.startswith("resume=")]
     if resumed and resumed[-1].lower() not in ("true", "false"):
         config_dir, words = split_config_dir(arguments)

@@ -5,9 +5,10 @@ from typing import Any
 
 from acclimate.config.components import Read, check_components
 from acclimate.config.groups import group_options
-from acclimate.config.messages import did_you_mean, elsewhere, show
+from acclimate.config.messages import did_you_mean, setting, show
 from acclimate.config.signatures import signature_of
 from acclimate.config.source_signatures import UnknownSourceError, read_signature
+from acclimate.config.suggestions import suggest_for_unknown
 from acclimate.errors import ConfigError
 from acclimate.files.console import VERBOSITIES
 
@@ -96,7 +97,7 @@ def _refuse(problems: Sequence[str]) -> None:
 def find_problems(config: Mapping[str, Any], read: Read) -> list[str]:
     """Return all problems of a configuration that can be found with the signatures returned by `read`."""
     problems = [
-        f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS) or elsewhere(key, value, config)}"
+        f"{key} is not a key of the configuration.{did_you_mean(key, ROOT_KEYS) or suggest_for_unknown(key, value, config)}"
         for key, value in config.items()
         if key not in ROOT_KEYS
     ]
@@ -142,7 +143,8 @@ def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(config.get("init_from"), str | None):
         yield f"init_from={show(config['init_from'])} must be the folder of a run, a checkpoint, or null."
     if not isinstance(config.get("name"), str | None):
-        yield f"name={show(config['name'])} must be text, or null for the name of the method."
+        value = config["name"]
+        yield f"name={show(value)} must be text: type {setting('name', show(value))}, or name=null for the name of the method."
     if (verbosity := config.get("verbosity", "normal")) not in VERBOSITIES:
         yield f"verbosity={show(verbosity)} must be one of {', '.join(VERBOSITIES)}.{did_you_mean(str(verbosity), VERBOSITIES)}"
     for key, (items, example) in LISTS.items():

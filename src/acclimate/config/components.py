@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from acclimate.config.instantiate import RESERVED_KEYS, locate
-from acclimate.config.messages import did_you_mean, elsewhere, show
+from acclimate.config.messages import did_you_mean, elsewhere, listed, show
 from acclimate.config.signatures import Signature, TargetError, made_by
+from acclimate.config.suggestions import option_called, suggest_option
 from acclimate.config.values import alternatives, find_problem
 
 # Arguments that the run passes to a component in addition to its configuration.
@@ -90,9 +91,9 @@ def _check_component(node: Mapping[str, Any], path: str, config: Mapping[str, An
             yield from _check_value(f"{path}.{key}", value, named[key].annotation, read)
         elif not takes_any:
             settable = [name for name in named if name not in provided]
-            hint = (
-                did_you_mean(key, settable)
-                or f" It takes {', '.join(settable) or 'none'}.{elsewhere(f'{path}.{key}', value, config, similar=False)}"
+            other = (path in config and suggest_option(path, key, value)) or ""
+            hint = (not other and did_you_mean(key, settable)) or (
+                f" It takes {listed(settable)}.{other or elsewhere(f'{path}.{key}', value, config, similar=False)}"
             )
             yield f"{path}.{key}: {name} has no such key.{hint}"
     if not node.get("_partial_"):
@@ -112,7 +113,8 @@ def _check_value(path: str, value: Any, hint: Any, read: Read) -> Iterator[str]:
     """Compare a value with an annotation, or the class of a component with the class that the annotation asks for."""
     if not (isinstance(value, Mapping) and "_target_" in value):
         if problem := find_problem(path, value, hint):
-            yield problem
+            group = path.partition(".")[0]
+            yield problem + (f" Did you mean {group}={value}?" if option_called(value) == f"{group}={value}" else "")
         return
     # No part is a literal, such as the name of a view in the place of a transform.
     wanted = [member for member in alternatives(hint) if member is not type(None) and typing.get_origin(member) is not Literal]

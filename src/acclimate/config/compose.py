@@ -153,7 +153,10 @@ def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Pa
         del config["hydra"]
     if folder is None and not named:
         folder = new_folder(f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S}-{method}")
-    config.folder = named[-1].partition("=")[2] if folder is None else without_interpolations(str(folder))
+    if folder is None:
+        _, config.folder = path_of(f"hydra.run.dir={named[-1].partition('=')[2]}") or ("", None)
+    else:
+        config.folder = without_interpolations(str(folder))
     plain = resolve(config)
     plain["name"] = plain.get("name") or method
     return plain

@@ -27,10 +27,14 @@ def has_timm_model(name: str) -> bool:
     )
 
 
-def listed_keys(group: str) -> set[str]:
-    """Return all keys that the configs of a group set."""
+def option_keys(group: str, option: str) -> set[str]:
+    """Return the keys that a config of a group sets."""
     # Imported here, because --help does not need it.
     import yaml
 
-    contents = [yaml.safe_load(path.read_text()) or {} for path in (conf_dir() / group).glob("*.yaml")]
-    return {str(key) for content in contents for key in content}
+    return {str(key) for key in yaml.safe_load((conf_dir() / group / f"{option}.yaml").read_text()) or {}}
+
+
+def listed_keys(group: str) -> set[str]:
+    """Return all keys that the configs of a group set."""
+    return {key for option in group_options(group) for key in option_keys(group, option)}

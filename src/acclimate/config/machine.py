@@ -65,6 +65,8 @@ def refuse_missing_files(config: Mapping[str, Any]) -> None:
     named = {f"data.{key}": (data.get(key), wanted) for key in ("source", "target") if wanted}
     for key, (given, kind) in {**named, "init_from": (config["init_from"], "RUN, a finished run's folder or a checkpoint")}.items():
         for place in given if isinstance(given, list) else [given]:
+            if place == "":
+                raise ConfigError(f"{key} is empty. Type {key}={kind}; the current folder is {key}=.")
             if place is not None and not Path(place).exists():
                 listed = "one of several in " if isinstance(given, list) else ""
                 raise ConfigError(

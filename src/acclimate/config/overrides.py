@@ -13,15 +13,20 @@ from omegaconf.errors import GrammarParseError, InterpolationResolutionError, Om
 
 from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys
 from acclimate.config.messages import did_you_mean, most_similar, setting, show, texts_in, unquoted, without_interpolations
-from acclimate.config.paths import DATA_PATHS, NAMES, NAMES_OR_PATHS, TEXTS, WITHOUT_INTERPOLATIONS
+from acclimate.config.paths import DATA_PATHS, FOLDERS, NAMES, NAMES_OR_PATHS, PATHS, TEXTS, WITHOUT_INTERPOLATIONS
+from acclimate.config.suggestions import options_like, readers_of
 from acclimate.errors import ConfigError, first_line
 
 # A key that is not a group (data=...), not Hydra's own (hydra.run.dir=...), and has no sign (+terms=..., ~logger).
 PLAIN_OVERRIDE = re.compile(r"^(?!hydra\.)[A-Za-z_][\w.]*=")
 # Extras of this package with the packages that launchers and sweepers need.
 EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray", "optuna": "optuna"}
+# What OmegaConf calls a missing value.
+OF_OMEGACONF = "???"
 # Values of keys with text that mean that there is none.
 NO_PATH = ("", "null")
+# Groups of which a run can have several configs.
+SEVERAL = ("terms", "callbacks", "logger")
 # Values that Hydra reads as null, a boolean or nothing; these, and numbers, cannot be names of configs.
 NO_NAME = re.compile(r"null|true|false|", re.IGNORECASE)
 
@@ -39,6 +44,8 @@ def accept_any_key(arguments: Sequence[str]) -> list[str]:
         key, _, value = argument.partition("=")
         if not key:
             raise ConfigError(f"{argument} is not of the form KEY=VALUE.")
+        if key in groups and key not in SEVERAL and value.startswith("[") and set(texts_in(value)) <= {*group_options(key)}:
+            raise ConfigError(several_values(f"{key}={value.strip('[]')}"))
         if key in groups and "=" in argument and (NO_NAME.fullmatch(value) or _is_number(value)):
             raise ConfigError(_no_such_option(key, value))
         # A mapping changes or adds keys of a group, instead of choosing one of its configs.
@@ -50,8 +57,27 @@ def accept_any_key(arguments: Sequence[str]) -> list[str]:
 def as_text(argument: str) -> str:
     """Change an override of a name or a path so that Hydra and OmegaConf read it as it was typed: it is text, whatever is in it."""
     key, _, value = argument.partition("=")
+    value = _as_path(key.lstrip("+"), value)
     typed = _quote_path(key, value) if _is_text(key.lstrip("+"), value) else argument
     return without_interpolations(typed) if key.lstrip("+") in WITHOUT_INTERPOLATIONS else typed
+
+
+def _as_path(key: str, value: str) -> str:
+    """Return a value, or a path that means the same and can be read.
+
+    Raises:
+        ConfigError: If a path is empty, such as that of a variable of the shell without a value, and would be the current folder.
+    """
+    if key in (*PATHS, *FOLDERS):
+        if not unquoted(value):
+            raise ConfigError(f"{key}= names nothing. Type {key}=PLACE; the current folder is {key}=.")
+        return _not_missing(value)
+    return value
+
+
+def _not_missing(path: str) -> str:
+    """Return a path, or the same in another form if OmegaConf takes it for a missing value."""
+    return f"./{OF_OMEGACONF}" if unquoted(path) == OF_OMEGACONF else path
 
 
 def _is_text(key: str, value: str) -> bool:
@@ -95,7 +121,7 @@ def paths_in(key: str, value: str) -> list[str] | None:
     is_list = value.startswith("[") and value.endswith("]") and not re.search(r"\]\s*,\s*\[", value)
     if key.lstrip("+") not in DATA_PATHS or not is_list or Path(value).exists():
         return None
-    return texts_in(value) or None
+    return [_not_missing(path) for path in texts_in(value)] or None
 
 
 def path_of(argument: str) -> tuple[str, str | list[str] | None] | None:
@@ -106,6 +132,7 @@ def path_of(argument: str) -> tuple[str, str | list[str] | None] | None:
     """
     key, _, value = argument.partition("=")
     name = key.lstrip("+")
+    value = _as_path(name, value)
     if not _is_text(name, value):
         return (name, None) if name in TEXTS else None
     if (several := paths_in(key, value)) is not None:
@@ -145,6 +172,8 @@ def several_values(text: str) -> str:
     problem = f"{text} has several values, but this is one run."
     every = "acclimate train -m trains a run for each."
     if re.match(r"\w+\(", values):
+        return f"{problem} {every}"
+    if key in config_groups() and key not in SEVERAL:
         return f"{problem} {every}"
     as_list = f"If they are a list, type {shlex.quote(f'{key}=[{values}]')}."
     if key in (*TEXTS, *NAMES_OR_PATHS):
@@ -212,4 +241,9 @@ def _no_such_option(group: str, name: str) -> str:
     options = group_options(group)
     if group == "model" and has_timm_model(name):
         return f"model={name}: there is no such option, but timm has such a model. Type model=timm model.backbone.name={name}."
-    return f"{group}={name}: there is no such option.{did_you_mean(name, options)} Choose one of {', '.join(options)}."
+    if group == "data" and (readers := readers_of(name)):
+        hint = f" To read {name}, type data={readers[0]} {setting('data.source', name)}."
+    else:
+        close = " or ".join(options_like(group, name))
+        hint = f" Did you mean {close}?" if close else ""
+    return f"{group}={name}: there is no such option.{hint} Choose one of {', '.join(options)}."

@@ -10,8 +10,9 @@ DATA_PATHS = ("data.source", "data.target")
 PATHS = (*DATA_PATHS, "data.parts", "init_from")
 # Names of columns and regular expressions, with any signs in them.
 NAMES = ("data.path", "data.label", "data.split", "data.group")
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 # Keys whose values are always text.
-TEXTS = ("hydra.run.dir", "hydra.sweep.dir", *PATHS, *NAMES)
+TEXTS = (*FOLDERS, *PATHS, *NAMES)
 # Keys of verbs themselves, which are not read by Hydra.
 OF_VERBS = ("run", "inputs", "out", "resume")
 # The name of published weights, or a file.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acclimate.config.messages import listed
+from acclimate.config.suggestions import suggest_readers
 from acclimate.data.class_labels import read_labels
 from acclimate.errors import ConfigError, DataError, first_line
 from acclimate.types import PARTS
@@ -42,7 +43,7 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
     import pandas
 
     if not path.is_file() or not has_ending(path, *SUFFIXES):
-        raise DataError(f"{path} is not a table. Give an existing file that ends in {' or '.join(SUFFIXES)}.")
+        raise DataError(f"{path} is not a table. Give an existing file that ends in {' or '.join(SUFFIXES)}.{suggest_readers(path)}")
     try:
         if has_ending(path, ".parquet"):
             frame = pandas.read_parquet(path)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from acclimate.errors import ConfigError, first_line
 from acclimate.files.atomic_files import replacing
+from acclimate.runs.nearby import suggest_run
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ COMMENT = b"acclimate crc32 %08x"
 COMMENT_PATTERN = re.compile(rb"acclimate crc32 ([0-9a-f]{8})")
 COMMENT_LENGTH = len(COMMENT % 0)
 BLOCK = 1 << 20
+# Endings of other files in the folder of a run.
+OTHER_FILES = (".json", ".csv", ".log", ".yaml", ".png")
+ADVICE = "Give the folder of a finished run: outputs/DATE/TIME-METHOD."
 
 
 class DamagedCheckpointError(Exception):
@@ -40,7 +44,9 @@ def selected_checkpoint(run: str | os.PathLike[str]) -> Path:
     """
     place = Path(run)
     path = place if place.is_file() else best_checkpoint(place)
-    refuse_missing(path)
+    if path.suffix in OTHER_FILES or not exists(path):
+        problem = f"{path} is not a checkpoint" if place.is_file() else f"There is no {path}"
+        raise ConfigError(f"{problem}. {ADVICE}{suggest_run(place)}")
     return path
 
 
@@ -110,7 +116,7 @@ def refuse_missing(path: Path) -> None:
         ConfigError: If neither this checkpoint nor the previous one exists.
     """
     if not exists(path):
-        raise ConfigError(f"There is no {path}. Give the folder of a finished run: outputs/DATE/TIME-METHOD.")
+        raise ConfigError(f"There is no {path}. {ADVICE}")
 
 
 def exists(path: Path) -> bool:

@@ -12,6 +12,7 @@ from acclimate.config.messages import setting
 from acclimate.config.untrusted import refuse_strangers
 from acclimate.errors import ConfigError
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
+from acclimate.runs.nearby import suggest_run
 from acclimate.runs.record import METRICS, RECORD, read_record
 
 OVERRIDES = Path(".hydra", "overrides.yaml")
@@ -33,7 +34,7 @@ def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
         DataError: If the record cannot be read.
     """
     if not folder.is_dir():
-        raise ConfigError(f"There is no folder {folder}. Type resume=outputs/DATE/TIME-METHOD.")
+        raise ConfigError(f"There is no folder {folder}. Type resume=outputs/DATE/TIME-METHOD.{suggest_run(folder)}")
     if (folder / RECORD).is_file():
         return refuse_strangers(read_record(folder).config, folder / RECORD, trust)
     # Runs of earlier versions have their resolved configuration only in their checkpoints.
@@ -48,7 +49,9 @@ def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
             f"The run in {folder} was stopped before its first step was recorded, so there is nothing to continue. "
             f"Type its command again, with {setting('hydra.run.dir', str(folder))}."
         )
-    raise ConfigError(f"{folder} is not the folder of a run: it has no {RECORD}. Type resume=outputs/DATE/TIME-METHOD.")
+    raise ConfigError(
+        f"{folder} is not the folder of a run: it has no {RECORD}. Type resume=outputs/DATE/TIME-METHOD.{suggest_run(folder)}"
+    )
 
 
 def config_to_resume(folder: Path, trust: Collection[str], override: Override) -> dict[str, Any]:

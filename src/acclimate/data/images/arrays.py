@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acclimate.config.suggestions import suggest_readers
 from acclimate.data.archives import array_names, read_arrays
 from acclimate.data.array_names import find_parts
 from acclimate.data.class_labels import UnknownClasses, find_unknown, number_labels, read_labels
@@ -118,7 +119,9 @@ def read_archive(path: Path, *, needs_labels: bool, axes: Axes | None = None, pi
         DataError: If the file or an array is missing, or an array has the wrong shape, type or values.
     """
     if not path.is_file():
-        raise DataError(f"There is no file {path.resolve()}. With data=arrays, data.source and data.target are .npz files.")
+        raise DataError(
+            f"There is no file {path.resolve()}. With data=arrays, data.source and data.target are .npz files.{suggest_readers(path)}"
+        )
     found = find_parts(array_names(path), str(path))
     arrays = read_arrays(path, [name for names in found.values() for name in names if name is not None])
     parts, labels = {}, {}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from acclimate.config.messages import setting
+from acclimate.config.suggestions import suggest_readers
 from acclimate.data.class_labels import number_labels
 from acclimate.data.class_names import list_classes, normalised, offer_renaming
 from acclimate.data.digests import digest_files
@@ -122,8 +123,8 @@ class ImageFolder(PlacedData, ImageFileData):
         key = f"data.{domain}"
         if not root.is_dir():
             raise DataError(
-                f"{key}={root} is not a folder. It should hold one folder of images for each class; type {key}=DIR. "
-                "Archives must be unpacked."
+                f"{key}={root} is not a folder. It should hold one folder of images for each class; type {key}=DIR."
+                f"{suggest_readers(root) or ' Archives must be unpacked.'}"
             )
         parts = find_parts(root, key, [*(self.classes or ()), *self.rename])
         found = {part: find_class_folders(folder, self.rename) for part, folder in parts.items()}

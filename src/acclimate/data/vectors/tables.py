@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from acclimate.config.messages import listed
+from acclimate.config.suggestions import suggest_readers
 from acclimate.data import tables
 from acclimate.data.archives import read_arrays
 from acclimate.data.tables import class_names, has_ending, has_labels, parts_of, read_frame, texts
@@ -54,7 +55,7 @@ def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: 
         DataError: If the file cannot be read, or the columns do not contain finite numbers.
     """
     if path.is_dir():
-        raise DataError(f"{path} is a folder. Give a table: FILE.csv, FILE.parquet or FILE.npz.")
+        raise DataError(f"{path} is a folder. Give a table: FILE.csv, FILE.parquet or FILE.npz.{suggest_readers(path)}")
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give a table: FILE.csv, FILE.parquet or FILE.npz.")
     if not has_ending(path, *SUFFIXES):

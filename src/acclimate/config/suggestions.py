@@ -1,0 +1,99 @@
+"""Suggestions for what was typed, from the names, the keys and the first lines of all configs."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from acclimate.config.groups import conf_dir, group_options, listed_keys, option_keys
+from acclimate.config.messages import elsewhere, most_similar, setting
+
+# Names that mean different things in different groups.
+AMBIGUOUS = ("auto", "default", "last", "none")
+# Endings of files, and configs of `data` that read them.
+READERS = {(".npz",): ("arrays", "vectors"), (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet"): ("table", "vectors")}
+
+
+def options_like(group: str, name: str) -> list[str]:
+    """Return the options of a group that a name can be meant for: a similar one, or those that have it in a part of their name, or else in
+    the first lines of their configs.
+
+    >>> options_like("data", "image_folders"), options_like("data", "images"), options_like("data", "csv")
+    (['image_folder'], ['image_folder'], ['table', 'vectors'])
+    """
+    options = group_options(group)
+    if similar := most_similar(name, options):
+        return [similar]
+    if parts := [option for option in options if "_" in option and most_similar(name, option.split("_"))]:
+        return parts
+    word = re.compile(rf"\b{re.escape(name.rstrip('s'))}s?\b", re.IGNORECASE)
+    return [option for option in options if len(name) > 1 and word.search(_first_lines(group, option))]
+
+
+def readers_of(place: str | os.PathLike[str]) -> list[str]:
+    """Return the configs of `data` that read such a folder or file; none if it does not exist."""
+    path = Path(place)
+    if path.is_dir():
+        return ["image_folder"]
+    found = (readers for endings, readers in READERS.items() if path.is_file() and path.name.lower().endswith(endings))
+    return list(next(found, ()))
+
+
+def suggest_readers(place: str | os.PathLike[str]) -> str:
+    """Return a sentence about configs of `data` that read such a folder or file, or an empty string.
+
+    >>> suggest_readers(".")
+    ' data=image_folder reads folders of images.'
+    """
+    reads = {"image_folder": "folders of images", "table": "tables of images", "vectors": "rows of numbers", "arrays": "arrays of images"}
+    found = " and ".join(f"data={name} reads {reads[name]}" for name in readers_of(place))
+    return found and f" {found}."
+
+
+def suggest_option(group: str, key: str, value: Any) -> str:
+    """Return a sentence that suggests options of a group that have a key, or an empty string.
+
+    >>> suggest_option("method", "max_reversal", 1)
+    ' method=bsp, cdan, cdan_e, dann have this key: type method=bsp method.max_reversal=1.'
+    """
+    options = [option for option in group_options(group) if key in option_keys(group, option)]
+    if not options:
+        return ""
+    # For source and target of data, those that can read them.
+    best = [option for option in (readers_of(value) if isinstance(value, str) and value else ()) if option in options]
+    have = "has" if len(options) == 1 else "have"
+    return f" {group}={', '.join(options)} {have} this key: type {group}={(best or options)[0]} {setting(f'{group}.{key}', value)}."
+
+
+def suggest_for_unknown(key: str, value: Any, config: Mapping[str, Any]) -> str:
+    """Return a sentence about what a key that is none of the configuration can be meant for, or an empty string.
+
+    It is a key of a component, a key of another option of a group, such as data.source, or the name of an option, such as gpu=1 or
+    device=gpu; or else it is similar to the key of a component.
+    """
+    if exact := elsewhere(key, value, config, similar=False):
+        return exact
+    for group in _groups():
+        if key in listed_keys(group):
+            return suggest_option(group, key, value)
+    for name in (key, value):
+        if option := option_called(name):
+            return f" Did you mean {option}?"
+    return elsewhere(key, value, config)
+
+
+def option_called(name: Any) -> str:
+    """Return the choice of an option with this name, such as trainer=cpu; an empty string if there is none."""
+    groups = (group for group in _groups() if name in group_options(group) and name not in AMBIGUOUS)
+    return next((f"{group}={name}" for group in groups), "")
+
+
+def _groups() -> list[str]:
+    return sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and path.name not in ("hydra", "experiment", "terms"))
+
+
+def _first_lines(group: str, option: str) -> str:
+    lines = (conf_dir() / group / f"{option}.yaml").read_text().splitlines()
+    end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return " ".join(lines[:end])
