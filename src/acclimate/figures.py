@@ -21,6 +21,9 @@ from acclimate.files.printable import escape, printable
 
 log = logging.getLogger(__name__)
 
+# From the palette of Okabe and Ito, "Color Universal Design", 2008: blue and vermilion, which readers with any colour vision can tell
+# apart.
+DOMAIN_COLOURS = {"source": "#0072B2", "target": "#D55E00"}
 # Fonts with a box for each character, and fonts of coloured bitmaps, which matplotlib does not draw.
 UNUSABLE_FONTS = ("Last Resort", "LastResort", "Color")
 HAIR_SPACE = "\u200a"

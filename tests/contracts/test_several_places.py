@@ -10,7 +10,7 @@ from small_runs import PHOTOGRAPHED, assert_stop_changes_nothing, build_method, 
 import acclimate
 from acclimate.data.leakage import find_leaks
 from acclimate.training import run
-from acclimate.training.figures.samples import first_inputs
+from acclimate.training.figures.samples import random_inputs, random_samples
 
 ONE_EPOCH = ("trainer.max_epochs=1", "data.num_workers=0")
 NAMES = ("cam 1", "cam #2", "dark", "light")
@@ -103,8 +103,9 @@ def test_the_domain_of_each_sample_reaches_the_method(tmp_path, arrays):
     assert torch.equal(few.domains, batch.target_labelled.domains)
     # Pictures show as many of each.
     train = parts.data.domains.source.train
-    firsts = [int((train.domains == number).nonzero()[place]) for number in range(2) for place in range(2)]
-    assert torch.equal(first_inputs(parts.data, 4)["source"], parts.data.kind.view("plain").look(train.load(firsts), []))
+    shown = random_samples(train, 4)
+    assert len(set(shown)) == 4 and train.domains[shown].bincount().tolist() == [2, 2]
+    assert torch.equal(random_inputs(parts.data, 4)["source"], parts.data.kind.view("plain").look(train.load(shown), []))
 
 
 def test_features_of_a_frozen_backbone_are_kept_for_several_places(tmp_path, arrays):

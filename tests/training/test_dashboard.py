@@ -108,6 +108,7 @@ def test_the_projector_loads_the_features(open_page):
 
 def test_texts_show_the_configuration_the_data_and_what_curves_mean(open_page):
     page = open_page("text")
-    for name in ("configuration", "curves", "data", "warnings"):
+    page.get_by_text("Is it learning? Source accuracy").filter(visible=True).first.wait_for()
+    for name in ("answers", "configuration", "curves", "data", "warnings"):
         # TensorBoard opens only the first sections.
         page.get_by_text(name, exact=True).first.wait_for(state="attached")

@@ -243,13 +243,13 @@ def test_hyperparameters_of_a_sweep_are_the_method_and_what_varies(archives, tmp
     assert hyperparameters(tmp_path / "job")[0] == {"method": "dann", "optimizer.lr": 0.001}
 
 
-def test_texts_are_the_configuration_the_data_the_verdict_and_the_warnings(events):
-    names = ("configuration", "curves", "data", "verdict", "warnings")
+def test_texts_are_the_answers_the_configuration_the_data_and_the_warnings(events):
+    names = ("answers", "configuration", "curves", "data", "warnings")
     texts = {name: events.Tensors(name)[-1].tensor_proto.string_val[0].decode() for name in names}
     assert "      max_steps: 14" in texts["configuration"].splitlines()
     assert texts["data"].splitlines()[1].split() == ["class", "train", "val", "test", "train", "val", "test"]
     assert "- **adaptation/domain_accuracy**: Accuracy of the domain discriminator" in texts["curves"]
-    assert [line.partition("?")[0] for line in texts["verdict"].splitlines()][:3] == [
+    assert [line.partition("?")[0] for line in texts["answers"].splitlines()][:3] == [
         "- Is it learning",
         "- Is it adapting",
         "- Can it be trusted",

@@ -97,10 +97,10 @@ DESCRIPTIONS = {
     "configuration": "The resolved configuration of the run.",
     "curves": "What each curve is, which direction is good, and when to worry.",
     "data": "Samples of each class and part, and how they were read. Check it first.",
-    "verdict": "The answers to the three questions for the selected checkpoint, without target labels: signs, not proof.",
+    "answers": "The answers to the three questions for the selected checkpoint, without target labels: signs, not proof.",
     "warnings": "The warnings of the run, which are also in train.log. Their absence does not mean that training went well.",
-    "samples": "Training inputs as the network sees them: of the source equally many of each class, of the target, which has no labels, "
-    "a random draw. Worry if you cannot recognise the classes, or if the domains look the same or unrelated.",
+    "samples": "Training inputs as the network sees them: of a source with labels equally many of each class, otherwise a random draw; "
+    "vectors as points. Worry if you cannot recognise the classes, or if the domains look the same or unrelated.",
     "confusion/*": "Test inputs by true class (rows) and predicted class (columns). A good model is dark on the diagonal. Worry about a "
     "dark column: one class is predicted for everything.",
     "class_shares": "Shares of the predicted classes in both domains. The bars of a class should be of similar height, unless the "
@@ -128,7 +128,7 @@ class Chart(NamedTuple):
 PAGE = {
     "1. Is it learning?": (
         Chart(
-            "Source accuracy on validation inputs (aim: 1)",
+            "Source accuracy on validation inputs (aim: 1; in all charts, pale: as measured, bold: smoothed)",
             ("source/val_accuracy",),
         ),
         Chart(
@@ -139,11 +139,11 @@ PAGE = {
     ),
     "2. Is it adapting?": (
         Chart(
-            "Discriminator's accuracy on source inputs (flat line: 0.5, the aim; 0.3 to 0.7: usual)",
+            "Discriminator's accuracy on source inputs (line of squares: 0.5, the aim; 0.3 to 0.7: usual)",
             ("adaptation/source_domain_accuracy", AIM),
         ),
         Chart(
-            "Discriminator's accuracy on target inputs (flat line: 0.5, the aim; 0.3 to 0.7: usual)",
+            "Discriminator's accuracy on target inputs (line of squares: 0.5, the aim; 0.3 to 0.7: usual)",
             ("adaptation/target_domain_accuracy", AIM),
         ),
         Chart(

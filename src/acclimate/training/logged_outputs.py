@@ -100,7 +100,8 @@ def log_final(
     for logger in trainer.loggers:
         with optional_output(f"the results in {type(logger).__name__}"):
             if isinstance(logger, TensorBoard):
-                for name, lines in (("verdict", verdict), ("warnings", warnings)):
+                # TensorBoard sorts texts by their names and opens only the first two.
+                for name, lines in (("answers", verdict), ("warnings", warnings)):
                     logger.log_text(name, "\n".join(f"- {text}" for text in lines) or "None.", trainer.global_step)
                 logger.log_results(printable_values(telling_settings(Path(config["folder"]))), numbers, trainer.global_step)
             elif isinstance(logger, TensorBoardLogger):

@@ -2,15 +2,19 @@
 
 import csv
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from google.protobuf import text_format
+from matplotlib.colors import to_hex
 from PIL import Image
-from small_runs import compose, differences, trained_state
+from small_runs import compose, differences, trained_state, write_tables
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
+from acclimate.data.samples import NO_LABEL
+from acclimate.figures import DOMAIN_COLOURS
 from acclimate.training import run
 from acclimate.training.assembly import build
 from acclimate.training.callbacks import pictures
@@ -87,6 +91,35 @@ def test_samples_are_balanced_over_the_classes_of_the_source_and_titled(archives
     assert not target.captions
 
 
+def test_labelled_inputs_of_the_target_are_counted_in_the_title(archives, tmp_path, drawn):
+    data = build(compose(tmp_path, *archives, "method=dann", "data.target_labels_per_class=2")).data
+    samples.draw_samples(data)
+    num = len(data.domains.target.train)
+    assert drawn[1].title.startswith(f"target: {num} training inputs, 6 labelled, some shown at random")
+
+
+def test_samples_of_a_source_that_is_sorted_by_class_are_of_all_classes():
+    class Sorted(list):
+        domains = None
+
+    assert {place // 100 for place in samples.random_samples(Sorted(range(300)), 30)} == {0, 1, 2}
+    assert samples.random_samples(Sorted(range(3)), 30) == [0, 1, 2]
+
+
+def test_vectors_are_points_of_both_domains_with_their_numbers(archives, tmp_path):
+    write_tables(tmp_path)
+    options = ("data=vectors", f"data.source={tmp_path / 'source.csv'}", f"data.target={tmp_path / 'target.csv'}", "model=mlp")
+    data = build(compose(tmp_path / "run", *options, "method=dann")).data
+    with mock.patch("acclimate.data.vectors.vectors.picture") as drawn:
+        samples.draw_samples(data)
+    figure = drawn.call_args.args[0]
+    numbers = [min(samples.NUM_TOGETHER, len(part.train)) for part in (data.domains.source, data.domains.target)]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"source, {numbers[0]} shown", f"target, {numbers[1]} shown"]
+    assert [to_hex(points.get_facecolor()[0]) for points in figure.axes[0].collections] == [
+        colour.lower() for colour in DOMAIN_COLOURS.values()
+    ]
+
+
 def test_samples_are_those_that_the_network_sees(archives, tmp_path, drawn):
     options = ("method=fixmatch", "data.source_view=strong", "data.strong_view=strong")
     data = build(compose(tmp_path, *archives, *options)).data
@@ -108,6 +141,16 @@ def test_classes_that_are_never_predicted_are_counted(archives, tmp_path, monkey
         assert groups[-2].title == f"target, test part: most certain prediction of each class{missing}"
         assert groups[-2].captions == (["0 1.00", "1 1.00", "2 1.00"] if shares is None else ["1 0.70"])
         assert groups[-1].title == "target, test part: least certain predictions (predicted class and its probability)"
+
+
+def test_inputs_without_a_label_are_not_said_to_be_of_a_class(archives, tmp_path, monkeypatch):
+    groups, predictions = [], FinalPredictions()
+    monkeypatch.setattr(pictures, "draw_gallery", groups.extend)
+    data = build(compose(tmp_path, *archives, "method=dann")).data
+    predictions.probabilities = {"target": [torch.tensor([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.5, 0.3, 0.2]])]}
+    predictions.labels = {"target": [torch.tensor([NO_LABEL, 2, 0])]}
+    pictures._draw_predictions(SimpleNamespace(callbacks=[predictions], datamodule=data))
+    assert groups[-1].captions == ["0 0.50", "0 0.60\nis 2", "0 0.70"]
 
 
 @pytest.mark.parametrize(("num_of_each", "num_rows"), [(5, samples.ROWS), (2, 2), (1, 1)])

@@ -17,7 +17,7 @@ from acclimate.data.samples import Samples, rows_of
 from acclimate.data.vectors.numbers import as_values
 from acclimate.data.vectors.tables import read_table
 from acclimate.errors import DataError
-from acclimate.figures import picture
+from acclimate.figures import DOMAIN_COLOURS, picture
 from acclimate.inputs import VectorSpec
 from acclimate.ranges import Count
 
@@ -187,7 +187,9 @@ class Vectors(Kind):
         for (domain, part), marker in zip(domains.items(), "ox", strict=False):
             points = (scaled @ directions.T).split([len(one) for one in domains.values()])[list(domains).index(domain)]
             across, up = points[:, 0], points[:, 1] if points.shape[1] > 1 else torch.zeros(len(part))
-            axes.scatter(across, up, s=12, marker=marker, label=domain, alpha=0.7)
-        axes.set(xlabel="first principal component", ylabel="second principal component")
-        axes.legend()
+            axes.scatter(across, up, s=12, marker=marker, color=DOMAIN_COLOURS[domain], label=f"{domain}, {len(part)} shown", alpha=0.7)
+        axes.set(xlabel="principal component 1", ylabel="principal component 2")
+        axes.set_title("Training inputs, each number standardised", fontsize=11)
+        # Not over the points.
+        figure.legend(ncols=2, fontsize=9, frameon=False, loc="outside lower center")
         return picture(figure)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from acclimate.data.datamodule import AdaptationData, data_of
 from acclimate.data.domains import Parts
+from acclimate.data.samples import NO_LABEL
 from acclimate.figures import drawable, write_picture
 from acclimate.files.printable import printable
 from acclimate.training.callbacks.accuracies import Accuracies
@@ -183,7 +184,7 @@ def _draw_predictions(trainer: pl.Trainer) -> Tensor | None:
         captions = []
         for row in rows:
             caption = f"{drawable(classes[int(predicted[row])], length=11)} {confidences[row]:.2f}"
-            if labels is not None and labels[row] != int(predicted[row]):
+            if labels is not None and labels[row] not in (NO_LABEL, int(predicted[row])):
                 caption += f"\nis {drawable(classes[labels[row]], length=11)}"
             captions.append(caption)
         return None if thumbnails is None else Group(title, thumbnails, captions)

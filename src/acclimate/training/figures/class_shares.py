@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from acclimate.training.figures.colours import DOMAINS
 from acclimate.types import Domain
 
 # More bars cannot be told apart.
@@ -22,7 +21,7 @@ def draw_class_shares(predicted: Mapping[Domain, Tensor], true: Tensor | None, c
     """
     from matplotlib.figure import Figure
 
-    from acclimate.figures import drawable, picture
+    from acclimate.figures import DOMAIN_COLOURS, drawable, picture
 
     num_classes = len(classes)
     figure = Figure()
@@ -32,7 +31,7 @@ def draw_class_shares(predicted: Mapping[Domain, Tensor], true: Tensor | None, c
         shares = counts / counts.sum().clamp_min(1)
         across = [number + (place + 0.5) * width - 0.4 for number in range(num_classes)]
         hatch = "" if domain == "source" else "//"
-        axes.bar(across, shares.tolist(), width, label=f"{domain}, predicted", color=DOMAINS[domain], hatch=hatch, edgecolor="white")
+        axes.bar(across, shares.tolist(), width, label=f"{domain}, predicted", color=DOMAIN_COLOURS[domain], hatch=hatch, edgecolor="white")
     if true is not None:
         edges = [number - 0.5 for number in range(num_classes + 1)]
         axes.stairs((true / true.sum().clamp_min(1)).tolist(), edges, color="black", label="source, true")

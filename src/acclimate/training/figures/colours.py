@@ -2,8 +2,6 @@
 
 from typing import Any
 
-# From the palette of Okabe and Ito, "Color Universal Design", 2008: blue and vermilion.
-DOMAINS = {"source": "#0072B2", "target": "#D55E00"}
 # The scheme "muted" of Paul Tol, "Colour Schemes", 2021.
 TEN_CLASSES = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#999999")
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from acclimate.scores.threads import one_thread
-from acclimate.training.figures.colours import DOMAINS, class_colours
+from acclimate.training.figures.colours import class_colours
 
 MARKERS = {"source": "o", "target": "x"}
 # A name beside each cloud, and a colour in the legend, for so many classes.
@@ -61,7 +61,7 @@ def draw_projection(
     from matplotlib.colors import to_rgba_array
     from matplotlib.figure import Figure
 
-    from acclimate.figures import picture
+    from acclimate.figures import DOMAIN_COLOURS, picture
 
     figure = Figure(figsize=(4.6 if predicted is None else 10.2, 4.6))
     panels = figure.subplots(1, 1 if predicted is None else 2, squeeze=False)[0]
@@ -69,11 +69,11 @@ def draw_projection(
     figure.subplots_adjust(left=0.08 if predicted is None else 0.04, right=0.97 if predicted is None else 0.87, bottom=0.08, top=0.86)
     figure.suptitle(title, fontsize=11)
     colours = to_rgba_array(class_colours(len(classes)))
-    shown = {name: torch.tensor([domain == name for domain in domains]) for name in DOMAINS if name in domains}
+    shown = {name: torch.tensor([domain == name for domain in domains]) for name in DOMAIN_COLOURS if name in domains}
     for name, rows in shown.items():
         style = {"s": 14, "marker": MARKERS[name], "linewidths": 0.9, "alpha": 0.75}
         across, up = points[rows].T.tolist()
-        panels[0].scatter(across, up, color=DOMAINS[name], label=name, **style)
+        panels[0].scatter(across, up, color=DOMAIN_COLOURS[name], label=name, **style)
         if predicted is not None:
             panels[1].scatter(across, up, color=colours[predicted[rows].numpy()], **style)
     panels[0].set_title("by domain", fontsize=10, loc="left")

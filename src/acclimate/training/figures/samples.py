@@ -21,13 +21,12 @@ NUM_TOGETHER = 100
 def draw_samples(data: AdaptationData) -> Tensor | None:
     """Draw training samples in the views of training as a picture, uint8, shape (3, H, W); None if they cannot be shown.
 
-    Of a labelled source equally many of each class are drawn, of the target, whose labels nobody has, the first ones, whose order
-    is random.
+    Of a labelled source equally many of each class are drawn, otherwise a random choice.
     """
     domains, groups = data.domains, list[Group]()
     if domains.source is not None:
         labels = domains.source.train.labels
-        indices = _first(domains.source.train, ROWS * COLUMNS) if labels is None else _of_each_class(labels)
+        indices = random_samples(domains.source.train, ROWS * COLUMNS) if labels is None else _of_each_class(labels)
         names = [] if labels is None else [drawable(domains.classes[number], length=11) for number in labels[indices].tolist()]
         drawn = "some" if labels is None else "equally many of each class"
         for view, inputs in _training_views(data, "source", indices):
@@ -35,19 +34,32 @@ def draw_samples(data: AdaptationData) -> Tensor | None:
                 title = f"source: {len(domains.source.train):,} training inputs, {drawn} shown (view: {drawable(view, length=24)})"
                 groups.append(Group(title, thumbnails, names))
     if domains.target is not None:
-        indices = _first(domains.target.train, ROWS * COLUMNS)
+        indices, number, few = random_samples(domains.target.train, ROWS * COLUMNS), len(domains.target.train), len(data.labelled_target)
+        known = f", {few:,} labelled" if few else " without labels"
         for view, inputs in _training_views(data, "target", indices):
             if (thumbnails := data.kind.thumbnails(inputs)) is not None:
-                number = f"{len(domains.target.train):,} training inputs"
-                title = f"target: {number} without labels, some shown at random (view: {drawable(view, length=24)})"
+                title = f"target: {number:,} training inputs{known}, some shown at random (view: {drawable(view, length=24)})"
                 groups.append(Group(title, thumbnails))
-    return draw_gallery(groups) if groups else data.kind.draw(first_inputs(data, NUM_TOGETHER))
+    return draw_gallery(groups) if groups else data.kind.draw(random_inputs(data, NUM_TOGETHER))
 
 
-def first_inputs(data: AdaptationData, num: int) -> dict[str, Inputs]:
-    """Return the first training inputs of each domain, as many of each of several sources or targets, without augmentation."""
+def random_inputs(data: AdaptationData, num: int) -> dict[str, Inputs]:
+    """Return a random choice of the training inputs of each domain without augmentation, see `random_samples`."""
     view = data.kind.view("plain")
-    return {domain: view.look(samples.load(_first(samples, num)), []) for domain, samples in data.domains.in_part("train").items()}
+    trained = data.domains.in_part("train").items()
+    return {domain: view.look(samples.load(random_samples(samples, num)), []) for domain, samples in trained}
+
+
+def random_samples(samples: Samples, num: int) -> list[int]:
+    """Return the indices of a random choice of samples, always the same, with as many of each of several domains."""
+    # Samples may be sorted by their classes.
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))
+    if samples.domains is not None:
+        domains = samples.domains[order]
+        # The number of samples of the same domain up to each one.
+        turns = torch.nn.functional.one_hot(domains).cumsum(dim=0).gather(1, domains[:, None])[:, 0]
+        order = order[turns.argsort(stable=True)]
+    return order[:num].sort().values.tolist()
 
 
 def _training_views(data: AdaptationData, domain: Domain, indices: Sequence[int]) -> list[tuple[str, Inputs]]:
@@ -55,15 +67,6 @@ def _training_views(data: AdaptationData, domain: Domain, indices: Sequence[int]
     seen = data.in_training_views(domain)
     looks = seen.look([Draw(index, 0) for index in indices])
     return [(view.name, inputs) for view, inputs in zip(seen.views, looks, strict=True)]
-
-
-def _first(samples: Samples, num: int) -> list[int]:
-    """Return the indices of the first samples, as many of each of several domains."""
-    if samples.domains is None:
-        return list(range(min(num, len(samples))))
-    # The number of samples of the same domain up to each one.
-    turns = torch.nn.functional.one_hot(samples.domains).cumsum(dim=0).gather(1, samples.domains[:, None])[:, 0]
-    return turns.argsort(stable=True)[:num].sort().values.tolist()
 
 
 def _of_each_class(labels: Tensor) -> list[int]:
