@@ -116,7 +116,9 @@ def test_a_folder_with_files_is_not_used_for_mistakes(acclimate, tmp_path):
 
 def test_files_of_images_are_copied_whatever_their_classes_are_called(acclimate, tmp_path):
     write_photographs(tmp_path / "source")
-    (tmp_path / "source" / "owl").rename(tmp_path / "source" / "-owl=<i>")
+    # The last two fit into the name of a folder, but both together do not fit into that of a file.
+    for name, other in (("owl", "-owl=<i>"), ("ant", 50 * "\U00020000"), ("bee", 50 * "\U00020001")):
+        (tmp_path / "source" / name).rename(tmp_path / "source" / other)
     write_photographs(tmp_path / "target", seed=1)
     images = ["data=image_folder", f"data.source={tmp_path / 'source'}", f"data.target={tmp_path / 'target'}", "data.num_workers=0"]
     for place in (tmp_path / "target").glob("*/*.png"):

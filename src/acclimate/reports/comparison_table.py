@@ -78,7 +78,7 @@ def _results(table: DataTable) -> list[Column]:
         shown.append(column(table.score, lambda row: _number(row.score)))
     if table.shows_source:
         shown.append(column("source accuracy", lambda row: _number(row.source)))
-    shown.append(column("seconds", lambda row: [] if row.seconds is None else [f"{row.seconds:.0f}"]))
+    shown.append(column("seconds", lambda row: [] if row.seconds is None else [f"{row.seconds:.{0 if row.seconds >= 10 else 1}f}"]))
     return [one for one in shown if any(one.cells)]
 
 

@@ -24,6 +24,8 @@ HEADINGS = ("domain", "list", "label", "prediction", "confidence", "sample", "fi
 # More files than anybody looks at; the table has all mistakes.
 MAX_MISTAKES = 200
 NUM_UNCERTAIN = 50
+# Of the name of each class; a file name has at most 255.
+MAX_BYTES = 80
 
 
 class _Shown(NamedTuple):
@@ -37,7 +39,10 @@ class _Shown(NamedTuple):
 
     def file_name(self) -> str:
         """Return a file name that is safe whatever the names of the classes are."""
-        words = [re.sub(r"[^\w+.-]|^[.-]", "_", name)[:40] for name in (self.label or "unknown", self.prediction)]
+        words = [
+            re.sub(r"[^\w+.-]|^[.-]", "_", name).encode()[:MAX_BYTES].decode(errors="ignore")
+            for name in (self.label or "unknown", self.prediction)
+        ]
         return f"{'-'.join(words)}-{self.confidence:.3f}-{self.row}"
 
 
