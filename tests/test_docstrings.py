@@ -52,3 +52,13 @@ def lacks_docstring(node: Definition | ast.Module, parent: ast.ClassDef | None) 
     if ast.get_docstring(node) or any(not isinstance(one, ast.Module) and one.name.startswith("_") for one in (node, parent) if one):
         return False
     return parent is None or not (node.name in DOCUMENTED or HOOKS.fullmatch(node.name))
+
+
+# Questions behind the first word, and arguments described by a remark instead of a noun.
+HIDDEN_QUESTION = re.compile(r"(?:Return|Say|Tell) (?:what|how|which|whether|who|if)\b")
+REMARK = re.compile(r"^ +\*{0,2}\w+: (?:Of|That|Those|What|How|Which|Where|As `|From `|From \d|In pixels)", re.MULTILINE)
+
+
+def test_docstrings_name_what_is_returned_and_each_argument():
+    texts = {f"{file}: {name}": ast.get_docstring(node) or "" for file, name, node, _ in everything()}
+    assert [name for name, text in texts.items() if HIDDEN_QUESTION.match(text) or REMARK.search(text)] == []

@@ -162,9 +162,9 @@ def show_settings(settings: Settings, keys: Collection[str], within: ClassKeys |
     """Return settings as typed; if the class of a group differs, its name stands for the keys of the group.
 
     Args:
-        settings: Those of a run.
+        settings: Settings of a run.
         keys: The keys to show.
-        within: From `varying_within_classes` of all runs: keys that the name of a class does not stand for.
+        within: Keys that the name of a class does not stand for, by `varying_within_classes` of all runs.
     """
     within = within or {}
     groups = [key.removesuffix(CLASS) for key in keys if key.endswith(CLASS)]

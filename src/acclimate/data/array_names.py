@@ -61,7 +61,7 @@ def _usual(kind: str, part: str) -> str:
 
 
 def _only(names: list[str], key: tuple[str, str], what: str) -> str:
-    """Return the one name of an array, or the usual one of several."""
+    """Return the only name of an array, or the usual one if there are several."""
     part, kind = key
     if len(names) > 1 and _usual(kind, part) not in names:
         raise DataError(f"{what} has {_and(names)}, which may both be {_usual(kind, part)}. Call the right one {_usual(kind, part)}.")

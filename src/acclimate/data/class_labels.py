@@ -23,15 +23,15 @@ def read_labels(values: np.ndarray[Any, Any], what: str) -> tuple[list[str], Ten
     """Return the names of the classes that occur, and the place of each label's name among them.
 
     Args:
-        values: Text, whole numbers in any type or truth values, shape (N,) or (N, 1); or one-hot rows, shape (N, K), whose classes
+        values: Text, truth values, or whole numbers of any type, shape (N,) or (N, 1); or one-hot rows, shape (N, K), whose classes
             are the numbers of the columns.
         what: Name of the labels for messages.
 
     Returns:
-        Names in the order of `in_order`, and int64, shape (N,).
+        Names in the order of `in_order`, and indices, int64, shape (N,).
 
     Raises:
-        DataError: If a label is missing, or its class is not certain.
+        DataError: If a label is missing, or is not a whole number or text.
 
     >>> read_labels(np.array([7.0, 3.0, 7.0]), "y")
     (['3', '7'], tensor([1, 0, 1]))
@@ -55,7 +55,7 @@ def read_labels(values: np.ndarray[Any, Any], what: str) -> tuple[list[str], Ten
 
 
 def number_labels(names: Sequence[str], classes: Sequence[str]) -> Tensor:
-    """Return the place of each name among the classes, int64, shape (N,); `NO_LABEL` for a name of no class.
+    """Return the index of each name among the classes, int64, shape (N,); `NO_LABEL` for names that are not among them.
 
     >>> number_labels(["b", "a", "c"], ["a", "b"])
     tensor([ 1,  0, -1])
@@ -74,10 +74,10 @@ def find_unknown(counts: Mapping[str, int], classes: Sequence[str], *, unknown: 
         what: Name of the samples' file or folder for messages.
 
     Returns:
-        The classes whose samples are to be left out.
+        The classes whose samples must be left out.
 
     Raises:
-        DataError: If there are others and `unknown` is `error`, or no sample would be left.
+        DataError: If there are other classes and `unknown` is `error`, or no sample would be left.
     """
     others = counts.keys() - set(classes)
     number = sum(counts[name] for name in others)
@@ -120,7 +120,7 @@ def _is_missing(value: object) -> bool:
 
 
 def _name(value: object, what: str) -> str:
-    """Return the name of a class; whole numbers that are stored as floats are whole numbers."""
+    """Return the name of a class; whole numbers stored as floats are written without a decimal point."""
     if isinstance(value, float) and not value.is_integer():
         raise DataError(
             f"{what} has the label {value}. Labels must be whole numbers or text; to use such numbers as names, write them as text."

@@ -18,7 +18,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def normalised(name: str) -> str:
-    r"""Return a name in Unicode's composed form, whose accents macOS separates; bytes that are no UTF-8 become escapes.
+    r"""Return a name in Unicode's composed form, because macOS stores accents separately; bytes that are not UTF-8 become escapes.
 
     >>> normalised("Ka\u0308fer"), normalised("K\udce4fer")
     ('Käfer', 'K\\xe4fer')
@@ -27,7 +27,7 @@ def normalised(name: str) -> str:
 
 
 def list_classes(names: Iterable[str]) -> str:
-    """Return classes for a message, in order, the first ones if they are many."""
+    """Return a list of classes for a message, in order, shortened if there are many."""
     return listed(in_order(names))
 
 

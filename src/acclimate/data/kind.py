@@ -96,7 +96,7 @@ class Kind(ABC):
         return self.find(places[0])
 
     def problems(self, samples: Samples) -> dict[int, str]:
-        """Return what is wrong with samples that cannot be read, by their number; none if this kind reads all or refuses all."""
+        """Return the reasons why samples cannot be read, by their index; none if this kind reads all of them or raises an error."""
         return {}
 
     def thumbnails(self, inputs: Inputs) -> Tensor | None:

@@ -18,9 +18,8 @@ from acclimate.types import Domain
 class PlacedData(DividedData):
     """Base class of data sets of the user in places: folders or files.
 
-    Several sources are one labelled set, whose classes are those of all of them together, and several targets are one target. Each
-    sample keeps the number of its place. Each place is divided as it would be alone, except that copies and groups stay together
-    across places.
+    Several sources form one labelled set with the classes of all of them, and several targets form one target. Each sample keeps the
+    number of its place. Each place is divided as if it were the only one, except that copies and groups stay together across places.
 
     Args:
         source: Place of the labelled samples, or several; None only for methods without a source.
@@ -57,7 +56,7 @@ class PlacedData(DividedData):
 
     @abstractmethod
     def samples_of(self, found: Any, place: Path, classes: list[str], domain: Domain) -> Mapping[str, Samples]:
-        """Return the samples of a place by part, or all of them under the key `all`, with labels by their places in `classes`.
+        """Return the samples of a place by part, or under the key `all` if it is not divided; labels are indices of `classes`.
 
         Args:
             found: Result of `look_into` for the place.
@@ -101,5 +100,5 @@ class PlacedData(DividedData):
         return join_parts(divided)
 
     def _may_belong_to_model(self, classes: Sequence[str]) -> bool:
-        """Return True if the classes may be only some of those of a trained model; others are then unknown."""
+        """Return True if classes may be taken for some of those of a trained model; the others of them are unknown."""
         return self.may_lack_classes and not set(classes).isdisjoint(self.class_order or ())

@@ -1,4 +1,4 @@
-"""The folders or files that are the sources or the targets of a run, each with a name."""
+"""Folders and files of the sources or the targets of a run, each with a name."""
 
 import os
 from collections import Counter
@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
     Attributes:
         name: Name in metrics and tables.
-        path: As typed.
+        path: Path as typed.
     """
 
     name: str
@@ -29,10 +29,10 @@ class Place(NamedTuple):
 
 
 def find_places(named: Places | None, key: str) -> list[Place]:
-    """Return the places that a key names; none for null.
+    """Return the places that a key lists; an empty list for null.
 
-    A place is called by the last part of its path, without the ending of a table or an archive. Where that is the same for several,
-    the ending and as many parts of the path as needed tell them apart, joined with hyphens.
+    The name of a place is the last part of its path, without the ending of a table or an archive. Names that would be equal keep the
+    ending, and begin with as many more parts of the path as are needed to distinguish them, joined by hyphens.
 
     Args:
         named: The value of the key.

@@ -42,7 +42,6 @@ class SampleStream:
         self._permutations: dict[int, list[int]] = {}
 
     def batch(self, number: int) -> list[Draw]:
-        """The samples of batch `number`, counted from 0."""
         position, end = number * self.batch_size, (number + 1) * self.batch_size
         draws: list[Draw] = []
         while position < end:
@@ -91,7 +90,6 @@ class BalancedStream:
         self._positions_per_order = math.lcm(batch_size, len(classes))
 
     def batch(self, number: int) -> list[Draw]:
-        """The samples of batch `number`, counted from 0."""
         start = number * self.batch_size
         order = self._orders.batch(start // self._positions_per_order)
         turns = [divmod(position, len(order)) for position in range(start, start + self.batch_size)]

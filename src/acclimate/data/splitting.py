@@ -49,7 +49,7 @@ def split(
         fold: Fold whose samples are the last part, instead of the last of `fractions`.
 
     Returns:
-        The indices of each part, the first one included, in ascending order. A part gets at least one sample of every
+        Indices of the samples of each part, including the first, in ascending order. A part gets at least one sample of every
         class that has at least as many different samples as there are parts.
 
     Raises:

@@ -43,7 +43,7 @@ class TableData(PlacedData):
         return self.groups.get(name)
 
     def given_parts(self, samples: Samples, parts: Sequence[str] | None, table: Path) -> dict[str, Samples]:
-        """Return the samples of each part that a table names, or all of them under the key `all`.
+        """Return the samples of each part of a table, or under the key `all` if it is not divided.
 
         Args:
             samples: Samples of the table.

@@ -25,7 +25,7 @@ NO_NAME = re.compile(r"(?:Unnamed: [\d.]+)?")
 
 
 def has_ending(path: Path, *endings: str) -> bool:
-    """Return True if the name of a file ends in one of these, in any case of letters."""
+    """Return True if the name of a file has one of the endings, in any case of letters."""
     return path.name.lower().endswith(endings)
 
 
@@ -78,7 +78,7 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
 
 
 def has_labels(frame: Any, label: str) -> bool:
-    """Return True if a frame has the column of classes, with something in it."""
+    """Return True if a frame has the column of classes, and it is not empty."""
     return label in frame.columns and not frame[label].isna().all()
 
 

@@ -23,7 +23,7 @@ def render(tables: Sequence[DataTable], picks: Sequence[Pick], lines: Sequence[s
 
     Args:
         tables: The tables.
-        picks: Those of a score.
+        picks: The picks by a score.
         lines: The lines of `notes`.
         unfinished: Runs without results, which CSV and JSON list; in the other formats, `lines` name them.
         form: The format.

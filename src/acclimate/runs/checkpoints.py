@@ -144,9 +144,9 @@ def restart(checkpoint: Checkpoint, model: Component, classes: list[str], inputs
     be a reason for the backbone to learn more slowly.
 
     Args:
-        checkpoint: As `read_checkpoint` gives it.
+        checkpoint: A checkpoint from `read_checkpoint`.
         model: The model of the configuration.
-        classes: Names that the data has.
+        classes: Names of the classes of the data.
         inputs: Specification of the inputs.
 
     Raises:

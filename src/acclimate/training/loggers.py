@@ -100,7 +100,7 @@ class TensorBoard(TensorBoardLogger):
         """Log the results of a run, and a row of its most important ones for the view of hyperparameters.
 
         Args:
-            settings: What sets the run apart, in the order of the columns.
+            settings: Settings that set the run apart, in the order of the columns.
             results: All results.
             step: Number of finished steps.
         """

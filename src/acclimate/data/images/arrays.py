@@ -78,13 +78,13 @@ class Arrays(PlacedData, ImageData):
 
 
 class Archive(NamedTuple):
-    """Images of an archive by part, or under the key `all`; labels are the places of their names."""
+    """Images of an archive by part, or under the key `all`; labels are indices of the names."""
 
     parts: dict[str, ImageArrays]
     names: list[str]
 
     def with_classes(self, classes: list[str], unknown: UnknownClasses, path: Path) -> dict[str, ImageArrays]:
-        """Return the images with labels that are the places of their classes.
+        """Return the images with labels that are indices of the given classes.
 
         Raises:
             DataError: If there are images of other classes, and `unknown` does not leave them out.

@@ -44,7 +44,7 @@ class ClassFolders(NamedTuple):
         )
 
     def without_classes(self) -> "ClassFolders":
-        """Return the same images, as if they were in no class folders."""
+        """Return the same images without their classes."""
         return self._replace(classes=[None] * len(self.files), folders=[], inner={})
 
 
@@ -57,7 +57,7 @@ def find_parts(root: Path, key: str, classes: Collection[str] = ()) -> dict[str,
         classes: Names of folders that are classes, even if they look like parts.
 
     Raises:
-        DataError: If two folders are the same part, or there are parts but none to train on.
+        DataError: If several folders stand for the same part, or there are parts without a training part.
     """
     folders = subfolders_of(root)
     named = defaultdict(list)
@@ -87,7 +87,7 @@ def find_parts(root: Path, key: str, classes: Collection[str] = ()) -> dict[str,
 
 
 def _holds_parts(root: Path, key: str, train: str, others: Sequence[str]) -> bool:
-    """Return True if a folder called train is a part, although other folders beside it are none; False if it is a class.
+    """Return True if a folder called train, next to folders that are not parts, is a part itself; False if it is a class.
 
     Raises:
         DataError: If it may be either.
@@ -152,7 +152,7 @@ def refuse_odd_layout(found: ClassFolders, key: str) -> None:
     """Check that class folders do not look like parts, domains or groups of classes.
 
     Raises:
-        DataError: If all of them hold only folders, or the same folders.
+        DataError: If all of them contain only folders, or the same folders.
     """
     inner = {name: folders - {""} for name, folders in found.inner.items()}
     first = next(iter(inner.values()), set())

@@ -31,8 +31,8 @@ class ImageFolder(PlacedData, ImageFileData):
     image are in the same part: the source class by class, the target without using its class folders. A target without class
     folders is unlabelled. A source without test/ has no test part; for a target, half of val/ is kept for testing.
 
-    Two things do depend on the target's class folders: they must be among those of the source, of which it may lack some, and
-    `classes` leaves out the images of all others. For a run without any knowledge of them, use `unknown_classes=unlabelled`.
+    The target's class folders matter in two ways: they must be among those of the source, some of which may be missing, and
+    `classes` leaves out the images of all others. A run with `unknown_classes=unlabelled` does not depend on them at all.
 
     Files that file managers, network drives and notebooks leave behind, and files that are not images, are left out and logged.
     Names of classes are equal whether their accents are composed or not; bytes in them that are not UTF-8 become escapes.
@@ -42,8 +42,8 @@ class ImageFolder(PlacedData, ImageFileData):
         rename: Other names for classes of both domains, by the name of the folder.
         unknown_classes: Handling of target classes that the source lacks: `error` refuses them, `drop` leaves their images out,
             `unlabelled` takes all images of the target without labels.
-        group: A regular expression for what an image belongs to, such as a patient, whose images stay in one part; it is searched
-            in the path, and its first group counts, or else the whole match. None: each image is by itself.
+        group: A regular expression that finds the group of an image in its path, such as a patient, whose images stay in one part:
+            its first group in parentheses, or else the whole match. None: there are no groups.
         **loading: Arguments of `PlacedData` and `ImageFileData`.
 
     Raises:
@@ -119,7 +119,7 @@ class ImageFolder(PlacedData, ImageFileData):
         return classes
 
     def _find(self, root: Path, domain: Domain) -> dict[str, ClassFolders]:
-        """The files of each part, or of all parts together under the key `all`."""
+        """Find the files of each part, or all files under the key `all`."""
         key = f"data.{domain}"
         if not root.is_dir():
             raise DataError(
@@ -133,7 +133,7 @@ class ImageFolder(PlacedData, ImageFileData):
         return found
 
     def _choose_classes(self, found: ClassFolders, key: str) -> ClassFolders:
-        """The images of `data.classes` alone."""
+        """Return only the images of `data.classes`."""
         if self.classes is None:
             refuse_loose_images(found, key)
             return found
@@ -225,7 +225,7 @@ def _single_class(found: ClassFolders) -> str:
 
 
 def _folder_around(found: ClassFolders, key: str) -> str:
-    """Say which folder to name if the only one looks like one around the class folders."""
+    """Return advice if the only folder seems to contain the class folders; otherwise an empty text."""
     inner = found.inner.get(found.folders[0], set()) - {""}
     folder = next((name for name in subfolders_of(found.root)), None)
     if not (inner and folder):

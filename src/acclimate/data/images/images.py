@@ -48,7 +48,7 @@ class Images(Kind):
         background: See `PixelFormat`.
 
     Raises:
-        ConfigError: If the background is no colour, the range is empty, or `on_bad_image` has another value.
+        ConfigError: If the background is not a colour, the range is empty, or `on_bad_image` has another value.
     """
 
     spec: ImageSpec
@@ -95,10 +95,10 @@ class Images(Kind):
         """Read images from Python objects.
 
         Args:
-            inputs: One image or several: paths of files, arrays (uint8, shape (H, W), (H, W, 3) or (H, W, 4)) and images of
-                Pillow, of any sizes, also mixed; or one array of shape (N, H, W, 3). A model of images of more than 8 bits also takes
-                arrays of their values, one of other channels arrays of as many. Of a large JPEG that is given as a path
-                only the needed resolution is decoded, so its probabilities may differ a little from those of its pixels.
+            inputs: One or more images in any mixture of forms and sizes: paths of files, arrays (uint8, shape (H, W), (H, W, 3) or
+                (H, W, 4)) and images of Pillow; or one array of shape (N, H, W, 3). For a model of images of more than 8 bits, arrays
+                may contain their stored values; for one of other channels, arrays have as many. A large JPEG whose path is given is
+                decoded at the needed resolution only, so its probabilities may differ slightly from those of its pixels.
         """
         is_one = isinstance(inputs, str | PathLike | Image.Image) or (isinstance(inputs, np.ndarray) and inputs.ndim < 4)
         images: list[LooseImage] = [inputs] if is_one else list(inputs)  # type: ignore[arg-type, list-item]

@@ -62,7 +62,7 @@ def group_near_copies(thumbs: Tensor) -> Tensor:
     Pairs with similar perceptual hashes are near copies if their pixels correlate.
 
     Args:
-        thumbs: From `thumbnails`.
+        thumbs: The result of `thumbnails`.
     """
     hashes = _hashes(thumbs)
     groups = torch.arange(len(thumbs))
@@ -112,7 +112,7 @@ def _confirmed(thumbs: Tensor, pairs: Tensor) -> Tensor:
 
 
 def describe_near_copies(domains: Domains, wanted: NearCopies) -> list[str]:
-    """Describe near copies of images, a line for each relation, as `Copies` describes exact ones.
+    """Describe near copies of images as `Copies` describes exact ones.
 
     Args:
         domains: All samples of a run, ready for loading.

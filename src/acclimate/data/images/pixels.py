@@ -54,7 +54,7 @@ class PixelFormat:
 
     @property
     def colour(self) -> tuple[int, int, int]:
-        """The background in RGB."""
+        """Background in RGB, from 0 to 255."""
         red, green, blue = ImageColor.getrgb(self.background)[:3]
         return red, green, blue
 

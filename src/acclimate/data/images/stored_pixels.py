@@ -21,7 +21,7 @@ TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class ImageError(ValueError):
-    """A reason why an image cannot be used, as the end of a sentence that begins with its name."""
+    """An image that cannot be used; the message is the end of a sentence that begins with the name of the file."""
 
 
 class Stored(NamedTuple):

@@ -21,7 +21,7 @@ def as_values(exact: np.ndarray[Any, Any], what: str, columns: Sequence[str] | N
 
     Args:
         exact: Numbers of any type, shape (N, D).
-        what: Where they come from, for messages.
+        what: Name of their file or argument, for messages.
         columns: Names of the D columns for messages; None if they have none.
         advise: Whether to advise the user to choose columns with `data.columns`.
 

@@ -28,8 +28,8 @@ class Table(NamedTuple):
         columns: Names of the D columns; None if the file has none.
         labels: Class names of the N rows; None without labels.
         parts: Part of each row, `train`, `val` or `test`; None if the file does not define parts.
-        groups: What each row belongs to, N names; None where nothing says.
-        unused: Names of the columns that are none of these.
+        groups: Name of the group of each row; None if there are no groups.
+        unused: Names of the other columns.
     """
 
     values: Tensor
@@ -49,7 +49,7 @@ def read_table(path: Path, *, columns: Sequence[str] | None, label: str, split: 
         columns: Names of the columns with numbers; None: all except those of labels and parts.
         label: Name of the column with the classes, which need not exist.
         split: Name of the column with the parts; None if there is none.
-        group: Name of the column with what each row belongs to; None if there is none.
+        group: Name of the column with the groups; None if there is none.
 
     Raises:
         DataError: If the file cannot be read, or the columns do not contain finite numbers.

@@ -45,9 +45,9 @@ class ClassifierModule(pl.LightningModule):
         Logging every step would cost as much time as a layer.
 
         Args:
-            name: Of the curve.
+            name: Name of the curve.
             value: A number, a tensor, or a function that returns one, which is called only if the value is logged.
-            **options: Those of Lightning.
+            **options: Options of Lightning.
         """
         trainer = self.trainer
         written = (self.batches_done + 1) % max(trainer.log_every_n_steps, 1) == 0 or trainer.is_last_batch  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ class Accuracies(EvaluationCallback):
 
     Attributes:
         confusion: Confusion matrix of the last evaluation by domain, counts of shape (K, K), true classes in rows.
-        correct: Where there are several sources or targets: the number of the one that each input is from, int64, and if its
+        correct: With several sources or targets: for each input the number of its source or target, int64, and True if its
             prediction is correct, lists of batches, shape (N,).
     """
 

@@ -54,7 +54,7 @@ class Adaptation(EvaluationCallback):
         folder: The folder of the run; next to it may be one of `source_only` to compare with.
 
     Attributes:
-        batches: Of the last validation, by domain, the sampled inputs of each batch.
+        batches: Sampled inputs of each batch of the last validation, by domain.
     """
 
     def __init__(self, accuracies: Accuracies, scores: Scores, folder: Path) -> None:

@@ -22,8 +22,8 @@ class FinalPredictions(EvaluationCallback):
     """Callback that collects the predictions of a test.
 
     Attributes:
-        probabilities: By domain, a list of batches, shape (N, K).
-        labels: Those that the test knows by domain, a list of batches, shape (N,).
+        probabilities: Probabilities by domain, a list of batches, shape (N, K).
+        labels: Known labels by domain, a list of batches, int64, shape (N,).
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class FinalPredictions(EvaluationCallback):
         """Write `test_predictions.csv`: for each input the label, where it is known, the prediction and all probabilities.
 
         Args:
-            folder: That of the run.
+            folder: The folder of the run.
             domains: The samples that were tested.
         """
         num = sum(len(batch) for batches in self.probabilities.values() for batch in batches)
