@@ -120,7 +120,7 @@ class ServedData(pl.LightningDataModule, ABC):
         """Indices of the labelled samples in the target's training part, for `target_labels_per_class`."""
 
     def train_dataloader(self) -> TrainingLoader:
-        feeds = self._feeds()
+        feeds = self.feeds()
         world_size = self.trainer.world_size if self.trainer else 1
         return TrainingLoader(
             TrainingBatches(feeds.get("source"), feeds.get("target"), feeds.get("target_labelled")),
@@ -142,7 +142,7 @@ class ServedData(pl.LightningDataModule, ABC):
         lengths |= {"longest": max(lengths.values()), "shortest": min(lengths.values())}
         return max(lengths.get(self.epoch, lengths["longest"]) // world_size, 1)
 
-    def _feeds(self) -> dict[str, Feed]:
+    def feeds(self) -> dict[str, Feed]:
         """Return the feeds of training: the source, the target, and the labelled target samples."""
         feeds: dict[str, Feed] = {}
         if self.domains.source is not None:

@@ -23,7 +23,8 @@ class Signs(NamedTuple):
 
     Attributes:
         evidence: The evidence about the training, with the predicted classes of this checkpoint.
-        train_accuracy: Accuracy on training inputs of the source in the mode of evaluation; None without source labels.
+        train_accuracy: Accuracy on training inputs of the source in the mode of evaluation; None without source labels, and in a
+            shortened training.
         confusion: Counts of the source's validation inputs, true classes in rows, shape (K, K); None without source labels.
         domain_distance: Proxy A-distance of the features; None without one of the domains, NaN if it cannot be measured.
         aligns: Whether the method brings the features of the domains together.

@@ -9,6 +9,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from acclimate.data.datamodule import data_of
 from acclimate.data.samples import NO_LABEL
+from acclimate.data.sampling import Draw
 from acclimate.models.classifier import Classifier
 from acclimate.models.modes import evaluation
 from acclimate.selection.evaluation_callback import EvaluationCallback
@@ -69,7 +70,9 @@ class Accuracies(EvaluationCallback):
 
 
 def train_accuracy(trainer: pl.Trainer, pl_module: pl.LightningModule, num: int) -> float:
-    """Return the accuracy on a random choice of the source's training inputs, in the view and the mode of evaluation.
+    """Return the accuracy on a random choice of the source's training inputs, in the mode of evaluation.
+
+    They are in the view of evaluation or, if features are kept, in the first view of training, which needs no pass of the backbone.
 
     Args:
         trainer: The trainer of a validation.
@@ -78,13 +81,17 @@ def train_accuracy(trainer: pl.Trainer, pl_module: pl.LightningModule, num: int)
     """
     data, classifier = data_of(trainer), pl_module.classifier
     assert data.domains.source is not None and isinstance(classifier, Classifier)
-    samples = data.domains.source.train
+    samples, kept = data.domains.source.train, data.feeds()["source"].samples
     assert samples.labels is not None
     chosen = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0))[:num].sort().values
     correct = 0
     with evaluation(classifier), trainer.precision_plugin.forward_context():
         for places in torch.split(chosen, data.eval_batch_size):
-            inputs = trainer.strategy.batch_to_device(data.kind.view("plain").look(samples.load(places.tolist()), []))
+            if kept.features:
+                inputs = kept.look([Draw(place, 0) for place in places.tolist()])[0]
+            else:
+                inputs = data.kind.view("plain").look(samples.load(places.tolist()), [])
+            inputs = trainer.strategy.batch_to_device(inputs)
             # Not through __call__, which would compile a compiled classifier for this batch.
             predicted = classifier.forward(inputs).logits.argmax(dim=1).cpu()
             correct += int((predicted == samples.labels[places]).sum())

@@ -110,9 +110,11 @@ class Health(Callback):
         source, target = self.adaptation.sample("source"), self.adaptation.sample("target")
         confusion = self.accuracies.confusion.get("source") if self.scores.has_head else None
         needs: Needs = pl_module.needs  # type: ignore[assignment]
+        # A shortened training uses few inputs, and must not wait for others. For Lightning, 1.0 means all batches, and 1 a single one.
+        uses_all = isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches == 1.0
         signs = Signs(
             evidence,
-            train_accuracy=train_accuracy(trainer, pl_module, NUM_TRAINED) if needs.source == "labelled" else None,
+            train_accuracy=train_accuracy(trainer, pl_module, NUM_TRAINED) if needs.source == "labelled" and uses_all else None,
             confusion=None if confusion is None else confusion.cpu(),
             domain_distance=None if source is None or target is None else _distance(source.features, target.features),
             aligns=needs.source == "labelled" and needs.target and needs.trained_features,
