@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import acclimate as api
+from acclimate.cli.arguments import refuse_malformed
 from acclimate.config.suggestions import readers_of, suggest_readers
 from acclimate.errors import ConfigError, UserError
 
@@ -114,3 +115,8 @@ def test_data_of_another_kind_are_answered_with_what_reads_them():
     ):
         with pytest.raises(UserError, match=r" data=(table|image_folder) reads "):
             api.train(api.compose([*words, "data.target=null", "method=source_only"], folder="run"))
+
+
+@pytest.mark.parametrize("words", [[], ["--cfg", "job"], ["-m"], ["-m", "seed=0,1"], ["~logger", "seed=1"]])
+def test_flags_and_settings_are_no_mistakes(words):
+    refuse_malformed(words)

@@ -48,7 +48,7 @@ def refuse_malformed(arguments: Sequence[str]) -> None:
             typed = shlex.quote(f"{name.lstrip('-')}={value or plain}")
             question = f" Did you mean {close}?" if close else f" Settings have no hyphens: type {typed}." if flag.startswith("--") else ""
             raise ConfigError(f"acclimate train has no flag {flag}.{question} Its flags are -m, --config-dir DIR and --cfg job.")
-    for word, following in zip(words, [*words[1:], "="], strict=True):
+    for word, following in zip(words, [*words[1:], "="], strict=False):
         if "=" not in word and not word.startswith("~"):
             typed = "" if "=" in following else f" Type {shlex.quote(f'{word}={following}')}."
             raise ConfigError(f"{word} is not of the form KEY=VALUE.{typed}")
