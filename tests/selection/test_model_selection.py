@@ -129,6 +129,31 @@ def test_runs_that_labels_selected_in_a_mean_of_scores_are_not_candidates(tmp_pa
     assert "Oracle: target labels selected this checkpoint" in capsys.readouterr().out
 
 
+def test_runs_that_start_from_one_that_labels_selected_are_not_candidates(tmp_path):
+    origin = write_run(tmp_path / "origins" / "a", "source_only", accuracy=0.5, selection="oracle")
+    write_run(tmp_path / "runs" / "a", "shot", f"init_from={origin}", accuracy=0.9, information=2.0)
+    write_run(tmp_path / "runs" / "b", "dann", f"init_from={tmp_path / 'runs' / 'a'}", accuracy=0.9, information=2.0)
+    write_run(tmp_path / "runs" / "c", "mcc", f"init_from={tmp_path / 'gone'}", accuracy=0.5, information=1.0)
+
+    def oracles():
+        return {one.method for one in compare_runs([tmp_path / "runs"]) if one.is_oracle}
+
+    assert oracles() == {"dann", "shot"}
+    (origin / "metrics.json").write_text("{")
+    assert oracles() == set()
+
+
+@pytest.mark.parametrize("checkpoint", ["", "checkpoints/best.ckpt"])
+def test_seeds_that_start_from_runs_of_their_own_are_one_row(tmp_path, checkpoint):
+    for seed in range(2):
+        origin = write_run(tmp_path / "origins" / str(seed), "source_only", f"seed={seed}")
+        write_run(tmp_path / "runs" / str(seed), "shot", f"seed={seed}", f"init_from={origin / checkpoint}")
+    write_run(tmp_path / "runs" / "last", "shot", "seed=1", f"init_from={origin / 'checkpoints' / 'last.ckpt'}")
+    found = rows(tmp_path / "runs")
+    assert sorted(found.values()) == [1, 2]
+    assert [name for name in found if name.endswith("init_from=source_only/checkpoints/last.ckpt")]
+
+
 def test_a_vote_prefers_the_better_mean_rank(tmp_path):
     write_run(tmp_path / "a", "dann", bnm=0.9, corr_c=0.9, class_ami=0.9, source_accuracy=0.1)
     write_run(tmp_path / "b", "mcc", bnm=0.8, corr_c=0.8, class_ami=0.8, source_accuracy=0.9)

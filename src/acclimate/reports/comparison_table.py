@@ -134,7 +134,7 @@ def notes(tables: Sequence[DataTable], picks: Sequence[Pick], unfinished: Sequen
     if any(table.shows_source for table in tables):
         lines.append("The target's labels are unknown: rows are ordered by the score; accuracy on the source is not that on the target.")
     if any(row.comparison.is_oracle for row in rows):
-        lines.append(f"{ORACLE}: target labels selected the checkpoint, so it is never the pick.")
+        lines.append(f"{ORACLE}: target labels selected the checkpoint, or one that it started from, so it is never the pick.")
     scored = [(table.score, row) for table in tables if table.score is not None for row in table.rows if not row.comparison.is_oracle]
     for score in sorted({score for score, row in scored if row.score is None}):
         lines.append(f"Without {score}: a run of the row has no finite value of it, so the row is never the pick.")

@@ -37,11 +37,13 @@ class FinishedRun(NamedTuple):
         metrics: The contents of its `metrics.json`.
         repetition: Its seed and its fold, or its folder if the record has no seed. It is equal in runs of different methods that
             can be compared in pairs.
+        is_oracle: True if target labels selected its checkpoint, or one that it started from.
     """
 
     folder: Path
     metrics: dict[str, Any]
     repetition: tuple[str, str]
+    is_oracle: bool
 
 
 class Comparison(NamedTuple):
@@ -71,7 +73,7 @@ class Comparison(NamedTuple):
     @property
     def is_oracle(self) -> bool:
         """True if target labels selected a checkpoint."""
-        return any(map(is_oracle, self.metrics))
+        return any(run.is_oracle for run in self.runs)
 
     def values(self, key: str) -> list[float]:
         """Return a metric of all runs that have it."""
@@ -155,7 +157,8 @@ def _read_runs(folders: Sequence[Path]) -> Iterator[_Known]:
             record, metrics = read_record(folder), read_metrics(folder)
             if "selection/name" not in metrics:
                 raise DataError(f"{folder / METRICS} does not name the selection of the checkpoint: it has no selection/name.")
-            yield _Known(FinishedRun(folder, metrics, _repetition(folder, record)), record, _comparable(record))
+            run = FinishedRun(folder, metrics, _repetition(folder, record), _used_target_labels(record, metrics))
+            yield _Known(run, record, _comparable(record))
         except DataError as error:
             log.warning("Left out: %s", error)
 
@@ -172,13 +175,30 @@ def _comparable(record: RunRecord) -> Settings:
     if any(text.lstrip("+").startswith("data.seed=") and "${" not in text for text in record.overrides):
         # The identity of a run has it only where it differs from the seed, but here it is the same for all seeds.
         settings["data.seed"] = record.config["data"]["seed"]
-    origin = record.config.get("init_from")
-    if isinstance(origin, str) and has_record(Path(origin)):
+    origin = _origin(record)
+    if origin is not None:
         # If it cannot be read, the folder itself stands for it.
         with contextlib.suppress(DataError):
-            before = read_record(Path(origin))
-            settings |= {"init_from": before.name, ORIGIN: digest(_comparable(before))}
+            before = read_record(origin)
+            file = Path(record.config["init_from"]).relative_to(origin)
+            settings |= {"init_from": str(Path(before.name) / file), ORIGIN: digest(_comparable(before))}
     return settings
+
+
+def _origin(record: RunRecord) -> Path | None:
+    """Return the folder of the run that a run started from, also if its checkpoint was named."""
+    named = record.config.get("init_from")
+    places = [Path(named), *Path(named).parents[:2]] if isinstance(named, str) else []
+    return next((place for place in places if has_record(place)), None)
+
+
+def _used_target_labels(record: RunRecord, metrics: Mapping[str, Any]) -> bool:
+    origin = _origin(record)
+    if is_oracle(metrics) or origin is None:
+        return is_oracle(metrics)
+    with contextlib.suppress(DataError, KeyError):
+        return _used_target_labels(read_record(origin), read_metrics(origin))
+    return False
 
 
 def _settings_to_show(found: Sequence[_Known]) -> dict[str, set[str]]:
