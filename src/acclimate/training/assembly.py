@@ -34,7 +34,7 @@ from acclimate.training.checkpoint_io import ReplacingCheckpointIO
 from acclimate.training.compatibility import refuse_contradictions, refuse_same_domains
 from acclimate.training.lightning_internals import leave_out_empty_hooks, shorten_steps
 from acclimate.training.optional_outputs import make_loggers_optional
-from acclimate.training.parts import Config, Parts
+from acclimate.training.parts import Config, RunParts
 
 
 class Run(NamedTuple):
@@ -68,7 +68,7 @@ def build(
         ConfigError: If the components do not fit together.
         DataError: If the data are invalid.
     """
-    parts = Parts(config)
+    parts = RunParts(config)
     pl.seed_everything(parts.seed, verbose=False)
     selection: Selection = parts.selection()
     data: AdaptationData = parts.data()

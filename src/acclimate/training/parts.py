@@ -20,7 +20,7 @@ Config = dict[str, Any]
 NO_LOGGER: Config = {}
 
 
-class Parts:
+class RunParts:
     """The settings and the components of a run, from its configuration; nothing is built.
 
     Args:
