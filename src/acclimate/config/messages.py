@@ -117,14 +117,14 @@ def _plain(word: str) -> str:
     return word.lower().replace("-", "_")
 
 
-def listed(names: Sequence[str], separator: str = ", ") -> str:
+def listed(names: Sequence[str]) -> str:
     """Return names for a message, the first ones and the number of the others if they are many.
 
     >>> listed(["a", "b"]), listed("abcdefghijklmno"), listed([])
     ('a, b', 'a, b, c, d, e, f, g, h, i, j, k, l and 3 more', 'none')
     """
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return separator.join(names[:MAX_LISTED]) + more or "none"
+    return ", ".join(names[:MAX_LISTED]) + more or "none"
 
 
 def did_you_mean(word: str, words: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from acclimate.errors import ConfigError, first_line
 from acclimate.files.atomic_files import replacing
+from acclimate.files.checksums import crc32
 from acclimate.runs.nearby import suggest_run
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,6 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 COMMENT = b"acclimate crc32 %08x"
 COMMENT_PATTERN = re.compile(rb"acclimate crc32 ([0-9a-f]{8})")
 COMMENT_LENGTH = len(COMMENT % 0)
-BLOCK = 1 << 20
 # Endings of other files in the folder of a run.
 OTHER_FILES = (".json", ".csv", ".log", ".yaml", ".png")
 ADVICE = "Give the folder of a finished run: outputs/DATE/TIME-METHOD."
@@ -167,7 +167,7 @@ def _verify(file: BinaryIO) -> None:
     if comment is None:
         # Truncated, foreign, or written by plain torch.save, which stores a checksum per tensor but does not verify it.
         _verify_members(file)
-    elif _crc32(file, size - 8) != int(comment[1], 16):
+    elif crc32(file, size - 8) != int(comment[1], 16):
         raise DamagedCheckpointError("its contents do not match its checksum")
     file.seek(0)
 
@@ -180,11 +180,3 @@ def _verify_members(file: BinaryIO) -> None:
         raise DamagedCheckpointError("it is truncated, or was not written by acclimate train") from error
     if damaged is not None:
         raise DamagedCheckpointError(f"its contents do not match its checksum ({damaged})")
-
-
-def _crc32(file: BinaryIO, size: int) -> int:
-    checksum = 0
-    while size > 0 and (block := file.read(min(BLOCK, size))):
-        checksum = zlib.crc32(block, checksum)
-        size -= len(block)
-    return checksum

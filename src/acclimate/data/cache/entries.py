@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from acclimate.files.checksums import crc32
+
 # Suffix of folders that are being written or removed; no entry has it.
 UNFINISHED = ".unfinished"
 # The file that marks a folder as an entry. Its first line is the checksum of the other lines, each of which has the checksum and the
@@ -17,7 +19,6 @@ UNFINISHED = ".unfinished"
 MARK = "acclimate-checksums"
 # Entries of earlier versions without marks are recognised by their folder and by a name that only `key_of` creates.
 UNMARKED = re.compile(rf"(?:images|features)/[0-9a-f]{{32}}(?:\.\d+)?(?:{re.escape(UNFINISHED)})?")
-BLOCK = 1 << 20
 
 
 def discard(path: Path) -> None:
@@ -27,14 +28,6 @@ def discard(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         path.rename(doomed)
         delete(doomed)
-
-
-def _crc32(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            checksum = zlib.crc32(block, checksum)
-    return checksum
 
 
 def find_folders(root: Path) -> Iterator[Path]:
@@ -92,7 +85,10 @@ def add_checksums(folder: Path, checked_by_reader: Collection[str]) -> None:
 
 
 def _fingerprint(path: Path, *, by_size: bool) -> str:
-    return f"size={path.stat().st_size}" if by_size else f"{_crc32(path):08x}"
+    if by_size:
+        return f"size={path.stat().st_size}"
+    with path.open("rb") as file:
+        return f"{crc32(file):08x}"
 
 
 def _line_checksum(lines: list[str]) -> str:
