@@ -139,11 +139,11 @@ PAGE = {
     ),
     "2. Is it adapting?": (
         Chart(
-            "Discriminator's accuracy on source inputs (line of squares: 0.5, the aim; 0.3 to 0.7: usual)",
+            "Discriminator's accuracy on source inputs (flat line: 0.5, the aim; 0.3 to 0.7: usual)",
             ("adaptation/source_domain_accuracy", AIM),
         ),
         Chart(
-            "Discriminator's accuracy on target inputs (line of squares: 0.5, the aim; 0.3 to 0.7: usual)",
+            "Discriminator's accuracy on target inputs (flat line: 0.5, the aim; 0.3 to 0.7: usual)",
             ("adaptation/target_domain_accuracy", AIM),
         ),
         Chart(
