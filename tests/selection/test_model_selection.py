@@ -214,6 +214,15 @@ def test_keys_that_name_no_images_are_those_of_every_data_set():
     assert {*LOADING, *meaning} == {*parameters(ImageData), "cache"}
 
 
+def test_nothing_of_the_results_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    metrics = {"selection/name": "information_corr_c", "train/samples_per_second": 4207.37}
+    print_metrics(metrics)
+    cells = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    names, values = ("".join(part.strip() for part in column) for column in zip(*cells, strict=True))
+    assert (names, values) == ("".join(metrics), "information_corr_c4207.3700")
+
+
 def test_the_result_of_an_oracle_says_so(tmp_path, capsys):
     print_metrics({"selection/name": "oracle", "target/test_accuracy": 1.0}, folder=tmp_path)
     assert "Oracle: target labels selected this checkpoint" in capsys.readouterr().out

@@ -32,8 +32,8 @@ def print_metrics(metrics: Mapping[str, Any], *, folder: Path | None = None) -> 
         folder: The folder with all that belongs to them; None: there is none.
     """
     table = Table()
-    table.add_column("metric")
-    table.add_column("value", justify="right")
+    table.add_column("metric", overflow="fold")
+    table.add_column("value", justify="right", overflow="fold")
     shown = {name: value for name, value in metrics.items() if not name.startswith(SCORE)}
     for name, value in shown.items():
         _add_row(table, name, f"{value:.4f}" if isinstance(value, float) else str(value))
