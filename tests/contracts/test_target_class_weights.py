@@ -94,7 +94,7 @@ def test_weights_are_logged(archives, tmp_path):
 
 def test_nothing_is_estimated_unless_asked_for(archives, tmp_path):
     parts, _ = build_method(compose(tmp_path, *archives, "method=dann"))
-    assert "class_proportions" not in parts.method.extras
+    assert "class_proportions" not in parts.method.extras.by_name
     assert not any("class_proportions" in name for name in parts.method.state_dict())
 
 
