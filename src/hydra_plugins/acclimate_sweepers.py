@@ -16,7 +16,8 @@ class GridSweeper(BasicSweeper):
     """Hydra's basic sweeper, whose jobs are skipped if they are finished, and shown while they run."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: Any, config: DictConfig) -> None:
-        from acclimate.cli.launching import Launch, refuse_missing_launcher
+        from acclimate.cli.launching import Launch
+        from acclimate.cli.sweep_mistakes import refuse_missing_launcher
 
         refuse_missing_launcher(config)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -26,11 +27,13 @@ class GridSweeper(BasicSweeper):
         """Do nothing, because `Launch` composes all jobs of a batch before it launches any."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        varying = {
-            one.get_key_element(): len(list(one.sweep_string_iterator()))
-            for one in _parse([*self._parse_config(), *arguments], self.hydra_context)
-            if one.is_discrete_sweep()
-        }
+        from acclimate.cli.sweep_mistakes import refuse_batch_size, refuse_values
+
+        overrides = _parse([*self._parse_config(), *arguments], self.hydra_context)
+        refuse_values(overrides, is_search=False)
+        refuse_batch_size(self.max_batch_size)
+        # Values that are equal once they are read, such as 1e-3 and 0.001, are one job.
+        varying = {one.get_key_element(): len({*one.sweep_string_iterator()}) for one in overrides if one.is_discrete_sweep()}
         with self.launcher.running(varying, math.prod(varying.values())):
             return super().sweep(arguments)
 
@@ -42,7 +45,8 @@ class OptunaSweeper(Sweeper):
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: Any, config: DictConfig) -> None:
-        from acclimate.cli.launching import Launch, refuse_missing_launcher, refuse_missing_optuna
+        from acclimate.cli.launching import Launch
+        from acclimate.cli.sweep_mistakes import refuse_missing_launcher, refuse_missing_optuna
 
         refuse_missing_launcher(config)
         refuse_missing_optuna()
@@ -50,11 +54,16 @@ class OptunaSweeper(Sweeper):
         self.launch = Launch(task_function, launcher, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> None:
-        from acclimate.cli.search import Search, refuse_mistakes, search_space
+        from acclimate.cli.search import Search, refuse_mistakes, samples_of, search_space
+        from acclimate.cli.sweep_mistakes import refuse_mistaken, refuse_values
 
         params = [f"{key}={value}" for key, value in (self.options["params"] or {}).items()]
-        space, fixed = search_space(_parse([*params, *arguments], self.launch.context))
+        overrides = _parse([*params, *arguments], self.launch.context)
+        refuse_values(overrides, is_search=True)
+        space, fixed = search_space(overrides)
         refuse_mistakes(self.options, space, self.launch.compose(fixed).selection)
+        # Of two jobs, because a key may be one of some methods only.
+        refuse_mistaken([self.launch.check(overrides)[1] for overrides in samples_of(space, fixed)], overrides)
         with self.launch.running(space, self.options["n_trials"]):
             Search(self.launch, self.options, space, fixed).run()
 

@@ -11,7 +11,20 @@ import pytest
 
 from acclimate import cli
 
-HELPERS = {"arguments", "cores", "hydra_jobs", "jobs", "launching", "next_commands", "search", "stopping", "sweeps", "trials"}
+HELPERS = {
+    "arguments",
+    "cores",
+    "hydra_jobs",
+    "jobs",
+    "launching",
+    "next_commands",
+    "search",
+    "stopping",
+    "sweep_mistakes",
+    "sweep_report",
+    "sweeps",
+    "trials",
+}
 
 
 def test_each_file_of_the_command_is_a_verb_or_helps_several():

@@ -199,6 +199,8 @@ PROVED = {
     "cli/arguments:split_keys": "verbs:what_a_verb_misses_is_completed_from_what_was_typed",
     "cli/chain:run": "chain:stopped_chain_goes_on_as_if_never_stopped",
     "cli/next_commands:next_commands": "next_commands:what_is_suggested_after_a_run_works",
+    "cli/sweep_mistakes:refuse_folder_of_run": "sweep_commands:a_command_that_no_job_can_follow_is_refused_as_a_whole",
+    "cli/sweep_report:failures": "sweep_commands:mistakes_are_reported_at_once_and_equal_values_are_one_job",
     "cli/sweeps:again": "sweeps:what_the_message_of_a_failed_sweep_advises_works",
     "cli/train:_show_sweep": None,
     "config/check:_check_settings": "suggestions:what_is_advised_is_read",

@@ -34,7 +34,7 @@ def often(monkeypatch):
 
 def test_terminal_shows_a_table_and_what_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
-    with watch(tmp_path, 6):
+    with watch(tmp_path, lambda: 6):
         run_three(tmp_path)
     shown = sys.stdout.getvalue()
     for part in ("lr=1: a collapse", "best so far", "30 s", "0.7500", "lr=[red]", "no memory", "1 running", "2 done", "1 failed"):
@@ -43,7 +43,7 @@ def test_terminal_shows_a_table_and_what_is_left(tmp_path, monkeypatch):
 
 
 def test_other_outputs_get_a_plain_line_for_each_change(tmp_path, capsys):
-    with watch(tmp_path, 4):
+    with watch(tmp_path, lambda: 4):
         run_three(tmp_path)
         time.sleep(0.1)
         write_state(tmp_path, JobState("lr=4", "stopped", time.time() - 5, time.time()))
@@ -67,7 +67,7 @@ def test_states_are_those_of_all_jobs_however_they_are_named(tmp_path):
 
 def test_pruned_jobs_are_done_but_never_the_best(tmp_path, capsys):
     began = time.time() - 5
-    with watch(tmp_path, 3):
+    with watch(tmp_path, lambda: 3):
         write_state(tmp_path, JobState("lr=1", "pruned", began, began + 2, reason="after 6 steps, with a score of 0.9000"))
         write_state(tmp_path, JobState("lr=2", "finished", began, began + 3, 0.5))
         write_state(tmp_path, JobState("lr=3", "pruned", began))

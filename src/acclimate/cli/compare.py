@@ -30,8 +30,13 @@ FORMATS = ("table", "markdown", "csv", "latex", "html", "json")
 ENDINGS = {".txt": "table", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Print a table of finished runs, and write it to a file."""
+def run(arguments: Sequence[str], *, lists_unfinished: bool = True) -> None:
+    """Print a table of finished runs, and write it to a file.
+
+    Args:
+        arguments: Folders and keys.
+        lists_unfinished: Whether to list the runs without results below the table.
+    """
     keys, words = split_keys(arguments, required=(), optional=KEYS)
     folders = _folders(words)
     if keys.get("format", "table") not in FORMATS:
@@ -50,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
     comparisons = compare_runs(folders)
     picks = pick(comparisons, keys["by"]) if keys.get("by") else pick_by_default(comparisons)
     tables = data_tables(comparisons, picks)
-    unfinished = unfinished_runs(folders, [run.folder for comparison in comparisons for run in comparison.runs])
+    unfinished = unfinished_runs(folders, [run.folder for comparison in comparisons for run in comparison.runs]) if lists_unfinished else []
     lines = notes(tables, picks, unfinished)
     if "out" in keys:
         file = Path(keys["out"])

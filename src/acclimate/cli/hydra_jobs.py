@@ -17,7 +17,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.cli.cores import share_of_machine
 from acclimate.cli.sweeps import Sweep
-from acclimate.config.check import check_config
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
 from acclimate.config.machine import refuse_several_devices
@@ -28,8 +27,9 @@ from acclimate.files.folders import RUN_TRACES, new_folder, remove_traces
 
 # A function of a plain, resolved configuration and of a function to call after all checks pass, which saves the configuration.
 Job = Callable[[dict[str, Any], Callable[[], None]], float]
-# Shows a sweep while it runs. It takes the folder and the number of jobs, None if it is unknown.
-Watch = Callable[[Path, int | None], AbstractContextManager[None]]
+# Shows a sweep while it runs. It takes the folder, a function that returns the number of jobs or None, and whether the lowest value
+# is the best.
+Watch = Callable[[Path, Callable[[], int | None], bool], AbstractContextManager[None]]
 
 
 def _new_folder(path: str) -> str:
@@ -41,7 +41,7 @@ def _new_folder(path: str) -> str:
 
 
 @contextmanager
-def unwatched(folder: Path, num_jobs: int | None) -> Iterator[None]:
+def unwatched(folder: Path, num_jobs: Callable[[], int | None], is_lowest_best: bool) -> Iterator[None]:
     """Context manager that shows nothing of a sweep."""
     yield
 
@@ -86,7 +86,6 @@ class Jobs:
         plain = resolve(config)
         plain["name"] = plain.get("name") or HydraConfig.get().runtime.choices["method"]
         if self.sweep.is_under_way():
-            check_config(plain)
             refuse_several_devices(plain, "A sweep")
         return plain
 

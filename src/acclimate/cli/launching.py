@@ -1,57 +1,51 @@
 """A sweep in the process that launches its jobs: its folder, finished jobs, and the report of failures."""
 
-import importlib.util
+import io
 import json
-import logging
-import math
 import signal
-from collections import defaultdict
+import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from acclimate.cli.hydra_jobs import Jobs
 from acclimate.cli.stopping import stopping_jobs
+from acclimate.cli.sweep_mistakes import mistake_in, refuse_folder_of_run, summary_of
+from acclimate.cli.sweep_report import failures
 from acclimate.config.compose import resolve
-from acclimate.config.identity import digest, identity
-from acclimate.config.overrides import missing_plug_in
+from acclimate.config.identity import digest, identity, identity_with
 from acclimate.config.sweep_names import job_name
-from acclimate.errors import ConfigError, Interrupted, UserError
+from acclimate.errors import ConfigError, Interrupted, StorageError, UserError
 from acclimate.files.folders import SWEEP_TRACES, remove_traces
-from acclimate.runs.record import METRICS, RECORD, read_metrics
-from acclimate.runs.sweep_states import JobState, clear_states, read_states, write_state
-
-log = logging.getLogger(__name__)
+from acclimate.files.printable import printable_error
+from acclimate.runs.record import METRICS, RECORD, read_metrics, read_record
+from acclimate.runs.sweep_states import STATES, JobState, best_of, clear_states, read_states, write_state
 
 # Seconds for which processes that are about to end may still keep the sweep's folder.
 GRACE = 3.0
 
 
-def refuse_missing_launcher(config: DictConfig) -> None:
-    """Check that the launcher is installed.
+class Plan(NamedTuple):
+    """A job before it is launched.
 
-    Raises:
-        ConfigError: If it is not, with the extra to install.
+    Attributes:
+        name: Its folder, relative to that of the sweep; only a number if users name the folders themselves.
+        overrides: Its overrides, with the name.
+        config: The plain, resolved configuration; None if there is none, because of the mistake.
+        mistake: A mistake in it, which no launcher needs to find.
     """
-    if config.hydra.launcher._target_ not in Plugins.instance().class_name_to_class:
-        raise ConfigError(missing_plug_in("hydra/launcher", config.hydra.runtime.choices["hydra/launcher"]))
 
-
-def refuse_missing_optuna() -> None:
-    """Check that Optuna is installed.
-
-    Raises:
-        ConfigError: If it is not, with the extra to install.
-    """
-    if importlib.util.find_spec("optuna") is None:
-        raise ConfigError(missing_plug_in("hydra/sweeper", "optuna"))
+    name: str
+    overrides: list[str]
+    config: dict[str, Any] | None
+    mistake: UserError | None
 
 
 class Launch:
@@ -71,8 +65,14 @@ class Launch:
         self.context = context
         self.config = config
         self.folder = Path(config.hydra.sweep.dir)
+        self.launcher_name: str = config.hydra.runtime.choices["hydra/launcher"]
+        self.counts_trials = "n_trials" in config.hydra.sweeper
+        self.is_lowest_best = config.hydra.sweeper.get("direction") == "minimize"
         self.varying: Collection[str] = ()
-        self._num_launched = 0
+        self._planned: dict[str, Plan] = {}
+        self._finished: dict[str, JobReturn] = {}
+        self._num_repeated = 0
+        self._problem: Exception | None = None
         # Users may name the folders of jobs themselves.
         self.names_jobs = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"] == "${hydra:job.override_dirname}"  # type: ignore[index,call-overload]
 
@@ -87,6 +87,7 @@ class Launch:
         Raises:
             ConfigError: If any job failed, or another sweep is using the folder.
         """
+        refuse_folder_of_run(self.sweep.arguments)
         self.varying, self.sweep.num_jobs = varying, num_jobs
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / ".lock")
@@ -98,12 +99,14 @@ class Launch:
             ) from None
         try:
             clear_states(self.folder)
-            with self.watch(self.folder, num_jobs):
+            with self.watch(self.folder, self.num_jobs, self.is_lowest_best):
                 yield
             self._raise_failures()
         except (Interrupted, KeyboardInterrupt) as interruption:
             number = interruption.number if isinstance(interruption, Interrupted) else signal.SIGINT
             raise Interrupted(number, self.sweep.stopped_by(number)) from interruption
+        except StorageError as error:
+            raise StorageError(*error.args, f"Then continue the sweep with the same command: {self.sweep.again}") from error
         finally:
             lock.release()
             if not any(self.folder.rglob(RECORD)):
@@ -115,92 +118,136 @@ class Launch:
         return self.context.config_loader.load_sweep_config(self.config, list(overrides))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Launch jobs as launchers do, except for those that are finished already; a mistake in any is reported before."""
-        jobs = [list(overrides) for overrides in job_overrides]
-        self._num_launched += len(jobs)
-        if self.names_jobs:
-            names = [job_name(overrides, self.varying) for overrides in jobs]
-            jobs = [[*overrides, f"hydra.sweep.subdir='{name}'"] for overrides, name in zip(jobs, names, strict=True)]
-            found = [self._finished(self.compose(overrides), name) for overrides, name in zip(jobs, names, strict=True)]
-        else:
-            found = [None for overrides in jobs if self.compose(overrides)]
-        waiting = [overrides for overrides, finished in zip(jobs, found, strict=True) if finished is None]
+        """Launch jobs as launchers do, each once, without those that are finished or have mistakes.
+
+        Raises:
+            UserError: If all jobs of the sweep have mistakes, or one cannot be composed.
+        """
+        plans = [self._plan(list(overrides), initial_job_idx + number) for number, overrides in enumerate(job_overrides)]
+        if self.counts_trials:
+            # A search may choose the same values again.
+            self._num_repeated += len(plans) - len({plan.name for plan in plans} - self._planned.keys())
+        jobs = {plan.name: plan for plan in plans}
+        self._planned |= jobs
+        mistakes = {name: plan.mistake for name, plan in jobs.items() if plan.mistake}
+        if len(mistakes) == self.num_jobs():
+            raise summary_of(mistakes)
+        found = {name: self._finished.get(name) or self._result(plan) for name, plan in jobs.items()}
+        waiting = [plan.overrides for name, plan in jobs.items() if found[name] is None]
         launched = iter(self._launch(waiting, initial_job_idx) if waiting else [])
-        return [next(launched) if finished is None else finished for finished in found]
+        returned = {name: next(launched) if result is None else result for name, result in found.items()}
+        self._finished |= {name: result for name, result in returned.items() if result.return_value is not None}
+        return [returned[plan.name] for plan in plans]
 
     def show_pruned(self, job_overrides: Sequence[Sequence[str]]) -> None:
         """Show jobs that the pruner of a search has ended before; they are not launched."""
         if self.names_jobs:
-            self._num_launched += len(job_overrides)
-            for overrides in job_overrides:
-                write_state(self.folder, JobState(job_name(overrides, self.varying), "pruned", self.folder.stat().st_mtime))
+            plans = [self._plan(list(overrides), 0) for overrides in job_overrides]
+            self._planned |= {plan.name: plan for plan in plans}
+            for plan in plans:
+                write_state(self.folder, JobState(plan.name, "pruned", self.folder.stat().st_mtime))
+
+    def num_jobs(self) -> int | None:
+        """Return the number of different jobs, as far as it is known."""
+        return None if self.sweep.num_jobs is None else self.sweep.num_jobs - self._num_repeated
+
+    def check(self, overrides: Sequence[str]) -> tuple[dict[str, Any] | None, UserError | None]:
+        """Return the plain configuration of a job, None if it cannot be resolved, and the mistake in it, or None."""
+        config = self.compose(overrides)
+        with open_dict(config):
+            del config["hydra"]
+            # Jobs may start from others in the sweep's folder.
+            config.folder = str(self.folder / STATES)
+        try:
+            plain = resolve(config)
+        except UserError as error:
+            return None, error
+        return plain, mistake_in(plain, self.launcher_name)
+
+    def _plan(self, overrides: list[str], number: int) -> Plan:
+        """Return a job with its name and its configuration."""
+        plain, mistake = self.check(overrides)
+        if not self.names_jobs:
+            return Plan(str(number), overrides, plain, mistake)
+        name = job_name(overrides, self.varying)
+        if plain is not None and not (self.folder / name / RECORD).exists():
+            # What varied when that run was started may have been something else.
+            name = self._runs.get(digest(identity_with(plain, self.varying)), name)
+        return Plan(name, [*overrides, f"hydra.sweep.subdir='{name}'"], plain, mistake)
+
+    @cached_property
+    def _runs(self) -> dict[str, str]:
+        """Folders of the runs that the sweep had when this start of it began, by digests of their settings."""
+        found = {}
+        for file in sorted(self.folder.glob(f"*/{RECORD}"), key=lambda file: (file.parent / METRICS).exists()):
+            with suppress(UserError):
+                config = read_record(file.parent).config
+                found[digest(identity_with(config, self.varying))] = file.parent.name
+        return found
 
     def _launch(self, jobs: list[list[str]], first: int) -> Sequence[JobReturn]:
-        """Launch jobs; if their processes end before them, they have failed."""
-        launcher = self.config.hydra.runtime.choices["hydra/launcher"]
-        if launcher == "ray":
+        """Launch jobs; if the launcher or their processes end before them, they have failed."""
+        if self.launcher_name == "ray":
             _start_ray(self.config.hydra.launcher.ray.init)
         try:
-            with stopping_jobs(self.folder, launcher):
-                return list(self.launcher.launch(jobs, initial_job_idx=first))
+            with stopping_jobs(self.folder, self.launcher_name):
+                returned = list(self.launcher.launch(jobs, initial_job_idx=first))
+                # Hydra prints the overrides of a job that could not even write its state.
+                with redirect_stderr(io.StringIO()):
+                    for one in returned:
+                        _ = one.return_value
+                return returned
         except UserError:
             raise
         except Exception as error:
-            log.debug("The launcher failed.", exc_info=error)
+            self._problem = error
             reason = (
                 f"Its process ended before it ({type(error).__name__}), possibly because memory ran out. "
                 "Fewer jobs at once need less, for example hydra.launcher.n_jobs=1."
             )
-            states = list(read_states(self.folder))
-            for state in states:
+            for state in read_states(self.folder):
                 if state.state in ("running", "waiting"):
                     write_state(self.folder, state._replace(state="failed", reason=reason))
-            if not states:
-                raise
             return [_returned(None)] * len(jobs)
 
     def _raise_failures(self) -> None:
         """Report failed jobs.
 
         Raises:
-            ConfigError: If any job failed, with the reasons and the best of the other jobs.
+            ConfigError: If any job failed, with the reasons, the best of the other jobs, and how to go on.
         """
         states = list(read_states(self.folder))
-        finished = [state for state in states if state.state == "finished"]
-        missing = [state for state in states if state.state not in ("finished", "pruned")]
-        num_missing = max(self._num_launched - len(states), 0) + len(missing)
-        if not num_missing:
-            return
-        jobs = defaultdict(list)
-        for state in missing:
-            jobs[state.reason or ("It was stopped." if state.state == "stopped" else "It has not ended.")].append(state)
-        lines = [f"{num_missing} of {max(self._num_launched, len(states))} jobs failed:"]
-        for reason, failed in jobs.items():
-            lines += f"{'; '.join(state.job for state in failed)}: {reason}".splitlines()
-            lines += [f"  Log: {state.log}" for state in failed if state.log]
-        if len(states) < self._num_launched:
-            lines.append(f"{self._num_launched - len(states)} jobs have not begun.")
-        if finished:
-            best = max(finished, key=lambda state: state.value or -math.inf)
-            lines.append(f"The best of the others is {best.job} with {best.value:.4f}.")
-        raise ConfigError(*lines, f"Train the missing jobs with the same command: {self.sweep.again}")
+        error = self._problem
+        lines = failures(
+            states,
+            jobs=self._planned,
+            mistaken=[name for name, plan in self._planned.items() if plan.mistake],
+            best=best_of(states, is_lowest_best=self.is_lowest_best),
+            reason=None if error is None else f"hydra/launcher={self.launcher_name} ended with {type(error).__name__}: {error}",
+            folder=self.folder,
+            arguments=self.sweep.arguments,
+        )
+        if report := list(lines):
+            raise ConfigError(*report) from error
 
-    def _finished(self, config: DictConfig, name: str) -> JobReturn | None:
-        """Return the result of a finished job; None if it has other settings, or is not finished."""
-        folder = self.folder / name
-        if self.sweep.accepts_changes or not (folder / METRICS).exists():
+    def _result(self, plan: Plan) -> JobReturn | None:
+        """Return the result of a job that need not be launched: it has a mistake, or is finished; otherwise None."""
+        if not self.names_jobs:
+            return None
+        if plan.mistake is not None:
+            write_state(self.folder, JobState(plan.name, "failed", time.time(), reason=printable_error(plan.mistake)))
+            return _returned(None)
+        folder = self.folder / plan.name
+        if self.sweep.accepts_changes or plan.config is None or not (folder / METRICS).exists():
             return None
         try:
-            with open_dict(config):
-                del config["hydra"]
-                config.folder = str(folder)
-            if json.loads((folder / RECORD).read_text())["identity"] != digest(identity(resolve(config))):
+            if json.loads((folder / RECORD).read_text())["identity"] != digest(identity(plan.config)):
                 return None
             value = float(read_metrics(folder)["selection/value"])
         except (UserError, OSError, ValueError, KeyError):
             # The job itself reports what is wrong.
             return None
-        write_state(self.folder, JobState(name, "finished", folder.stat().st_mtime, value=value))
+        write_state(self.folder, JobState(plan.name, "finished", folder.stat().st_mtime, value=value))
         return _returned(value)
 
 

@@ -18,6 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from acclimate.cli.launching import Launch
+from acclimate.cli.sweep_mistakes import shown
 from acclimate.cli.trials import TRIAL, open_storage
 from acclimate.config.groups import listed_keys
 from acclimate.config.messages import did_you_mean
@@ -39,10 +40,24 @@ def search_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
 
 
 def _distribution(override: Override) -> BaseDistribution:
+    try:
+        return _read_distribution(override)
+    except ValueError as error:
+        reason = str(error).replace("`", "")
+        raise ConfigError(f"{shown(override)} is not a range to search: {reason.rstrip('.')}.") from error
+
+
+def _read_distribution(override: Override) -> BaseDistribution:
     value: Any = override.value()
     if override.is_interval_sweep():
+        if value.start >= value.end:
+            raise ValueError("the second number must be larger than the first")
+        if unknown := sorted(value.tags - {"log"}):
+            raise ValueError(f"{unknown[0]} is not a tag, tag(log,interval(1e-4,1e-2)) searches on a logarithmic scale")
         whole = isinstance(value.start, int) and isinstance(value.end, int)
         log = "log" in value.tags
+        if log and value.start <= 0:
+            raise ValueError("on a logarithmic scale, numbers must be above 0")
         return IntDistribution(value.start, value.end, log=log) if whole else FloatDistribution(value.start, value.end, log=log)
     texts = list(override.sweep_string_iterator())
     if override.is_range_sweep() and not value.shuffle and len(texts) > 1:
@@ -100,6 +115,16 @@ def refuse_mistakes(options: Mapping[str, Any], space: Space, selection: Mapping
                 raise ConfigError(f"hydra.sweeper.{key} cannot be built: {error.__cause__ or error}") from error
 
 
+def samples_of(space: Space, fixed: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of two jobs of a search, with the first and with the last values of all keys."""
+    first, last = list(fixed), list(fixed)
+    for key, one in space.items():
+        low, high = (one.choices[0], one.choices[-1]) if isinstance(one, CategoricalDistribution) else (one.low, one.high)  # type: ignore[attr-defined]
+        first.append(f"{key}={low}")
+        last.append(f"{key}={high}")
+    return [first, last]
+
+
 class Search:
     """A study of Optuna, whose trials are jobs.
 
@@ -124,10 +149,20 @@ class Search:
             direction=config["direction"],
             load_if_exists=True,
         )
+        if (direction := self.study.direction.name.lower()) != config["direction"]:
+            raise ConfigError(
+                f"hydra.sweeper.direction={config['direction']}: the study {config['study_name']} was begun with {direction}. "
+                "Choose another folder or another study: hydra.sweep.dir=DIR or hydra.sweeper.study_name=NAME."
+            )
         self.sampler: DictConfig = config["sampler"]
         self.pruner: DictConfig | None = config["pruner"]
         self.num_trials: int = config["n_trials"]
         if isinstance(self._sampler(), optuna.samplers.GridSampler):
+            if others := self.space.keys() - self._grid().keys():
+                name = min(others)
+                raise ConfigError(
+                    f"hydra/sweeper/sampler=grid needs values of {name}, not an interval: {name}=VALUE,VALUE or {name}=range(1,9)."
+                )
             self.num_trials = min(self.num_trials, math.prod(map(len, self._grid().values())))
 
     def run(self) -> None:
@@ -200,6 +235,7 @@ class Search:
         return built
 
     def _write_best(self, file: Path) -> None:
-        if self._trials(TrialState.COMPLETE):
-            best = self.study.best_trial
+        if done := self._trials(TrialState.COMPLETE):
+            choose = max if self.study.direction == optuna.study.StudyDirection.MAXIMIZE else min
+            best = choose(done, key=lambda trial: trial.value or 0.0)
             file.write_text(yaml.safe_dump({"name": "optuna", "best_params": best.params, "best_value": best.value}))

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from acclimate.cli.cores import core_for_job
 from acclimate.cli.stopping import stopped_with_sweep
 from acclimate.config.identity import EPOCHS, STEPS, differing, identity
-from acclimate.errors import ConfigError, Interrupted, Pruned, UserError, command
+from acclimate.errors import ConfigError, DataError, Interrupted, Pruned, UserError, command
 from acclimate.files.folders import RUN_TRACES, remove_traces
 from acclimate.files.locks import is_acquired
 from acclimate.files.printable import printable_error
@@ -57,6 +57,7 @@ class Sweep:
         self.num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
         # Set when jobs are launched.
         self.num_jobs: int | None = None
+        self.names_folders = any(text.startswith("hydra.sweep.subdir=") for text in arguments)
         # With resume=true, settings may change as for a single run.
         self.accepts_changes = "resume=true" in [text.lower() for text in arguments]
 
@@ -104,10 +105,10 @@ class Sweep:
         write_state(sweep, state._replace(state="waiting"))
         try:
             with _output_in(folder / "train.log", warnings), core_for_job(sweep):
-                config = compose()
                 _wait_for(folder)
                 state = state._replace(began=time.time())
                 write_state(sweep, state)
+                config = compose()
                 self._continue(folder, config)
                 value = work(config)
             state = state._replace(state="finished", value=value)
@@ -141,7 +142,11 @@ class Sweep:
             ConfigError: If it has others, for example because defaults have changed since.
         """
         if has_record(folder) and not self.accepts_changes:
-            there, here = identity(read_record(folder).config), identity(config)
+            try:
+                record = read_record(folder)
+            except DataError as error:
+                raise ConfigError(f"{error} Remove the folder {os.path.relpath(folder)} to train this job anew.") from error
+            there, here = identity(record.config), identity(config)
             # Keys that exist in only one of two versions are ignored.
             keys = [key for key in differing(there, here) if key in there and key in here]
             if keys:
@@ -149,6 +154,7 @@ class Sweep:
                 raise ConfigError(
                     f"{os.path.relpath(folder)} contains a run with other settings: {others}. "
                     "Choose another folder for the sweep: hydra.sweep.dir=DIR."
+                    + (" hydra.sweep.subdir must name another folder for each job." if self.names_folders else "")
                     + (" To train these runs for longer, add resume=true." if set(keys) <= {EPOCHS, STEPS} else "")
                 )
         config["resume"] = True

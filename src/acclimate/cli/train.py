@@ -21,14 +21,20 @@ Set keys of a group with GROUP.KEY=VALUE, for example trainer.max_epochs=20 opti
 Add terms to a method with +terms=mcc or +terms=[mcc,bnm], and weight them with method.term_weights.mcc=0.5
 """
 
+import logging
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from acclimate.cli import compare
-from acclimate.cli.arguments import list_of, refuse_malformed, split_config_dir, split_keys
-from acclimate.errors import command
+from acclimate.cli.arguments import list_of, refuse_malformed, split_config_dir, split_keys, split_verbosity
+from acclimate.errors import UserError, command
+from acclimate.files.console import show_messages
+
+log = logging.getLogger(__name__)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -43,17 +49,25 @@ def run(arguments: Sequence[str]) -> None:
         keys, others = split_keys(words, required=("resume",), optional=("trust",))
         train_saved(Path(keys["resume"]), others, list_of(keys.get("trust")), config_dir)
     else:
-        run_with_hydra(arguments, train_job, _show_sweep)
+        run_with_hydra(arguments, train_job, partial(_show_sweep, arguments))
 
 
 @contextmanager
-def _show_sweep(folder: Path, num_jobs: int | None) -> Iterator[None]:
+def _show_sweep(arguments: Sequence[str], folder: Path, num_jobs: Callable[[], int | None], is_lowest_best: bool) -> Iterator[None]:
     """Context manager that shows a sweep while it runs, and compares its runs at the end."""
     from acclimate.reports.sweep_table import watch
 
-    with watch(folder, num_jobs):
+    verbosity, _ = split_verbosity([text.lstrip("+") for text in arguments])
+    with watch(folder, num_jobs, is_lowest_best=is_lowest_best, is_quiet=verbosity == "quiet"):
         yield
     if any(folder.rglob("metrics.json")):
-        compare.run([str(folder)])
-        following = [command("compare", str(folder), "by=vote"), shlex.join(["tensorboard", "--logdir", str(folder)])]
-        print("\nWhat to try next:", *following, sep="\n  ")
+        # Launchers leave the format of Hydra's own messages.
+        show_messages(verbosity, sys.stdout)
+        try:
+            # The error that follows lists the jobs that failed.
+            compare.run([str(folder)], lists_unfinished=False)
+        except UserError as error:
+            log.warning("%s", error)
+        if verbosity != "quiet":
+            following = [command("compare", str(folder), "by=vote"), shlex.join(["tensorboard", "--logdir", str(folder)])]
+            print("\nWhat to try next:", *following, sep="\n  ")

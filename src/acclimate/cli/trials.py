@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
-from acclimate.errors import Pruned
+from acclimate.errors import ConfigError, Pruned
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -46,9 +46,20 @@ def pruned_by_trial() -> "Iterator[list[Callback]]":
 
 
 def open_storage(url: str) -> "BaseStorage":
-    """Open the storage of a study, which several jobs may use at once."""
+    """Open the storage of a study, which several jobs may use at once.
+
+    Raises:
+        ConfigError: If it cannot be opened.
+    """
     from optuna.storages import RDBStorage
+    from sqlalchemy.exc import SQLAlchemyError
 
     # SQLite gives up after 5 seconds by default.
     options: dict[str, Any] = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}
-    return RDBStorage(url, engine_kwargs=options)
+    try:
+        return RDBStorage(url, engine_kwargs=options)
+    except (SQLAlchemyError, ImportError) as error:
+        raise ConfigError(
+            f"hydra.sweeper.storage={url} cannot be opened: {str(error).splitlines()[0]}. Leave the key out to store the study in the "
+            "folder of the sweep, or type hydra.sweeper.storage=sqlite:///FILE.db."
+        ) from error

@@ -6,7 +6,7 @@ It is used to resume, to compare runs, to find references for negative transfer,
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,18 @@ def identity(config: Mapping[str, Any]) -> Settings:
     if isinstance(steps := settings.get(STEPS), int) and steps > 0:
         settings.pop(EPOCHS, None)
     return settings
+
+
+def identity_with(config: Mapping[str, Any], keys: Iterable[str]) -> Settings:
+    """Return the identity of a run together with other settings, by which a sweep tells its jobs apart.
+
+    Args:
+        config: As for `identity`.
+        keys: Groups and single keys, also those that do not determine results, such as `data.num_workers`; with or without signs.
+    """
+    folder, groups = str(config.get("folder") or ""), [key.lstrip("+") for key in keys]
+    varying = {key: _canonical(value, key, folder) for key, value in flat(config).items() if _is_below(key, groups)}
+    return varying | identity(config)
 
 
 def without(settings: Settings, *keys: str) -> Settings:

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acclimate.files.printable import printable
-from acclimate.runs.sweep_states import JobState, read_states
+from acclimate.runs.sweep_states import JobState, best_of, read_states
 
 # Seconds between two updates.
 INTERVAL = 0.5
@@ -23,16 +23,19 @@ ORDER = ("finished", "pruned", "stopped", "failed", "waiting", "running")
 
 
 @contextmanager
-def watch(folder: Path, num_jobs: int | None) -> Iterator[None]:
+def watch(folder: Path, num_jobs: Callable[[], int | None], *, is_lowest_best: bool = False, is_quiet: bool = False) -> Iterator[None]:
     """Context manager that shows the progress of a sweep from the files in its folder.
 
     Args:
         folder: The folder of the sweep.
-        num_jobs: Number of jobs; None if it is unknown.
+        num_jobs: Function that returns the number of jobs as known so far, or None.
+        is_lowest_best: True for a search that minimises.
+        is_quiet: True to show only failures and warnings.
     """
     # The present standard output, because jobs in this process redirect theirs.
     console = Console(file=sys.stdout, markup=False, emoji=False, highlight=False)
-    shown = _LiveTable(folder, num_jobs, console) if console.is_terminal else _Lines(folder, num_jobs, console)
+    kind = _Problems if is_quiet else _LiveTable if console.is_terminal else _Lines
+    shown = kind(folder, num_jobs, console, is_lowest_best)
     ended = threading.Event()
 
     def refresh() -> None:
@@ -44,8 +47,10 @@ def watch(folder: Path, num_jobs: int | None) -> Iterator[None]:
             pause = max(INTERVAL, 50 * (time.thread_time() - began))
 
     thread = threading.Thread(target=refresh, daemon=True)
-    size = "" if num_jobs is None else f" of {num_jobs} {'job' if num_jobs == 1 else 'jobs'}"
-    console.print(printable(f"Sweep{size} in {folder}"), soft_wrap=True)
+    number = num_jobs()
+    size = "" if number is None else f" of {number} {'job' if number == 1 else 'jobs'}"
+    if not is_quiet:
+        console.print(printable(f"Sweep{size} in {folder}"), soft_wrap=True)
     with shown:
         thread.start()
         try:
@@ -59,11 +64,11 @@ def watch(folder: Path, num_jobs: int | None) -> Iterator[None]:
 class _Lines:
     """A line for each job that begins or ends."""
 
-    def __init__(self, folder: Path, num_jobs: int | None, console: Console) -> None:
+    def __init__(self, folder: Path, num_jobs: Callable[[], int | None], console: Console, is_lowest_best: bool) -> None:
         self.folder = folder
         self.num_jobs = num_jobs
         self.console = console
-        self.began = time.time()
+        self.is_lowest_best = is_lowest_best
         self._last: dict[str, JobState] = {}
 
     def __enter__(self) -> "_Lines":
@@ -72,21 +77,33 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def shows(self, state: JobState) -> bool:
+        """Return True if a line is due for a state."""
+        return True
+
     def update(self) -> None:
         """Print what has changed."""
         states = list(read_states(self.folder))
+        best = best_of(states, is_lowest_best=self.is_lowest_best)
         for state in states:
-            if state != self._last.get(state.job):
-                for line in _lines(state, summary(states, self.num_jobs, self.began)):
+            if state != self._last.get(state.job) and self.shows(state):
+                for line in _lines(state, summary(states, best, self.num_jobs())):
                     self.console.print(printable(line), soft_wrap=True)
                 self._last[state.job] = state
+
+
+class _Problems(_Lines):
+    """A line for each job that fails or has warnings."""
+
+    def shows(self, state: JobState) -> bool:
+        return state.state == "failed" or bool(state.warnings)
 
 
 class _LiveTable(_Lines):
     """A table that is drawn anew, with a row for each job."""
 
-    def __init__(self, folder: Path, num_jobs: int | None, console: Console) -> None:
-        super().__init__(folder, num_jobs, console)
+    def __init__(self, folder: Path, num_jobs: Callable[[], int | None], console: Console, is_lowest_best: bool) -> None:
+        super().__init__(folder, num_jobs, console, is_lowest_best)
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
     def __enter__(self) -> "_LiveTable":
@@ -102,28 +119,23 @@ class _LiveTable(_Lines):
             if state.warnings and state != self._last.get(state.job):
                 self._live.console.print(printable(f"{state.job}: {'; '.join(state.warnings)}"), soft_wrap=True)
             self._last[state.job] = state
-        text = Text(printable(summary(states, self.num_jobs, self.began)))
-        self._live.update(Group(_table(states, rows=max(self.console.height - 8, 3)), text), refresh=True)
+        best = best_of(states, is_lowest_best=self.is_lowest_best)
+        text = Text(printable(summary(states, best, self.num_jobs())))
+        self._live.update(Group(_table(states, best, rows=max(self.console.height - 8, 3)), text), refresh=True)
 
 
-def summary(states: Sequence[JobState], num_jobs: int | None, began: float) -> str:
+def summary(states: Sequence[JobState], best: JobState | None, num_jobs: int | None) -> str:
     """Return the numbers of jobs by state, the best value so far and the time left."""
     counts = Counter[str](state.state for state in states)
     names = {"finished": "done", "pruned": "pruned", "running": "running", "failed": "failed", "stopped": "stopped"}
     parts = [f"{counts[state]} {name}" for state, name in names.items() if counts[state] or state in ("finished", "running", "failed")]
     waiting = counts["waiting"] + max((num_jobs or 0) - len(states), 0)
     parts = [", ".join([*parts, *([f"{waiting} waiting"] if waiting else [])])]
-    if (best := best_of(states)) is not None:
+    if best is not None:
         parts.append(f"best so far {best.value:.4f} ({best.job})")
-    if (left := _seconds_left(states, num_jobs, began)) is not None:
+    if (left := _seconds_left(states, num_jobs)) is not None:
         parts.append(f"about {duration(left)} left")
     return "; ".join(parts)
-
-
-def best_of(states: Sequence[JobState]) -> JobState | None:
-    """Return the finished job with the highest value, or None."""
-    finished = [state for state in states if state.value is not None]
-    return max(finished, key=lambda state: state.value or 0.0) if finished else None
 
 
 def duration(seconds: float) -> str:
@@ -138,11 +150,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _seconds_left(states: Sequence[JobState], num_jobs: int | None, began: float) -> float | None:
+def _seconds_left(states: Sequence[JobState], num_jobs: int | None) -> float | None:
     """Estimate the time left from the jobs that this start of the sweep has run; None if there are none, or nothing is left."""
     ended = [state for state in states if state.ended is not None]
     left = 0 if num_jobs is None else num_jobs - sum(state.state not in ("running", "waiting") for state in states)
-    return (time.time() - began) / len(ended) * left if ended and left else None
+    return (time.time() - min(state.began for state in ended)) / len(ended) * left if ended and left > 0 else None
 
 
 def _lines(state: JobState, text: str) -> Iterator[str]:
@@ -160,10 +172,9 @@ def _lines(state: JobState, text: str) -> Iterator[str]:
     yield f"{state.job}: {'already ' if not took and state.state in ('finished', 'pruned') else ''}{state.state}{took}{detail}. {text}"
 
 
-def _table(states: Sequence[JobState], *, rows: int) -> Table:
+def _table(states: Sequence[JobState], best: JobState | None, *, rows: int) -> Table:
     """Return a table of the states; finished jobs that do not fit are left out, oldest first."""
     ordered = sorted(states, key=lambda state: ORDER.index(state.state))
-    best = best_of(states)
     table = Table()
     table.add_column("job", overflow="fold")
     table.add_column("state")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -50,6 +50,17 @@ def read_states(sweep: Path) -> Iterator[JobState]:
     """Yield the states of all jobs that have begun since `clear_states`, oldest first."""
     found = (json.loads(file.read_text()) for file in (sweep / STATES).glob("*.json"))
     yield from sorted((JobState(**contents) for contents in found), key=lambda one: (one.began, one.job))
+
+
+def best_of(states: Iterable[JobState], *, is_lowest_best: bool = False) -> JobState | None:
+    """Return the finished job with the best value, or None.
+
+    Args:
+        states: States of jobs.
+        is_lowest_best: True for a search that minimises.
+    """
+    finished = [state for state in states if state.value is not None]
+    return max(finished, key=lambda state: (-1 if is_lowest_best else 1) * (state.value or 0.0), default=None)
 
 
 def clear_states(sweep: Path) -> None:
