@@ -87,6 +87,8 @@ def test_mistakes_are_reported_at_once_and_equal_values_are_one_job(capsys):
         (("seed=0,1", "folder=mine"), "Name the folder of the sweep: hydra.sweep.dir=mine."),
         (("seed=0,1", "hydra.run.dir=mine"), "Name the folder of the sweep: hydra.sweep.dir=mine."),
         (("seed=0,1", "hydra.sweeper.max_batch_size=0"), "must be a whole number of at least 1, or null"),
+        (("seed=0,1", "hydra.launcher.n_jobs=2"), "hydra.launcher.n_jobs is a key of hydra/launcher=joblib: add the option."),
+        (("seed=0,1", "hydra/launcher=basic,joblib"), "hydra/launcher=basic,joblib has several values"),
         (("optimizer.lr=interval(0.1,1)",), "Add hydra/sweeper=optuna, or type optimizer.lr=VALUE,VALUE."),
         (("method=glob(nothing*)",), "method=glob(nothing*) matches no name. Choose from ada_bn, "),
         ((*OPTUNA[1:], "optimizer.lr=interval(1,2)"), "optimizer.lr=VALUE,VALUE or optimizer.lr=range(1,9)"),
@@ -132,8 +134,12 @@ def test_the_lowest_value_is_the_best_of_a_search_that_minimises(capsys):
     search = [*OPTUNA, "hydra.sweeper.direction=minimize", "seed=0,1", "hydra.sweep.dir=sweep"]
     run_with_hydra(search, job_of([0.3, -0.1]), shown(search))
     assert "best so far -0.1000 (seed=1)" in capsys.readouterr().out.splitlines()[-1]
-    with pytest.raises(ConfigError, match="the study sweep was begun with minimize"):
-        run_with_hydra([*OPTUNA, "seed=0,1", "hydra.sweep.dir=sweep"], job_of([0.3, -0.1]))
+    # Trials of other searches that share a storage would count.
+    other = [*OPTUNA, "optimizer.lr=0.5", "seed=0,1", "hydra.sweep.dir=other", "hydra.sweeper.storage=sqlite:///sweep/study.db"]
+    with pytest.raises(ConfigError) as refused:
+        run_with_hydra(other, lambda config, record: pytest.fail("it was launched"))
+    assert "hydra.sweeper.direction=maximize (minimize there), optimizer.lr=0.5 (0.001 there)" in str(refused.value)
+    run_with_hydra([*other, "hydra.sweeper.study_name=other"], job_of([0.3, -0.1]))
 
 
 def test_the_best_value_may_be_zero():

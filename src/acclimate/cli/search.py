@@ -21,10 +21,14 @@ from acclimate.cli.launching import Launch
 from acclimate.cli.sweep_mistakes import shown
 from acclimate.cli.trials import TRIAL, open_storage
 from acclimate.config.groups import listed_keys
+from acclimate.config.identity import differing, identity, without
 from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
 
 Space = dict[str, BaseDistribution]
+
+# The attribute of a study with the settings that its trials share.
+SETTINGS = "settings"
 
 
 def search_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
@@ -149,11 +153,7 @@ class Search:
             direction=config["direction"],
             load_if_exists=True,
         )
-        if (direction := self.study.direction.name.lower()) != config["direction"]:
-            raise ConfigError(
-                f"hydra.sweeper.direction={config['direction']}: the study {config['study_name']} was begun with {direction}. "
-                "Choose another folder or another study: hydra.sweep.dir=DIR or hydra.sweeper.study_name=NAME."
-            )
+        self._refuse_other_study(config["direction"])
         self.sampler: DictConfig = config["sampler"]
         self.pruner: DictConfig | None = config["pruner"]
         self.num_trials: int = config["n_trials"]
@@ -164,6 +164,29 @@ class Search:
                     f"hydra/sweeper/sampler=grid needs values of {name}, not an interval: {name}=VALUE,VALUE or {name}=range(1,9)."
                 )
             self.num_trials = min(self.num_trials, math.prod(map(len, self._grid().values())))
+
+    def _refuse_other_study(self, direction: str) -> None:
+        """Check that a study that is continued was begun with the same direction and settings, but for those that are searched.
+
+        Raises:
+            ConfigError: If it was not, because its trials would count as if they were those of this search.
+        """
+        found = self.study.direction.name.lower()
+        differences = [] if found == direction else [f"hydra.sweeper.direction={direction} ({found} there)"]
+        begun: dict[str, Any] | None = self.study.user_attrs.get(SETTINGS)
+        settings = identity(self.launch.check(self.fixed)[0] or {})
+        if begun and not self.launch.sweep.accepts_changes:
+            here, there = without(settings, *self.space), without(begun, *self.space)
+            # Keys that exist in only one of two versions are ignored.
+            changed = [key for key in differing(here, there) if key in here and key in there]
+            differences += [f"{key}={here[key]} ({there[key]} there)" for key in changed]
+        if differences:
+            raise ConfigError(
+                f"The study {self.study.study_name} was begun with other settings: {', '.join(differences)}. "
+                "Choose another one: hydra.sweeper.study_name=NAME and hydra.sweep.dir=DIR."
+            )
+        if begun is None:
+            self.study.set_user_attr(SETTINGS, settings)
 
     def run(self) -> None:
         """Run trials until enough have ended; those of an earlier start are continued if it was stopped, and repeated if they failed."""

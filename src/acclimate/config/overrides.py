@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
 
-from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys
+from acclimate.config.groups import conf_dir, group_options, has_timm_model, listed_keys, option_keys
 from acclimate.config.messages import did_you_mean, most_similar, setting, show, texts_in, unquoted, without_interpolations
 from acclimate.config.paths import DATA_PATHS, FOLDERS, NAMES, NAMES_OR_PATHS, PATHS, TEXTS, WITHOUT_INTERPOLATIONS
 from acclimate.config.suggestions import options_like, readers_of
@@ -155,15 +155,23 @@ def explain(error: Exception) -> str:
         return several_values(several[1] or several[2])
     if isinstance(error, InterpolationResolutionError | GrammarParseError) and error.full_key:
         return _unresolved(error)
-    if key := re.search(r"Could not override 'hydra\.(launcher|sweeper)\.(\w+)'", message):
-        group, name = key.groups()
-        known = sorted(name for name in listed_keys(f"hydra/{group}") if not name.startswith("_") and name != "defaults")
-        return f"hydra.{group}.{name}: there is no such key.{did_you_mean(name, known)} hydra/{group}=NAME chooses the {group}."
+    if key := re.search(r"Could not override 'hydra\.(launcher|sweeper)\.([\w.]+)'", message):
+        return _no_such_plug_in_key(*key.groups())
+    if several := re.search(r"Sweeping over Hydra's configuration is not supported : '(.*)'", message):
+        return f"{several[1]} has several values, but all jobs of a sweep share it. Type one of them."
     text = getattr(error, "override", None)
     if isinstance(text, str):
         text = text.removeprefix("++")
         return unreadable(text, message) if "=" in text else f"{text} is not of the form KEY=VALUE."
     return " ".join(line.strip() for line in message.splitlines())
+
+
+def _no_such_plug_in_key(group: str, name: str) -> str:
+    folder = f"hydra/{group}"
+    if owners := [option for option in group_options(folder) if name in option_keys(folder, option)]:
+        return f"hydra.{group}.{name} is a key of {' and '.join(f'{folder}={option}' for option in owners)}: add the option."
+    known = sorted(key for key in listed_keys(folder) if not key.startswith("_") and key != "defaults")
+    return f"hydra.{group}.{name}: there is no such key.{did_you_mean(name, known)} {folder}=NAME chooses the {group}."
 
 
 def several_values(text: str) -> str:
