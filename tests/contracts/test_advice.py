@@ -9,13 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from finished_runs import write_run
 from PIL import Image
 from small_runs import SMALL, SMALL_VECTORS, write_archives, write_photographs, write_tables
 
+from acclimate.cli.train import _show_sweep
 from acclimate.config.components import OPTIONS
+from acclimate.config.compose import override
 from acclimate.config.groups import conf_dir, group_options
 from acclimate.config.instantiate import locate
 from acclimate.config.signatures import parameters
+from acclimate.errors import ConfigError
+from acclimate.runs.checkpoint_files import last_checkpoint, previous
+from acclimate.runs.saved import placed
 
 # A setting as typed in a shell: in quotes, or up to the next sign of a sentence.
 SETTING = re.compile(r"""'\+?[a-z_]+[\w./]*=(?:[^']|'"'"')*'|(?<![\w./'=])\+?[a-z_]+[\w./]*=(?:\[[^\]]*\]|[^\s,;()\[\]]*[^\s,;:.()\[\]])""")
@@ -189,12 +195,53 @@ def test_commands_that_continue_runs_of_any_name(acclimate, places):
     (change,) = (words for words in others if words[0].startswith("resume_with="))
     code, answer = acclimate("train", f"resume={folder}", "optimizer.lr=0.5", "trainer.max_steps=3", *change)
     assert code == 0, answer
+    # Other data than before, and a run without the state to continue from.
+    Path("source.csv").rename("other source.csv")
+    for file in (last_checkpoint(Path(folder)), previous(last_checkpoint(Path(folder)))):
+        file.unlink(missing_ok=True)
+    for words in (("data.source=target.csv",), ("data.source=other source.csv",)):
+        code, message = acclimate("train", f"resume={folder}", "trainer.max_steps=4", *words)
+        assert (code, advised(message, words)) == (2, [[f"init_from={folder}"]]), message
+    code, answer = acclimate("train", *tables("data.source=other source.csv"), f"init_from={folder}", "hydra.run.dir=again")
+    assert code == 0, answer
 
 
-# Functions whose messages show a setting or a command to type, with the situation that types it, or FILE:TEST without test_ that checks it;
-# None: there is none yet. A new function belongs here, with a situation.
+def test_a_folder_outside_of_a_run_is_used_after_typing_it_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outside = str(tmp_path / "o'brien's logs (1)")
+    saved = {"folder": str(tmp_path / "run"), "logger": {"csv": {"_target_": "x", "save_dir": outside}}, "callbacks": {}, "trainer": {}}
+    Path("run").mkdir()
+    with pytest.raises(ConfigError) as problem:
+        placed(saved, Path("run"), lambda config: config)
+    (typed,) = advised(str(problem.value), ())
+    assert saved["logger"]["csv"]["save_dir"] == outside
+    assert placed(saved, Path("run"), lambda config: override(config, typed))["logger"] == saved["logger"]
+    with pytest.raises(ConfigError, match="would write outside of its folder"):
+        placed({**saved, "logger": {}, "callbacks": {"all": [{"dirpath": outside}]}}, Path("run"), lambda config: config)
+
+
+def test_flags_without_a_verb_are_answered_with_one_that_takes_them(acclimate):
+    code, message = acclimate("--cfg", "job", "--config-dir", ".")
+    assert (code, "Type acclimate train --cfg job --config-dir ." in message) == (2, True)
+    assert acclimate(*shlex.split(message.partition("Type acclimate ")[2].strip().removesuffix("."))[:3]) == (0, "")
+
+
+def test_what_to_try_after_a_sweep_works(acclimate, capsys, tmp_path):
+    folder = tmp_path / "my sweep (1)"
+    for method, accuracy in (("dann", 0.9), ("source_only", 0.8)):
+        write_run(folder / method, method, accuracy=accuracy, **dict.fromkeys(("bnm", "corr_c", "class_ami", "source_accuracy"), accuracy))
+    with _show_sweep(folder, 2):
+        pass
+    following = capsys.readouterr().out.partition("What to try next:")[2].split("\n")
+    (command,) = (line.strip() for line in following if line.strip().startswith("acclimate "))
+    code, message = acclimate(*shlex.split(command)[1:])
+    assert code == 0, message
+
+
+# Functions whose messages show a setting or a command to type, with the situation that types it, or FILE:TEST without test_ that checks it.
+# A new function belongs here.
 PROVED = {
-    "cli/__init__:main": None,
+    "cli/__init__:main": "advice:flags_without_a_verb_are_answered_with_one_that_takes_them",
     "cli/arguments:refused": "verbs:help_of_a_verb_is_its_docstring",
     "cli/arguments:split_keys": "verbs:what_a_verb_misses_is_completed_from_what_was_typed",
     "cli/chain:run": "chain:stopped_chain_goes_on_as_if_never_stopped",
@@ -202,7 +249,7 @@ PROVED = {
     "cli/sweep_mistakes:refuse_folder_of_run": "sweep_commands:a_command_that_no_job_can_follow_is_refused_as_a_whole",
     "cli/sweep_report:failures": "sweep_commands:mistakes_are_reported_at_once_and_equal_values_are_one_job",
     "cli/sweeps:again": "sweeps:what_the_message_of_a_failed_sweep_advises_works",
-    "cli/train:_show_sweep": None,
+    "cli/train:_show_sweep": "advice:what_to_try_after_a_sweep_works",
     "config/check:_check_settings": "suggestions:what_is_advised_is_read",
     "config/overrides:_no_such_option": "suggestions:what_is_advised_is_read",
     "config/overrides:_unresolved": "paths:text_in_any_key_is_escaped_as_the_message_says",
@@ -223,17 +270,17 @@ PROVED = {
     "data/images/image_folder:classes_of": "a class without images",
     "data/vectors/numbers:_or_choose": "mixed texts of columns",
     "data/vectors/numbers:numbers_of": "mixed texts of columns",
-    "diagnostics/divergence:how_to_continue": None,
+    "diagnostics/divergence:how_to_continue": "divergence:what_the_message_advises_goes_on_from_the_last_checkpoint",
     "runs/checkpoints:read_origin": "init_from:an_unfinished_run_is_refused_with_the_command_that_finishes_it",
     "runs/comparison:_beginning": "comparison_table:runs_without_results_are_named",
-    "runs/saved:placed": None,
+    "runs/saved:placed": "advice:a_folder_outside_of_a_run_is_used_after_typing_it_again",
     "runs/saved:read_config": "continued_runs:run_that_was_killed_while_its_record_was_written_is_started_again",
     "training/chain:write_record": "chain:a_folder_that_holds_a_chain_is_not_written_over",
     "training/interruptions:_advise_to_continue": "stop_signals:run_that_a_signal_stops_says_so_in_its_exit_code_and_is_continued",
     "training/resume:_refuse_others": "advice:commands_that_continue_runs_of_any_name",
-    "training/resume:accept_changes": None,
+    "training/resume:accept_changes": "advice:commands_that_continue_runs_of_any_name",
     "training/resume:find_beginning": "advice:commands_that_continue_runs_of_any_name",
-    "training/resume:refuse_other_data": None,
+    "training/resume:refuse_other_data": "advice:commands_that_continue_runs_of_any_name",
 }
 
 
@@ -255,7 +302,7 @@ def test_new_advice_needs_a_situation_that_types_it():
         for file in Path(__file__).parents[1].rglob("test_*.py")
         for name in re.findall(r"def test_(\w+)", file.read_text())
     }
-    assert {proof for proof in PROVED.values() if proof not in SITUATIONS} - {None} <= tests
+    assert {proof for proof in PROVED.values() if proof not in SITUATIONS} <= tests
 
 
 def strings(file: Path) -> list[str]:

@@ -20,6 +20,8 @@ OVERRIDES = Path(".hydra", "overrides.yaml")
 Override = Callable[[dict[str, Any]], dict[str, Any]]
 # Keys of the folders that callbacks, loggers and the trainer write to.
 FOLDERS = ("dirpath", "default_root_dir", "save_dir", "folder")
+# In the place of folders outside of the run.
+OUTSIDE = "\0"
 
 
 def read_config(folder: Path, trust: Collection[str] = ()) -> dict[str, Any]:
@@ -86,14 +88,14 @@ def placed(saved: Mapping[str, Any], folder: Path, override: Override) -> dict[s
     for group in ("callbacks", "logger", "trainer"):
         outside |= _move(moved.get(group), group, there=_normal(saved.get("folder") or here), here=here)
     changed = override({**moved, "folder": str(here)})
-    left = [setting(key, value) for key, value in outside.items() if _at(changed, key) == value]
+    left = [setting(key, value) for key, value in outside.items() if _at(changed, key) == OUTSIDE]
     if left:
         raise ConfigError(f"{folder} would write outside of its folder. If you want that, type it again: {' '.join(left)}")
     return {**changed, "folder": str(here)}
 
 
 def _move(node: Any, path: str, *, there: Path, here: Path) -> dict[str, str]:
-    """Move folders below `there` to the same place below `here`, in place, and return all other folders by their keys."""
+    """Move folders below `there` to the same place below `here`, in place, and take out all other folders, which are returned by key."""
     outside: dict[str, str] = {}
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         where = f"{path}.{key}"
@@ -102,7 +104,8 @@ def _move(node: Any, path: str, *, there: Path, here: Path) -> dict[str, str]:
             if place.is_relative_to(there):
                 node[key] = str(here / place.relative_to(there))
             else:
-                outside[where] = value
+                # Whatever the user types takes its place, also the same folder.
+                outside[where], node[key] = value, OUTSIDE
         else:
             outside |= _move(value, where, there=there, here=here)
     return outside
@@ -116,7 +119,10 @@ def _normal(path: str | Path) -> Path:
 def _at(config: Mapping[str, Any], key: str) -> Any:
     node: Any = config
     for name in key.split("."):
-        node = node.get(name) if isinstance(node, Mapping) else None
+        if isinstance(node, list):
+            node = node[int(name)] if name.isdecimal() and int(name) < len(node) else None
+        else:
+            node = node.get(name) if isinstance(node, Mapping) else None
     return node
 
 
