@@ -5,16 +5,21 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from small_runs import SMALL, write_test_images
 
 import acclimate
 from acclimate import cli
+from acclimate.config.check import plain
+from acclimate.config.groups import conf_dir
 from acclimate.errors import ConfigError, DataError, DivergenceError
 from acclimate.inference.predictor import Predictor
 from acclimate.runs.checkpoint_files import best_checkpoint
@@ -207,3 +212,48 @@ def test_a_wrong_value_is_refused_before_training(tmp_path):
     config = acclimate.compose(["method=dann"], folder=tmp_path / "run")
     with pytest.raises(ConfigError, match=r"trainer\.max_epoch"):
         acclimate.train(config | {"trainer": config["trainer"] | {"max_epoch": 3}})
+
+
+@pytest.mark.parametrize("overrides", ["method=dann", {"method": "dann"}, [None], [Path("photos")]])
+def test_overrides_that_are_no_list_of_texts_are_named(overrides):
+    with pytest.raises(ConfigError, match=r"is not a list of overrides\. Give texts, such as \['method=dann'"):
+        acclimate.compose(overrides)
+
+
+def test_a_folder_of_configs_that_is_none_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere is not a folder"):
+        acclimate.compose(["method=dann"], folder=tmp_path, config_dir=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("config", [None, ["method=dann"]])
+def test_what_is_no_configuration_is_named(config):
+    with pytest.raises(ConfigError, match=r"Pass one from acclimate\.compose"):
+        acclimate.train(config)
+
+
+def test_a_configuration_of_python_may_have_paths_tuples_and_numbers_of_numpy(archives, tmp_path):
+    config = acclimate.compose([*archives, *SMALL, *ONE_EPOCH], folder=tmp_path)
+    changed = {**config, "folder": tmp_path, "seed": np.int64(0), "optimizer": {**config["optimizer"], "betas": (0.9, np.float64(0.999))}}
+    changed["data"] = {**config["data"], "source": Path(config["data"]["source"])}
+    assert plain(changed) == config
+    changed["optimizer"]["lr"] = "fast"
+    with pytest.raises(ConfigError, match=r"The configuration has a problem:\n.*lr=fast is text"):
+        acclimate.train(changed)
+
+
+def test_configurations_are_composed_in_threads_and_in_a_program_that_uses_hydra(tmp_path):
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        outer = GlobalHydra.instance().hydra
+        with ThreadPoolExecutor(4) as threads:
+            seeds = list(threads.map(lambda seed: acclimate.compose([f"seed={seed}"], folder=tmp_path)["seed"], range(8)))
+        assert GlobalHydra.instance().hydra is outer
+    assert seeds == [*range(8)]
+
+
+def test_a_predictor_says_what_it_predicts(trained):
+    model = acclimate.load(trained[0]["folder"], trust="my_module", device="cpu")
+    assert repr(model) == "Predictor(3 classes of images: 0, 1, 2; on cpu)"
+    with pytest.raises(DataError, match=r"The inputs are of the type NoneType\. Give a path"):
+        model.predict(None)
+    with pytest.raises(ConfigError, match=r"batch_size=2\.5 must be a whole number"):
+        model.predict(np.zeros((16, 16), dtype=np.uint8), batch_size=2.5)

@@ -38,7 +38,7 @@ def compose(
         Plain dictionaries, lists and values; `config["folder"]` is the folder of the run.
 
     Raises:
-        ConfigError: If the overrides cannot be read, or name a config that does not exist.
+        ConfigError: If the overrides cannot be read, or name a config that does not exist, or `config_dir` is no folder.
 
     >>> config = compose(["method=cdan", "seed=1"], folder="outputs/example")
     >>> config["name"], config["seed"], config["folder"]
@@ -58,7 +58,7 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
     finished or was stopped, pass `config | {"resume": True}`.
 
     Args:
-        config: A configuration from `compose`, possibly with changed values.
+        config: A configuration from `compose`, possibly with changed values, also paths, tuples and scalars of NumPy.
 
     Returns:
         The contents of `metrics.json`: accuracies in [0, 1] by names such as `target/test_accuracy`, and facts about the
@@ -68,10 +68,13 @@ def train(config: Mapping[str, Any]) -> dict[str, Any]:
         UserError: If the configuration or the data are invalid, or training fails.
         Interrupted: If a signal, such as that of Ctrl-C, stopped the run.
     """
-    from acclimate.config.check import check_before_imports
+    from acclimate.config.check import check_before_imports, plain
     from acclimate.config.machine import refuse_missing_files
+    from acclimate.errors import ConfigError
 
-    config = dict(config)
+    config = plain(config)
+    if not isinstance(config, dict):
+        raise ConfigError("This is not a configuration. Pass one from acclimate.compose.")
     check_before_imports(config)
     refuse_missing_files(config)
     # Imported here, so that mistakes in the configuration are reported without waiting for torch.
@@ -95,7 +98,7 @@ def evaluate(
         run: The folder of a finished run, or a checkpoint.
         overrides: Overrides of `acclimate evaluate`, such as `["data.target=other.npz", "trainer=cpu"]`.
         allow_seen: Whether to allow test inputs that the run was trained or selected on; they are counted.
-        trust: Your own modules, or full names of classes and functions, that the run may be built from.
+        trust: Your own modules, or full names of classes and functions, that the run may be built from; one or several.
         config_dir: A folder with your own configs, as for `--config-dir`.
         mistakes: A new folder for the misclassified and the most uncertain test inputs; None: do not keep them.
 
@@ -116,6 +119,7 @@ def evaluate(
     from acclimate.training import evaluation
 
     checkpoint = read_checkpoint(selected)
+    trust = [trust] if isinstance(trust, str) else trust
     config = override(trusted_config(checkpoint, trust), overrides, None if config_dir is None else Path(config_dir))
     folder = None if mistakes is None else Path(mistakes)
     found = evaluation.evaluate_classes(config, checkpoint, allow_seen=allow_seen, trust=trust, mistakes=folder)
@@ -128,11 +132,11 @@ def load(run: str | PathLike[str], *, trust: Collection[str] = (), device: str |
     Args:
         run: The folder of a finished run, or a checkpoint. It may come from somebody else: classes and functions are built
             only if they are part of this package or trusted.
-        trust: Your own modules, or full names of classes and functions, that the model may be built from.
+        trust: Your own modules, or full names of classes and functions, that the model may be built from; one or several.
         device: The device to compute on, such as `cpu` or `cuda:1`; None: the first GPU, or the CPU if there is none.
 
     Returns:
-        A model whose `predict` accepts paths, arrays and Pillow images.
+        A model whose `predict` accepts paths, arrays and Pillow images; of vectors, also tables and data frames.
 
     Raises:
         ConfigError: If there is no such run, it has no trained head, its model is not trusted, or there is no such device.
@@ -143,4 +147,4 @@ def load(run: str | PathLike[str], *, trust: Collection[str] = (), device: str |
     from acclimate.inference.predictor import Predictor
     from acclimate.runs.checkpoints import read_checkpoint
 
-    return Predictor(read_checkpoint(selected), trust=trust, device=device)
+    return Predictor(read_checkpoint(selected), trust=[trust] if isinstance(trust, str) else trust, device=device)

@@ -7,6 +7,7 @@ import pytest
 from small_runs import PHOTOGRAPHED, build_method, compose, rotating_blobs, rotating_clouds, write_photographs
 
 import acclimate
+from acclimate.data.images.image_folder import ImageFolder
 from acclimate.errors import UserError
 from acclimate.training import run
 
@@ -89,3 +90,15 @@ def test_few_labels_of_classes_with_gaps_in_their_numbers(tmp_path):
     assert sorted(batch.target_labelled.labels.unique().tolist()) == [0, 2]
     with pytest.raises(UserError, match=r"only \d+ of 3, \d+ of 40\. Use fewer"):
         build_method(compose(tmp_path, *options, "data.target_labels_per_class=50"))
+
+
+def test_a_target_without_a_known_class_is_not_advised_to_leave_out_all_of_it(tmp_path):
+    for folder, classes in (("source", PHOTOGRAPHED), ("plural", [f"{name.title()}s" for name in PHOTOGRAPHED]), ("other", "abc")):
+        write_photographs(tmp_path / folder, number=4)
+        for old, new in zip(PHOTOGRAPHED, classes, strict=True):
+            (tmp_path / folder / old).rename(tmp_path / folder / new)
+    for folder, advice in (("plural", "type 'data.rename={Ants:ant,Bees:bee,Owls:owl}'"), ("other", "data.unknown_classes=unlabelled")):
+        data = ImageFolder(source=str(tmp_path / "source"), target=str(tmp_path / folder))
+        with pytest.raises(UserError) as problem:
+            data.read()
+        assert advice in str(problem.value) and "drop" not in str(problem.value)

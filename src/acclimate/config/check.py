@@ -1,6 +1,7 @@
 """Validation of a configuration, with all problems in one message."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike, fspath
 from typing import Any
 
 from acclimate.config.components import Read, check_components
@@ -37,6 +38,23 @@ LATER_KEYS = ("name", "resume_with", "verbosity")
 LISTS = {"trust": ("modules or targets", "my_module"), "resume_with": ("keys that change", "optimizer.lr")}
 # Largest seed of NumPy's random generators.
 MAX_SEED = 2**32 - 1
+
+
+def plain(value: Any) -> Any:
+    """Return a configuration from Python in the types that composing gives: paths become text, tuples lists, and scalars of NumPy numbers.
+
+    >>> plain({"source": Path("photos"), "betas": (0.9, 0.99)})
+    {'source': 'photos', 'betas': [0.9, 0.99]}
+    """
+    match value:
+        case Mapping():
+            return {key: plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case PathLike():
+            return fspath(value)
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
+    return value.item() if is_scalar else value
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -154,4 +172,7 @@ def _check_settings(config: Mapping[str, Any]) -> Iterator[str]:
     if not (isinstance(config.get("folder", "."), str) and config.get("folder", ".")):
         yield f"folder={show(config['folder'])} must name a folder. Leave the key out, and type hydra.run.dir=DIR."
     if not isinstance(config.get("resume", False), bool):
-        yield f"resume={show(config['resume'])} must be true, false or the folder of a run."
+        yield (
+            f"resume={show(config['resume'])} must be true, false or the folder of a run: acclimate train resume=DIR. In Python, pass "
+            "config | {'resume': True} with the same folder."
+        )

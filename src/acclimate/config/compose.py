@@ -1,12 +1,15 @@
 """Composition of overrides and configs into a plain dictionary; other modules do not use OmegaConf."""
 
 import itertools
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
@@ -31,6 +34,31 @@ from acclimate.files.folders import new_folder
 
 # Overrides that name the folder of a run: the key, and that of the command.
 FOLDERS = ("folder=", "hydra.run.dir=")
+# Hydra has one state for all threads.
+LOCK = threading.Lock()
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Let Hydra compose our configs, also in several threads, and in a program that uses Hydra itself."""
+    with LOCK:
+        outer = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        try:
+            with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = outer
+
+
+def refuse_no_overrides(overrides: Sequence[str]) -> None:
+    """Check that overrides from Python are a list of texts.
+
+    Raises:
+        ConfigError: If they are something else, such as a single text.
+    """
+    if isinstance(overrides, str | Mapping) or not all(isinstance(text, str) for text in overrides):
+        raise ConfigError(f"{overrides!r} is not a list of overrides. Give texts, such as ['method=dann', 'seed=1'].")
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -60,8 +88,9 @@ def override(saved: dict[str, Any], overrides: Sequence[str], config_dir: Path |
         config_dir: A folder with additional configs, as for `--config-dir`.
 
     Raises:
-        ConfigError: If an override cannot be parsed.
+        ConfigError: If an override cannot be parsed, or there is no such folder.
     """
+    refuse_no_overrides(overrides)
     malformed = next((text for text in overrides if "=" not in text), None)
     if malformed is not None:
         raise ConfigError(f"{malformed} is not of the form KEY=VALUE.")
@@ -73,7 +102,7 @@ def override(saved: dict[str, Any], overrides: Sequence[str], config_dir: Path |
     try:
         for group in groups:
             mine = [text for text in overrides if text.split("=")[0].split(".")[0] == group]
-            with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            with _hydra():
                 fresh = hydra.compose("train", [*accept_any_key(mine), *_search(config_dir)])
             fresh.folder, fresh.seed = without_interpolations(str(config.get("folder", ""))), config.get("seed", 0)
             config[group] = OmegaConf.to_container(_resolved_node(fresh, group))
@@ -89,6 +118,8 @@ def _search(config_dir: Path | None) -> list[str]:
     """Return the override that lets Hydra also search a folder, whose name may have any character."""
     if config_dir is None:
         return []
+    if not config_dir.is_dir():
+        raise ConfigError(f"{config_dir} is not a folder. Name the one with your own configs.")
     place = without_interpolations(f"file://{config_dir.absolute()}")
     return [f"hydra.searchpath=[{QuotedString(text=place, quote=Quote.single).with_quotes()}]"]
 
@@ -140,10 +171,11 @@ def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Pa
     Raises:
         ConfigError: If the configuration cannot be composed.
     """
+    refuse_no_overrides(overrides)
     named = [text for text in overrides if text.lstrip("+").startswith(FOLDERS)]
     words = [text for text in overrides if text not in named]
     try:
-        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with _hydra():
             # A placeholder: only Hydra's own runs have a folder, and nothing is written here.
             config = hydra.compose("train", [*accept_any_key(words), "folder=.", *_search(config_dir)], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:

@@ -81,12 +81,14 @@ def find_unknown(counts: Mapping[str, int], classes: Sequence[str], *, unknown: 
     """
     others = counts.keys() - set(classes)
     number = sum(counts[name] for name in others)
+    none_left = number == sum(counts.values())
     if others and unknown == "error":
+        advice = "Correct its labels, or leave them out to take all of its samples without labels."
         raise DataError(
             f"{what} has the classes {list_classes(others)} besides those to tell apart, which are {list_classes(classes)}. "
-            f"Type data.unknown_classes=drop to leave out {_samples(number)}."
+            + (advice if none_left else f"Type data.unknown_classes=drop to leave out {_samples(number)}.")
         )
-    if others and number == sum(counts.values()):
+    if others and none_left:
         raise DataError(
             f"{what} has only the classes {list_classes(others)}, but none of those to tell apart, which are {list_classes(classes)}."
         )

@@ -32,10 +32,10 @@ def list_classes(names: Iterable[str]) -> str:
 
 
 def renaming(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Find names that differ from known ones only in case, spaces, hyphens and underscores.
+    """Find names that differ from known ones only in case, spaces, hyphens, underscores and a final s.
 
-    >>> renaming(["Red", "sea-green", "grey"], ["red", "sea green", "blue"])
-    {'Red': 'red', 'sea-green': 'sea green'}
+    >>> renaming(["Red", "sea-greens", "grey"], ["red", "sea green", "blue"])
+    {'Red': 'red', 'sea-greens': 'sea green'}
     """
     plain = {_plain(name): name for name in sorted(known)}
     return {name: plain[_plain(name)] for name in sorted(set(names)) if _plain(name) in plain and plain[_plain(name)] != name}
@@ -54,7 +54,7 @@ def offer_renaming(names: Iterable[str], known: Iterable[str], already: Mapping[
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+    return re.sub(r"[\s_-]+|s$", "", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _numerically(name: str) -> tuple[bool, float, str]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from acclimate.config.messages import listed
 from acclimate.data.kind import Kind
 from acclimate.data.loaders import EvaluationBatches
 from acclimate.data.samples import Samples
@@ -70,6 +71,9 @@ class Predictor:
         except (RuntimeError, AssertionError) as error:
             raise ConfigError(f"device={device} cannot be used: {first_line(error)}. Give device='cpu'.") from error
 
+    def __repr__(self) -> str:
+        return f"Predictor({len(self.classes)} classes of {self.kind.spec.noun}: {listed(self.classes)}; on {self.device})"
+
     def predict(
         self,
         inputs: Any,
@@ -130,7 +134,7 @@ class Predictor:
         if problems:
             return self._predict_others(samples, problems, features=features, batch_size=batch_size)
         size = self.batch_size if batch_size is None else batch_size
-        if size < 1:
+        if not isinstance(size, int) or size < 1:
             raise ConfigError(f"batch_size={size} must be a whole number of {self.kind.spec.noun}, at least 1.")
         batches = EvaluationBatches(samples, self.kind.view("plain"), batch_size=size, labelled=False)
         lower = f"Type a lower batch_size, such as batch_size={max(size // 2, 1)}."

@@ -207,13 +207,13 @@ class ImageFolder(PlacedData, ImageFileData):
     def _describe_unknown(self, found: ClassFolders, unknown: list[str], classes: list[str]) -> str:
         around = _folder_around(found, "data.target") if len(found.folders) == 1 else ""
         shared = sorted(set(classes) & set(found.inner))
+        leave_out = f"Keep the shared ones with {setting('data.classes', shared)}, or leave" if len(shared) > 1 else "Leave"
+        leave_out = f"{leave_out} their images out with data.unknown_classes=drop. " if shared else ""
         return (
             f"{found.root} has the classes {list_classes(found.inner)}, but the source has {list_classes(classes)}: it also has "
             f"{list_classes(unknown)}. "
             f"{offer_renaming(unknown, classes, self.rename)}{around}"
-            + (f"Keep the shared ones with {setting('data.classes', shared)}, or leave" if len(shared) > 1 else "Leave")
-            + " their images out with data.unknown_classes=drop. If these folders are not classes, take all images "
-            "without labels: data.unknown_classes=unlabelled."
+            f"{leave_out}If these folders are not classes, take all images without labels: data.unknown_classes=unlabelled."
         )
 
 

@@ -101,6 +101,10 @@ class Images(Kind):
                 decoded at the needed resolution only, so its probabilities may differ slightly from those of its pixels.
         """
         is_one = isinstance(inputs, str | PathLike | Image.Image) or (isinstance(inputs, np.ndarray) and inputs.ndim < 4)
+        if not is_one and not isinstance(inputs, Iterable):
+            raise DataError(
+                f"The inputs are of the type {type(inputs).__name__}. Give a path, a NumPy array or an image of Pillow, or several."
+            )
         images: list[LooseImage] = [inputs] if is_one else list(inputs)  # type: ignore[arg-type, list-item]
         return LooseImages(images, shorter_side=self.shorter_side, max_pixels=self.max_pixels, pixels=self.pixels)
 
@@ -108,7 +112,10 @@ class Images(Kind):
         if not place.exists():
             raise DataError(f"inputs={place} does not exist. Type inputs=DIR or inputs=FILE. A relative path starts at {Path.cwd()}.")
         if place.is_file() and not is_image(place):
-            raise DataError(f"inputs={place} is not an image. If it lists paths, one per line, type inputs=- < {shlex.quote(str(place))}")
+            advice = "Type inputs=DIR or inputs=FILE; arrays can be predicted in Python."
+            if place.suffix.lower() in ("", ".txt", ".csv", ".lst"):
+                advice = f"If it lists paths, one per line, type inputs=- < {shlex.quote(str(place))}"
+            raise DataError(f"inputs={place} is not an image. {advice}")
         images, names = self.find_all([place])
         return images, [Path(name).relative_to(place).as_posix() if place.is_dir() else name for name in names]
 
