@@ -230,7 +230,7 @@ def test_what_to_try_after_a_sweep_works(acclimate, capsys, tmp_path):
     folder = tmp_path / "my sweep (1)"
     for method, accuracy in (("dann", 0.9), ("source_only", 0.8)):
         write_run(folder / method, method, accuracy=accuracy, **dict.fromkeys(("bnm", "corr_c", "class_ami", "source_accuracy"), accuracy))
-    with _show_sweep(folder, 2):
+    with _show_sweep([], folder, lambda: 2, is_lowest_best=False):
         pass
     following = capsys.readouterr().out.partition("What to try next:")[2].split("\n")
     (command,) = (line.strip() for line in following if line.strip().startswith("acclimate "))
