@@ -54,7 +54,8 @@ class OptunaSweeper(Sweeper):
         self.launch = Launch(task_function, launcher, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> None:
-        from acclimate.cli.search import Search, refuse_mistakes, samples_of, search_space
+        from acclimate.cli.search import Search, refuse_mistakes
+        from acclimate.cli.search_space import samples_of, search_space
         from acclimate.cli.sweep_mistakes import refuse_mistaken, refuse_values
 
         params = [f"{key}={value}" for key, value in (self.options["params"] or {}).items()]

@@ -11,7 +11,7 @@ from sweep_jobs import job_of, written
 
 from acclimate.cli import sweeps, train
 from acclimate.cli.hydra_jobs import run_with_hydra
-from acclimate.cli.search import search_space
+from acclimate.cli.search_space import search_space
 from acclimate.cli.trials import open_storage
 from acclimate.errors import ConfigError, StorageError
 from acclimate.runs.sweep_states import JobState, best_of

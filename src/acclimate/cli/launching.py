@@ -1,51 +1,33 @@
 """A sweep in the process that launches its jobs: its folder, finished jobs, and the report of failures."""
 
 import io
-import json
 import signal
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from acclimate.cli.hydra_jobs import Jobs
+from acclimate.cli.planned_jobs import Plan, job_return, known_result
 from acclimate.cli.stopping import stopping_jobs
 from acclimate.cli.sweep_mistakes import mistake_in, refuse_folder_of_run, summary_of
 from acclimate.cli.sweep_report import failures
 from acclimate.config.compose import resolve
-from acclimate.config.identity import digest, identity, identity_with
+from acclimate.config.identity import digest, identity_with
 from acclimate.config.sweep_names import job_name
 from acclimate.errors import ConfigError, Interrupted, StorageError, UserError
 from acclimate.files.folders import SWEEP_TRACES, remove_traces
-from acclimate.files.printable import printable_error
-from acclimate.runs.record import METRICS, RECORD, read_metrics, read_record
+from acclimate.runs.record import METRICS, RECORD, read_record
 from acclimate.runs.sweep_states import STATES, JobState, best_of, clear_states, read_states, write_state
 
 # Seconds for which processes that are about to end may still keep the sweep's folder.
 GRACE = 3.0
-
-
-class Plan(NamedTuple):
-    """A job before it is launched.
-
-    Attributes:
-        name: Its folder, relative to that of the sweep; only a number if users name the folders themselves.
-        overrides: Its overrides, with the name.
-        config: The plain, resolved configuration; None if there is none, because of the mistake.
-        mistake: A mistake in it, which no launcher needs to find.
-    """
-
-    name: str
-    overrides: list[str]
-    config: dict[str, Any] | None
-    mistake: UserError | None
 
 
 class Launch:
@@ -132,7 +114,7 @@ class Launch:
         mistakes = {name: plan.mistake for name, plan in jobs.items() if plan.mistake}
         if len(mistakes) == self.num_jobs():
             raise summary_of(mistakes)
-        found = {name: self._finished.get(name) or self._result(plan) for name, plan in jobs.items()}
+        found = {name: self._finished.get(name) or self._known_result(plan) for name, plan in jobs.items()}
         waiting = [plan.overrides for name, plan in jobs.items() if found[name] is None]
         launched = iter(self._launch(waiting, initial_job_idx) if waiting else [])
         returned = {name: next(launched) if result is None else result for name, result in found.items()}
@@ -175,6 +157,9 @@ class Launch:
             name = self._runs.get(digest(identity_with(plain, self.varying)), name)
         return Plan(name, [*overrides, f"hydra.sweep.subdir='{name}'"], plain, mistake)
 
+    def _known_result(self, plan: Plan) -> JobReturn | None:
+        return known_result(plan, self.folder, accepts_changes=self.sweep.accepts_changes) if self.names_jobs else None
+
     @cached_property
     def _runs(self) -> dict[str, str]:
         """Folders of the runs that the sweep had when this start of it began, by digests of their settings."""
@@ -208,7 +193,7 @@ class Launch:
             for state in read_states(self.folder):
                 if state.state in ("running", "waiting"):
                     write_state(self.folder, state._replace(state="failed", reason=reason))
-            return [_returned(None)] * len(jobs)
+            return [job_return(None)] * len(jobs)
 
     def _raise_failures(self) -> None:
         """Report failed jobs.
@@ -230,26 +215,6 @@ class Launch:
         if report := list(lines):
             raise ConfigError(*report) from error
 
-    def _result(self, plan: Plan) -> JobReturn | None:
-        """Return the result of a job that need not be launched: it has a mistake, or is finished; otherwise None."""
-        if not self.names_jobs:
-            return None
-        if plan.mistake is not None:
-            write_state(self.folder, JobState(plan.name, "failed", time.time(), reason=printable_error(plan.mistake)))
-            return _returned(None)
-        folder = self.folder / plan.name
-        if self.sweep.accepts_changes or plan.config is None or not (folder / METRICS).exists():
-            return None
-        try:
-            if json.loads((folder / RECORD).read_text())["identity"] != digest(identity(plan.config)):
-                return None
-            value = float(read_metrics(folder)["selection/value"])
-        except (UserError, OSError, ValueError, KeyError):
-            # The job itself reports what is wrong.
-            return None
-        write_state(self.folder, JobState(plan.name, "finished", folder.stat().st_mtime, value=value))
-        return _returned(value)
-
 
 def _start_ray(options: DictConfig) -> None:
     """Start Ray before its launcher does, because it replaces the handlers of signals."""
@@ -258,9 +223,3 @@ def _start_ray(options: DictConfig) -> None:
     if not ray.is_initialized():
         # The size of the launcher: results of jobs are small.
         ray.init(**{"object_store_memory": 78643200, **OmegaConf.to_container(options, resolve=True)})  # type: ignore[dict-item]
-
-
-def _returned(value: float | None) -> JobReturn:
-    returned = JobReturn()
-    returned.status, returned.return_value = JobStatus.COMPLETED, value
-    return returned

@@ -11,65 +11,21 @@ from typing import Any
 import hydra
 import optuna
 import yaml
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from acclimate.cli.launching import Launch
-from acclimate.cli.sweep_mistakes import shown
+from acclimate.cli.search_space import Space
 from acclimate.cli.trials import TRIAL, open_storage
 from acclimate.config.groups import listed_keys
 from acclimate.config.identity import differing, identity, without
 from acclimate.config.messages import did_you_mean
 from acclimate.errors import ConfigError
 
-Space = dict[str, BaseDistribution]
-
 # The attribute of a study with the settings that its trials share.
 SETTINGS = "settings"
-
-
-def search_space(overrides: Sequence[Override]) -> tuple[Space, list[str]]:
-    """Return the distributions of the overrides that have several values or an interval, and the other overrides."""
-    space: Space = {}
-    fixed = []
-    for one in overrides:
-        if one.is_sweep_override():
-            space[one.get_key_element()] = _distribution(one)
-        else:
-            fixed.append(f"{one.get_key_element()}={one.get_value_element_as_str()}")
-    return space, fixed
-
-
-def _distribution(override: Override) -> BaseDistribution:
-    try:
-        return _read_distribution(override)
-    except ValueError as error:
-        reason = str(error).replace("`", "")
-        raise ConfigError(f"{shown(override)} is not a range to search: {reason.rstrip('.')}.") from error
-
-
-def _read_distribution(override: Override) -> BaseDistribution:
-    value: Any = override.value()
-    if override.is_interval_sweep():
-        if value.start >= value.end:
-            raise ValueError("the second number must be larger than the first")
-        if unknown := sorted(value.tags - {"log"}):
-            raise ValueError(f"{unknown[0]} is not a tag, tag(log,interval(1e-4,1e-2)) searches on a logarithmic scale")
-        whole = isinstance(value.start, int) and isinstance(value.end, int)
-        log = "log" in value.tags
-        if log and value.start <= 0:
-            raise ValueError("on a logarithmic scale, numbers must be above 0")
-        return IntDistribution(value.start, value.end, log=log) if whole else FloatDistribution(value.start, value.end, log=log)
-    texts = list(override.sweep_string_iterator())
-    if override.is_range_sweep() and not value.shuffle and len(texts) > 1:
-        numbers = [yaml.safe_load(text) for text in texts]
-        low, high, step = min(numbers), max(numbers), abs(value.step)
-        whole = all(isinstance(number, int) for number in numbers)
-        return IntDistribution(low, high, step=step) if whole else FloatDistribution(low, high, step=step)
-    return CategoricalDistribution(texts)
 
 
 def refuse_mistakes(options: Mapping[str, Any], space: Space, selection: Mapping[str, Any]) -> None:
@@ -117,16 +73,6 @@ def refuse_mistakes(options: Mapping[str, Any], space: Space, selection: Mapping
                 hydra.utils.instantiate(options[key])
             except HydraException as error:
                 raise ConfigError(f"hydra.sweeper.{key} cannot be built: {error.__cause__ or error}") from error
-
-
-def samples_of(space: Space, fixed: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of two jobs of a search, with the first and with the last values of all keys."""
-    first, last = list(fixed), list(fixed)
-    for key, one in space.items():
-        low, high = (one.choices[0], one.choices[-1]) if isinstance(one, CategoricalDistribution) else (one.low, one.high)  # type: ignore[attr-defined]
-        first.append(f"{key}={low}")
-        last.append(f"{key}={high}")
-    return [first, last]
 
 
 class Search:
