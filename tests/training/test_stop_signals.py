@@ -48,7 +48,7 @@ def send(number, monkeypatch, place, name):
 
 PLACES = {
     "while the data is read": (Arrays, "read"),
-    "while the parts are built": (assembly, "Parts"),
+    "while the parts are built": (assembly, "RunParts"),
     "before the first step": (Method, "on_train_start"),
     "in a step": (Method, "training_step"),
     "in a validation": (Accuracies, "on_validation_epoch_end"),

@@ -205,6 +205,6 @@ class Search:
 
     def _write_best(self, file: Path) -> None:
         if done := self._trials(TrialState.COMPLETE):
-            choose = max if self.study.direction == optuna.study.StudyDirection.MAXIMIZE else min
-            best = choose(done, key=lambda trial: trial.value or 0.0)
+            extreme = max if self.study.direction == optuna.study.StudyDirection.MAXIMIZE else min
+            best = extreme(done, key=lambda trial: trial.value or 0.0)
             file.write_text(yaml.safe_dump({"name": "optuna", "best_params": best.params, "best_value": best.value}))

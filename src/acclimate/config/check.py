@@ -43,6 +43,7 @@ MAX_SEED = 2**32 - 1
 def plain(value: Any) -> Any:
     """Return a configuration from Python in the types that composing gives: paths become text, tuples lists, and scalars of NumPy numbers.
 
+    >>> from pathlib import Path
     >>> plain({"source": Path("photos"), "betas": (0.9, 0.99)})
     {'source': 'photos', 'betas': [0.9, 0.99]}
     """

@@ -55,7 +55,7 @@ def suggest_option(group: str, key: str, value: Any) -> str:
     """Return a sentence that suggests options of a group that have a key, or an empty string.
 
     >>> suggest_option("method", "max_reversal", 1)
-    ' method=bsp, cdan, cdan_e, dann have this key: type method=bsp method.max_reversal=1.'
+    ' method=bsp, cdan, dann, mdd have this key: type method=bsp method.max_reversal=1.'
     """
     options = [option for option in group_options(group) if key in option_keys(group, option)]
     if not options:

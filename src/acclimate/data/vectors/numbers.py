@@ -73,7 +73,7 @@ def flattened(frame: Any, path: Path) -> Any:
             )
         values = np.stack([np.asarray(value) for value in frame[name]])
         if values.ndim != 2 or values.dtype.kind not in "biuf":
-            raise DataError(f"The column {name} of {path} has lists of other things than numbers. Give numbers.")
+            raise DataError(f"The column {name} of {path} has lists of something else than numbers. Give numbers.")
         pieces.append(pandas.DataFrame(values, index=frame.index, columns=[f"{name}[{place}]" for place in range(values.shape[1])]))
     return pandas.concat(pieces, axis=1)
 
@@ -85,10 +85,10 @@ def numbers_of(frame: Any, path: Path, *, absent: str | None, advise: bool) -> T
         frame: The columns to use.
         path: Their file, for messages.
         absent: Name of the column of classes if the file has none, for messages.
-        advise: As for `as_values`.
+        advise: Whether to advise the user to choose columns with `data.columns`.
 
     Raises:
-        DataError: If a column has other things than numbers, or as for `as_values`.
+        DataError: If a column has something else than numbers, and for the reasons of `as_values`.
     """
     texts = {str(name): _texts(frame[name]) for name in frame.columns if frame[name].dtype.kind not in "biuf"}
     columns = [str(name) for name in frame.columns]
@@ -97,12 +97,12 @@ def numbers_of(frame: Any, path: Path, *, absent: str | None, advise: bool) -> T
         if not found:
             continue
         row, text = next(iter(found.items()))
-        problem = f"he column {name} of {path} does not contain numbers, but {text!r}"
+        problem = f"The column {name} of {path} does not contain numbers, but {text!r}"
         if len(found) < len(frame) / 2:
-            raise DataError(f"T{problem} in row {row}. Replace it by a number, or leave such rows out{choice}.")
-        start = "T" if absent is None else f"{path} has no column {absent}, and t"
+            raise DataError(f"{problem} in row {row}. Replace it by a number, or leave such rows out{choice}.")
+        unknown = "" if absent is None else f" {path} has no column {absent}."
         raise DataError(
-            f"{start}{problem}.{_missing_header(frame)} If it has the classes, type {setting('data.label', name)}. Otherwise, convert "
+            f"{problem}.{unknown}{_missing_header(frame)} If it has the classes, type {setting('data.label', name)}. Otherwise, convert "
             f"it to numbers such as 1234.5{choice}."
         )
     # Numbers that are already short are not doubled.
