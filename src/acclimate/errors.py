@@ -84,12 +84,12 @@ class Interrupted(BaseException):
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of an error's message without its full stop, or the name of its class if it has no message.
+    r"""Return the first line of an error's message without the mark at its end, or the name of its class if it has no message.
 
     >>> first_line(ValueError("Wrong shape.\nExpected (N, D).")), first_line(TimeoutError())
     ('Wrong shape', 'TimeoutError')
     """
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".!")
 
 
 def command(*words: str) -> str:

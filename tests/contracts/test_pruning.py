@@ -68,6 +68,7 @@ def stop():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_search_that_is_killed_has_the_trials_of_one_that_is_not(words, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     search = (*words, "optimizer.lr=tag(log,interval(1e-6,1e-1))", "hydra.sweeper.n_trials=2", "hydra.sweeper.sampler.seed=4")

@@ -130,6 +130,7 @@ def test_a_search_with_a_key_of_one_method_only_goes_on():
     assert names_in("sweep") == ["method=dann,steepness=10", "method=dann,steepness=5"]
 
 
+@pytest.mark.slow
 def test_the_lowest_value_is_the_best_of_a_search_that_minimises(capsys):
     search = [*OPTUNA, "hydra.sweeper.direction=minimize", "seed=0,1", "hydra.sweep.dir=sweep"]
     run_with_hydra(search, job_of([0.3, -0.1]), shown(search))

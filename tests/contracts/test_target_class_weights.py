@@ -158,6 +158,7 @@ def test_where_only_the_proportions_differ_their_estimates_come_near_the_truth(t
     torch.testing.assert_close(source * proportions.weights(), torch.tensor(TARGET), atol=0.1, rtol=0)
 
 
+@pytest.mark.slow
 def test_alignment_gains_where_the_target_lacks_a_class_and_images_differ_too(tmp_path):
     archives = write_partial(tmp_path, degrees=15)
     gains = []

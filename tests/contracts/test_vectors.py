@@ -93,6 +93,8 @@ def test_predictions_go_by_the_names_of_the_columns(trained, tables, tmp_path, a
     found = model.predict(np.array([[row[name] for name in ("heat", "load", "hum", "sway")] for row in rows], dtype=float))
     assert found.labels == [row["label"] for row in expected]
     assert model.predict(target).labels == found.labels
+    code, message = acclimate("predict", f"run={trained}", "inputs=other.csv", "out=./other.csv")
+    assert (code, "out=other.csv is one of the inputs, which it would replace. Name another file" in message) == (2, True)
     (tmp_path / "lacking.csv").write_text("heat,hum\n1,2\n")
     code, message = acclimate("predict", f"run={trained}", "inputs=lacking.csv", "out=out.csv")
     assert (code, "lacking.csv lacks the columns load, sway. It has heat, hum." in message) == (2, True)

@@ -114,8 +114,11 @@ def test_the_table_on_standard_output(acclimate, photos, trained):
         (["inputs=[]"], "inputs=[] names no inputs"),
         (["inputs=photos/notes.txt"], "If it lists paths, one per line, type inputs=- < photos/notes.txt"),
         (["inputs=photos", "on_bad_image=drop"], "on_bad_image=drop must be error or skip"),
-        (["inputs=photos", "out=photos/000.png"], "out=photos/000.png is one of the inputs, which it would replace"),
-        (["inputs=photos/000.png", "out=photos/../photos/000.png"], "is one of the inputs, which it would replace"),
+        (
+            ["inputs=photos", "out=photos/000.png"],
+            "out=photos/000.png must end in .csv or .txt, the formats that are written. Type out=photos",
+        ),
+        (["inputs=photos", "out=labels.csv.gz"], "must end in .csv or .txt, the formats that are written. Type out=labels.csv."),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(predict, photos, arguments, part):

@@ -360,3 +360,9 @@ def test_an_unknown_format_is_named(acclimate):
     code, message = acclimate("compare", ".", "format=exel")
     assert code == 2
     assert "format=exel is not a format of the table." in message
+
+
+@pytest.mark.parametrize(("words", "typed"), [(["compare", "."], "out=a.json"), (["evaluate", "run=none"], "out=a.json")])
+def test_a_file_does_not_get_another_format_than_its_ending_says(acclimate, words, typed):
+    code, message = acclimate(*words, "out=a.xlsx")
+    assert (code, "out=a.xlsx must end in .json" in message, f"Type {typed}." in message) == (2, True, True)

@@ -131,14 +131,22 @@ def split_config_dir(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
     return None if config_dir is None else Path(config_dir), others
 
 
-def refuse_unwritable(keys: Mapping[str, str]) -> None:
+def refuse_unwritable(file: Path, endings: Sequence[str]) -> None:
     """Check, before any work is done, that `out=FILE` can be written.
 
+    Args:
+        file: The file.
+        endings: Endings of the formats that the verb writes, the usual one first. A file without an ending has the usual format.
+
     Raises:
+        ConfigError: If its ending is that of another format.
         StorageError: If it cannot be written.
     """
-    if "out" in keys:
-        refuse_output(Path(keys["out"]))
+    refuse_output(file)
+    if file.suffix and file.suffix.lower() not in endings:
+        whole = file.with_suffix("")
+        typed = setting("out", str(whole if whole.suffix.lower() in endings else file.with_suffix(endings[0])))
+        raise ConfigError(f"out={file} must end in {' or '.join(endings)}, the formats that are written. Type {typed}.")
 
 
 def refuse_used_folder(folder: Path, key: str) -> None:

@@ -9,7 +9,7 @@ against source_only in the same seeds. If the target's labels are unknown, the r
 selection by target test labels, and the runs that have no results. The default is by=corr_c; by=vote uses the mean rank over
 several scores, by=ensemble_agreement the agreement with the mean prediction of all runs, and by=NAME a score of conf/selection.
 
-out=FILE writes to a file; the format follows from its ending (.txt, .md, .csv, .tex, .html, otherwise JSON). HTML is one
+out=FILE writes to a file; the format follows from its ending (.json, .txt, .md, .csv, .tex, .html). HTML is one
 file without links to the network: tables that can be sorted and filtered, settings that differ, curves, confusion matrices and
 pictures:
 
@@ -27,7 +27,7 @@ from acclimate.errors import ConfigError
 
 KEYS = ("by", "format", "out")
 FORMATS = ("table", "markdown", "csv", "latex", "html", "json")
-ENDINGS = {".txt": "table", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
+ENDINGS = {".json": "json", ".txt": "table", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".html": "html"}
 
 
 def run(arguments: Sequence[str], *, lists_unfinished: bool = True) -> None:
@@ -42,7 +42,9 @@ def run(arguments: Sequence[str], *, lists_unfinished: bool = True) -> None:
     if keys.get("format", "table") not in FORMATS:
         close = did_you_mean(keys["format"], FORMATS)
         raise ConfigError(f"format={keys['format']} is not a format of the table.{close} Use one of {', '.join(FORMATS)}.")
-    refuse_unwritable(keys)
+    file = Path(keys["out"]) if "out" in keys else None
+    if file is not None:
+        refuse_unwritable(file, [file.suffix.lower()] if "format" in keys else list(ENDINGS))
     from acclimate.files.atomic_files import replacing
     from acclimate.reports.comparison_formats import render
     from acclimate.reports.comparison_rows import data_tables
@@ -57,12 +59,11 @@ def run(arguments: Sequence[str], *, lists_unfinished: bool = True) -> None:
     tables = data_tables(comparisons, picks)
     unfinished = unfinished_runs(folders, [run.folder for comparison in comparisons for run in comparison.runs]) if lists_unfinished else []
     lines = notes(tables, picks, unfinished)
-    if "out" in keys:
-        file = Path(keys["out"])
+    if file is not None:
         contents = render(tables, picks, lines, unfinished, keys.get("format") or ENDINGS.get(file.suffix.lower(), "json"))
         with replacing(file) as opened:
             opened.write(contents.encode())
-    if "out" in keys or keys.get("format", "table") == "table":
+    if file is not None or keys.get("format", "table") == "table":
         print_table(console_of_tables(), tables, lines)
     else:
         sys.stdout.write(render(tables, picks, lines, unfinished, keys["format"]))

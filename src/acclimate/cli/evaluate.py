@@ -28,7 +28,9 @@ def run(arguments: Sequence[str]) -> None:
     """Print the accuracies of a run's selected checkpoint."""
     config_dir, words = split_config_dir(arguments)
     keys, overrides = split_keys(words, required=("run",), optional=("out", "mistakes", "trust", "allow_seen"))
-    refuse_unwritable(keys)
+    file = Path(keys["out"]) if "out" in keys else None
+    if file is not None:
+        refuse_unwritable(file, [".json"])
     mistakes = keys.get("mistakes")
     if mistakes is not None:
         refuse_used_folder(Path(mistakes), "mistakes")
@@ -48,8 +50,7 @@ def run(arguments: Sequence[str]) -> None:
     print_class_results(classes)
     if mistakes is not None:
         print(printable(f"The misclassified and the most uncertain test inputs are in {mistakes}"))
-    if "out" in keys:
-        file = Path(keys["out"])
+    if file is not None:
         atomic_files.write_json(file, metrics)
         if classes and file.is_file() and not atomic_files.DESCRIPTOR.fullmatch(str(file)):
             # Not next to /dev/stdout.

@@ -21,9 +21,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acclimate.cli.arguments import count, list_of, refused, split_keys
+from acclimate.cli.arguments import count, list_of, refuse_unwritable, refused, split_keys
 from acclimate.errors import ConfigError
-from acclimate.files.atomic_files import refuse_output
 from acclimate.files.printable import printable
 from acclimate.runs.checkpoint_files import selected_checkpoint
 
@@ -38,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
         raise ConfigError(refused("predict", others, (*REQUIRED, *OPTIONAL)))
     max_pixels, batch_size = (count(keys, key, unit) for key, unit in (("max_pixels", "pixels"), ("batch_size", "inputs")))
     out = STANDARD_OUTPUT if keys["out"] == "-" else Path(keys["out"])
-    refuse_output(out)
+    refuse_unwritable(out, [".csv", ".txt"])
     selected = selected_checkpoint(keys["run"])
     places = places_of(keys["inputs"], out)
     from acclimate.files import atomic_files
