@@ -242,6 +242,7 @@ def test_what_to_try_after_a_sweep_works(acclimate, capsys, tmp_path):
 # A new function belongs here.
 PROVED = {
     "cli/__init__:main": "advice:flags_without_a_verb_are_answered_with_one_that_takes_them",
+    "cli/arguments:refuse_unwritable": "comparison_table:a_file_with_the_ending_of_another_format_is_refused_with_one_that_works",
     "cli/arguments:refused": "verbs:help_of_a_verb_is_its_docstring",
     "cli/arguments:split_keys": "verbs:what_a_verb_misses_is_completed_from_what_was_typed",
     "cli/chain:run": "chain:stopped_chain_goes_on_as_if_never_stopped",

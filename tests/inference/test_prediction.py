@@ -116,9 +116,9 @@ def test_the_table_on_standard_output(acclimate, photos, trained):
         (["inputs=photos", "on_bad_image=drop"], "on_bad_image=drop must be error or skip"),
         (
             ["inputs=photos", "out=photos/000.png"],
-            "out=photos/000.png must end in .csv or .txt, the formats that are written. Type out=photos",
+            "out=photos/000.png must end in .csv or .txt. Type out=photos",
         ),
-        (["inputs=photos", "out=labels.csv.gz"], "must end in .csv or .txt, the formats that are written. Type out=labels.csv."),
+        (["inputs=photos", "out=labels.csv.gz"], "must end in .csv or .txt. Type out=labels.csv."),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(predict, photos, arguments, part):

@@ -362,7 +362,15 @@ def test_an_unknown_format_is_named(acclimate):
     assert "format=exel is not a format of the table." in message
 
 
-@pytest.mark.parametrize(("words", "typed"), [(["compare", "."], "out=a.json"), (["evaluate", "run=none"], "out=a.json")])
-def test_a_file_does_not_get_another_format_than_its_ending_says(acclimate, words, typed):
-    code, message = acclimate(*words, "out=a.xlsx")
-    assert (code, "out=a.xlsx must end in .json" in message, f"Type {typed}." in message) == (2, True, True)
+@pytest.mark.parametrize(("file", "typed"), [("a.xlsx", "a.json"), ("a.csv.gz", "a.csv")])
+def test_a_file_with_the_ending_of_another_format_is_refused_with_one_that_works(runs, acclimate, tmp_path, file, typed):
+    runs("dann", 0.5, 0.6)
+    code, message = acclimate("compare", "runs", f"out={file}")
+    assert (code, f"out={file} must end in .json or .txt" in message, f"Type out={typed}." in message) == (2, True, True)
+    assert acclimate("compare", "runs", f"out={typed}")[0] == 0
+    assert [path.name for path in tmp_path.glob("a.*")] == [typed]
+
+
+def test_results_are_written_as_json_only(acclimate):
+    code, message = acclimate("evaluate", "run=none", "out=a.csv")
+    assert (code, "out=a.csv must end in .json. Type out=a.json." in message) == (2, True)

@@ -146,7 +146,7 @@ def refuse_unwritable(file: Path, endings: Sequence[str]) -> None:
     if file.suffix and file.suffix.lower() not in endings:
         whole = file.with_suffix("")
         typed = setting("out", str(whole if whole.suffix.lower() in endings else file.with_suffix(endings[0])))
-        raise ConfigError(f"out={file} must end in {' or '.join(endings)}, the formats that are written. Type {typed}.")
+        raise ConfigError(f"out={file} must end in {' or '.join(endings)}. Type {typed}.")
 
 
 def refuse_used_folder(folder: Path, key: str) -> None:
