@@ -178,6 +178,7 @@ def test_a_second_sweep_in_the_same_folder_waits_or_goes_elsewhere(monkeypatch):
     run_with_hydra(["-m", "seed=0,1", "hydra.sweep.dir=sweep"], job_of([0.1, 0.2]))
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_continues_with_the_same_trials():
     search = [
         "-m",
@@ -300,6 +301,7 @@ def train_beside_workers(config, record):
     return jobs.train_job(config, record)
 
 
+@pytest.mark.slow
 def test_parallel_jobs_have_the_metrics_of_jobs_in_a_row(tmp_path):
     words = [*write_pictures(tmp_path), "trainer.max_steps=4", "method=dann", "seed=0,1"]
     run_with_hydra(["-m", *words, "data.num_workers=0", "hydra.sweep.dir=basic"], jobs.train_job)
