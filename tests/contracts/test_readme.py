@@ -16,8 +16,7 @@ import pytest
 from PIL import Image
 
 from acclimate import cli
-from acclimate.config.groups import conf_dir, group_options
-from acclimate.config.overrides import config_groups
+from acclimate.config.groups import conf_dir, config_groups, group_options
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

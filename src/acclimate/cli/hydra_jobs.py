@@ -20,7 +20,8 @@ from acclimate.cli.sweeps import Sweep
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
 from acclimate.config.machine import refuse_several_devices
-from acclimate.config.overrides import accept_any_key, explain
+from acclimate.config.override_errors import explain
+from acclimate.config.overrides import accept_any_key
 from acclimate.config.sweep_names import sweep_name
 from acclimate.errors import ConfigError, UserError
 from acclimate.files.folders import RUN_TRACES, new_folder, remove_traces

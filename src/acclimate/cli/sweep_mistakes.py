@@ -14,7 +14,7 @@ from acclimate.config.compose import FOLDERS
 from acclimate.config.groups import group_options
 from acclimate.config.machine import refuse_missing_files, refuse_missing_packages
 from acclimate.config.messages import setting, unquoted
-from acclimate.config.overrides import missing_plug_in
+from acclimate.config.override_errors import missing_plug_in
 from acclimate.errors import ConfigError, UserError
 
 # Launchers whose jobs may run on machines with other files and packages.

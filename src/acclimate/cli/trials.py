@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
-from acclimate.errors import ConfigError, Pruned
+from acclimate.errors import ConfigError, Pruned, first_line
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -60,6 +60,6 @@ def open_storage(url: str) -> "BaseStorage":
         return RDBStorage(url, engine_kwargs=options)
     except (SQLAlchemyError, ImportError) as error:
         raise ConfigError(
-            f"hydra.sweeper.storage={url} cannot be opened: {str(error).splitlines()[0]}. Leave the key out to store the study in the "
+            f"hydra.sweeper.storage={url} cannot be opened: {first_line(error)}. Leave the key out to store the study in the "
             "folder of the sweep, or type hydra.sweeper.storage=sqlite:///FILE.db."
         ) from error

@@ -16,19 +16,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from acclimate.config.groups import conf_dir
+from acclimate.config.groups import conf_dir, config_groups
 from acclimate.config.messages import without_interpolations
-from acclimate.config.overrides import (
-    accept_any_key,
-    as_text,
-    config_groups,
-    explain,
-    missing_values,
-    mistaken_for,
-    path_of,
-    several_values,
-    unreadable,
-)
+from acclimate.config.override_errors import explain, missing_values, mistaken_for, several_values, unreadable
+from acclimate.config.overrides import accept_any_key, as_text, path_of
 from acclimate.errors import ConfigError
 from acclimate.files.folders import new_folder
 

@@ -3,12 +3,20 @@
 import importlib.util
 from pathlib import Path
 
+# Groups of which a run can have several configs.
+SEVERAL = ("terms", "callbacks", "logger")
+
 
 def conf_dir() -> Path:
     """Return the folder of configs: in the installed package, or next to `src` in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+def config_groups() -> set[str]:
+    """Return the names of groups, for which `GROUP=NAME` chooses a config."""
+    return {path.name for path in conf_dir().iterdir() if path.is_dir()} - {"hydra"}
 
 
 def group_options(group: str) -> list[str]:

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acclimate.config.groups import conf_dir, group_options, listed_keys, option_keys
+from acclimate.config.groups import conf_dir, config_groups, group_options, listed_keys, option_keys
 from acclimate.config.messages import elsewhere, most_similar, setting
 
 # Names that mean different things in different groups.
 AMBIGUOUS = ("auto", "default", "last", "none")
+# Endings of tables, in any case of letters.
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 # Endings of files, and configs of `data` that read them.
-READERS = {(".npz",): ("arrays", "vectors"), (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet"): ("table", "vectors")}
+READERS = {(".npz",): ("arrays", "vectors"), TABLES: ("table", "vectors")}
 
 
 def options_like(group: str, name: str) -> list[str]:
@@ -90,7 +92,7 @@ def option_called(name: Any) -> str:
 
 
 def _groups() -> list[str]:
-    return sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and path.name not in ("hydra", "experiment", "terms"))
+    return sorted(config_groups() - {"experiment", "terms"})
 
 
 def _first_lines(group: str, option: str) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from acclimate.config.suggestions import TABLES
 from acclimate.data.class_names import normalised
-from acclimate.data.tables import SUFFIXES
 from acclimate.errors import ConfigError
 
 # A folder or file, or several.
 Places = str | Sequence[str]
 
-FILE_ENDINGS = (*SUFFIXES, ".npz")
+FILE_ENDINGS = (*TABLES, ".npz")
 
 
 class Place(NamedTuple):

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from acclimate.config.messages import listed
-from acclimate.config.suggestions import suggest_readers
+from acclimate.config.suggestions import TABLES, suggest_readers
 from acclimate.data.class_labels import read_labels
 from acclimate.errors import ConfigError, DataError, first_line
 from acclimate.types import PARTS
 
 log = logging.getLogger(__name__)
 
-# In any case of letters.
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 SEPARATORS = ",;\t|"
 # The empty header of a column of row numbers or behind a last separator, and what pandas calls it.
 NO_NAME = re.compile(r"(?:Unnamed: [\d.]+)?")
@@ -42,8 +40,8 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
     """
     import pandas
 
-    if not path.is_file() or not has_ending(path, *SUFFIXES):
-        raise DataError(f"{path} is not a table. Give an existing file that ends in {' or '.join(SUFFIXES)}.{suggest_readers(path)}")
+    if not path.is_file() or not has_ending(path, *TABLES):
+        raise DataError(f"{path} is not a table. Give an existing file that ends in {' or '.join(TABLES)}.{suggest_readers(path)}")
     try:
         if has_ending(path, ".parquet"):
             frame = pandas.read_parquet(path)

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from acclimate.config.messages import listed
-from acclimate.config.suggestions import suggest_readers
-from acclimate.data import tables
+from acclimate.config.suggestions import TABLES, suggest_readers
 from acclimate.data.archives import read_arrays
 from acclimate.data.tables import class_names, has_ending, has_labels, parts_of, read_frame, texts
 from acclimate.data.vectors.numbers import as_values, flattened, numbers_of
 from acclimate.errors import DataError
 from acclimate.types import PARTS
 
-SUFFIXES = (*tables.SUFFIXES, ".npz")
+SUFFIXES = (*TABLES, ".npz")
 
 
 class Table(NamedTuple):
