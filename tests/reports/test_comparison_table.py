@@ -65,6 +65,17 @@ def test_the_interval_and_the_test_are_those_of_scipy():
     assert (found.mean, found.num) == (pytest.approx(0.065), 4)
 
 
+def test_intervals_of_accuracies_and_of_no_other_measure_end_at_0_and_1(runs, compare, tmp_path):
+    runs("dann", 0.01, 0.99)
+    runs("mcc", 0.98, 0.99)
+    assert [row.result.interval for row in rows_of(tmp_path).values()] == [(0.0, 1.0), (pytest.approx(0.9215, abs=1e-4), 1.0)]
+    write_run(tmp_path / "runs" / "x", "jan", "data.target=x", "seed=0", corr_c=-0.9)
+    write_run(tmp_path / "runs" / "y", "jan", "data.target=x", "seed=1", corr_c=0.9)
+    low, high = next(row.result.interval for table in tables(tmp_path) for row in table.rows if row.comparison.method == "jan")
+    assert (low, high) == (pytest.approx(-11.4, abs=0.1), pytest.approx(11.4, abs=0.1))
+    assert "of accuracies, the part within 0 and 1" in compare()
+
+
 @pytest.mark.parametrize(("values", "reference"), [([0.5, 0.6], [0.4, 0.3]), ([0.5, 0.6, 0.7], [0.4, 0.5, 0.6])])
 def test_a_difference_without_a_known_deviation_has_no_p_value(values, reference):
     assert paired_difference(dict(enumerate(values)), dict(enumerate(reference))).p is None
@@ -134,7 +145,7 @@ def test_at_80_columns_nothing_is_cut_and_the_pick_is_marked_with_its_run(runs, 
     joined = "".join(line[:width].strip() for line in table)
     assert "▸a_method_with_quite_a_long_namelr=0.01234" in joined
     assert "runs/5-a_method_with_quite_a_long_name" in joined
-    for shown in ("0.7833 ± 0.1041", "[0.5248, 1.0419]", "+0.2333", "p = 0.020"):
+    for shown in ("0.7833 ± 0.1041", "[0.5248, 1.0000]", "+0.2333", "p = 0.020"):
         assert any(shown in line for line in table), shown
     assert "paired t-test" in text
     assert "Student's t" in text
@@ -147,7 +158,7 @@ def test_numbers_are_not_cut_on_narrow_terminals(runs, compare, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
     text = compare()
     assert "…" not in text
-    for shown in ("0.7833 ± 0.1041", "[0.5248, 1.0419]", "+0.2333", "p = 0.020", "0.2000"):
+    for shown in ("0.7833 ± 0.1041", "[0.5248, 1.0000]", "+0.2333", "p = 0.020", "0.2000"):
         assert shown in text
 
 

@@ -91,12 +91,12 @@ def _table(comparisons: Sequence[Comparison], pick: Pick | None) -> DataTable:
         rows.append(
             Row(
                 comparison,
-                summarise(list(values.values())) if values else None,
+                _summary(values, measure),
                 difference,
                 None if pick is None else pick.scores.get(comparison.name),
                 _mean(next((found.values() for name in SOURCE if (found := comparison.measured(name))), ())),
                 _mean(comparison.values("train/seconds")),
-                {place: summarise(list(on.values())) for place, key in each.items() if (on := _values(comparison, key, None))},
+                {place: on for place, key in each.items() if (on := _summary(_values(comparison, key, None), key))},
                 pick is not None and pick.name == comparison.name and len(pick.run_scores) > 1,
                 max((run.folder for run in comparison.runs), key=lambda folder: scores.get(folder, float("-inf"))),
             )
@@ -132,6 +132,11 @@ def _values(comparison: Comparison, measure: str, pick: Pick | None) -> dict[tup
     if pick is None or measure != pick.by:
         return comparison.measured(measure)
     return comparison.repeated(pick.run_scores) if comparison.name in pick.scores else {}
+
+
+def _summary(values: Mapping[tuple[str, str], float], measure: str) -> Summary | None:
+    limits = {"low": 0.0, "high": 1.0} if measure.endswith("accuracy") else {}
+    return summarise(list(values.values()), **limits) if values else None
 
 
 def _nearest(

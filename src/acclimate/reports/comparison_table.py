@@ -123,7 +123,10 @@ def notes(tables: Sequence[DataTable], picks: Sequence[Pick], unfinished: Sequen
     rows = [row for table in tables for row in table.rows]
     lines = []
     if any(row.result is not None and row.result.interval for row in rows):
-        lines.append("± standard deviation over n seeds and folds; [95 % confidence interval of the mean, Student's t].")
+        lines.append(
+            "± standard deviation over n seeds and folds; [95 % confidence interval of the mean, Student's t; of accuracies, the part "
+            "within 0 and 1]."
+        )
     if any(row.difference is not None for row in rows):
         lines.append(
             f"vs {REFERENCE}: mean difference in the same seeds and folds; p of a paired t-test from {MIN_PAIRS} pairs on, "

@@ -18,7 +18,7 @@ class Summary(NamedTuple):
     Attributes:
         mean: The mean.
         deviation: Sample standard deviation; None for fewer than two repetitions.
-        interval: 95 % confidence interval of the mean; None for fewer than two repetitions.
+        interval: 95 % confidence interval of the mean, within the range of the values; None for fewer than two repetitions.
         num: Number of repetitions.
     """
 
@@ -42,11 +42,16 @@ class Difference(NamedTuple):
     num: int
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarise(values: Sequence[float], *, low: float = -math.inf, high: float = math.inf) -> Summary:
     """Return the mean, the deviation, and the confidence interval of the mean by Student's t distribution with n - 1 degrees of freedom.
 
-    >>> summarise([0.5]), [round(end, 2) for end in summarise([0.5, 0.7]).interval]
-    (Summary(mean=0.5, deviation=None, interval=None, num=1), [-0.67, 1.87])
+    Args:
+        values: One or more values.
+        low: The lowest possible value. Means cannot be outside of the range, so the interval without that part is as reliable.
+        high: The highest possible value.
+
+    >>> summarise([0.5]), [round(end, 2) for end in summarise([0.5, 0.7], high=1).interval]
+    (Summary(mean=0.5, deviation=None, interval=None, num=1), [-0.67, 1])
     """
     mean = statistics.fmean(values)
     if len(values) < 2:
@@ -55,7 +60,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
     deviation = statistics.stdev(values)
     half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * deviation / math.sqrt(len(values))
-    return Summary(mean, deviation, (mean - half, mean + half), len(values))
+    return Summary(mean, deviation, (max(mean - half, low), min(mean + half, high)), len(values))
 
 
 def paired_difference(values: Mapping[T, float], reference: Mapping[T, float]) -> Difference | None:
