@@ -136,14 +136,15 @@ def refuse_unwritable(file: Path, endings: Sequence[str]) -> None:
 
     Args:
         file: The file.
-        endings: Endings of the formats that the verb writes, the usual one first. A file without an ending has the usual format.
+        endings: Endings of the formats that the verb writes, the usual one first. A file without an ending has the usual format. If
+            there are none, a file of any ending has the same format.
 
     Raises:
         ConfigError: If its ending is that of another format.
         StorageError: If it cannot be written.
     """
     refuse_output(file)
-    if file.suffix and file.suffix.lower() not in endings:
+    if endings and file.suffix and file.suffix.lower() not in endings:
         whole = file.with_suffix("")
         typed = setting("out", str(whole if whole.suffix.lower() in endings else file.with_suffix(endings[0])))
         raise ConfigError(f"out={file} must end in {' or '.join(endings)}. Type {typed}.")

@@ -44,7 +44,7 @@ def run(arguments: Sequence[str], *, lists_unfinished: bool = True) -> None:
         raise ConfigError(f"format={keys['format']} is not a format of the table.{close} Use one of {', '.join(FORMATS)}.")
     file = Path(keys["out"]) if "out" in keys else None
     if file is not None:
-        refuse_unwritable(file, [file.suffix.lower()] if "format" in keys else list(ENDINGS))
+        refuse_unwritable(file, () if "format" in keys else list(ENDINGS))
     from acclimate.files.atomic_files import replacing
     from acclimate.reports.comparison_formats import render
     from acclimate.reports.comparison_rows import data_tables
