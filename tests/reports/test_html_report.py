@@ -17,6 +17,7 @@ from acclimate import cli
 from acclimate.reports import html_report
 from acclimate.reports.confusions import read_confusions
 from acclimate.reports.curves import read_curves
+from acclimate.training import tensorboard_summaries
 
 ATTACK = "<script>document.title = 'attacked'</script>"
 # The smallest picture that browsers accept: one pixel.
@@ -121,6 +122,17 @@ def test_a_run_without_curves_predictions_or_pictures_has_a_page(tmp_path):
     write_run(tmp_path / "runs" / "a", "dann", accuracy=0.5)
     cli.run_verb("compare", [str(tmp_path / "runs"), f"out={tmp_path / 'report.html'}"])
     assert "contain no curves" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("text", "answers"), [("- Is it learning?\n- Signs & no <b>proof</b>.", 2), ("None.", 0)])
+def test_the_best_run_of_a_row_shows_its_last_answers(tmp_path, text, answers):
+    folder = write_run(tmp_path / "runs" / "a", "dann", accuracy=0.5)
+    written = [Event(step=9, summary=tensorboard_summaries.text("answers", markdown, "")) for markdown in ("- Earlier.", text)]
+    event_file(folder, "1", *written)
+    cli.run_verb("compare", [str(tmp_path / "runs"), f"out={tmp_path / 'report.html'}"])
+    page = (tmp_path / "report.html").read_text()
+    assert (page.count('<p class="answer">'), "Earlier." in page) == (answers, False)
+    assert ("Signs &amp; no &lt;b&gt;proof&lt;/b&gt;." in page) == bool(answers)
 
 
 def test_rows_without_details_link_to_none(report, monkeypatch):

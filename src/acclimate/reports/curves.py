@@ -1,4 +1,4 @@
-"""Curves of a run, from its event files or its CSV file."""
+"""Curves of a run, from its event files or its CSV file, and the answers in its event files."""
 
 import csv
 import math
@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from acclimate.runs.record import ANSWERS
 
 # Longer events contain pictures or the configuration.
 MAX_BYTES = 1 << 16
@@ -27,13 +29,34 @@ def read_curves(folder: Path, *, max_points: int) -> dict[str, Curve]:
         max_points: Longer curves lose evenly spaced points, but not the last one.
     """
     curves: dict[str, Curve] = {}
-    for file in sorted(folder.rglob(EVENT_FILES), key=lambda file: file.name):
+    for file in _event_files(folder):
         _add_events(curves, file)
     if not curves:
         for file in sorted(folder.rglob(CSV_FILE)):
             _add_rows(curves, file)
     kept = {tag: curve for tag, curve in sorted(curves.items()) if len(curve) > 1 and not tag.startswith(NO_CURVES)}
     return {tag: _thinned(curve, max_points) for tag, curve in kept.items()}
+
+
+def read_answers(folder: Path) -> list[str]:
+    """Return the lines of the run's verdict, see `acclimate.diagnostics.verdict`; none without event files.
+
+    Args:
+        folder: The folder of the run.
+    """
+    texts = [
+        value.tensor.string_val[0].decode(errors="replace")
+        for file in _event_files(folder)
+        for event in _events(file)
+        for value in event.summary.value
+        if value.tag == ANSWERS and value.tensor.string_val
+    ]
+    # A run that was trained for longer has several verdicts.
+    return [line[2:] for text in texts[-1:] for line in text.splitlines() if line.startswith("- ")]
+
+
+def _event_files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob(EVENT_FILES), key=lambda file: file.name)
 
 
 def _add_events(curves: dict[str, Curve], file: Path) -> None:

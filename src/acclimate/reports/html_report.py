@@ -14,7 +14,7 @@ from acclimate.files.printable import printable
 from acclimate.reports.comparison_rows import DataTable, Row
 from acclimate.reports.comparison_table import Column, sections
 from acclimate.reports.confusions import MAX_CLASSES, Confusion, read_confusions
-from acclimate.reports.curves import read_curves
+from acclimate.reports.curves import read_answers, read_curves
 from acclimate.runs.comparison import FinishedRun
 
 # Limits that keep the file small enough for a browser.
@@ -33,6 +33,7 @@ class Detail(NamedTuple):
         row: Number of the row.
         name: The method and its settings.
         run: The folder of the run.
+        answers: The lines of its verdict.
         confusions: Confusion matrices of its test inputs.
         pictures: Names of its pictures, and the pictures as addresses.
     """
@@ -40,6 +41,7 @@ class Detail(NamedTuple):
     row: int
     name: str
     run: Path
+    answers: list[str]
     confusions: list[Confusion]
     pictures: list[tuple[str, str]]
 
@@ -144,7 +146,7 @@ def _details(rows: Sequence[tuple[int, Row]]) -> tuple[list[Detail], int]:
         pictures = [
             (file.stem.replace("_", " "), f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}") for file in files
         ]
-        confusions = read_confusions(row.run)
-        if confusions or pictures:
-            details.append(Detail(number, _name(row), row.run, confusions, pictures))
+        answers, confusions = read_answers(row.run), read_confusions(row.run)
+        if answers or confusions or pictures:
+            details.append(Detail(number, _name(row), row.run, answers, confusions, pictures))
     return details, left_out + max(len(rows) - MAX_ROWS_WITH_DETAILS, 0)

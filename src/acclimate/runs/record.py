@@ -16,6 +16,8 @@ from acclimate.files.atomic_files import write_json
 RECORD = "run.json"
 METRICS = "metrics.json"
 TEST_PREDICTIONS = "test_predictions.csv"
+# Name of the verdict among the texts in event files.
+ANSWERS = "answers"
 
 
 class RunRecord(NamedTuple):

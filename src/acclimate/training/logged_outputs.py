@@ -13,6 +13,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from acclimate.files.printable import printable_values
+from acclimate.runs.record import ANSWERS
 from acclimate.runs.settings import telling_settings
 from acclimate.training.dashboard import FINAL
 from acclimate.training.loggers import TensorBoard
@@ -101,7 +102,7 @@ def log_final(
         with optional_output(f"the results in {type(logger).__name__}"):
             if isinstance(logger, TensorBoard):
                 # TensorBoard sorts texts by their names and opens only the first two.
-                for name, lines in (("answers", verdict), ("warnings", warnings)):
+                for name, lines in ((ANSWERS, verdict), ("warnings", warnings)):
                     logger.log_text(name, "\n".join(f"- {text}" for text in lines) or "None.", trainer.global_step)
                 logger.log_results(printable_values(telling_settings(Path(config["folder"]))), numbers, trainer.global_step)
             elif isinstance(logger, TensorBoardLogger):
