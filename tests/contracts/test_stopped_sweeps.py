@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,9 +13,10 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 
 from acclimate.cli.hydra_jobs import run_with_hydra
+from acclimate.cli.stopping import stopping_jobs
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.runs.record import write_record
-from acclimate.runs.sweep_states import read_states
+from acclimate.runs.sweep_states import read_states, requested_stop
 from acclimate.training.stop_signals import StopSignals
 
 SWEEP = ("-m", "seed=0,1,2", "hydra.sweep.dir=sweep")
@@ -89,6 +92,17 @@ def test_signal_to_one_job_does_not_stop_the_others():
     when_two_run(act)
     with pytest.raises(ConfigError, match=r"(?s)1 of 3 jobs failed.*seed=\d: It was stopped\..*with 0\.5000"):
         run_with_hydra(SWEEP, train)
+
+
+def test_ctrl_c_stops_a_sweep_but_not_the_processes_of_submitit_that_would_kill_its_jobs(tmp_path):
+    blocked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+    with pytest.raises(Interrupted), stopping_jobs(tmp_path, "submitit_local"):
+        assert subprocess.check_output([sys.executable, "-c", blocked], text=True) == "True\n"
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(500):
+            time.sleep(0.01)
+    assert requested_stop(tmp_path) == signal.SIGINT
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.slow

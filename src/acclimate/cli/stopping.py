@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +18,8 @@ from acclimate.training.stop_signals import StopSignals
 INTERVAL = 0.25
 # Its jobs go on when the command ends.
 DETACHED = "submitit_slurm"
+# A Ctrl-C also reaches its processes that look after jobs, and these then kill the jobs after a second.
+IMPATIENT = "submitit_local"
 
 
 @contextmanager
@@ -43,13 +45,29 @@ def stopping_jobs(sweep: Path, launcher: str) -> Iterator[None]:
 
     with StopSignals(stop) as signals:
         try:
-            yield
+            with _uninterrupted_processes() if launcher == IMPATIENT else nullcontext():
+                yield
         except Exception as error:
             # Ray raises an error of its own when a call is interrupted.
             if signals.received is not None:
                 raise Interrupted(signals.received) from error
             raise
         signals.check()
+
+
+@contextmanager
+def _uninterrupted_processes() -> Iterator[None]:
+    """Context manager in which new processes do not receive SIGINT, while this one still does, in its other threads."""
+    waiting = threading.Event()
+    thread = threading.Thread(target=waiting.wait, daemon=True)
+    thread.start()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        waiting.set()
+        thread.join()
 
 
 @contextmanager
@@ -89,7 +107,7 @@ def _listening(sweep: Path, signals: StopSignals) -> Iterator[None]:
         while not over.wait(INTERVAL):
             if (number := requested_stop(sweep)) is not None:
                 if signals.received is None:
-                    # Ray's processes block SIGINT.
+                    # Ray's and submitit's processes block SIGINT.
                     os.kill(os.getpid(), signal.SIGTERM if number in signal.pthread_sigmask(signal.SIG_BLOCK, ()) else number)
                 return
 
