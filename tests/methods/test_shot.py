@@ -75,6 +75,20 @@ def test_step_is_that_of_the_paper(num_target):
     assert_same_step(method, target_batch(num_target), algorithm)
 
 
+def test_terms_of_the_same_names_are_added_to_its_losses():
+    terms = {"pseudo_label": lambda logits: logits.square().sum(), "other": lambda logits: logits.sum()}
+    method, batch = shot(terms=terms), target_batch(4)
+    method.label(in_batches(training_images()))
+    method.training_step(batch, 0)
+    own, added = dict(method.logged), method.classifier(batch.target.inputs).logits
+    assert own["loss/pseudo_label_2"] == pytest.approx(added.square().sum().item())
+    alone = shot()
+    alone.label(in_batches(training_images()))
+    alone.training_step(batch, 0)
+    assert own["loss/pseudo_label"] == alone.logged["loss/pseudo_label"] > 0
+    assert own["loss/total"] == pytest.approx(alone.logged["loss/total"] + added.square().sum().item() + added.sum().item())
+
+
 def test_labels_are_those_of_the_published_code_however_images_are_batched():
     method = shot()
     expected = published_labels(method.classifier, training_images())

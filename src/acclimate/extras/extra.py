@@ -1,6 +1,7 @@
 """The base class of options of any method, and the combination of several."""
 
 from collections.abc import Mapping
+from itertools import count
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -23,6 +24,20 @@ class Step(NamedTuple):
     target: UnlabelledPass
     classifier: Classifier
     progress: float
+
+
+def combined(*parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Combine losses by name; one whose name is taken gets a number, because it must not replace the other.
+
+    >>> import torch
+    >>> combined({"entropy": torch.tensor(1.0)}, {"entropy": torch.tensor(2.0)})
+    {'entropy': tensor(1.), 'entropy_2': tensor(2.)}
+    """
+    found: dict[str, Tensor] = {}
+    for name, loss in (item for part in parts for item in part.items()):
+        numbered = (f"{name}_{number}" for number in count(2))
+        found[name if name not in found else next(other for other in numbered if other not in found)] = loss
+    return found
 
 
 class Extra(nn.Module):
@@ -93,7 +108,7 @@ class Extras(Extra):
         return batch
 
     def losses(self, step: Step) -> dict[str, Tensor]:
-        return {name: loss for extra in self.by_name.values() for name, loss in extra.losses(step).items()}
+        return combined(*(extra.losses(step) for extra in self.by_name.values()))
 
     def statistics(self) -> dict[str, Tensor]:
         return {name: value for extra in self.by_name.values() for name, value in extra.statistics().items()}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from acclimate.extras.extra import Extra, Extras, Step
+from acclimate.extras.extra import Extra, Extras, Step, combined
 from acclimate.inputs import Inputs
 from acclimate.methods.core.measures import log_gradient_ratio, log_source_accuracy
 from acclimate.methods.core.module import ClassifierModule
@@ -108,7 +108,7 @@ class Method(ClassifierModule):
     def losses(self, source: LabelledPass, target: UnlabelledPass | None) -> dict[str, Tensor]:
         """Return the cross-entropy of the source, if it has labels, and the method's own losses."""
         task = {"classification": F.cross_entropy(source.logits, source.labels)} if self.needs.source == "labelled" else {}
-        return task | (self.source_losses(source) if target is None else self.adaptation_losses(source, target))
+        return combined(task, self.source_losses(source) if target is None else self.adaptation_losses(source, target))
 
     def all_losses(self, batch: DomainBatch) -> dict[str, Tensor]:
         """Return the losses that training minimises the sum of: those of the method, its extras and labelled target inputs."""
@@ -117,9 +117,9 @@ class Method(ClassifierModule):
         source, target, labelled_target = self.passes(batch)
         losses = self.losses(source, target)
         if target is not None:
-            losses |= self.extras.losses(Step(source, target, self.classifier, self.progress))
+            losses = combined(losses, self.extras.losses(Step(source, target, self.classifier, self.progress)))
         if labelled_target is not None:
-            losses["target_classification"] = F.cross_entropy(labelled_target.logits, labelled_target.labels)
+            losses = combined(losses, {"target_classification": F.cross_entropy(labelled_target.logits, labelled_target.labels)})
         if self.needs.source == "labelled":
             log_source_accuracy(self, source)
         if target is not None:
