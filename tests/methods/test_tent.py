@@ -135,6 +135,18 @@ def test_what_is_tested_is_the_selected_classifier_and_its_stream_has_a_name_of_
     assert logged == {"target/online_test_accuracy": 1.0}
 
 
+def test_inputs_of_a_target_without_labels_do_not_count_as_wrong():
+    method, logged, images = tent().eval(), {}, target_images(5)
+    method.log = logged.__setitem__
+    method.on_test_start()
+    labels = copy.deepcopy(method).predict_online(images, starts=True).logits.argmax(dim=1)
+    labels[1:3] = -1
+    with torch.inference_mode():
+        method.test_step(Labelled(images, labels), 0)
+    method.on_test_epoch_end()
+    assert logged == {"target/online_test_accuracy": 1.0}
+
+
 def test_after_a_collapse_it_starts_again():
     method = tent().eval()
     optimizer = method.make_optimizer(method.affine)

@@ -94,7 +94,8 @@ class Tent(Method):
         online = self.predict_online(batch.inputs, starts=batch_idx == 0)
         if isinstance(batch, Labelled):
             self.num_right += int((online.logits.argmax(dim=1) == batch.labels).sum())
-            self.num_seen += len(batch.labels)
+            # Of several targets, some may have no labels, which are then negative.
+            self.num_seen += int((batch.labels >= 0).sum())
         return self.predict_step(batch, batch_idx, dataloader_idx)
 
     def predict_online(self, inputs: Inputs, *, starts: bool) -> Prediction:
