@@ -58,6 +58,24 @@ def test_gradient_norm_by_hand():
     assert gradient_norm([torch.tensor(1.0)], [features]) == 0
 
 
+@pytest.mark.parametrize("with_few", [False, True])
+@pytest.mark.parametrize("batch_norm", ["joint", "separate", "frozen"])
+def test_the_ratio_of_gradients_is_that_at_the_features_of_all_inputs(batch_norm, with_few):
+    method, batch = tiny_method(Dann, terms={"size": lambda logits: logits.square().sum()}), tiny_batch(5, 3)
+    method.batch_norm = batch_norm
+    few = tiny_batch(2, 1).source if with_few else None
+    outputs, _ = [], method.train()
+    handle = method.classifier.dropout.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    losses = method.all_losses(batch._replace(target_labelled=few))
+    handle.remove()
+    task = [loss for name, loss in losses.items() if "classification" in name]
+    adaptation = [losses[name] for name in ("domain", "size")]
+    assert len(task) + len(adaptation) == len(losses)
+    found = gradient_norm(adaptation, outputs) / gradient_norm(task, outputs)
+    assert method.logged["adaptation/gradient_ratio"] == pytest.approx(found.item(), rel=1e-5)
+    assert 0 < found < 100
+
+
 def step(method):
     """Return the logged values and the gradients of a step."""
     method.training_step(tiny_batch(), 0).backward()

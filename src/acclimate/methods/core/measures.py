@@ -50,10 +50,16 @@ def log_gradient_ratio(method: ClassifierModule, losses: Mapping[str, Tensor], s
     """
     task = [loss for name, loss in losses.items() if name in TASK]
     adaptation = [loss for name, loss in losses.items() if name not in TASK]
-    features = [features for features in (source.features, target.features) if features.requires_grad]
+    features = _whole([features for features in (source.features, target.features) if features.requires_grad])
     is_compiled = getattr(method.classifier, "_compiled_call_impl", None) is not None
     if task and adaptation and features and not is_compiled:
         method.log("adaptation/gradient_ratio", lambda: gradient_norm(adaptation, features) / gradient_norm(task, features))
+
+
+def _whole(features: Sequence[Tensor]) -> list[Tensor]:
+    """Return the features of whole passes: where features are some rows of a pass, its logits are no function of these rows."""
+    bases = [rows if rows._base is None else rows._base for rows in features]
+    return list({id(base): base for base in bases}.values())
 
 
 def gradient_norm(losses: Sequence[Tensor], features: Sequence[Tensor]) -> Tensor:
