@@ -200,6 +200,14 @@ def test_labels_stay_with_their_images_when_rows_are_drawn():
     assert len(images[:, 1].unique()) < 40
 
 
+def test_of_several_sources_each_drawn_image_keeps_its_own():
+    proportions, labels = ClassProportions(3), torch.randint(0, 3, (40,), generator=torch.Generator().manual_seed(0))
+    observe(proportions, 100)
+    found = proportions.resample(Labelled(torch.arange(40), labels, domains=torch.arange(40) % 7), progress=1.0)
+    assert len(found.inputs.unique()) < 40
+    assert torch.equal(found.domains, found.inputs % 7)
+
+
 def test_with_no_prediction_yet_the_first_batch_stays_as_it_is():
     proportions, labels = ClassProportions(4), torch.tensor([3, 1, 1])
     found = proportions.resample(Labelled(torch.arange(3.0), labels), progress=1.0)

@@ -61,6 +61,14 @@ def test_balanced_weights_make_all_classes_count_alike():
     torch.testing.assert_close(rows.sum(dim=0), torch.tensor([4.0, 4.0, 0.0]))
 
 
+def test_a_class_without_inputs_gets_no_more_of_smoothed_labels_than_others_do():
+    soft_labels = SoftLabels(NUM_CLASSES, class_weights="balanced", smoothing=0.3)
+    soft_labels.balance(torch.tensor([0] * 600 + [1] * 200))
+    assert soft_labels.weights.tolist() == pytest.approx([2 / 3, 2, 1])
+    rows = soft_labels(Labelled(IMAGES[:2], torch.tensor([0, 1]))).labels
+    assert rows.argmax(dim=1).tolist() == [0, 1]
+
+
 def mixed_shares(images):
     """The share that the value of each image's own pixels has beside the one before it, by the values alone."""
     own, before = IMAGES[:, 0, 0, 0].float(), IMAGES.roll(1, 0)[:, 0, 0, 0].float()

@@ -156,7 +156,8 @@ class ClassProportions(Extra):
         if progress < self.start:
             return source
         rows = systematic_resample(source.labels, self.weights(), torch.rand((), device=source.labels.device))
-        return Labelled(take(source.inputs, rows), source.labels[rows])
+        domains = None if source.domains is None else source.domains[rows]
+        return source._replace(inputs=take(source.inputs, rows), labels=source.labels[rows], domains=domains)
 
     @torch.no_grad()
     def update(self, source_logits: Tensor, labels: Tensor, target_logits: Tensor) -> None:

@@ -88,13 +88,14 @@ class SoftLabels(Extra):
         return batch._replace(source=self(batch.source))
 
     def balance(self, labels: Tensor) -> None:
-        """Set weights that give all classes equal weight, with a mean of 1 over the inputs.
+        """Set weights that give all classes equal weight, with a mean of 1 over the inputs; a class without inputs gets 1.
 
         Args:
             labels: Labels of all inputs, int64, shape (N,).
         """
         counts = labels.bincount(minlength=self.num_classes)
-        self.weights.copy_(len(labels) / (counts.count_nonzero() * counts.clamp_min(1)))
+        # Label smoothing uses the weights of all classes.
+        self.weights.copy_(torch.where(counts > 0, len(labels) / (counts.count_nonzero() * counts), 1.0))
 
     def forward(self, batch: Labelled) -> Labelled:
         """Return the batch with mixed inputs and soft labels, shape (N, K); unchanged if no option is set.
