@@ -119,11 +119,13 @@ def with_deep_arrays():
             np.savez(f"{name}.npz", **{key: value.astype(np.uint16) * (16 if key[0] == "x" else 1) for key, value in arrays.items()})
 
 
+FROZEN = ("data.target=null", "method=fine_tune", "model.bottleneck=null", "model.freeze=backbone")
 NOTHING = list  # A situation that needs nothing to be prepared.
 SITUATIONS = {
     "a batch that is too small": (NOTHING, tables("data.batch_size=1")),
     "more inputs in a batch than there are": (NOTHING, tables("data.batch_size=1000")),
     "adaptation without a target": (NOTHING, tables("data.target=null", "method=dann")),
+    "a method for a backbone that is frozen": (NOTHING, tables(*FROZEN)),
     "an oracle without labels": (NOTHING, tables("data.target=null", "selection=oracle")),
     "one place for both": (NOTHING, tables("data.target=source.csv", "method=dann")),
     "both ways to balance": (NOTHING, tables("data.source_sampling=balanced", "method.class_weights=balanced")),

@@ -6,6 +6,7 @@ import re
 import pytest
 from small_runs import compose, write_photographs
 
+from acclimate.errors import ConfigError
 from acclimate.training.run import train
 
 TINY = (
@@ -48,6 +49,27 @@ def test_recipe_for_own_images_keeps_the_backbone(caplog, photographs, tmp_path)
     short = ("trainer.max_steps=8", "trainer.val_check_interval=4", "model.freeze=backbone")
     (account,) = accounts(caplog, tmp_path / "own", "experiment=own_images", *photographs, *TINY, *short)
     assert "model.freeze=backbone" in account
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["method=fine_tune"], r"only the head would train\. .* type model\.freeze=none data\.fixed_views=null\. .* method=linear_probe"),
+        (["method=l2_sp"], "only the head would train"),
+        (["method=lora"], "only the head would train"),
+        (["method=source_only", "model.lora_rank=2"], r"model\.lora_rank=2 trains .* frozen\. Type model\.lora_rank=null"),
+        (["method=source_only", "method.layer_decay=0.5"], r"method\.layer_decay=0\.5 trains the backbone, but it is frozen"),
+    ],
+)
+def test_settings_for_a_backbone_that_is_frozen_are_refused(archives, tmp_path, words, said):
+    """Otherwise fine_tune would be another name for linear_probe in comparisons with it."""
+    with pytest.raises(ConfigError, match=said):
+        train(compose(tmp_path / "run", *archives, "data.target=null", "model.freeze=backbone", "model.bottleneck=null", *words))
+
+
+@pytest.mark.parametrize("words", [["method=linear_probe"], ["method=source_only"], ["method=bss", "model.bottleneck=4"]])
+def test_settings_of_layers_behind_a_frozen_backbone_are_accepted(archives, tmp_path, words):
+    train(compose(tmp_path / "run", *archives, "data.target=null", "model.freeze=backbone", "trainer.max_steps=1", "callbacks={}", *words))
 
 
 def test_digits_from_scratch_need_no_word(caplog, archives, tmp_path):

@@ -38,7 +38,8 @@ class Method(ClassifierModule):
         optimizer: Function from parameter groups to an optimizer.
         schedule: Factor of the learning rate as a function of progress.
         backbone_rate: Learning rate of the backbone as a multiple of the head's; 0 freezes the backbone, including its
-            batch-norm statistics. None: 0.1 for a pretrained backbone, 1 for a random one and for LoRA, whose weights are new.
+            batch-norm statistics. None: 0.1 for a pretrained backbone, 1 for a random one and for LoRA, whose weights are new, 0
+            for a frozen one.
         layer_decay: Learning rate of each stage of the backbone as a multiple of that of the next stage towards the head,
             above 0; the head comes after the last stage, and `backbone_rate` multiplies all stages. None: the same rate for
             all stages.

@@ -109,6 +109,7 @@ def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Train
     """
     if isinstance(trainer.strategy, ParallelStrategy) and not any(parameter.requires_grad for parameter in method.parameters()):
         raise ConfigError("This method trains no weights, so several devices are of no use. Use trainer=gpu or trainer=cpu.")
+    _refuse_frozen_backbone(method)
     _refuse_repetitive_batches(data, method)
     every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
     if every is not None and epochs is not None and 0 < epochs < every:
@@ -128,6 +129,25 @@ def refuse_idle_training(data: AdaptationData, method: Method, trainer: pl.Train
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, ModelCheckpoint | EarlyStopping):
             _refuse_other_selection(callback, best)
+
+
+def _refuse_frozen_backbone(method: Method) -> None:
+    """Refuse settings of how the backbone trains if it is frozen: without effect, they would pass for another method in comparisons."""
+    classifier = method.classifier
+    if not classifier.frozen:
+        return
+    unfrozen = "model.freeze=none data.fixed_views=null"
+    if method.backbone_rate > 0 and not classifier.trains_features:
+        raise ConfigError(
+            "This method trains the backbone, but model.freeze=backbone freezes it, so that only the head would train. "
+            f"To train the backbone, type {unfrozen}. To train only the head, type method=linear_probe."
+        )
+    for key, value in {"model.lora_rank": classifier.lora_rank, "method.layer_decay": method.layer_decay}.items():
+        if value is not None:
+            raise ConfigError(
+                f"{key}={value} trains the backbone, but it is frozen. Type {key}=null, or train it: {unfrozen}, and not with a method "
+                "that freezes it, such as linear_probe."
+            )
 
 
 def _refuse_repetitive_batches(data: AdaptationData, method: Method) -> None:

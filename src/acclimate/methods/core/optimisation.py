@@ -17,6 +17,8 @@ PRETRAINED_RATE = 0.1
 
 def default_backbone_rate(classifier: Classifier) -> float:
     """Return the default factor of the backbone's learning rate, see `Method`."""
+    if classifier.frozen:
+        return 0.0
     return PRETRAINED_RATE if classifier.pretrained and classifier.lora_rank is None else 1.0
 
 
