@@ -29,3 +29,9 @@ def test_what_trains_is_counted(archives, tmp_path):
     head = sum(parameter.numel() for parameter in run.method.classifier.head.parameters())
     everything = sum(parameter.numel() for parameter in run.method.parameters())
     assert f"model: small_cnn, from random weights; {head:,} of {everything:,} parameters train" in describe_training(run, tmp_path)
+
+
+def test_the_training_is_called_by_the_name_of_the_run(archives, tmp_path):
+    """Commands set it to that of the method; many methods share a class, such as Supervised."""
+    run = assembly.build(compose(tmp_path, *archives, "method=linear_probe", "data.target=null", "name=linear_probe"))
+    assert any(line.startswith("training: linear_probe, ") for line in describe_training(run, tmp_path))

@@ -15,7 +15,7 @@ MEMORISED = 0.2
 NEAR = 0.7
 # Entropy of the classes predicted on the target relative to that of the source's classes: 0.98 to 1, but 0.49 after a collapse.
 DIVERSE = 0.8
-NO_PROOF = "These are signs, not proof: only labels of the target can show its accuracy."
+NO_PROOF = "These are signs, not proof: only labels of the target can show the accuracy on it."
 
 
 class Signs(NamedTuple):
@@ -38,9 +38,9 @@ class Signs(NamedTuple):
 
 
 def verdict(signs: Signs) -> list[str]:
-    """Return a line for each question of the dashboard that can be answered, and one about their worth; empty if there is none."""
-    lines = [*_learning(signs), *_adapting(signs), *_trust(signs)]
-    return [*lines, NO_PROOF] if lines else []
+    """Return a line for each question of the dashboard that can be answered, and one about the worth of those about the target."""
+    about_target = [*_adapting(signs), *_trust(signs)]
+    return [*_learning(signs), *about_target, *([NO_PROOF] if about_target else [])]
 
 
 def memorised_source(signs: Signs) -> str | None:

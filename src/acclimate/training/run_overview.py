@@ -26,7 +26,7 @@ def describe_training(run: Run, folder: Path) -> list[str]:
     return [
         f"model: {model_name(run.config)}, {start}; {trained:,} of {total:,} parameters train",
         f"device: {counted}, precision {trainer.precision}{threads}",
-        f"training: {type(method).__name__}, {_length(run.data, trainer)}",
+        f"training: {printable(run.config.get('name') or type(method).__name__)}, {_length(run.data, trainer)}",
         printable(f"results: {folder}"),
     ]
 
