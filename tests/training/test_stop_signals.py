@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 from small_runs import SMALL
 
+from acclimate.data.cache.features import FrozenBackbone
 from acclimate.data.images.arrays import Arrays
 from acclimate.errors import Interrupted
 from acclimate.methods.base import Method
@@ -74,6 +75,13 @@ def test_run_that_a_signal_stops_says_so_in_its_exit_code_and_is_continued(accli
     assert stopped.startswith("acclimate: Stopped ")
     assert acclimate(*shlex.split(advice)[1:]) == (0, "")
     assert json.loads((tmp_path / "it is a run" / "metrics.json").read_text())["train/steps"] == 5
+
+
+def test_signal_does_not_wait_for_the_features_of_a_frozen_backbone(acclimate, words, monkeypatch):
+    """They may take long, and before the first step there is nothing to save."""
+    send(signal.SIGINT, monkeypatch, FrozenBackbone, "_compute")
+    code, message = acclimate("train", *words, "model.freeze=backbone", "hydra.run.dir=run")
+    assert (code, message) == (130, "acclimate: Stopped by SIGINT. Continue with: acclimate train resume=run\n")
 
 
 def test_signal_before_a_run_has_begun_leaves_nothing_to_continue(acclimate, words, monkeypatch):

@@ -47,9 +47,10 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Lightning's own handler of SIGTERM ends training without saving and with an exit code of 0.
         self.signals.install()
-        self.signals.deferred = True
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        # Not earlier: before the first step, the features of a frozen backbone may take long, and nothing is lost.
+        self.signals.deferred = True
         self._stop_if_saved(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
