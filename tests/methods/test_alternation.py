@@ -39,6 +39,14 @@ def test_extra_step_is_gradient_descent_on_the_named_parameters_alone():
     assert moved(method, before) == {"discriminator.0.weight", "discriminator.4.bias"}
 
 
+def test_extra_step_leaves_weights_alone_that_its_loss_does_not_use():
+    method, batch = tiny_method(TakingTurns), tiny_batch()
+    attach_optimizer(method)
+    before = weights_of(method)
+    method.extra_step(discriminator_loss(method, batch), [method.discriminator[0].weight, method.classifier.head.weight])
+    assert moved(method, before) == {"discriminator.0.weight"}
+
+
 def test_extra_step_leaves_no_gradients_behind():
     method, batch = tiny_method(TakingTurns), tiny_batch()
     attach_optimizer(method)

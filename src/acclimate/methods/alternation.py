@@ -47,13 +47,14 @@ class Alternating(Method):
         assert isinstance(optimizer, Optimizer)
         chosen = list(parameters)
         self.step_losses = {"extra_step": loss.detach()}
-        gradients = torch.autograd.grad(spread(loss), chosen)
+        # A backbone may have weights that it does not use, such as a mask token.
+        gradients = torch.autograd.grad(spread(loss), chosen, allow_unused=True)
         # Without a gradient, parameters and their optimizer state stay unchanged. The gradients of the previous step are
         # still set: Lightning clears them only after training_step.
         optimizer.zero_grad()
         for parameter, gradient in zip(chosen, gradients, strict=True):
             # Lightning averages only the gradients of its own step over devices.
-            parameter.grad = self.trainer.strategy.reduce(gradient, reduce_op="mean")
+            parameter.grad = None if gradient is None else self.trainer.strategy.reduce(gradient, reduce_op="mean")
         # As Lightning does before its own steps.
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             callback.on_before_optimizer_step(self.trainer, self, optimizer)
