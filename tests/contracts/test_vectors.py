@@ -51,6 +51,25 @@ def test_what_needs_pictures_is_refused_before_training(tables, tmp_path, acclim
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.parametrize("method", ["fine_tune", "stoch_norm", "mcc"])
+def test_a_single_vector_in_a_batch_has_no_statistics_for_batch_norm(tables, tmp_path, method):
+    small = (*tables, f"method={method}", "model.bottleneck=null", "data.batch_size=1", "data.target_batch_size=2")
+    with pytest.raises(ConfigError, match=r"data\.batch_size=1 is too small for this method or this model\. Use data\.batch_size=2"):
+        assembly.build(compose(tmp_path, *small))
+    assembly.build(compose(tmp_path, *small, "data.batch_size=2"))
+
+
+def test_without_a_source_the_size_of_its_batches_does_not_matter(tables, trained, tmp_path):
+    assembly.build(compose(tmp_path, *tables, "method=shot", f"init_from={trained}", "data.batch_size=1", "data.target_batch_size=2"))
+
+
+@pytest.mark.parametrize("method", ["l2_sp", "delta"])
+def test_a_backbone_without_weights_has_no_start_to_stay_near(tables, tmp_path, method):
+    with pytest.raises(ConfigError, match=r"the backbone has no weights\. Use method=fine_tune"):
+        assembly.build(compose(tmp_path, *tables, "model.backbone.widths=[]", f"method={method}"))
+    assembly.build(compose(tmp_path, *tables, "model.backbone.widths=[]", "method=fine_tune"))
+
+
 @pytest.mark.parametrize("selection", group_options("selection"))
 def test_every_selection_selects(tables, tmp_path, selection):
     metrics = run.train(compose(tmp_path, *tables, "method=dann", f"selection={selection}", TWO_EPOCHS))

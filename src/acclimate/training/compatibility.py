@@ -5,6 +5,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.strategies import ParallelStrategy
+from torch import nn
 
 from acclimate.config.messages import show
 from acclimate.data.datamodule import AdaptationData
@@ -12,7 +13,7 @@ from acclimate.errors import ConfigError
 from acclimate.extras.soft_labels import SoftLabels
 from acclimate.inputs import ImageSpec
 from acclimate.methods.base import Method
-from acclimate.models.batch_norm import batch_norms
+from acclimate.models.batch_norm import adaptable_batch_norms
 from acclimate.selection.checkpoint_selection import Selection
 from acclimate.types import Part
 
@@ -42,10 +43,12 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(f"selection={selection.name} needs target inputs, but data.target is null. Use selection=source_accuracy.")
     if data.domains.source is None and selection.score is not None and selection.score.needs_source:
         raise ConfigError(f"selection={selection.name} needs source inputs, but this method uses none. Use selection=auto.")
-    sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs.target else {})}
+    sizes = {
+        **({"batch_size": data.batch_size} if method.needs.source != "none" else {}),
+        **({"target_batch_size": data.target_batch_size} if method.needs.target else {}),
+    }
     key = min(sizes, key=lambda name: sizes[name])
-    normalises = method.batch_norm != "frozen" and batch_norms(method.classifier.bottleneck)
-    fewest = max(method.needs.fewest_inputs, 2 if normalises else 1)
+    fewest = max(method.needs.fewest_inputs, 2 if _normalises_vectors(method) else 1)
     if sizes[key] < fewest:
         raise ConfigError(f"data.{key}={sizes[key]} is too small for this method or this model. Use data.{key}={fewest} or more.")
     if method.needs.inputs == "images" and not isinstance(data.input_spec(), ImageSpec):
@@ -88,6 +91,12 @@ def _paths_of(data: AdaptationData, domain: str) -> set[Path]:
     places = getattr(data, domain, None)
     paths = [places] if isinstance(places, Path) else [place.path for place in places] if isinstance(places, list) else []
     return {path.resolve() for path in paths}
+
+
+def _normalises_vectors(method: Method) -> bool:
+    """Return True if batch norm needs several inputs; maps of images have several values of each channel."""
+    layers = [] if method.batch_norm == "frozen" else adaptable_batch_norms(method.classifier)
+    return any(not isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d) for layer in layers)
 
 
 def _balances_classes(method: Method) -> bool:

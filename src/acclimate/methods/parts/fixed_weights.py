@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from acclimate.errors import ConfigError
+
 
 def call_with_fixed_weights(network: nn.Module, inputs: Tensor) -> Tensor:
     """Call a network such that its inputs receive a gradient and its weights do not."""
@@ -19,10 +21,15 @@ class FixedCopy(nn.Module):
 
     Args:
         network: The network to copy; later changes to it do not affect the copy.
+
+    Raises:
+        ConfigError: If the network has no weights, so that it stays equal to its copy.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        if not any(True for _ in network.parameters()):
+            raise ConfigError("This method keeps the backbone near its start, but the backbone has no weights. Use method=fine_tune.")
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.eval()
 
