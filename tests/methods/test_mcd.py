@@ -94,6 +94,15 @@ def test_no_pass_is_made_in_vain(batch_norm, passes):
     assert sum(seen) == 2 * (7 + 4) + 3 * (7 + 4 if batch_norm == "joint" else 4)
 
 
+def test_labelled_target_inputs_train_both_heads():
+    method, few = tiny_method(Mcd), tiny_batch(3, 1).source
+    attach_optimizer(method)
+    method.training_step(tiny_batch()._replace(target_labelled=few), 0)
+    features = method.passes(tiny_batch()._replace(target_labelled=few)).labelled_target.features
+    expected = sum(F.cross_entropy(head(features), few.labels) for head in (method.classifier.head, method.second_head))
+    assert method.logged["loss/target_classification"] == pytest.approx(expected.item())
+
+
 @pytest.mark.parametrize("batch_norm", ["joint", "separate", "frozen"])
 def test_extra_passes_leave_the_running_statistics_alone(batch_norm):
     method, batch = tiny_method(Mcd), tiny_batch()

@@ -106,6 +106,10 @@ class Method(ClassifierModule):
         """
         return {}
 
+    def target_classification(self, few: LabelledPass) -> Tensor:
+        """Return the cross-entropy of labelled target inputs."""
+        return F.cross_entropy(few.logits, few.labels)
+
     def losses(self, source: LabelledPass, target: UnlabelledPass | None) -> dict[str, Tensor]:
         """Return the cross-entropy of the source, if it has labels, and the method's own losses."""
         task = {"classification": F.cross_entropy(source.logits, source.labels)} if self.needs.source == "labelled" else {}
@@ -120,7 +124,7 @@ class Method(ClassifierModule):
         if target is not None:
             losses = combined(losses, self.extras.losses(Step(source, target, self.classifier, self.progress)))
         if labelled_target is not None:
-            losses = combined(losses, {"target_classification": F.cross_entropy(labelled_target.logits, labelled_target.labels)})
+            losses = combined(losses, {"target_classification": self.target_classification(labelled_target)})
         if self.needs.source == "labelled":
             log_source_accuracy(self, source)
         if target is not None:

@@ -20,7 +20,7 @@ class Mcd(Alternating):
     Saito et al., "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation", CVPR 2018. The paper has three steps
     per batch, which are taken here in the order B, C, A, the same cycle with another beginning:
 
-    - A trains all parameters to classify the source with both heads;
+    - A trains all parameters to classify the source, and labelled target inputs if there are any, with both heads;
     - B trains the heads with the same loss minus their discrepancy on the target;
     - C trains the features, several times, to minimise the discrepancy.
 
@@ -76,3 +76,6 @@ class Mcd(Alternating):
 
     def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         return {"second_classification": F.cross_entropy(self.second_head(source.features), source.labels)}
+
+    def target_classification(self, few: LabelledPass) -> Tensor:
+        return super().target_classification(few) + F.cross_entropy(self.second_head(few.features), few.labels)
