@@ -128,7 +128,7 @@ def build(
         # After the callbacks that change the contents of a checkpoint.
         nonfinite,
         ValidationLog(),
-        # After the callbacks that draw pictures before training.
+        # After the callbacks that draw pictures of a validation.
         throughput,
         *further,
     ]

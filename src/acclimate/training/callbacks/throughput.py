@@ -16,8 +16,8 @@ class Throughput(Callback):
         warms_up: Whether to count the first step of each start separately, because it waits for a compiler.
 
     Attributes:
-        seconds: Seconds until the last step, without validations and the warm-up, but with the features of a frozen backbone,
-            which are computed before the first step.
+        seconds: Seconds until the last step, without validations and the warm-up, but with the features of a frozen backbone and the
+            pictures before the first step.
         samples: Number of inputs of both domains in these steps on this device.
         warm_up_seconds: Seconds of the first steps.
     """
