@@ -151,6 +151,10 @@ def test_inputs_without_a_label_are_not_said_to_be_of_a_class(archives, tmp_path
     predictions.labels = {"target": [torch.tensor([NO_LABEL, 2, 0])]}
     pictures._draw_predictions(SimpleNamespace(callbacks=[predictions], datamodule=data))
     assert groups[-1].captions == ["0 0.50", "0 0.60\nis 2", "0 0.70"]
+    # Beside a long name, a probability would reach into the next caption.
+    data.domains.classes[2] = "elephants"
+    pictures._draw_predictions(SimpleNamespace(callbacks=[predictions], datamodule=data))
+    assert groups[-1].captions == ["0\n0.50", "0\n0.60\nis elephants", "0\n0.70"]
 
 
 @pytest.mark.parametrize(("num_of_each", "num_rows"), [(5, samples.ROWS), (2, 2), (1, 1)])

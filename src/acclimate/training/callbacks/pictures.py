@@ -36,6 +36,8 @@ NUM_AT_START = 100
 NUM_PROJECTED = 100
 NUM_CLASSES_SHOWN = 10
 NUM_UNCERTAIN = 20
+# So many characters of a class leave room for a probability in the same line.
+SHORT = 7
 DOMAINS: tuple[Domain, ...] = ("source", "target")
 
 Found = TypeVar("Found", bound=Callback)
@@ -177,13 +179,14 @@ def _draw_predictions(trainer: pl.Trainer) -> Tensor | None:
     never = len(classes) - len(most)
     most = sorted(sorted(most, key=lambda row: -float(confidences[row]))[:NUM_CLASSES_SHOWN], key=lambda row: int(predicted[row]))
     least = order.flip(0)[:NUM_UNCERTAIN].tolist()
+    gap = " " if max(map(len, classes)) <= SHORT else "\n"
 
     def group(title: str, rows: Sequence[int]) -> Group | None:
         assert test is not None
         thumbnails = data.kind.thumbnails(data.kind.view("plain").look(test.load(rows), []))
         captions = []
         for row in rows:
-            caption = f"{drawable(classes[int(predicted[row])], length=11)} {confidences[row]:.2f}"
+            caption = f"{drawable(classes[int(predicted[row])], length=11)}{gap}{confidences[row]:.2f}"
             if labels is not None and labels[row] not in (NO_LABEL, int(predicted[row])):
                 caption += f"\nis {drawable(classes[labels[row]], length=11)}"
             captions.append(caption)

@@ -20,7 +20,7 @@ class Group(NamedTuple):
     Attributes:
         title: Title above the samples.
         thumbnails: Their pictures, uint8, shape (N, 3, H, W).
-        captions: Text below each of the N samples, of one or two lines; empty: none.
+        captions: Text below each of the N samples, of one to three lines; empty: none.
     """
 
     title: str
