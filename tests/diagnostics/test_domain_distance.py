@@ -50,6 +50,16 @@ def test_the_discrepancy_is_that_of_the_loss(origin):
     assert feature_discrepancy(source, target) == pytest.approx(expected, abs=1e-5)
 
 
+def test_of_several_targets_each_is_compared_with_the_source():
+    source, right, left = normal(200), normal(200, shift=3.0, seed=1), normal(200, shift=-3.0, seed=2)
+    products = domain_distance.centred_products(source, torch.cat([right, left]))
+    numbers = torch.tensor([0] * 200 + [0] * 200 + [1] * 200)
+    assert domain_distance.proxy_a_distance(products, num_source=200) < 0.5
+    mean = (proxy_a_distance(source, right) + proxy_a_distance(source, left)) / 2
+    assert domain_distance.proxy_a_distance(products, num_source=200, domains=numbers) == pytest.approx(float(mean), abs=0.05)
+    assert mean > 1.9
+
+
 def test_a_domain_with_more_samples_counts_no_more():
     """A classifier that answers `source` to everything is right for nine of ten samples, and no better than a coin."""
     assert proxy_a_distance(normal(360), normal(40, seed=1)) < 0.6

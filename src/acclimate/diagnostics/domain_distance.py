@@ -1,5 +1,7 @@
 """Distances between the domains' features, for the curves of a run."""
 
+from itertools import product
+
 import torch
 from torch import Tensor
 
@@ -32,7 +34,7 @@ def centred_products(source: Tensor, target: Tensor) -> Tensor:
     return scaled @ scaled.T
 
 
-def proxy_a_distance(products: Tensor, *, num_source: int) -> Tensor:
+def proxy_a_distance(products: Tensor, *, num_source: int, domains: Tensor | None = None) -> Tensor:
     """Proxy A-distance: 2 · (1 - 2 · error) of a linear classifier that tells the domains apart.
 
     Ben-David et al., "Analysis of Representations for Domain Adaptation", NeurIPS 2006. Each half of the samples is judged by a
@@ -42,14 +44,21 @@ def proxy_a_distance(products: Tensor, *, num_source: int) -> Tensor:
     Args:
         products: `centred_products` of features in random order.
         num_source: Number of source samples, which come first, at least 2; the target needs two as well.
+        domains: Number of the source or target of each sample, int64, shape (N + M,), for the mean over all pairs of a source and a
+            target, because no line tells a source from two targets on either side of it; None: one of each.
 
     Returns:
         A scalar from 0 (no linear classifier tells the domains apart) to 2; NaN if there are too few features or some are not finite.
     """
+    is_source = torch.arange(len(products)) < num_source
+    if domains is not None:
+        pairs = product(set(domains[:num_source].tolist()), set(domains[num_source:].tolist()))
+        chosen = [torch.where(is_source, domains == source, domains == target) for source, target in pairs]
+        each = [proxy_a_distance(products[rows][:, rows], num_source=int(rows[:num_source].sum())) for rows in chosen]
+        return torch.stack(each).nanmean()
     num, num_target = len(products), len(products) - num_source
     if min(num_source, num_target) < 2 or not products.diagonal().isfinite().all():
         return torch.full((), torch.nan)
-    is_source = torch.arange(num) < num_source
     # Weights that make both domains count the same.
     weights = torch.where(is_source, 0.5 / num_source, 0.5 / num_target)
     signs = torch.where(is_source, 1.0, -1.0)

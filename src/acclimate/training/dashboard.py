@@ -51,7 +51,7 @@ DESCRIPTIONS = {
     "adaptation/proxy_a_distance": "Distance between the domains' features on validation inputs: how well a linear classifier tells them "
     "apart, which may use directions with a fair share of the variance. 0: not at all, 2: without error. Lower is better aligned. It "
     "usually starts above 1 and falls below 0.7. Worry if it stays near 1 or rises. A low value is no proof: features that have "
-    "collapsed are alike, too.",
+    "collapsed are alike, too. With several sources or targets, the mean over their pairs.",
     "adaptation/mmd": "Maximum mean discrepancy between the domains' features on validation inputs. 0: alike. Lower is better aligned. It "
     "usually falls to a third of its first value or less. Worry if it stays or rises. Its scale depends on the features' width: compare "
     "within a run, and between runs of one model.",

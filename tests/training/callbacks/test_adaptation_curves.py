@@ -44,6 +44,21 @@ def test_the_agreement_is_that_with_the_source_only_run_of_the_same_seed(logged)
     assert 0 <= logged["dann"][name] <= 1
 
 
+def test_the_distance_is_the_mean_over_several_targets():
+    callback = Adaptation(None, None, None)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    number = torch.arange(40) % 2
+    features = {"source": torch.zeros(40, 1), "target": torch.where(number == 0, 3.0, -3.0)[:, None]}
+    noise = torch.randn(40, 1, generator=torch.Generator().manual_seed(1)) / 3
+    for domain, centre in features.items():
+        callback.batches[domain] = [Sampled(order, (centre + noise)[order], torch.ones(40, 1))]
+        callback._origins[domain] = torch.zeros(40, dtype=torch.int64)
+    together, _ = callback.distances()
+    callback._origins["target"] = number
+    each, _ = callback.distances()
+    assert together < 1 < 1.9 < each
+
+
 def test_the_sample_does_not_depend_on_the_batches():
     callback = Adaptation(None, None, None)
     logits = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))

@@ -63,6 +63,8 @@ class Adaptation(EvaluationCallback):
         self.folder = folder
         self.batches: dict[Domain, list[Sampled]] = {}
         self._seen: dict[Domain, int] = {}
+        # Of each validation input, the number of its source or target.
+        self._origins: dict[Domain, Tensor] = {}
         self._reference: Tensor | None = None
         self._knows_reference = False
 
@@ -79,6 +81,7 @@ class Adaptation(EvaluationCallback):
                 # In random order, because the samples of a source may be sorted by their classes.
                 order = torch.randperm(len(parts.val), generator=torch.Generator().manual_seed(0))
                 self._kept[domain] = order[:num_samples].sort().values
+                self._origins[domain] = torch.zeros(len(order), dtype=torch.int64) if parts.val.domains is None else parts.val.domains
 
     def on_evaluation_batch(self, part: Part, domain: Domain, prediction: Prediction, batch: Labelled | Unlabelled) -> None:
         if part == "val":
@@ -124,19 +127,26 @@ class Adaptation(EvaluationCallback):
 
     def values(self) -> dict[str, Tensor | float]:
         """Return the values to log by name."""
-        source, target = self.sample("source"), self.sample("target")
         values: dict[str, Tensor | float] = {}
-        if source is not None and target is not None:
-            products, num_source = centred_products(source.features, target.features), len(source.features)
-            values["adaptation/proxy_a_distance"] = proxy_a_distance(products, num_source=num_source)
-            values["adaptation/mmd"] = feature_discrepancy(products, num_source=num_source)
+        if distances := self.distances():
+            values["adaptation/proxy_a_distance"], values["adaptation/mmd"] = distances
         if self.scores.has_head:
-            if "source" in self.accuracies.confusion and source is not None:
+            if "source" in self.accuracies.confusion and (source := self.sample("source")) is not None:
                 values["predictions/source_class_entropy"] = _diversity(self.accuracies.confusion["source"].sum(dim=0))
                 values["predictions/source_confidence"] = source.probabilities.amax(dim=1).mean()
             if self.scores.probabilities:
                 values |= self._of_target(torch.cat(self.scores.probabilities).float())
         return values
+
+    def distances(self) -> tuple[Tensor, Tensor] | None:
+        """Return the proxy A-distance and the maximum mean discrepancy of the sampled features; None without one of the domains."""
+        samples = self.samples()
+        if len(samples) < len(DOMAINS):
+            return None
+        products, num_source = centred_products(*(sample.features for sample in samples.values())), len(samples["source"].places)
+        origins = torch.cat([self._origins[domain][sample.places] for domain, sample in samples.items()])
+        distance = proxy_a_distance(products, num_source=num_source, domains=origins if origins.any() else None)
+        return distance, feature_discrepancy(products, num_source=num_source)
 
     def _of_target(self, probabilities: Tensor) -> dict[str, Tensor | float]:
         confidences, predicted = probabilities.max(dim=1)

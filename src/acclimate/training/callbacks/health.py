@@ -10,7 +10,6 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from acclimate.data.datamodule import data_of
-from acclimate.diagnostics.domain_distance import centred_products, proxy_a_distance
 from acclimate.diagnostics.training_problems import SYMPTOMS, Evidence, Validation, estimated_proportions
 from acclimate.diagnostics.verdict import Signs, memorised_source, verdict
 from acclimate.training.callbacks.accuracies import Accuracies, train_accuracy
@@ -107,7 +106,7 @@ class Health(Callback):
 
     def _conclude(self, trainer: pl.Trainer, pl_module: pl.LightningModule, evidence: Evidence) -> None:
         """Give the verdict on the checkpoint that was validated, and warn if it has memorised its source."""
-        source, target = self.adaptation.sample("source"), self.adaptation.sample("target")
+        distances = self.adaptation.distances()
         confusion = self.accuracies.confusion.get("source") if self.scores.has_head else None
         needs: Needs = pl_module.needs  # type: ignore[assignment]
         # A shortened training uses few inputs, and must not wait for others. For Lightning, 1.0 means all batches, and 1 a single one.
@@ -116,7 +115,7 @@ class Health(Callback):
             evidence,
             train_accuracy=train_accuracy(trainer, pl_module, NUM_TRAINED) if needs.source == "labelled" and uses_all else None,
             confusion=None if confusion is None else confusion.cpu(),
-            domain_distance=None if source is None or target is None else _distance(source.features, target.features),
+            domain_distance=None if distances is None else float(distances[0]),
             aligns=needs.source == "labelled" and needs.target and needs.trained_features,
         )
         self.verdict = verdict(signs)
@@ -135,7 +134,3 @@ class Health(Callback):
         self.warned = state_dict["warned"]
         self.history = [Validation(*values) for values in state_dict["history"]]
         self.domain_accuracy, self.num_logged = state_dict["domain_accuracy"], state_dict["num_logged"]
-
-
-def _distance(source: Tensor, target: Tensor) -> float:
-    return float(proxy_a_distance(centred_products(source, target), num_source=len(source)))
