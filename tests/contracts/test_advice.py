@@ -228,10 +228,11 @@ def test_flags_without_a_verb_are_answered_with_one_that_takes_them(acclimate):
     assert acclimate(*shlex.split(message.partition("Type acclimate ")[2].strip().removesuffix("."))[:3]) == (0, "")
 
 
-def test_what_to_try_after_a_sweep_works(acclimate, capsys, tmp_path):
+@pytest.mark.parametrize("selection", ["information", "oracle"])
+def test_what_to_try_after_a_sweep_works(acclimate, capsys, tmp_path, selection):
     folder = tmp_path / "my sweep (1)"
     for method, accuracy in (("dann", 0.9), ("source_only", 0.8)):
-        write_run(folder / method, method, accuracy=accuracy, **dict.fromkeys(("bnm", "corr_c", "class_ami", "source_accuracy"), accuracy))
+        write_run(folder / method, method, accuracy=accuracy, selection=selection, corr_c=accuracy)
     with _show_sweep([], folder, lambda: 2, is_lowest_best=False):
         pass
     following = capsys.readouterr().out.partition("What to try next:")[2].split("\n")

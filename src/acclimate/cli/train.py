@@ -68,6 +68,7 @@ def _show_sweep(arguments: Sequence[str], folder: Path, num_jobs: Callable[[], i
             compare.run([str(folder)], lists_unfinished=False)
         except UserError as error:
             log.warning("%s", error)
+            return
         if verbosity != "quiet":
-            following = [command("compare", str(folder), "by=vote"), shlex.join(["tensorboard", "--logdir", str(folder)])]
-            print("\nWhat to try next:", *following, sep="\n  ")
+            report = command("compare", str(folder), f"out={folder / 'report.html'}")
+            print("\nWhat to try next:", report, shlex.join(["tensorboard", "--logdir", str(folder)]), sep="\n  ")
