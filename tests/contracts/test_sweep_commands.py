@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shlex
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sweep_jobs import job_of, written
 from acclimate.cli import sweeps, train
 from acclimate.cli.hydra_jobs import run_with_hydra
 from acclimate.cli.search_space import search_space
+from acclimate.cli.sweep_report import similar_sweep
 from acclimate.cli.trials import open_storage
 from acclimate.errors import ConfigError, StorageError
 from acclimate.runs.sweep_states import JobState, best_of
@@ -62,6 +64,24 @@ def test_a_sweep_finds_the_runs_of_its_folder_whatever_varied_when_they_were_tra
     # What does not determine results tells jobs apart if it varies.
     assert train_new("method=dann", "seed=0", "data.num_workers=0,1") == [0]
     assert names_in("sweep") == ["method=source_only,seed=0", "method=source_only,seed=1", "num_workers=1", "seed=0", "seed=1"]
+
+
+def test_a_sweep_like_one_beside_it_says_how_to_add_to_that(capsys):
+    ran = []
+
+    def train_new(*words):
+        ran.clear()
+        run_with_hydra(words, written(lambda config: ran.append(config["seed"]) or 0.5), shown(words))
+        return ran, re.findall(r"stop this one and type:\n  acclimate train (.*)", capsys.readouterr().out)
+
+    assert train_new("-m", "seed=0,1", "optimizer.lr=0.1") == ([0, 1], [])
+    trained, (advice,) = train_new("-m", "optimizer.lr=0.1", "seed=2,1", "hydra/launcher=basic")
+    assert trained == [2, 1]
+    assert train_new(*shlex.split(advice)) == ([2], [])
+    new = Path("outputs/sweeps/new")
+    for others in (["seed=3,4", "optimizer.lr=0.2"], ["seed=3,4"], ["seed=3,4", "optimizer.lr=0.1", "hydra.sweep.dir=x"]):
+        assert similar_sweep(["-m", *others], new) is None
+    assert similar_sweep(["-m", "seed=3,4", "++optimizer.lr=0.1"], new) is not None
 
 
 def test_mistakes_are_reported_at_once_and_equal_values_are_one_job(capsys):

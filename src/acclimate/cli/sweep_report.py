@@ -1,12 +1,32 @@
-"""The report of a sweep in which jobs failed."""
+"""The report of a sweep in which jobs failed, and sweeps like it."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from acclimate.config.messages import setting
+from acclimate.config.sweep_names import outline
 from acclimate.errors import command
+from acclimate.runs.record import METRICS, RECORD
+from acclimate.runs.settings import SWEEP, typed_for_sweep
 from acclimate.runs.sweep_states import JobState
+
+# Sweeps that are compared with a new one, the latest ones.
+MAX_NEIGHBOURS = 20
+
+
+def similar_sweep(arguments: Sequence[str], folder: Path) -> Path | None:
+    """Return the latest sweep with finished runs beside a new one that differs from it only in values and order; None if there is none.
+
+    Args:
+        arguments: The arguments of `acclimate train`.
+        folder: The folder of the new sweep; none is looked for if the user has named it.
+    """
+    if any(text.startswith(("hydra.sweep.", "hydra/sweeper=")) for text in arguments) or any(folder.glob(f"*/{RECORD}")):
+        return None
+    files = sorted(folder.parent.glob(f"*/{SWEEP}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    neighbours = (file.parent for file in files[:MAX_NEIGHBOURS] if file.parent != folder and any(file.parent.glob(f"*/{METRICS}")))
+    return next((other for other in neighbours if outline(typed_for_sweep(other)) == outline(arguments)), None)
 
 
 def failures(

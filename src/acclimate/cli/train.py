@@ -31,6 +31,7 @@ from pathlib import Path
 
 from acclimate.cli import compare
 from acclimate.cli.arguments import list_of, refuse_malformed, split_config_dir, split_keys, split_verbosity
+from acclimate.config.messages import setting
 from acclimate.errors import UserError, command
 from acclimate.files.console import show_messages
 
@@ -55,9 +56,14 @@ def run(arguments: Sequence[str]) -> None:
 @contextmanager
 def _show_sweep(arguments: Sequence[str], folder: Path, num_jobs: Callable[[], int | None], is_lowest_best: bool) -> Iterator[None]:
     """Context manager that shows a sweep while it runs, and compares its runs at the end."""
+    from acclimate.cli.sweep_report import similar_sweep
     from acclimate.reports.sweep_table import watch
 
     verbosity, _ = split_verbosity([text.lstrip("+") for text in arguments])
+    if verbosity != "quiet" and (similar := similar_sweep(arguments, folder)):
+        added = setting("hydra.sweep.dir", str(similar))
+        print(f"{similar} is the same sweep over other values, or in another order. To add to it, stop this one and type:")
+        print(f"  {command('train', *arguments)} {added}")
     with watch(folder, num_jobs, is_lowest_best=is_lowest_best, is_quiet=verbosity == "quiet"):
         yield
     if any(folder.rglob("metrics.json")):

@@ -63,6 +63,20 @@ def job_name(overrides: Sequence[str], varying: Collection[str]) -> str:
     return name if name == ",".join(pairs) else f"{name}-{_digest(chosen)}"
 
 
+def outline(words: Sequence[str]) -> list[str]:
+    """Return the overrides of a sweep, with only the keys of those that vary, so that sweeps over other values have the same outline.
+
+    >>> outline(["-m", "seed=0,1", "++optimizer.lr=0.1", "hydra/launcher=joblib"])
+    ['optimizer.lr=0.1', 'seed']
+
+    Args:
+        words: Overrides and flags, as typed or as Hydra records them.
+    """
+    typed = [text.lstrip("+") for text in words if "=" in text and not text.startswith(("-", "hydra.", "hydra/"))]
+    parsed = OverridesParser.create().parse_overrides(typed)
+    return sorted(text.partition("=")[0] if one.is_sweep_override() else text for text, one in zip(typed, parsed, strict=True))
+
+
 def _parse(words: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(accept_any_key(words))
 

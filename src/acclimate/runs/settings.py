@@ -19,14 +19,14 @@ def telling_settings(folder: Path) -> dict[str, Any]:
     """
     record = read_record(folder)
     typed = {key: value for text in record.overrides for key, value in [_read(text)]}
-    fixed = {key: value for text in _typed_for_sweep(folder) for key, value in [_read(text)]}
+    fixed = {key: value for text in typed_for_sweep(folder.resolve().parent) for key, value in [_read(text)]}
     chosen = {key: value for key, value in typed.items() if key not in fixed or fixed[key] != value}
     return {"method": record.name, **{key: value for key, value in chosen.items() if key not in ("method", "name")}}
 
 
-def _typed_for_sweep(folder: Path) -> list[str]:
-    """Return the overrides of the sweep around a run, with all choices of those that vary; none for a single run."""
-    file = folder.resolve().parent / SWEEP
+def typed_for_sweep(folder: Path) -> list[str]:
+    """Return the overrides of the sweep in a folder, with all choices of those that vary; none if it is not that of a sweep."""
+    file = folder / SWEEP
     if not file.exists():
         return []
     try:
