@@ -43,10 +43,10 @@ def refuse_contradictions(data: AdaptationData, method: Method, selection: Selec
         raise ConfigError(f"selection={selection.name} needs target inputs, but data.target is null. Use selection=source_accuracy.")
     if data.domains.source is None and selection.score is not None and selection.score.needs_source:
         raise ConfigError(f"selection={selection.name} needs source inputs, but this method uses none. Use selection=auto.")
-    sizes = {
-        **({"batch_size": data.batch_size} if method.needs.source != "none" else {}),
-        **({"target_batch_size": data.target_batch_size} if method.needs.target else {}),
-    }
+    sizes = {"batch_size": data.batch_size, **({"target_batch_size": data.target_batch_size} if method.needs.target else {})}
+    if method.needs.source == "none" and data.batch_size != data.target_batch_size:
+        # Without a source, it is only the default of the other one.
+        del sizes["batch_size"]
     key = min(sizes, key=lambda name: sizes[name])
     fewest = max(method.needs.fewest_inputs, 2 if _normalises_vectors(method) else 1)
     if sizes[key] < fewest:
