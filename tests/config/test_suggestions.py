@@ -37,6 +37,21 @@ def refused(*words):
         ("model=cnn", "Did you mean small_cnn?"),
         ("method=probe", "Did you mean linear_probe?"),
         ("experiment=own", "Did you mean own_images?"),
+        ("method=mmd", "Did you mean dan or jan?"),
+        ("method=jmmd", "Did you mean jan?"),
+        ("method=coral", "Did you mean deep_coral?"),
+        ("method=adversarial", "Did you mean adda or cdan or cdan_e or dann?"),
+        ("method=domain_adversarial", "Did you mean dann?"),
+        ("method=optimal_transport", "Did you mean deep_jdot?"),
+        ("method=finetune", "Did you mean fine_tune?"),
+        ("method=baseline", "Did you mean source_only?"),
+        ("method=supervised", "Did you mean source_only?"),
+        ("method=self-supervised", "Did you mean barlow_twins or rotation or simclr?"),
+        ("method=self_training", "Did you mean pseudo_label?"),
+        ("method=pseudo-labels", "Did you mean pseudo_label?"),
+        ("method=linear_probing", "Did you mean linear_probe?"),
+        ("method=test_time", "Did you mean tent?"),
+        ("method=moco", "there is no such option. Choose one of"),
         ("data=photos", "To read photos, type data=image_folder data.source=photos."),
         ("data=rows.csv", "To read rows.csv, type data=table data.source=rows.csv."),
         ("data.source=photos", "type data=image_folder data.source=photos."),
@@ -55,6 +70,11 @@ def refused(*words):
 )
 def test_what_is_typed_wrongly_is_answered_with_what_is_meant(typed, hint):
     assert hint in refused(typed).replace("'\"'\"'", "\\'")
+
+
+def test_settings_of_one_data_set_are_answered_with_one_config():
+    message = refused("data.source=photos", "data.target=null")
+    assert "type data=image_folder data.source=photos." in message and "type data=image_folder data.target=null." in message
 
 
 @pytest.mark.parametrize("typed", [['name="1"'], ["data=table", "data.source=rows.csv", "data.target=null", "method=fine_tune"]])

@@ -91,7 +91,7 @@ def _check_component(node: Mapping[str, Any], path: str, config: Mapping[str, An
             yield from _check_value(f"{path}.{key}", value, named[key].annotation, read)
         elif not takes_any:
             settable = [name for name in named if name not in provided]
-            other = (path in config and suggest_option(path, key, value)) or ""
+            other = (path in config and suggest_option(path, key, value, node)) or ""
             hint = (not other and did_you_mean(key, settable)) or (
                 f" It takes {listed(settable)}.{other or elsewhere(f'{path}.{key}', value, config, similar=False)}"
             )

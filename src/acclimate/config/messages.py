@@ -92,10 +92,10 @@ def _quoted(text: str) -> str:
     return quote + escaped + (ending[0] if ending else "") + quote
 
 
-def most_similar(word: str, words: Sequence[str]) -> str | None:
+def most_similar(word: str, words: Sequence[str], *, at_least: float = 0.6) -> str | None:
     """Return the most similar word, ignoring case and hyphens; the first one of several; None if no word is similar.
 
-    A word and its initials are similar.
+    A word and its initials are similar. `at_least` is the least similarity, in [0, 1].
 
     >>> most_similar("epochs", ["max_epochs", "min_epochs"]), most_similar("DANN-MCC", ["dann", "dann_mcc"])
     ('max_epochs', 'dann_mcc')
@@ -105,7 +105,7 @@ def most_similar(word: str, words: Sequence[str]) -> str | None:
     wanted = _plain(word)
     similarity = {candidate: _similarity(_plain(candidate), wanted) for candidate in words}
     best = max(similarity, key=lambda candidate: similarity[candidate], default=None)
-    return best if best is not None and similarity[best] >= 0.6 else None
+    return best if best is not None and similarity[best] >= at_least else None
 
 
 def _similarity(first: str, second: str) -> float:

@@ -18,19 +18,27 @@ READERS = {(".npz",): ("arrays", "vectors"), TABLES: ("table", "vectors")}
 
 
 def options_like(group: str, name: str) -> list[str]:
-    """Return the options of a group that a name can be meant for: a similar one, or those that have it in a part of their name, or else in
-    the first lines of their configs.
+    """Return the options of a group that a name can be meant for.
+
+    They are one that is spelt almost alike, or those that have it in a part of their name, or in the first lines of their configs, or
+    else a similar one.
 
     >>> options_like("data", "image_folders"), options_like("data", "images"), options_like("data", "csv")
     (['image_folder'], ['image_folder'], ['table', 'vectors'])
+    >>> options_like("method", "mmd"), options_like("method", "coral"), options_like("method", "domain_adversarial")
+    (['dan', 'jan'], ['deep_coral'], ['dann'])
     """
     options = group_options(group)
-    if similar := most_similar(name, options):
-        return [similar]
-    if parts := [option for option in options if "_" in option and most_similar(name, option.split("_"))]:
+    if typo := most_similar(name, options, at_least=0.8):
+        return [typo]
+    if parts := [option for option in options if "_" in option and most_similar(name, option.split("_"), at_least=0.8)]:
         return parts
-    word = re.compile(rf"\b{re.escape(name.rstrip('s'))}s?\b", re.IGNORECASE)
-    return [option for option in options if len(name) > 1 and word.search(_first_lines(group, option))]
+    words = r"[ _-]".join(map(re.escape, re.split(r"[ _-]", name.rstrip("s"))))
+    phrase = re.compile(rf"(?<!self-)\b{words}s?\b", re.IGNORECASE)
+    if meant := [option for option in options if len(name) > 1 and phrase.search(_first_lines(group, option))]:
+        return meant
+    similar = most_similar(name, options, at_least=0.7)
+    return [similar] if similar else []
 
 
 def readers_of(place: str | os.PathLike[str]) -> list[str]:
@@ -53,8 +61,14 @@ def suggest_readers(place: str | os.PathLike[str]) -> str:
     return found and f" {found}."
 
 
-def suggest_option(group: str, key: str, value: Any) -> str:
+def suggest_option(group: str, key: str, value: Any, beside: Mapping[str, Any] | None = None) -> str:
     """Return a sentence that suggests options of a group that have a key, or an empty string.
+
+    Args:
+        group: The group.
+        key: The key without its group.
+        value: Its value.
+        beside: The other keys of the group, for the same suggestion if several are unknown.
 
     >>> suggest_option("method", "max_reversal", 1)
     ' method=bsp, cdan, dann, mdd have this key: type method=bsp method.max_reversal=1.'
@@ -63,9 +77,11 @@ def suggest_option(group: str, key: str, value: Any) -> str:
     if not options:
         return ""
     # For source and target of data, those that can read them.
-    best = [option for option in (readers_of(value) if isinstance(value, str) and value else ()) if option in options]
+    places = [value, *((beside or {}).get(name) for name in ("source", "target"))] if group == "data" else []
+    readers = (reader for place in places if isinstance(place, str) and place for reader in readers_of(place))
+    best = next((reader for reader in readers if reader in options), options[0])
     have = "has" if len(options) == 1 else "have"
-    return f" {group}={', '.join(options)} {have} this key: type {group}={(best or options)[0]} {setting(f'{group}.{key}', value)}."
+    return f" {group}={', '.join(options)} {have} this key: type {group}={best} {setting(f'{group}.{key}', value)}."
 
 
 def suggest_for_unknown(key: str, value: Any, config: Mapping[str, Any]) -> str:
