@@ -48,7 +48,10 @@ def read_labels(values: np.ndarray[Any, Any], what: str) -> tuple[list[str], Ten
     missing = [place for place, value in enumerate(distinct) if _is_missing(value)]
     if missing:
         number = int(np.isin(codes, missing).sum())
-        raise DataError(f"{number} of the {len(column)} labels of {what} are missing. Fill them in, or leave these rows out.")
+        raise DataError(
+            f"{number} of the {len(column)} labels of {what} are missing. Fill them in, or leave these rows out. "
+            "Of a target, they can be in a file of their own, without labels: data.target=[FILE,OTHER_FILE]."
+        )
     names = [_name(value, what) for value in distinct]
     ordered = in_order(names)
     return ordered, number_labels(names, ordered)[torch.from_numpy(codes)]

@@ -27,6 +27,13 @@ def has_ending(path: Path, *endings: str) -> bool:
     return path.name.lower().endswith(endings)
 
 
+def first_line_of(path: Path) -> tuple[str, str]:
+    """Return the first line of a CSV file, and the sign between its columns."""
+    with gzip.open(path, "rt", encoding="utf-8-sig") if has_ending(path, ".gz") else path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    return header, max(SEPARATORS, key=header.count)
+
+
 def read_frame(path: Path, *, only_texts: bool = False) -> Any:
     """Read a table as a data frame of pandas, whose columns have different names; columns without a name are left out.
 
@@ -47,9 +54,7 @@ def read_frame(path: Path, *, only_texts: bool = False) -> Any:
             frame = pandas.read_parquet(path)
         else:
             as_texts: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
-            with gzip.open(path, "rt", encoding="utf-8-sig") if has_ending(path, ".gz") else path.open(encoding="utf-8-sig") as file:
-                header = file.readline()
-            separator = max(SEPARATORS, key=header.count)
+            header, separator = first_line_of(path)
             # Spaces behind all separators of the header are no part of what follows.
             form: dict[str, Any] = {"sep": separator, "skipinitialspace": 0 < header.count(separator) == header.count(f"{separator} ")}
             # Pandas would rename columns that are called alike.

@@ -1,6 +1,9 @@
 """Tables of numbers as people have them."""
 
+import csv
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -81,12 +84,23 @@ def unlabelled_row(frame):
     frame.loc[4, "label"] = None
 
 
+@pytest.mark.parametrize("separator", [";", ","])
+def test_a_table_with_decimal_commas_is_refused_with_the_command_that_rewrites_it(tmp_path, monkeypatch, separator):
+    monkeypatch.chdir(tmp_path)
+    rows().to_csv("commas.csv", index=False, sep=separator, decimal=",", quoting=csv.QUOTE_NONNUMERIC)
+    with pytest.raises(DataError, match="Write decimals with a point") as problem:
+        read(Path("commas.csv"))
+    (command,) = re.findall(r"pandas\.read_csv\(.*?index=False\)", str(problem.value))
+    eval(command)
+    assert torch.equal(read(Path("points.csv")).values, torch.from_numpy(rows()[["a", "b"]].to_numpy(dtype=np.float32)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (hole, r"has 1 values that are missing or infinite, the first in row 3 of the column b"),
         (text_column, r"The column town of .* 'Rome'.*data\.columns=\[a,b\]"),
-        (unlabelled_row, r"1 of the 30 labels of label of .* are missing"),
+        (unlabelled_row, r"1 of the 30 labels of label of .* are missing\. .*data\.target=\[FILE,OTHER_FILE\]"),
         (lambda frame: "a,a,label\n1,2,cat\n3,4,dog\n", "several columns called a"),
         (lambda frame: "", "cannot be read as a table"),
         (lambda frame: "label\ncat\ndog\n", "has no numbers"),

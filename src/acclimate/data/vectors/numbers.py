@@ -1,5 +1,6 @@
 """Columns and arrays as the numbers of vectors."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -10,8 +11,11 @@ import torch
 from torch import Tensor
 
 from acclimate.config.messages import listed, setting
+from acclimate.config.suggestions import TABLES
+from acclimate.data.tables import first_line_of, has_ending
 from acclimate.errors import DataError
 
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 # The least number of steps of 32-bit numbers between the smallest and the largest value of a column.
 MIN_STEPS = 256
 
@@ -98,6 +102,8 @@ def numbers_of(frame: Any, path: Path, *, absent: str | None, advise: bool) -> T
             continue
         row, text = next(iter(found.items()))
         problem = f"The column {name} of {path} does not contain numbers, but {text!r}"
+        if all(map(DECIMAL_COMMA.fullmatch, found.values())):
+            raise DataError(f"{problem}. Write decimals with a point, and thousands without a comma.{_with_points(path)}")
         if len(found) < len(frame) / 2:
             raise DataError(f"{problem} in row {row}. Replace it by a number, or leave such rows out{choice}.")
         unknown = "" if absent is None else f" {path} has no column {absent}."
@@ -124,6 +130,17 @@ def _is_number(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _with_points(path: Path) -> str:
+    """Return a sentence with the command that writes a table of text with decimal points instead of commas, if it is one."""
+    if not has_ending(path, *TABLES) or has_ending(path, ".parquet"):
+        return ""
+    _, separator = first_line_of(path)
+    return (
+        f" In Python, if these are decimal commas: pandas.read_csv({str(path)!r}, sep={separator!r}, decimal=',').to_csv('points.csv', "
+        "index=False); if they separate thousands, the same with thousands=','."
+    )
 
 
 def _missing_header(frame: Any) -> str:
