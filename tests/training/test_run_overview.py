@@ -1,9 +1,12 @@
 """The lines by which a person sees what a run is about to do."""
 
+import logging
+
 import pytest
 from small_runs import compose
 
 from acclimate.training import assembly
+from acclimate.training.run import train
 from acclimate.training.run_overview import describe_training
 
 
@@ -22,6 +25,17 @@ def test_the_length_is_that_of_the_training(archives, tmp_path, options, length)
     lines = describe_training(assembly.build(compose(tmp_path, *archives, "method=dann", *options)), tmp_path)
     assert f"training: Dann, {length}" in lines
     assert f"results: {tmp_path}" in lines
+
+
+def test_a_run_names_the_checkpoint_that_it_starts_from_and_says_if_target_labels_selected_it(archives, tmp_path, caplog):
+    short = (*archives, "method=source_only", "trainer.max_steps=1")
+    train(compose(tmp_path / "oracle", *short, "selection=oracle"))
+    train(compose(tmp_path / "second", *short, f"init_from={tmp_path / 'oracle'}"))
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="acclimate"):
+        train(compose(tmp_path / "third", *short, f"init_from={tmp_path / 'second'}"))
+    assert f"model: small_cnn, from {tmp_path / 'second'}; " in caplog.text
+    assert "Target labels selected the checkpoint of init_from=" in caplog.text
 
 
 def test_what_trains_is_counted(archives, tmp_path):

@@ -20,7 +20,7 @@ from acclimate.config.identity import (
     without,
 )
 from acclimate.errors import DataError, command
-from acclimate.runs.record import METRICS, RunRecord, has_record, is_oracle, read_metrics, read_record
+from acclimate.runs.record import METRICS, RunRecord, has_record, is_oracle, origin_of, read_metrics, read_record, starts_from_oracle
 from acclimate.runs.unfinished import list_unfinished, unfinished_runs
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def _read_runs(folders: Sequence[Path]) -> Iterator[_Known]:
             record, metrics = read_record(folder), read_metrics(folder)
             if "selection/name" not in metrics:
                 raise DataError(f"{folder / METRICS} does not name the selection of the checkpoint: it has no selection/name.")
-            run = FinishedRun(folder, metrics, _repetition(folder, record), _used_target_labels(record, metrics))
+            run = FinishedRun(folder, metrics, _repetition(folder, record), is_oracle(metrics) or starts_from_oracle(record.config))
             yield _Known(run, record, _comparable(record))
         except DataError as error:
             log.warning("Left out: %s", error)
@@ -175,7 +175,7 @@ def _comparable(record: RunRecord) -> Settings:
     if any(text.lstrip("+").startswith("data.seed=") and "${" not in text for text in record.overrides):
         # The identity of a run has it only where it differs from the seed, but here it is the same for all seeds.
         settings["data.seed"] = record.config["data"]["seed"]
-    origin = _origin(record)
+    origin = origin_of(record.config)
     if origin is not None:
         # If it cannot be read, the folder itself stands for it.
         with contextlib.suppress(DataError):
@@ -183,22 +183,6 @@ def _comparable(record: RunRecord) -> Settings:
             file = Path(record.config["init_from"]).relative_to(origin)
             settings |= {"init_from": str(Path(before.name) / file), ORIGIN: digest(_comparable(before))}
     return settings
-
-
-def _origin(record: RunRecord) -> Path | None:
-    """Return the folder of the run that a run started from, also if its checkpoint was named."""
-    named = record.config.get("init_from")
-    places = [Path(named), *Path(named).parents[:2]] if isinstance(named, str) else []
-    return next((place for place in places if has_record(place)), None)
-
-
-def _used_target_labels(record: RunRecord, metrics: Mapping[str, Any]) -> bool:
-    origin = _origin(record)
-    if is_oracle(metrics) or origin is None:
-        return is_oracle(metrics)
-    with contextlib.suppress(DataError, KeyError):
-        return _used_target_labels(read_record(origin), read_metrics(origin))
-    return False
 
 
 def _settings_to_show(found: Sequence[_Known]) -> dict[str, set[str]]:

@@ -1,5 +1,6 @@
 """The records of a run: `run.json` at its start and `metrics.json` at its end."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -106,6 +107,21 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 def is_oracle(metrics: Mapping[str, Any]) -> bool:
     """Return True if target labels selected the checkpoint, alone or in a mean or vote of scores."""
     return metrics["selection/name"] == "oracle" or bool(metrics.get("selection/is_oracle"))
+
+
+def origin_of(config: Mapping[str, Any]) -> Path | None:
+    """Return the folder of the run that a run starts from, also if its checkpoint is named."""
+    named = config.get("init_from")
+    places = [Path(named), *Path(named).parents[:2]] if isinstance(named, str) else []
+    return next((place for place in places if has_record(place)), None)
+
+
+def starts_from_oracle(config: Mapping[str, Any]) -> bool:
+    """Return True if target labels selected the checkpoint that a run starts from, or one before it."""
+    origin = origin_of(config)
+    with contextlib.suppress(DataError, KeyError):
+        return origin is not None and (is_oracle(read_metrics(origin)) or starts_from_oracle(read_record(origin).config))
+    return False
 
 
 def _is_infinite(value: Any) -> bool:

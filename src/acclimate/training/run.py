@@ -18,10 +18,11 @@ from acclimate.data.parts_file import PARTS_FILE, write_parts
 from acclimate.diagnostics.negative_transfer import negative_transfer
 from acclimate.errors import ConfigError, DivergenceError
 from acclimate.files.atomic_files import write_json, write_predictions
+from acclimate.files.printable import printable
 from acclimate.runs import checkpoint_files
 from acclimate.runs.checkpoint_files import best_checkpoint, last_checkpoint
 from acclimate.runs.checkpoints import read_checkpoint
-from acclimate.runs.record import METRICS, TEST_PREDICTIONS, read_metrics
+from acclimate.runs.record import METRICS, TEST_PREDICTIONS, read_metrics, starts_from_oracle
 from acclimate.selection.model_selection import PREDICTIONS
 from acclimate.training.assembly import Run, build, silence_known_advice
 from acclimate.training.backbone_advice import account_for_backbone
@@ -148,6 +149,12 @@ def _announce(run: Run, folder: Path) -> None:
         log.info("%s", line)
     if account := account_for_backbone(run.data, run.method, run.trainer):
         log.info("%s", account)
+    if starts_from_oracle(run.config):
+        log.warning(
+            "Target labels selected the checkpoint of init_from=%s, or one before it. In comparisons, this run counts as selected by "
+            "the oracle. Start from a run with another selection for results without target labels.",
+            printable(str(run.config["init_from"])),
+        )
 
 
 def _fit(run: Run, last: Path) -> None:

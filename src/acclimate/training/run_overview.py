@@ -18,6 +18,8 @@ def describe_training(run: Run, folder: Path) -> list[str]:
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
     total = sum(parameter.numel() for parameter in parameters)
     start = "pretrained" if method.classifier.pretrained else "from random weights"
+    if run.config.get("init_from"):
+        start = f"from {printable(str(run.config['init_from']))}"
     devices = trainer.num_devices * trainer.num_nodes
     device = trainer.strategy.root_device
     counted = f"{devices} × {device.type}" if devices > 1 else str(device)
