@@ -167,6 +167,19 @@ def test_an_ensemble_prefers_who_agrees_with_most(tmp_path):
     assert scores == {name: pytest.approx(share) for name, share in {"dann": 2 / 3, "mcc": 1.0, "cdan": 2 / 3}.items()}
 
 
+def test_an_ensemble_has_the_runs_of_one_fold_because_others_predict_other_images(tmp_path):
+    for fold, predicted in enumerate(
+        [{"dann": (0, 1, 2), "mcc": (0, 1, 1), "cdan": (0, 0, 1)}, {"dann": (2, 2, 2), "mcc": (2, 2, 0), "cdan": (2, 2, 0)}]
+    ):
+        for name, classes in predicted.items():
+            write_predictions(write_run(tmp_path / f"{name}-{fold}", name, f"data.fold={fold}"), *classes)
+    scores = picks(tmp_path, "ensemble_agreement")[0].scores
+    assert scores == {name: pytest.approx(share) for name, share in {"dann": 2 / 3, "mcc": 1.0, "cdan": 5 / 6}.items()}
+    write_predictions(write_run(tmp_path / "dann-2", "dann", "data.fold=2"), 0, 0, 0)
+    with pytest.raises(ConfigError, match=r"several runs in each fold; fold 2 has one\. .*by=corr_c"):
+        picks(tmp_path, "ensemble_agreement")
+
+
 def test_predictions_of_other_images_are_refused(tmp_path):
     write_predictions(write_run(tmp_path / "a", "dann"), 0, 1)
     write_predictions(write_run(tmp_path / "b", "mcc"), 0, 1, 2)

@@ -121,16 +121,17 @@ def _curves(rows: Sequence[tuple[int, Row]]) -> list[dict[str, Any]]:
     """Return the curves of runs: first of the best run of each row, then of the others."""
     best = [(number, run) for number, row in rows for run in row.comparison.runs if run.folder == row.run]
     others = [(number, run) for number, row in rows for run in row.comparison.runs if run.folder != row.run]
+    has_folds = len({run.repetition[1] for _, run in [*best, *others]}) > 1
     return [
-        {"row": number, "name": printable(_repetition(run)), "curves": found}
+        {"row": number, "name": printable(_repetition(run, has_folds)), "curves": found}
         for number, run in [*best, *others][:MAX_RUNS_WITH_CURVES]
         if (found := read_curves(run.folder, max_points=MAX_POINTS))
     ]
 
 
-def _repetition(run: FinishedRun) -> str:
+def _repetition(run: FinishedRun, has_folds: bool) -> str:
     seed, fold = run.repetition
-    return f"seed {seed}" + (f", fold {fold}" if fold not in ("", "None") else "")
+    return f"seed {seed}, fold {fold}" if has_folds else f"seed {seed}"
 
 
 def _details(rows: Sequence[tuple[int, Row]]) -> tuple[list[Detail], int]:

@@ -35,7 +35,7 @@ class FinishedRun(NamedTuple):
     Attributes:
         folder: Its folder.
         metrics: The contents of its `metrics.json`.
-        repetition: Its seed and its fold, or its folder if the record has no seed. It is equal in runs of different methods that
+        repetition: Its seed, or its folder if the record has no seed, and its fold. It is equal in runs of different methods that
             can be compared in pairs.
         is_oracle: True if target labels selected its checkpoint, or one that it started from.
     """
@@ -166,7 +166,7 @@ def _read_runs(folders: Sequence[Path]) -> Iterator[_Known]:
 def _repetition(folder: Path, record: RunRecord) -> tuple[str, str]:
     seed, data = record.config.get("seed"), record.config.get("data")
     fold = data.get("fold") if isinstance(data, Mapping) else None
-    return (str(folder), "") if seed is None else (str(seed), str(fold))
+    return str(folder if seed is None else seed), str(fold or 0)
 
 
 def _comparable(record: RunRecord) -> Settings:

@@ -2,6 +2,7 @@
 
 import logging
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -62,7 +63,7 @@ def pick(comparisons: Sequence[Comparison], by: str) -> list[Pick]:
     Args:
         comparisons: The results of `compare_runs`.
         by: A score of `conf/selection`; `vote` is the mean rank over `VOTERS`, and `ensemble_agreement` the agreement with
-            the mean prediction of all runs.
+            the mean prediction of all runs of the same fold.
 
     Raises:
         ConfigError: If no run has the score, or it cannot be compared across runs.
@@ -154,6 +155,16 @@ def score_runs(runs: Sequence[FinishedRun], by: str) -> dict[Path, float]:
 
 
 def _agreements(runs: Sequence[FinishedRun]) -> dict[Path, float]:
+    folds = defaultdict[str, list[FinishedRun]](list)
+    for run in runs:
+        # Each fold has validation inputs of its own.
+        folds[run.repetition[1]].append(run)
+    if len(folds) > 1 and (alone := [fold for fold, same in folds.items() if len(same) == 1]):
+        raise ConfigError(f"by={ENSEMBLE} needs several runs in each fold; fold {alone[0]} has one. Train others, or use by={DEFAULTS[0]}.")
+    return {folder: agreement for same in folds.values() for folder, agreement in _agreements_in_fold(same).items()}
+
+
+def _agreements_in_fold(runs: Sequence[FinishedRun]) -> dict[Path, float]:
     import torch
 
     from acclimate.scores.ensemble_agreement import ensemble_agreement
