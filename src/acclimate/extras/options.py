@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from acclimate.errors import ConfigError
-from acclimate.extras.extra import Extra
+from acclimate.extras.extra import Extra, Extras
 from acclimate.extras.label_shift import ClassProportions
 from acclimate.extras.soft_labels import SoftLabels
 from acclimate.extras.terms import TargetTerm, TargetTerms
@@ -42,7 +42,7 @@ def make_extras(
         extras: Your own extras by name, which come last.
 
     Raises:
-        ConfigError: If options contradict each other.
+        ConfigError: If options contradict each other, or one of your own has a name that is taken.
     """
     soft_labels = SoftLabels(num_classes, mixup=mixup, cutmix=cutmix, smoothing=label_smoothing, class_weights=class_weights)
     target_terms = TargetTerms(terms or {}, term_weights or {})
@@ -58,4 +58,8 @@ def make_extras(
         found["soft_labels"] = soft_labels
     if target_terms.terms:
         found["terms"] = target_terms
-    return found | dict(extras or {})
+    own = dict(extras or {})
+    for name in own:
+        if name in found or hasattr(Extras, name):
+            raise ConfigError(f"method.extras.{name} has a name that is taken. Choose another one, such as method.extras.my_{name}.")
+    return found | own
