@@ -98,6 +98,16 @@ def test_labels_are_those_of_the_published_code_however_images_are_batched():
         assert torch.equal(method.pseudo_labels, expected)
 
 
+def test_every_step_measures_how_many_labels_are_not_the_predicted_classes():
+    method, batch = shot(), target_batch(4)
+    predicted = method.passes(batch).target.logits.argmax(dim=1)
+    method.pseudo_labels = torch.zeros(NUM_IMAGES, dtype=torch.int64)
+    method.pseudo_labels[batch.target.samples] = torch.stack([predicted[0], *(predicted[1:] + 1) % 3])
+    method.before_pass = lambda batch: None
+    method.training_step(batch, 0)
+    assert method.logged["adaptation/relabelled"] == 0.75
+
+
 def test_labelling_leaves_statistics_and_modes_alone():
     method = shot()
     method.classifier.backbone.eval()

@@ -22,7 +22,8 @@ class Shot(Method):
 
     Liang et al., "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for Unsupervised Domain
     Adaptation", ICML 2020: information maximisation and cross-entropy with `centroid_labels`. These labels are computed for
-    all training inputs of the target, without augmentation, and updated at equal intervals of the training.
+    all training inputs of the target, without augmentation, and updated at equal intervals of the training. The curve
+    `adaptation/relabelled` is the share of a batch whose pseudo-label is not the predicted class.
 
     Departures: the paper's head has normalised weights, and its source model is trained with label smoothing; both belong
     to the run that this one starts from.
@@ -55,10 +56,10 @@ class Shot(Method):
             predictions = [self.classifier(move(batch.inputs, self.device)) for batch in batches]
         features, logits = (torch.cat(part) for part in zip(*predictions, strict=True))
         self.pseudo_labels = centroid_labels(features, logits)
-        self.log("adaptation/relabelled", (self.pseudo_labels != logits.argmax(dim=1)).float().mean())
 
     def adaptation_losses(self, source: LabelledPass, target: UnlabelledPass) -> dict[str, Tensor]:
         labels = self.pseudo_labels[target.samples]
+        self.log("adaptation/relabelled", lambda: (labels != target.logits.argmax(dim=1)).float().mean())
         return {
             "information_maximisation": information_maximisation(target.logits),
             "pseudo_label": self.pseudo_label_weight * F.cross_entropy(target.logits, labels),
