@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import signal
+import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,6 @@ from rich.table import Table
 
 from acclimate.errors import Interrupted
 from acclimate.files.atomic_files import write_json
-from acclimate.runs.comparison import mean_and_deviation
 
 FOLDER = Path("outputs/benchmarks")
 
@@ -58,6 +58,16 @@ def publish(results: Results, rows: Sequence[Any], errors: Mapping[str, str], fi
         console.print(failure, markup=False, soft_wrap=True)
     write_json(file.with_suffix(".json"), {"rows": [row._asdict() for row in rows], "failures": failures})
     file.write_text("\n".join([results.markdown(), *failures]))
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation; the deviation is NaN for fewer than two values or values that are not finite.
+
+    >>> mean_and_deviation([1.0, 3.0])
+    (2.0, 1.4142135623730951)
+    """
+    deviates = len(values) > 1 and all(map(math.isfinite, values))
+    return statistics.fmean(values), statistics.stdev(values) if deviates else math.nan
 
 
 def mean_text(values: Sequence[float], *, sign: str = "") -> str:

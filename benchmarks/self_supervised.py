@@ -11,6 +11,7 @@ runs are skipped, and stopped ones are continued.
 """
 
 import argparse
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from program import Results, grid_options, mean_text, publish, start
 from rich.console import Console
 
 from acclimate.errors import UserError
-from acclimate.runs.comparison import mean_and_deviation
 from acclimate.runs.record import read_metrics
 
 METHODS = ["simclr", "rotation", "barlow_twins"]
@@ -64,7 +64,7 @@ def collect(tasks: Sequence[Task]) -> list[Row]:
         if not seeds:
             continue
         found, alone = ([accuracies[one, seed]["target/test_accuracy"] for seed in seeds] for one in both)
-        seconds, _ = mean_and_deviation([accuracies[setting, seed]["train/seconds"] for seed in seeds])
+        seconds = statistics.fmean(accuracies[setting, seed]["train/seconds"] for seed in seeds)
         rows.append(Row(views, before, seeds, found, [one - other for one, other in zip(found, alone, strict=True)], seconds))
     return rows
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -93,18 +92,8 @@ class Comparison(NamedTuple):
         return {repetition: statistics.fmean(several) for repetition, several in found.items()}
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; the deviation is NaN for fewer than two values or values that are not finite.
-
-    >>> mean_and_deviation([1.0, 3.0])
-    (2.0, 1.4142135623730951)
-    """
-    deviates = len(values) > 1 and all(map(math.isfinite, values))
-    return statistics.fmean(values), statistics.stdev(values) if deviates else math.nan
-
-
 def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
-    """Group all finished runs below the folders, worst first; runs with damaged files are logged and left out.
+    """Group all finished runs below the folders; runs with damaged files are logged and left out.
 
     Runs form a group if they have the same name and the same identity except for the seed, however their settings were
     typed.
@@ -133,7 +122,7 @@ def compare_runs(folders: Sequence[Path]) -> list[Comparison]:
         others = show_settings(first.settings, keys - data, within)
         named = " ".join([name, *sorted([*others, *show_settings(first.settings, keys & data, within)])])
         comparisons.append(Comparison(named, frozenset(images), [known.run for known in group], name, others, first.settings))
-    return sorted(comparisons, key=_mean_accuracy)
+    return comparisons
 
 
 def _beginning(folders: Sequence[Path]) -> str:
@@ -197,16 +186,3 @@ def _typed(known: _Known, varying: set[str]) -> set[str]:
     """Return the typed settings of a run that differ in runs of other names, which also differ in the defaults of their methods."""
     typed = {text.lstrip("+").partition("=")[0] for text in known.record.overrides} - {"method"}
     return {key for key in varying - {ORIGIN} if any(key == text or key.startswith(f"{text}.") for text in typed)}
-
-
-def _mean_accuracy(comparison: Comparison) -> float:
-    """Return the sort key: the mean accuracy; runs without an accuracy come first."""
-    metric = main_metric(comparison)
-    mean = math.nan if metric is None else statistics.fmean(comparison.values(metric))
-    return -1.0 if math.isnan(mean) else mean
-
-
-def main_metric(comparison: Comparison) -> str | None:
-    """Return the name of the main accuracy: that of the target; without target labels, that of the source; else None."""
-    names = ("target/test_accuracy", "source/test_accuracy", "source/val_accuracy")
-    return next((name for name in names if all(name in run for run in comparison.metrics)), None)
