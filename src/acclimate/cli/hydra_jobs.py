@@ -11,16 +11,14 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.cli.cores import share_of_machine
 from acclimate.cli.sweeps import Sweep
 from acclimate.config.compose import resolve
 from acclimate.config.groups import conf_dir
 from acclimate.config.machine import refuse_several_devices
-from acclimate.config.override_errors import explain
+from acclimate.config.override_errors import UNREADABLE, explain
 from acclimate.config.overrides import accept_any_key
 from acclimate.config.sweep_names import sweep_name
 from acclimate.errors import ConfigError, UserError
@@ -117,7 +115,7 @@ def run_with_hydra(arguments: Sequence[str], job: Job, watch: Watch = unwatched)
     _prefer_shipped_plug_ins()
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(jobs)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except UNREADABLE as error:
         raise ConfigError(*explain(error).splitlines()) from error
     except ValueError as error:
         if not str(error).startswith("Only one of --run, --multirun, --cfg"):

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from acclimate.config.groups import conf_dir, config_groups
 from acclimate.config.messages import without_interpolations
-from acclimate.config.override_errors import explain, missing_values, mistaken_for, several_values, unreadable
+from acclimate.config.override_errors import UNREADABLE, explain, missing_values, mistaken_for, several_values, unreadable
 from acclimate.config.overrides import accept_any_key, as_text, path_of
 from acclimate.errors import ConfigError
 from acclimate.files.folders import new_folder
@@ -100,7 +100,7 @@ def override(saved: dict[str, Any], overrides: Sequence[str], config_dir: Path |
         for text in overrides:
             if text.split("=")[0].split(".")[0] not in groups:
                 config = _merge(config, _changes(text))
-    except (HydraException, OmegaConfBaseException) as error:
+    except UNREADABLE as error:
         raise ConfigError(explain(error)) from error
     return config
 
@@ -169,7 +169,7 @@ def compose(overrides: Sequence[str], folder: Path | None = None, config_dir: Pa
         with _hydra():
             # A placeholder: only Hydra's own runs have a folder, and nothing is written here.
             config = hydra.compose("train", [*accept_any_key(words), "folder=.", *_search(config_dir)], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except UNREADABLE as error:
         raise ConfigError(explain(error)) from error
     method = config.hydra.runtime.choices.method
     with open_dict(config):

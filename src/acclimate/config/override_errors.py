@@ -4,8 +4,10 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
 
 from acclimate.config.groups import SEVERAL, conf_dir, config_groups, group_options, has_timm_model, listed_keys, option_keys
 from acclimate.config.messages import did_you_mean, most_similar, setting, show, texts_in
@@ -13,6 +15,8 @@ from acclimate.config.paths import NAMES_OR_PATHS, TEXTS
 from acclimate.config.suggestions import options_like, readers_of
 from acclimate.errors import first_line
 
+# What Hydra raises for overrides and configs that it cannot read, also those of the user.
+UNREADABLE = (HydraException, OmegaConfBaseException, YAMLError)
 # Extras of this package with the packages that launchers and sweepers need.
 EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray", "optuna": "optuna"}
 
@@ -20,6 +24,9 @@ EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "s
 def explain(error: Exception) -> str:
     """Return Hydra's message, with the most similar option if one was misspelt."""
     message = str(error).strip()
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        place = error.problem_mark
+        return f"{place.name} cannot be read: {error.problem}, in line {place.line + 1}, column {place.column + 1}. Correct this line."
     plug_in = re.search(r"Could not (?:find|load) '(hydra/[\w/]+)/([^/']*)'", message)
     if plug_in:
         group, name = plug_in.groups()
@@ -27,7 +34,10 @@ def explain(error: Exception) -> str:
         return f"{group}={name}: there is no such option.{did_you_mean(name, options)} Choose one of {', '.join(options)}."
     option = re.search(r"Could not (?:find|load) '(?!hydra/)(\w+)/([^']*)'", message)
     if option:
-        return no_such_option(*option.groups())
+        group, name = option.groups()
+        return no_such_option(group, name, getattr(error, "options", None) or ())
+    if own := re.match(r"In '(.*)': Could not override '\w+@", message):
+        return f"{own[1]}.yaml overrides groups, but is no global package. Begin it with the line: # @package _global_"
     if several := re.match(r"Ambiguous value for argument '\+*(.*)'\n|Sweep parameters '\+*(.*)' requires", message):
         return several_values(several[1] or several[2])
     if isinstance(error, InterpolationResolutionError | GrammarParseError) and error.full_key:
@@ -106,20 +116,21 @@ def mistaken_for(missing: Sequence[str], config: DictConfig) -> str:
         if group not in config_groups():
             continue
         for other in config[group]:
-            if other not in listed_keys(group) and most_similar(str(other), [name]):
+            if other != name and other not in listed_keys(group) and most_similar(str(other), [name]):
                 value = OmegaConf.to_container(config[group]).get(other)  # type: ignore[union-attr]
                 return f" There is no key {group}.{other}: type {setting(key, value)}."
     return ""
 
 
-def no_such_option(group: str, name: str) -> str:
-    """Return a message about a config that its group does not have, with those that can be meant."""
-    options = group_options(group)
+def no_such_option(group: str, name: str, further: Sequence[str] = ()) -> str:
+    """Return a message about a config that its group does not have, with those that can be meant; `further` are configs of the user."""
+    options = sorted({*group_options(group), *further})
     if group == "model" and has_timm_model(name):
         return f"model={name}: there is no such option, but timm has such a model. Type model=timm model.backbone.name={name}."
     if group == "data" and (readers := readers_of(name)):
         hint = f" To read {name}, type data={readers[0]} {setting('data.source', name)}."
     else:
-        close = " or ".join(options_like(group, name))
+        own = most_similar(name, [option for option in further if option not in group_options(group)], at_least=0.7)
+        close = own or " or ".join(options_like(group, name))
         hint = f" Did you mean {close}?" if close else ""
     return f"{group}={name}: there is no such option.{hint} Choose one of {', '.join(options)}."

@@ -35,6 +35,10 @@ def signature_of(name: str) -> Signature:
     """
     try:
         target = locate(name)
+    except ModuleNotFoundError as error:
+        own = error.name == name.partition(".")[0]
+        advice = ". If it is your own, type PYTHONPATH=DIR before the command, with the folder that contains it" if own else ""
+        raise TargetError(f"cannot be imported: {error}{advice}") from error
     except Exception as error:
         # A module of the user may raise anything.
         raise TargetError(f"cannot be imported: {error}") from error
