@@ -74,14 +74,17 @@ def test_a_sweep_like_one_beside_it_says_how_to_add_to_that(capsys):
         run_with_hydra(words, written(lambda config: ran.append(config["seed"]) or 0.5), shown(words))
         return ran, re.findall(r"stop this one and type:\n  acclimate train (.*)", capsys.readouterr().out)
 
-    assert train_new("-m", "seed=0,1", "optimizer.lr=0.1") == ([0, 1], [])
-    trained, (advice,) = train_new("-m", "optimizer.lr=0.1", "seed=2,1", "hydra/launcher=basic")
+    # Hydra alone does not read this name.
+    data = ["data=vectors", "data.source=a (1).csv", "data.target=a (1).csv"]
+    Path("a (1).csv").touch()
+    assert train_new("-m", "seed=0,1", "optimizer.lr=0.1", *data) == ([0, 1], [])
+    trained, (advice,) = train_new("-m", *data, "optimizer.lr=0.1", "seed=2,1", "hydra/launcher=basic")
     assert trained == [2, 1]
     assert train_new(*shlex.split(advice)) == ([2], [])
     new = Path("outputs/sweeps/new")
-    for others in (["seed=3,4", "optimizer.lr=0.2"], ["seed=3,4"], ["seed=3,4", "optimizer.lr=0.1", "hydra.sweep.dir=x"]):
-        assert similar_sweep(["-m", *others], new) is None
-    assert similar_sweep(["-m", "seed=3,4", "++optimizer.lr=0.1"], new) is not None
+    for others in (["optimizer.lr=0.2"], [], ["optimizer.lr=0.1", "hydra.sweep.dir=x"]):
+        assert similar_sweep(["-m", *data, "seed=3,4", *others], new) is None
+    assert similar_sweep(["-m", "seed=3,4", "++optimizer.lr=0.1", *data], new) is not None
 
 
 def test_mistakes_are_reported_at_once_and_equal_values_are_one_job(capsys):

@@ -8,7 +8,7 @@ from acclimate.config.messages import setting
 from acclimate.config.sweep_names import outline
 from acclimate.errors import command
 from acclimate.runs.record import METRICS, RECORD
-from acclimate.runs.settings import SWEEP, typed_for_sweep
+from acclimate.runs.settings import typed_for_sweep
 from acclimate.runs.sweep_states import JobState
 
 # Sweeps that are compared with a new one, the latest ones.
@@ -24,9 +24,10 @@ def similar_sweep(arguments: Sequence[str], folder: Path) -> Path | None:
     """
     if any(text.startswith(("hydra.sweep.", "hydra/sweeper=")) for text in arguments) or any(folder.glob(f"*/{RECORD}")):
         return None
-    files = sorted(folder.parent.glob(f"*/{SWEEP}"), key=lambda file: file.stat().st_mtime, reverse=True)
-    neighbours = (file.parent for file in files[:MAX_NEIGHBOURS] if file.parent != folder and any(file.parent.glob(f"*/{METRICS}")))
-    return next((other for other in neighbours if outline(typed_for_sweep(other)) == outline(arguments)), None)
+    # Sweeps without runs may vanish at any time.
+    neighbours = {file.parent.parent for file in folder.parent.glob(f"*/*/{METRICS}")} - {folder}
+    latest = sorted(neighbours, key=lambda other: other.stat().st_mtime, reverse=True)[:MAX_NEIGHBOURS]
+    return next((other for other in latest if outline(typed_for_sweep(other)) == outline(arguments)), None)
 
 
 def failures(

@@ -66,15 +66,14 @@ def job_name(overrides: Sequence[str], varying: Collection[str]) -> str:
 def outline(words: Sequence[str]) -> list[str]:
     """Return the overrides of a sweep, with only the keys of those that vary, so that sweeps over other values have the same outline.
 
-    >>> outline(["-m", "seed=0,1", "++optimizer.lr=0.1", "hydra/launcher=joblib"])
-    ['optimizer.lr=0.1', 'seed']
+    >>> outline(["-m", "seed=0,1", "++optimizer.lr=0.1", "data.source=photos (1)", "hydra/launcher=joblib"])
+    ["data.source='photos (1)'", 'optimizer.lr=0.1', 'seed']
 
     Args:
         words: Overrides and flags, as typed or as Hydra records them.
     """
-    typed = [text.lstrip("+") for text in words if "=" in text and not text.startswith(("-", "hydra.", "hydra/"))]
-    parsed = OverridesParser.create().parse_overrides(typed)
-    return sorted(text.partition("=")[0] if one.is_sweep_override() else text for text, one in zip(typed, parsed, strict=True))
+    parsed = _parse([text for text in words if "=" in text and not text.startswith(("-", "hydra.", "hydra/"))])
+    return sorted(one.key_or_group if one.is_sweep_override() else str(one.input_line).lstrip("+") for one in parsed)
 
 
 def _parse(words: Sequence[str]) -> list[Override]:
