@@ -195,6 +195,18 @@ def test_the_page_of_the_story_shows_the_curves_that_there_are(events):
     assert [(event.step, event.value) for event in aim] == [(step, 0.5) for step in (1, 3, 5, 7, 9, 11, 13)]
 
 
+def test_axes_show_the_whole_range_of_their_curves(events):
+    """TensorBoard's axes leave out the twentieth of a chart's values at either end, so lines at the ends need as many as the curves."""
+    layout = Layout.FromString(events.Tensors("custom_scalars__config__")[-1].tensor_proto.string_val[0])
+    there = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    for chart in (chart for section in layout.category for chart in section.chart):
+        shown = {tag: there[tag] for text in chart.multiline.tag if (tag := text.strip("^$")) in there}
+        assert len({tuple(event.step for event in values) for values in shown.values()}) == 1, chart.title
+        ends = {name: {event.value for event in values} for name, values in shown.items() if name.startswith("range/")}
+        assert ends == {name: {float(name[-1])} for name in ends}
+        assert ends or "Selection score" in chart.title
+
+
 def test_a_training_of_seconds_has_pictures_at_the_start_and_at_the_end(events):
     steps = {name: [event.step for event in events.Images(name)] for name in ("samples", "projection/pca", "class_shares")}
     assert steps == {"samples": [0], "projection/pca": [0, 14], "class_shares": [14]}

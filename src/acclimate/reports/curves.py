@@ -13,8 +13,8 @@ from acclimate.runs.record import ANSWERS
 MAX_BYTES = 1 << 16
 EVENT_FILES = "events.out.tfevents.*"
 CSV_FILE = "metrics.csv"
-# Not curves: results of the selected checkpoint, and numbers that every logger writes.
-NO_CURVES = ("final/", "hp_metric", "epoch")
+# Not curves: results of the selected checkpoint, numbers that every logger writes, and ends of axes in TensorBoard.
+NO_CURVES = ("final/", "hp_metric", "epoch", "range/")
 
 Curve = list[tuple[int, float | None]]
 

@@ -3,15 +3,20 @@
 `docs/dashboard.md` explains how to read it.
 """
 
+from collections.abc import Set
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 # Results of the selected checkpoint, apart from the curves.
 FINAL = "final/"
 AIM = "adaptation/domain_accuracy_aim"
-CHANCE = 0.5
-# With this value, a discriminator is as good as a coin; the TensorBoard logger draws the line beside these curves.
-AIMED_AT = {"adaptation/domain_accuracy": (AIM, CHANCE)}
+# TensorBoard's axes show the middle nine tenths of a chart's values. With flat lines at the ends of a range, of as many values as the
+# curve, they show all of it, and charts can be compared. Curves of training have other steps than those of validations.
+POSITIVE = (("range/0", 0.0),)
+SHARE = (*POSITIVE, ("range/1", 1.0))
+DISTANCE = (*POSITIVE, ("range/2", 2.0))
+POSITIVE_IN_TRAINING = (("range/training_0", 0.0),)
+SHARE_IN_TRAINING = (*POSITIVE_IN_TRAINING, ("range/training_1", 1.0))
 
 SCORE = "It uses no target labels. Higher is better. docs/selection.md says when it fails."
 
@@ -43,6 +48,7 @@ DESCRIPTIONS = {
     "adaptation/target_domain_accuracy": "Share of target inputs that the discriminator assigns to the target. The aim is 0.5; see "
     "adaptation/source_domain_accuracy.",
     AIM: "0.5, the aim of the domain accuracy: a discriminator at chance level.",
+    "range/*": "An end of the range of the curves with which it shares a chart, so that their axis shows all of it.",
     "adaptation/reversal": "λ, the strength with which the discriminator's gradient is reversed. It grows from 0. Worry if it stays 0: "
     "nothing is aligned.",
     "adaptation/adversarial_weight": "λ, the weight of the adversarial loss. It grows from 0. Worry if it stays 0: nothing is aligned.",
@@ -118,57 +124,74 @@ class Chart(NamedTuple):
     Attributes:
         title: Title, which says what to look for.
         tags: Names of its curves.
+        lines: Names and values of flat lines, which the logger draws beside the curves.
     """
 
     title: str
     tags: tuple[str, ...]
+    lines: tuple[tuple[str, float], ...] = ()
 
 
 # One curve in most charts, because TensorBoard draws all curves of a run in one colour and keeps their names closed.
 PAGE = {
     "1. Is it learning?": (
         Chart(
-            "Source accuracy on validation inputs (aim: 1; in all charts, pale: as measured, bold: smoothed)",
+            "Source accuracy on validation inputs (aim: 1; in all charts, flat: ends of the axis, pale: as measured, bold: smoothed)",
             ("source/val_accuracy",),
+            SHARE,
         ),
         Chart(
             "Source accuracy on training inputs (0.2 above that on validation inputs: memorised, or collapsed if 3. says so)",
             ("source/train_accuracy",),
+            SHARE_IN_TRAINING,
         ),
-        Chart("Source loss on training inputs (aim: 0)", ("loss/classification",)),
+        Chart("Source loss on training inputs (aim: 0)", ("loss/classification",), POSITIVE_IN_TRAINING),
     ),
     "2. Is it adapting?": (
         Chart(
-            "Discriminator's accuracy on source inputs (flat line: 0.5, the aim; 0.3 to 0.7: usual)",
-            ("adaptation/source_domain_accuracy", AIM),
+            "Discriminator's accuracy on source inputs (flat line in the middle: 0.5, the aim; 0.3 to 0.7: usual)",
+            ("adaptation/source_domain_accuracy",),
+            (*SHARE_IN_TRAINING, (AIM, 0.5)),
         ),
         Chart(
-            "Discriminator's accuracy on target inputs (flat line: 0.5, the aim; 0.3 to 0.7: usual)",
-            ("adaptation/target_domain_accuracy", AIM),
+            "Discriminator's accuracy on target inputs (flat line in the middle: 0.5, the aim; 0.3 to 0.7: usual)",
+            ("adaptation/target_domain_accuracy",),
+            (*SHARE_IN_TRAINING, (AIM, 0.5)),
         ),
         Chart(
             "λ, strength of the alignment (0: nothing is aligned)",
             ("adaptation/reversal", "adaptation/adversarial_weight", "adaptation/strength", "adaptation/weight"),
+            POSITIVE_IN_TRAINING,
         ),
-        Chart("Gradient of adaptation relative to task (0: no adaptation, 0.1 to 10: usual)", ("adaptation/gradient_ratio",)),
-        Chart("MMD of the features (0: domains alike; should fall to a third or less; no proof alone)", ("adaptation/mmd",)),
-        Chart("Proxy A-distance of the features (0: domains alike, 2: apart; should fall below 0.7)", ("adaptation/proxy_a_distance",)),
+        Chart(
+            "Gradient of adaptation relative to task (0: no adaptation, 0.1 to 10: usual)",
+            ("adaptation/gradient_ratio",),
+            POSITIVE_IN_TRAINING,
+        ),
+        Chart("MMD of the features (0: domains alike; should fall to a third or less; no proof alone)", ("adaptation/mmd",), POSITIVE),
+        Chart(
+            "Proxy A-distance of the features (0: domains alike, 2: apart; should fall below 0.7)",
+            ("adaptation/proxy_a_distance",),
+            DISTANCE,
+        ),
     ),
     "3. Can it be trusted?": (
         Chart(
             "Diversity of target predictions (1: all classes equally often; far below the source: collapse)",
             ("predictions/target_class_entropy",),
+            SHARE,
         ),
-        Chart("Diversity of source predictions (to compare; usually above 0.9)", ("predictions/source_class_entropy",)),
-        Chart("Agreement with source_only (1: adaptation changed nothing)", ("predictions/agreement_with_source_only",)),
+        Chart("Diversity of source predictions (to compare; usually above 0.9)", ("predictions/source_class_entropy",), SHARE),
+        Chart("Agreement with source_only (1: adaptation changed nothing)", ("predictions/agreement_with_source_only",), SHARE),
         Chart(
             "Confidence on the target (usually up to 0.1 below the source; above it: collapse if diversity is low, else tiny source)",
             ("predictions/target_confidence",),
+            SHARE,
         ),
-        Chart("Confidence on the source (to compare; usually above 0.9)", ("predictions/source_confidence",)),
+        Chart("Confidence on the source (to compare; usually above 0.9)", ("predictions/source_confidence",), SHARE),
         Chart("Selection score (chooses between the checkpoints of one run; no accuracy, not to compare runs by)", ("selection/value",)),
     ),
-    "4. Oracle (uses target labels)": (Chart("Target accuracy on validation inputs", ("target/val_oracle_accuracy",)),),
+    "4. Oracle (uses target labels)": (Chart("Target accuracy on validation inputs", ("target/val_oracle_accuracy",), SHARE),),
 }
 
 
@@ -177,6 +200,15 @@ def describe(name: str) -> str:
     if name.startswith(FINAL):
         return f"A result of the selected checkpoint, as in metrics.json. {describe(name.removeprefix(FINAL))}".rstrip()
     return next((text for pattern, text in DESCRIPTIONS.items() if fnmatchcase(name, pattern)), "")
+
+
+def lines_beside(names: Set[str]) -> dict[str, float]:
+    """Return the flat lines beside some curves, by name.
+
+    Args:
+        names: Names of the curves.
+    """
+    return {name: value for charts in PAGE.values() for chart in charts if not names.isdisjoint(chart.tags) for name, value in chart.lines}
 
 
 def page_of(names: frozenset[str]) -> dict[str, list[Chart]]:

@@ -15,7 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from acclimate.files.atomic_files import replacing
 from acclimate.training import tensorboard_summaries
-from acclimate.training.dashboard import AIMED_AT, FINAL, describe, page_of
+from acclimate.training.dashboard import FINAL, describe, lines_beside, page_of
 
 # The columns of the view of hyperparameters, of which TensorBoard first shows five.
 HEADLINES = tuple(
@@ -60,7 +60,7 @@ class TensorBoard(TensorBoardLogger):
             # Lightning logs the epoch with the training and again with a validation after the same step.
             repeated, self._epoch_logged_at = step == self._epoch_logged_at, step
             metrics = {name: value for name, value in metrics.items() if name != "epoch" or not repeated}
-        metrics = {**metrics, **{aim: value for name, (aim, value) in AIMED_AT.items() if name in metrics}}
+        metrics = {**metrics, **lines_beside(metrics.keys())}
         summaries = []
         for name, value in metrics.items():
             if name not in self._names and (description := describe(name)):

@@ -62,7 +62,12 @@ def page(sections: Mapping[str, Sequence[Chart]]) -> Any:
             layout_pb2.Category(
                 title=title,
                 chart=[
-                    layout_pb2.Chart(title=chart.title, multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$" for tag in chart.tags]))
+                    layout_pb2.Chart(
+                        title=chart.title,
+                        multiline=layout_pb2.MultilineChartContent(
+                            tag=[f"^{tag}$" for tag in (*chart.tags, *(name for name, _ in chart.lines))]
+                        ),
+                    )
                     for chart in charts
                 ],
             )
