@@ -172,6 +172,13 @@ def test_the_best_value_may_be_zero():
     assert best_of(states, is_lowest_best=True) == states[0]
 
 
+@pytest.mark.parametrize(("typed", "num_compared"), [("selection=corr_c,bnm", 0), ("selection=last seed=0,1", 0), ("seed=0,1", 2)])
+def test_values_of_several_scores_or_of_none_have_no_best(typed, num_compared, capsys):
+    arguments = ["-m", *typed.split(), "hydra.sweep.dir=sweep"]
+    run_with_hydra(arguments, lambda config, record: 0.5, shown(arguments))
+    assert capsys.readouterr().out.count("best so far") == num_compared
+
+
 def test_a_launcher_that_fails_is_named_with_its_reason():
     Path("sweep").mkdir()
     Path("sweep/seed=1").touch()

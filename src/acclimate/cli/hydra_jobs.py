@@ -27,8 +27,8 @@ from acclimate.files.folders import RUN_TRACES, new_folder, remove_traces
 # A function of a plain, resolved configuration and of a function to call after all checks pass, which saves the configuration.
 Job = Callable[[dict[str, Any], Callable[[], None]], float]
 # Shows a sweep while it runs. It takes the folder, a function that returns the number of jobs or None, and whether the lowest value
-# is the best.
-Watch = Callable[[Path, Callable[[], int | None], bool], AbstractContextManager[None]]
+# is the best, as for `best_of`.
+Watch = Callable[[Path, Callable[[], int | None], bool | None], AbstractContextManager[None]]
 
 
 def _new_folder(path: str) -> str:
@@ -40,7 +40,7 @@ def _new_folder(path: str) -> str:
 
 
 @contextmanager
-def unwatched(folder: Path, num_jobs: Callable[[], int | None], is_lowest_best: bool) -> Iterator[None]:
+def unwatched(folder: Path, num_jobs: Callable[[], int | None], is_lowest_best: bool | None) -> Iterator[None]:
     """Context manager that shows nothing of a sweep."""
     yield
 

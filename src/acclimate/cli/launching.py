@@ -49,7 +49,7 @@ class Launch:
         self.folder = Path(config.hydra.sweep.dir)
         self.launcher_name: str = config.hydra.runtime.choices["hydra/launcher"]
         self.counts_trials = "n_trials" in config.hydra.sweeper
-        self.is_lowest_best = config.hydra.sweeper.get("direction") == "minimize"
+        self.is_lowest_best: bool | None = config.hydra.sweeper.get("direction") == "minimize"
         self.varying: Collection[str] = ()
         self._planned: dict[str, Plan] = {}
         self._finished: dict[str, JobReturn] = {}
@@ -71,6 +71,8 @@ class Launch:
         """
         refuse_folder_of_run(self.sweep.arguments)
         self.varying, self.sweep.num_jobs = varying, num_jobs
+        if self.config.selection.get("score", True) is None or any(key.lstrip("+").split(".")[0] == "selection" for key in varying):
+            self.is_lowest_best = None
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / ".lock")
         try:

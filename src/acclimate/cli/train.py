@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 @contextmanager
-def _show_sweep(arguments: Sequence[str], folder: Path, num_jobs: Callable[[], int | None], is_lowest_best: bool) -> Iterator[None]:
+def _show_sweep(arguments: Sequence[str], folder: Path, num_jobs: Callable[[], int | None], is_lowest_best: bool | None) -> Iterator[None]:
     """Context manager that shows a sweep while it runs, and compares its runs at the end."""
     from acclimate.cli.sweep_report import similar_sweep
     from acclimate.reports.sweep_table import watch

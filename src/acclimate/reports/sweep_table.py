@@ -23,13 +23,15 @@ ORDER = ("finished", "pruned", "stopped", "failed", "waiting", "running")
 
 
 @contextmanager
-def watch(folder: Path, num_jobs: Callable[[], int | None], *, is_lowest_best: bool = False, is_quiet: bool = False) -> Iterator[None]:
+def watch(
+    folder: Path, num_jobs: Callable[[], int | None], *, is_lowest_best: bool | None = False, is_quiet: bool = False
+) -> Iterator[None]:
     """Context manager that shows the progress of a sweep from the files in its folder.
 
     Args:
         folder: The folder of the sweep.
         num_jobs: Function that returns the number of jobs as known so far, or None.
-        is_lowest_best: True for a search that minimises.
+        is_lowest_best: As for `best_of`.
         is_quiet: True to show only failures and warnings.
     """
     # The present standard output, because jobs in this process redirect theirs.
@@ -64,7 +66,7 @@ def watch(folder: Path, num_jobs: Callable[[], int | None], *, is_lowest_best: b
 class _Lines:
     """A line for each job that begins or ends."""
 
-    def __init__(self, folder: Path, num_jobs: Callable[[], int | None], console: Console, is_lowest_best: bool) -> None:
+    def __init__(self, folder: Path, num_jobs: Callable[[], int | None], console: Console, is_lowest_best: bool | None) -> None:
         self.folder = folder
         self.num_jobs = num_jobs
         self.console = console
@@ -102,7 +104,7 @@ class _Problems(_Lines):
 class _LiveTable(_Lines):
     """A table that is drawn anew, with a row for each job."""
 
-    def __init__(self, folder: Path, num_jobs: Callable[[], int | None], console: Console, is_lowest_best: bool) -> None:
+    def __init__(self, folder: Path, num_jobs: Callable[[], int | None], console: Console, is_lowest_best: bool | None) -> None:
         super().__init__(folder, num_jobs, console, is_lowest_best)
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 

@@ -52,14 +52,14 @@ def read_states(sweep: Path) -> Iterator[JobState]:
     yield from sorted((JobState(**contents) for contents in found), key=lambda one: (one.began, one.job))
 
 
-def best_of(states: Iterable[JobState], *, is_lowest_best: bool = False) -> JobState | None:
-    """Return the finished job with the best value, or None.
+def best_of(states: Iterable[JobState], *, is_lowest_best: bool | None = False) -> JobState | None:
+    """Return the finished job with the best value; None if there is none, or if the values cannot be compared.
 
     Args:
         states: States of jobs.
-        is_lowest_best: True for a search that minimises.
+        is_lowest_best: True for a search that minimises; None if the values are of several scores, or of none.
     """
-    finished = [state for state in states if state.value is not None]
+    finished = [state for state in states if state.value is not None and is_lowest_best is not None]
     return max(finished, key=lambda state: (-1 if is_lowest_best else 1) * (state.value or 0.0), default=None)
 
 
