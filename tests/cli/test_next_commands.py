@@ -77,6 +77,14 @@ def test_features_are_to_be_used_by_another_method(tmp_path, monkeypatch):
     assert next_commands(config) == ["acclimate train init_from=outputs/a", "acclimate compare outputs"]
 
 
+def test_features_of_own_data_are_used_on_the_same_data(typed, archives):
+    words = (*archives, *SMALL, *OPTIONS[1:], "hydra.run.dir=first, quick")
+    shown = typed("train", "method=simclr", "method.temperature=0.4", *words).splitlines()
+    following = shlex.split(shown[shown.index("What to try next:") + 1])[1:]
+    assert not any(word.startswith("method") for word in following)
+    assert "source/test_accuracy" in typed(*following, "hydra.run.dir=second")
+
+
 def test_each_logger_is_shown_with_its_own_program(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trackers = {name: {"_target_": f"acclimate.training.trackers.{name}"} for name in ("WandB", "MLflow")}

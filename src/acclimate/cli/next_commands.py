@@ -8,6 +8,10 @@ from typing import Any
 from acclimate.config.method_options import declared_needs
 from acclimate.config.untrusted import targets
 from acclimate.errors import command
+from acclimate.runs.record import has_record, read_record
+
+# Keys of which a method that uses another one's features has its own values.
+OF_METHODS = ("method", "selection", "init_from", "name", "folder", "resume")
 
 
 def next_commands(config: Mapping[str, Any]) -> list[str]:
@@ -23,13 +27,20 @@ def next_commands(config: Mapping[str, Any]) -> list[str]:
     # With its neighbours, such as all runs in outputs.
     runs = str(folder if folder.is_absolute() else Path(*folder.parts[:1]))
     if declared_needs(config["method"]).is_self_supervised:
-        own = [command("train", f"init_from={folder}")]
+        own = [command("train", *_settings(folder), f"init_from={folder}")]
     else:
         own = [
             command("evaluate", f"run={folder}", "data.target=PLACE"),
             command("predict", f"run={folder}", "inputs=PLACE", "out=predictions.csv"),
         ]
     return [*own, command("compare", runs), *_dashboards(targets(config["logger"]), folder, runs)]
+
+
+def _settings(folder: Path) -> list[str]:
+    """Return the typed settings of a run that a run with another method shares, such as those of its data."""
+    overrides = read_record(folder).overrides if has_record(folder) else []
+    typed = [text.removeprefix("++") for text in overrides]
+    return [text for text in typed if text.lstrip("+").partition("=")[0].partition(".")[0] not in OF_METHODS]
 
 
 def _dashboards(loggers: Collection[str], folder: Path, runs: str) -> Iterator[str]:
