@@ -361,6 +361,7 @@ def test_overriding_does_not_change_what_is_saved(config):
         (["--fast"], "--fast is not of the form KEY=VALUE"),
         (["data=image_foldr", "data.source=x"], "data=image_foldr: there is no such option. Did you mean image_folder?"),
         (["data=arrays"], "No value for data.source. Type data.source=VALUE"),
+        (["method=shot", "init_from=run", "data=arrays"], "type data.source=null with method=shot"),
         (["experiment=mnist_to_mnist_m"], "An experiment is a recipe for training"),
         (["data.target_views=[plain"], "data.target_views=[plain cannot be read"),
         (["data.split_seed=${nowhere}"], "nowhere"),

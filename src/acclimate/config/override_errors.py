@@ -110,7 +110,7 @@ def missing_values(keys: Sequence[str]) -> str:
 
 
 def mistaken_for(missing: Sequence[str], config: DictConfig) -> str:
-    """Return a suggestion for a key that is in no config and resembles one that needs a value, or an empty string."""
+    """Return a suggestion for keys that need a value: one that is in no config and resembles one of them, or to do without a source."""
     for key in missing:
         group, _, name = key.rpartition(".")
         if group not in config_groups():
@@ -119,7 +119,8 @@ def mistaken_for(missing: Sequence[str], config: DictConfig) -> str:
             if other != name and other not in listed_keys(group) and most_similar(str(other), [name]):
                 value = OmegaConf.to_container(config[group]).get(other)  # type: ignore[union-attr]
                 return f" There is no key {group}.{other}: type {setting(key, value)}."
-    return ""
+    no_source = " If you no longer have the source, type data.source=null with method=shot or method=ada_bn."
+    return no_source if "data.source" in missing else ""
 
 
 def no_such_option(group: str, name: str, further: Sequence[str] = ()) -> str:

@@ -25,7 +25,7 @@ def account_for_backbone(data: AdaptationData, method: Method, trainer: pl.Train
     if data.frozen_backbone is not None and data.fixed_views is not None:
         return (
             f"The backbone is frozen (model.freeze=backbone): its features of {num_inputs} training inputs in {data.fixed_views} "
-            "views are computed once, and every step trains only the layers after it. With thousands of labelled images, or a GPU, "
+            "views are computed once, and every step trains only the layers after it. With thousands of images, or a GPU, "
             "also try model.freeze=none data.fixed_views=null."
         )
     num_labelled = len(data.domains.source.train) if data.domains.source is not None else 0
