@@ -9,6 +9,7 @@ from small_runs import compose, differences, train_and_stop, trained_state
 
 from acclimate.errors import ConfigError, Interrupted
 from acclimate.methods.ada_bn import AdaBn
+from acclimate.methods.tent import Tent
 from acclimate.models.batch_norm import batch_norms
 from acclimate.training import assembly, run
 
@@ -93,3 +94,12 @@ def test_a_model_without_statistics_that_may_change_is_refused(archives, tmp_pat
 def test_terms_are_refused():
     with pytest.raises(ConfigError, match="minimises none"):
         ada_bn(terms={"confusion": lambda logits: logits.sum()})
+
+
+@pytest.mark.parametrize("option", [{"backbone_rate": 0.5}, {"layer_decay": 0.7}])
+@pytest.mark.parametrize("method", [AdaBn, Tent])
+def test_learning_rates_of_layers_are_refused_because_they_would_have_no_effect(method, option):
+    (key,) = option
+    with pytest.raises(ConfigError, match=rf"only changes batch norm.* Type method\.{key}=null\."):
+        tiny_method(method, **option)
+    tiny_method(method, **{key: None})

@@ -6,6 +6,7 @@ import torch
 
 from acclimate.errors import ConfigError
 from acclimate.methods.base import Method
+from acclimate.methods.core.optimisation import refuse_layer_rates
 from acclimate.models.batch_norm import adaptable_batch_norms
 from acclimate.models.classifier import Classifier
 from acclimate.types import DomainBatch, Needs
@@ -21,15 +22,16 @@ class AdaBn(Method):
 
     Args:
         classifier: A trained model with batch norm.
-        **common: Arguments of `Method`, without terms, which nothing would minimise.
+        **common: Arguments of `Method`, without terms, which nothing would minimise, and without learning rates of layers.
 
     Raises:
-        ConfigError: If the model has no batch norm that is not frozen, or there are terms.
+        ConfigError: If the model has no batch norm that is not frozen, or there are terms or such rates.
     """
 
     needs = Needs(source="none", trained_features=False, target_labels=False)
 
     def __init__(self, classifier: Classifier, **common: Any) -> None:
+        refuse_layer_rates(common)
         super().__init__(classifier, **common)
         if "terms" in self.extras.by_name:
             raise ConfigError("method.terms are losses, but this method minimises none: it only collects statistics. Use method=tent.")

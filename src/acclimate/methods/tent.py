@@ -11,7 +11,7 @@ from acclimate.errors import ConfigError
 from acclimate.inputs import Inputs, count, each_tensor
 from acclimate.losses.target_predictions import entropy_minimisation
 from acclimate.methods.base import Method
-from acclimate.methods.core.optimisation import build_optimizer
+from acclimate.methods.core.optimisation import build_optimizer, refuse_layer_rates
 from acclimate.methods.parts.collapse_guard import CollapseGuard
 from acclimate.models.batch_norm import adaptable_batch_norms
 from acclimate.models.classifier import Classifier
@@ -39,15 +39,16 @@ class Tent(Method):
         classifier: A trained model with batch norm.
         collapse_share: Share of the highest diversity below which predictions have collapsed, in [0, 1); 0 disables the
             guard.
-        **common: Arguments of `Method`.
+        **common: Arguments of `Method`, without learning rates of layers.
 
     Raises:
-        ConfigError: If the model has no batch norm that is not frozen.
+        ConfigError: If the model has no batch norm that is not frozen, or there are such rates.
     """
 
     needs = Needs(source="none", trained_features=False, target_labels=False)
 
     def __init__(self, classifier: Classifier, *, collapse_share: ShareBelowOne = 0.5, **common: Any) -> None:
+        refuse_layer_rates(common)
         super().__init__(classifier, **common)
         layers = [] if self.batch_norm == "frozen" else [layer for layer in adaptable_batch_norms(classifier) if layer.affine]
         if not layers:

@@ -1,7 +1,7 @@
 """Learning rates of a method's parameters, and the length of its schedule."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -33,6 +33,23 @@ def refuse_fixed_features(classifier: Classifier) -> None:
             "This method aligns features, but the backbone is frozen and there is no bottleneck to train. "
             "Set model.bottleneck=256, or choose a method that trains only the head, such as method=mcc."
         )
+
+
+def refuse_layer_rates(common: Mapping[str, Any]) -> None:
+    """Refuse learning rates of layers, for methods that change only batch norm.
+
+    Args:
+        common: Arguments of `Method`. A `backbone_rate` of 0 freezes batch norm, so it is not without effect.
+
+    Raises:
+        ConfigError: If there are such rates, which would have no effect.
+    """
+    for key in ("backbone_rate", "layer_decay"):
+        if common.get(key):
+            raise ConfigError(
+                f"method.{key}={common[key]} sets learning rates of layers, but this method only changes batch norm, in all layers alike. "
+                f"Type method.{key}=null."
+            )
 
 
 def build_optimizer(make: Callable[[Iterable[dict[str, Any]]], Optimizer], groups: list[dict[str, Any]]) -> Optimizer:
