@@ -70,6 +70,7 @@ def test_the_page_of_the_story_has_its_three_questions(open_page):
     page = open_page("custom_scalars")
     for question in ("1. Is it learning?", "2. Is it adapting?", "3. Can it be trusted?"):
         page.get_by_text(question).wait_for()
+    page.get_by_text("all charts: x axis = steps").wait_for()
     page.get_by_text("Discriminator's accuracy on target inputs").first.wait_for()
 
 

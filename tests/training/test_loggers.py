@@ -184,7 +184,8 @@ def test_a_run_of_an_earlier_version_without_descriptions_goes_on(served):
 def test_the_page_of_the_story_shows_the_curves_that_there_are(events):
     layout = Layout.FromString(events.Tensors("custom_scalars__config__")[-1].tensor_proto.string_val[0])
     charts = {section.title: [chart.multiline.tag for chart in section.chart] for section in layout.category}
-    assert list(charts) == ["1. Is it learning?", "2. Is it adapting?", "3. Can it be trusted?"]
+    first = "1. Is it learning? (all charts: x axis = steps, flat lines = ends of the y axis, pale = as measured, bold = smoothed)"
+    assert list(charts) == [first, "2. Is it adapting?", "3. Can it be trusted?"]
     found = {tag.strip("^$") for section in charts.values() for tags in section for tag in tags}
     assert all(set(events.Tags()["scalars"]) & {tag.strip("^$") for tag in tags} for section in charts.values() for tags in section)
     assert "target/val_oracle_accuracy" not in found

@@ -42,7 +42,8 @@ DESCRIPTIONS = {
     "higher value than a better one. Compare checkpoints of one run by it; before you compare runs, answer the other questions.",
     "selection/is_oracle": "1 if the checkpoint is selected by target labels.",
     "adaptation/domain_accuracy": "Accuracy of the domain discriminator on training batches. The aim is 0.5: it cannot tell the domains "
-    "apart. Worry above 0.9 for long (the features do not adapt) or if it has been 0.5 since the first step (it has learned nothing).",
+    "apart; it counts only if adaptation/proxy_a_distance falls, too. Worry above 0.9 for long (the features do not adapt) or if it has "
+    "been 0.5 since the first step (it has learned nothing).",
     "adaptation/source_domain_accuracy": "Share of source inputs that the discriminator assigns to the source. The aim is 0.5. Worry if "
     "it goes to 1 while that of the target goes to 0, or the other way round: it then gives all inputs the same answer.",
     "adaptation/target_domain_accuracy": "Share of target inputs that the discriminator assigns to the target. The aim is 0.5; see "
@@ -134,12 +135,8 @@ class Chart(NamedTuple):
 
 # One curve in most charts, because TensorBoard draws all curves of a run in one colour and keeps their names closed.
 PAGE = {
-    "1. Is it learning?": (
-        Chart(
-            "Source accuracy on validation inputs (aim: 1; in all charts, flat: ends of the axis, pale: as measured, bold: smoothed)",
-            ("source/val_accuracy",),
-            SHARE,
-        ),
+    "1. Is it learning? (all charts: x axis = steps, flat lines = ends of the y axis, pale = as measured, bold = smoothed)": (
+        Chart("Source accuracy on validation inputs (aim: 1)", ("source/val_accuracy",), SHARE),
         Chart(
             "Source accuracy on training inputs (0.2 above that on validation inputs: memorised, or collapsed if 3. says so)",
             ("source/train_accuracy",),
@@ -149,12 +146,12 @@ PAGE = {
     ),
     "2. Is it adapting?": (
         Chart(
-            "Discriminator's accuracy on source inputs (flat line in the middle: 0.5, the aim; 0.3 to 0.7: usual)",
+            "Discriminator's accuracy on source inputs (flat line at 0.5: aim; 0.3 to 0.7: good only if the proxy A-distance falls, too)",
             ("adaptation/source_domain_accuracy",),
             (*SHARE_IN_TRAINING, (AIM, 0.5)),
         ),
         Chart(
-            "Discriminator's accuracy on target inputs (flat line in the middle: 0.5, the aim; 0.3 to 0.7: usual)",
+            "Discriminator's accuracy on target inputs (flat line at 0.5: aim; 0.3 to 0.7: good only if the proxy A-distance falls, too)",
             ("adaptation/target_domain_accuracy",),
             (*SHARE_IN_TRAINING, (AIM, 0.5)),
         ),
@@ -177,7 +174,7 @@ PAGE = {
     ),
     "3. Can it be trusted?": (
         Chart(
-            "Diversity of target predictions (1: all classes equally often; far below the source: collapse)",
+            "Diversity of target predictions (1: all classes equally often; more than 0.1 below the source: collapse)",
             ("predictions/target_class_entropy",),
             SHARE,
         ),
