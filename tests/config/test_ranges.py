@@ -188,6 +188,7 @@ def test_a_folder_must_be_named(value):
         ("model.backbone.weights", None, "model.backbone.weights cannot be set"),
         ("trainer.use_distributed_sampler", True, "trainer.use_distributed_sampler cannot be set"),
         ("data._partial_", True, "data is built at once. Leave data._partial_ out."),
+        ("selection.score._partial_", True, "selection.score is built at once. Leave selection.score._partial_ out."),
         (
             "logger.csv",
             {"_target_": "acclimate.training.loggers.Table", "save_dir": "x", "_partial_": 0.5},

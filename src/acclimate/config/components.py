@@ -123,7 +123,11 @@ def _check_value(path: str, value: Any, hint: Any, read: Read) -> Iterator[str]:
     except TargetError:
         # The component itself is reported.
         return
-    if inspect.isclass(target) and wanted and all(map(inspect.isclass, wanted)) and not issubclass(target, tuple(wanted)):
+    if not wanted or not all(map(inspect.isclass, wanted)):
+        return
+    if value.get("_partial_"):
+        yield f"{path} is built at once. Leave {path}._partial_ out."
+    elif inspect.isclass(target) and not issubclass(target, tuple(wanted)):
         yield f"{path}._target_={value['_target_']} is not of the class {' or '.join(one.__name__ for one in wanted)}, as {path} must be."
 
 
