@@ -11,7 +11,6 @@ import pytest
 import pytorch_lightning as pl
 from small_runs import SMALL
 
-from acclimate.data.cache import store
 from acclimate.data.cache.features import FrozenBackbone
 from acclimate.data.images.arrays import Arrays
 from acclimate.errors import Interrupted
@@ -80,8 +79,6 @@ def test_run_that_a_signal_stops_says_so_in_its_exit_code_and_is_continued(accli
 
 def test_signal_does_not_wait_for_the_features_of_a_frozen_backbone(acclimate, words, monkeypatch):
     """They may take long, and before the first step there is nothing to save."""
-    # Other tests may have kept the same features.
-    store.clear()
     send(signal.SIGINT, monkeypatch, FrozenBackbone, "_compute")
     code, message = acclimate("train", *words, "model.freeze=backbone", "data.feature_cache=ram", "hydra.run.dir=run")
     assert (code, message) == (130, "acclimate: Stopped by SIGINT. Continue with: acclimate train resume=run\n")
