@@ -17,6 +17,8 @@ def bare_loops(benchmarks):
 @pytest.fixture
 def program(speed, monkeypatch, tmp_path):
     """Calls it as from the command line."""
+    # It names a cache of its own, which must not be that of the tests after it.
+    monkeypatch.setenv("ACCLIMATE_CACHE", str(tmp_path / "cache"))
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["speed", "--folder", str(tmp_path), *arguments])
