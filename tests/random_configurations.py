@@ -78,12 +78,16 @@ def nodes(config: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from nodes(value, f"{path}.{key}" if path else key)
 
 
+def choices(hint: Any) -> list[Any]:
+    """The values that an annotation lists."""
+    listed = [choice for one in alternatives(hint) for choice in typing.get_args(one) if isinstance(choice, str | int)]
+    return [*listed, *([True, False] if bool in alternatives(hint) else [])]
+
+
 def candidates(hint: Any, rng: random.Random) -> Any:
     """A value that may or may not fit an annotation."""
-    choices = [choice for one in alternatives(hint) for choice in typing.get_args(one) if isinstance(choice, str | int)]
-    choices += [True, False] if bool in alternatives(hint) else []
-    if choices and rng.random() < 0.8:
-        return rng.choice(choices)
+    if (listed := choices(hint)) and rng.random() < 0.8:
+        return rng.choice(listed)
     pool: list[Any] = rng.choice([USUAL, USUAL, NUMBERS, OTHERS])
     return rng.choice(pool)
 

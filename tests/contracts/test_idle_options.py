@@ -1,20 +1,18 @@
 """Every option of every method changes the weights or the results, or is refused: an option that does nothing misleads comparisons."""
 
 import inspect
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from random_configurations import nodes
+from random_configurations import choices, nodes
 from small_runs import METHODS, compose, differences, trained_state, with_value
 
 from acclimate.config.components import PROVIDED
 from acclimate.config.foreign import limits
 from acclimate.config.instantiate import locate
 from acclimate.config.signatures import parameters, type_hints
-from acclimate.config.values import alternatives
 from acclimate.errors import ConfigError
 from acclimate.training import run
 
@@ -48,10 +46,7 @@ def options(config: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
             now = node.get(name, parameter.default)
             if parameter.kind == inspect.Parameter.VAR_KEYWORD or name in provided or isinstance(now, dict):
                 continue
-            kinds = alternatives(hints.get(name, Any))
-            choices = [choice for kind in kinds for choice in typing.get_args(kind) if isinstance(choice, str | int)]
-            choices += [True, False] if bool in kinds else []
-            yield f"{path}.{name}", [value for value in [*choices, *VALUES] if value != now]
+            yield f"{path}.{name}", [value for value in [*choices(hints.get(name, Any)), *VALUES] if value != now]
 
 
 @pytest.mark.slow

@@ -27,7 +27,8 @@ def similar_sweep(arguments: Sequence[str], folder: Path) -> Path | None:
     # Sweeps without runs may vanish at any time.
     neighbours = {file.parent.parent for file in folder.parent.glob(f"*/*/{METRICS}")} - {folder}
     latest = sorted(neighbours, key=lambda other: other.stat().st_mtime, reverse=True)[:MAX_NEIGHBOURS]
-    return next((other for other in latest if outline(typed_for_sweep(other)) == outline(arguments)), None)
+    wanted = outline(arguments)
+    return next((other for other in latest if outline(typed_for_sweep(other)) == wanted), None)
 
 
 def failures(

@@ -59,7 +59,9 @@ def best_of(states: Iterable[JobState], *, is_lowest_best: bool | None = False) 
         states: States of jobs.
         is_lowest_best: True for a search that minimises; None if the values are of several scores, or of none.
     """
-    finished = [state for state in states if state.value is not None and is_lowest_best is not None]
+    if is_lowest_best is None:
+        return None
+    finished = [state for state in states if state.value is not None]
     return max(finished, key=lambda state: (-1 if is_lowest_best else 1) * (state.value or 0.0), default=None)
 
 

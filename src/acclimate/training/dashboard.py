@@ -205,10 +205,10 @@ def lines_beside(names: Set[str]) -> dict[str, float]:
     Args:
         names: Names of the curves.
     """
-    return {name: value for charts in PAGE.values() for chart in charts if not names.isdisjoint(chart.tags) for name, value in chart.lines}
+    return {name: value for charts in page_of(names).values() for chart in charts for name, value in chart.lines}
 
 
-def page_of(names: frozenset[str]) -> dict[str, list[Chart]]:
+def page_of(names: Set[str]) -> dict[str, list[Chart]]:
     """Return the charts of the page by section, without those of which a run has no curve.
 
     A chart is the same in all runs that have it, because TensorBoard shows different ones beside each other.

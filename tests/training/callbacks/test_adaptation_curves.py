@@ -53,9 +53,9 @@ def test_the_distance_is_the_mean_over_several_targets():
     for domain, centre in features.items():
         callback.batches[domain] = [Sampled(order, (centre + noise)[order], torch.ones(40, 1))]
         callback._origins[domain] = torch.zeros(40, dtype=torch.int64)
-    together, _ = callback.distances()
+    together, _ = callback.distances(callback.samples())
     callback._origins["target"] = number
-    each, _ = callback.distances()
+    each, _ = callback.distances(callback.samples())
     assert together < 1 < 1.9 < each
 
 

@@ -1,6 +1,7 @@
 """Curves of the adaptation: the distance between the domains, and the certainty and diversity of predictions."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,19 +129,23 @@ class Adaptation(EvaluationCallback):
     def values(self) -> dict[str, Tensor | float]:
         """Return the values to log by name."""
         values: dict[str, Tensor | float] = {}
-        if distances := self.distances():
+        samples = self.samples()
+        if distances := self.distances(samples):
             values["adaptation/proxy_a_distance"], values["adaptation/mmd"] = distances
         if self.scores.has_head:
-            if "source" in self.accuracies.confusion and (source := self.sample("source")) is not None:
+            if "source" in self.accuracies.confusion and "source" in samples:
                 values["predictions/source_class_entropy"] = _diversity(self.accuracies.confusion["source"].sum(dim=0))
-                values["predictions/source_confidence"] = source.probabilities.amax(dim=1).mean()
+                values["predictions/source_confidence"] = samples["source"].probabilities.amax(dim=1).mean()
             if self.scores.probabilities:
                 values |= self._of_target(torch.cat(self.scores.probabilities).float())
         return values
 
-    def distances(self) -> tuple[Tensor, Tensor] | None:
-        """Return the proxy A-distance and the maximum mean discrepancy of the sampled features; None without one of the domains."""
-        samples = self.samples()
+    def distances(self, samples: Mapping[Domain, Sampled]) -> tuple[Tensor, Tensor] | None:
+        """Return the proxy A-distance and the maximum mean discrepancy of the features of samples; None without one of the domains.
+
+        Args:
+            samples: The result of `samples`.
+        """
         if len(samples) < len(DOMAINS):
             return None
         products, num_source = centred_products(*(sample.features for sample in samples.values())), len(samples["source"].places)

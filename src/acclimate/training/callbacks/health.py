@@ -106,7 +106,7 @@ class Health(Callback):
 
     def _conclude(self, trainer: pl.Trainer, pl_module: pl.LightningModule, evidence: Evidence) -> None:
         """Give the verdict on the checkpoint that was validated, and warn if it has memorised its source."""
-        distances = self.adaptation.distances()
+        distances = self.adaptation.distances(self.adaptation.samples())
         confusion = self.accuracies.confusion.get("source") if self.scores.has_head else None
         needs: Needs = pl_module.needs  # type: ignore[assignment]
         # A shortened training uses few inputs, and must not wait for others. For Lightning, 1.0 means all batches, and 1 a single one.
